@@ -1,1 +1,5 @@
-fn main(){}
+//! The `runcode` binary.
+
+fn main() -> std::process::ExitCode {
+    runcode::main()
+}

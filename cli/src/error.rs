@@ -1,0 +1,193 @@
+//! The one error type of the CLI, and the one table of its codes.
+
+use std::fmt;
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $status:literal;)+) => {
+        /// What went wrong, as a stable word that programs branch on.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Code {
+            /// Every code, in the order of the documentation.
+            pub const ALL: &'static [Code] = &[$(Code::$variant),+];
+
+            /// The word in the `error` field of the JSON answer.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Code::$variant => $name,)+ }
+            }
+
+            /// The exit status of a command that fails with this code (`exec`, `run` and `shell` use 255 instead).
+            pub const fn exit_status(self) -> u8 {
+                match self { $(Code::$variant => $status,)+ }
+            }
+
+            /// What the code means, in a sentence.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Code::$variant => concat!($($doc),+).trim_ascii(),)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The command line is not understood.
+    Usage = "usage", 2;
+    /// No API token is to be had: log in first.
+    NoToken = "no_token", 1;
+    /// The API base is neither https nor a literal loopback address, or an answer pointed to another origin.
+    InsecureBase = "insecure_base", 1;
+    /// The control plane could not be reached, or did not answer in time.
+    Network = "network", 1;
+    /// The control plane answered with something that is not the contract's JSON.
+    BadResponse = "bad_response", 1;
+    /// HTTP 400: the control plane did not understand the request.
+    BadRequest = "bad_request", 2;
+    /// HTTP 401: the token is not valid, or no longer.
+    Unauthorized = "unauthorized", 2;
+    /// HTTP 403: the token's user may not do that.
+    Forbidden = "forbidden", 2;
+    /// There is no such workspace, file or attachment.
+    NotFound = "not_found", 2;
+    /// Several workspaces bear the name.
+    Ambiguous = "ambiguous", 2;
+    /// HTTP 409: the workspace is not in a state for that, usually not running.
+    Conflict = "conflict", 2;
+    /// HTTP 429: too many requests.
+    RateLimited = "rate_limited", 2;
+    /// HTTP 503, or a thing that this system cannot do.
+    Unavailable = "unavailable", 2;
+    /// Another HTTP error status.
+    HttpError = "http_error", 2;
+    /// The control plane refused to start the workspace.
+    StartFailed = "start_failed", 2;
+    /// The control plane refused to stop the workspace.
+    StopFailed = "stop_failed", 2;
+    /// The workspace was not up, or SSH did not answer, in the time allowed.
+    NotReady = "not_ready", 1;
+    /// The connection bundle is not safe to use.
+    UnsafeBundle = "unsafe_bundle", 1;
+    /// There is no OpenSSH client.
+    SshMissing = "ssh_missing", 1;
+    /// SSH could not connect, or the connection was lost.
+    Transport = "transport", 1;
+    /// A file or folder of this machine could not be read or written.
+    Io = "io", 1;
+    /// Interrupted by a signal.
+    Interrupted = "interrupted", 130;
+    /// Anything else.
+    Error = "error", 1;
+}
+
+/// A failure as the user is told of it: a code, what happened, and what to do next.
+#[derive(Debug)]
+pub struct Error {
+    code: Code,
+    message: String,
+    hint: Option<String>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// A result whose failure is an [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A failure with `message` in the user's words: no full stop, no code, no debug output.
+    pub fn new(code: Code, message: impl Into<String>) -> Error {
+        Error { code, message: message.into(), hint: None, source: None }
+    }
+
+    /// The same failure with a line that says what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Error {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same failure with what caused it.
+    #[must_use]
+    pub fn source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Error {
+        self.source = Some(Box::new(source));
+        self
+    }
+
+    /// A failed operation on a local file: `doing` says what was tried, such as ``write `x` ``.
+    pub fn io(doing: impl fmt::Display, source: std::io::Error) -> Error {
+        let why = reason(&source);
+        Error::new(Code::Io, format!("cannot {doing}: {why}")).source(source)
+    }
+
+    /// The code.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// What happened.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do next.
+    pub fn next_step(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// The same failure, its message put into a context: `context: message`.
+    #[must_use]
+    pub fn context(mut self, context: impl fmt::Display) -> Error {
+        self.message = format!("{context}: {}", self.message);
+        self
+    }
+}
+
+/// The words of an I/O error, without `(os error N)`.
+pub fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as _)
+    }
+}
+
+impl From<std::io::Error> for Error {
+    /// For errors that already name their file (fs-err) or need no name (a closed pipe).
+    fn from(source: std::io::Error) -> Error {
+        Error::new(Code::Io, reason(&source)).source(source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_distinct_words_with_a_failing_status() {
+        let mut words: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), Code::ALL.len());
+        for code in Code::ALL {
+            assert_ne!(code.exit_status(), 0, "{}", code.as_str());
+            assert!(code.meaning().ends_with('.'), "{}", code.as_str());
+        }
+    }
+
+    #[test]
+    fn an_io_error_is_told_without_its_number() {
+        let error = Error::io("read `x`", std::io::Error::from_raw_os_error(2));
+        assert_eq!(error.message(), "cannot read `x`: no such file or directory");
+    }
+}

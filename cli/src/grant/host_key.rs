@@ -1,0 +1,147 @@
+//! Host keys: what a bundle's `known_hosts` text may contribute to our pins.
+
+use serde::{Deserialize, Serialize};
+use ssh_key::PublicKey;
+
+use crate::grant::endpoint::{Host, Port};
+
+/// How many keys a gateway may have.
+const MAX_KEYS: usize = 16;
+
+/// The key types that may be pinned: no DSA, no certificates.
+const ALGORITHMS: [&str; 5] =
+    ["ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa"];
+
+/// One or more host keys, each as `algorithm base64`. Under which name they are pinned is ours to say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
+pub struct Pins(Vec<String>);
+
+impl Pins {
+    /// The keys that `text`, in known_hosts format (sshd(8)), holds for exactly this host and port.
+    ///
+    /// Lines with a marker, a pattern, a hashed name, another host's name, or a key whose label and blob differ
+    /// contribute nothing.
+    pub fn parse(text: &str, host: &Host, port: Port) -> Result<Pins, &'static str> {
+        let bracketed = format!("[{host}]:{port}");
+        let names_us = |name: &str| {
+            name.eq_ignore_ascii_case(&bracketed)
+                || (port.number() == 22 && name.eq_ignore_ascii_case(host.as_str()))
+        };
+        let mut keys = Vec::new();
+        for line in text.lines() {
+            let mut fields = line.split([' ', '\t']).filter(|field| !field.is_empty());
+            let (Some(names), Some(algorithm), Some(blob)) = (fields.next(), fields.next(), fields.next())
+            else {
+                continue;
+            };
+            if names.starts_with(['@', '#', '|']) || names.contains(['*', '?', '!']) {
+                continue;
+            }
+            if names.split(',').any(names_us)
+                && let Ok(key) = parse_key(algorithm, blob)
+                && !keys.contains(&key)
+            {
+                keys.push(key);
+            }
+        }
+        if keys.is_empty() {
+            return Err("has no usable key for this host and port");
+        }
+        keys.truncate(MAX_KEYS);
+        Ok(Pins(keys))
+    }
+
+    /// The lines of a known_hosts file that pins these keys to `name`, which must be one of our own aliases.
+    pub fn known_hosts(&self, name: &str) -> String {
+        self.0.iter().map(|key| format!("{name} {key}\n")).collect()
+    }
+}
+
+/// The canonical `algorithm base64` of a key whose label says what its blob is.
+fn parse_key(algorithm: &str, blob: &str) -> Result<String, &'static str> {
+    if !ALGORITHMS.contains(&algorithm) {
+        return Err("is not a key type that is pinned");
+    }
+    let key = PublicKey::from_openssh(&format!("{algorithm} {blob}")).map_err(|_| "is not a key")?;
+    let canonical = key.to_openssh().map_err(|_| "is not a key")?;
+    match canonical.trim_end().split_once(' ') {
+        Some((label, canonical_blob)) if label == algorithm && canonical_blob == blob => {
+            Ok(canonical.trim_end().to_owned())
+        }
+        _ => Err("is labelled as another type than it is"),
+    }
+}
+
+impl TryFrom<Vec<String>> for Pins {
+    type Error = &'static str;
+
+    fn try_from(keys: Vec<String>) -> Result<Pins, &'static str> {
+        let parse = |key: &String| {
+            let (algorithm, blob) = key.split_once(' ').ok_or("is not a key")?;
+            parse_key(algorithm, blob)
+        };
+        let keys = keys.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        if keys.is_empty() { Err("has no key") } else { Ok(Pins(keys)) }
+    }
+}
+
+impl From<Pins> for Vec<String> {
+    fn from(pins: Pins) -> Vec<String> {
+        pins.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEe3oXm2oOlvLcJe4QsUTYZhWzFQvuLGTtLPdcqO3IGK";
+
+    fn pins(text: &str) -> Result<Pins, &'static str> {
+        Pins::parse(text, &Host::parse("gw.example").unwrap(), 2222.try_into().unwrap())
+    }
+
+    #[test]
+    fn only_keys_of_this_host_and_port_are_pinned() {
+        let good = format!("# comment\n[gw.example]:2222,[10.0.0.1]:2222 {KEY} a comment\n");
+        assert_eq!(pins(&good).unwrap().known_hosts("us"), format!("us {KEY}\n"));
+        for names in [
+            "gw.example",
+            "[gw.example]:22",
+            "[other]:2222",
+            "*",
+            "[gw.example]:2222,!x",
+            "[gw.exampl?]:2222",
+            "|1|abc|def",
+            "@cert-authority [gw.example]:2222",
+            "@revoked [gw.example]:2222",
+            "#[gw.example]:2222",
+        ] {
+            assert!(pins(&format!("{names} {KEY}\n")).is_err(), "{names}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_not_what_its_label_says_is_never_pinned() {
+        let blob = KEY.split_once(' ').unwrap().1;
+        for key in [
+            format!("ssh-rsa {blob}"),
+            format!("ssh-dss {blob}"),
+            format!("ssh-ed25519-cert-v01@openssh.com {blob}"),
+            format!("ssh-ed25519 {}", &blob[..40]),
+            "ssh-ed25519 !!!!".into(),
+            "ssh-ed25519".into(),
+            format!("ssh-ed25519 {blob}AAAA"),
+        ] {
+            assert!(pins(&format!("[gw.example]:2222 {key}\n")).is_err(), "{key}");
+        }
+    }
+
+    #[test]
+    fn on_port_22_the_plain_name_counts() {
+        let text = format!("gw.example {KEY}\n");
+        assert!(Pins::parse(&text, &Host::parse("gw.example").unwrap(), 22.try_into().unwrap()).is_ok());
+    }
+}

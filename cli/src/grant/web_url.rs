@@ -1,0 +1,75 @@
+//! The workspace's page, for display.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// An `https` address without user, query or fragment: a token in the query (`?tkn=`) never gets this far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct WebUrl(Url);
+
+impl WebUrl {
+    /// Parses an address; plain `http` is taken only to this machine.
+    pub fn parse(text: &str) -> Result<WebUrl, &'static str> {
+        let mut url = Url::parse(text).map_err(|_| "is not a web address")?;
+        let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        if text.len() > 1024
+            || url.host_str().is_none()
+            || !(url.scheme() == "https" || url.scheme() == "http" && is_local)
+        {
+            return Err("is not an https address");
+        }
+        url.set_query(None);
+        url.set_fragment(None);
+        if url.set_username("").is_err() || url.set_password(None).is_err() {
+            return Err("is not a web address");
+        }
+        Ok(WebUrl(url))
+    }
+
+    /// The host, with the port when it is not the usual one.
+    pub fn host(&self) -> String {
+        let host = self.0.host_str().unwrap_or_default();
+        self.0.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+}
+
+impl fmt::Display for WebUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.as_str();
+        f.write_str(if self.0.path() == "/" { text.trim_end_matches('/') } else { text })
+    }
+}
+
+impl TryFrom<String> for WebUrl {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<WebUrl, &'static str> {
+        WebUrl::parse(&text)
+    }
+}
+
+impl From<WebUrl> for String {
+    fn from(url: WebUrl) -> String {
+        url.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+
+    #[test]
+    fn a_page_address_loses_its_secrets() {
+        let url = WebUrl::parse("https://u:p@royal-tree.ws.runcode.io/?tkn=secret#f").unwrap();
+        assert_eq!(url.to_string(), "https://royal-tree.ws.runcode.io");
+        assert_eq!(url.host(), "royal-tree.ws.runcode.io");
+        assert_eq!(WebUrl::parse("http://127.0.0.1:8080/x").unwrap().host(), "127.0.0.1:8080");
+        for bad in ["", "x", "http://example.com", "javascript:alert(1)", "file:///etc/passwd", "data:,x"] {
+            assert!(WebUrl::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

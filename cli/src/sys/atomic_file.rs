@@ -1,0 +1,164 @@
+//! Files that are replaced whole or not at all, and folders that are the owner's alone.
+
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
+
+use crate::error::{Code, Error, Result};
+use crate::sys::platform;
+
+/// Replaces `path` by a file with these bytes and mode: a random `O_EXCL` name in the same folder, fsync, rename,
+/// fsync of the folder. A failure or crash leaves what was there. A symbolic link at `path` is replaced, not followed.
+pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    replace(path, bytes, mode).map_err(|error| Error::io(format_args!("write `{}`", path.display()), error))
+}
+
+fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut staged = stage(folder, bytes, mode)?;
+    staged.as_file_mut().sync_all()?;
+    staged.persist(path).map_err(|error| error.error)?;
+    platform::sync_dir(folder)
+}
+
+/// A synced temporary file in `folder` with these bytes and this mode, whatever the umask.
+fn stage(folder: &Path, bytes: &[u8], mode: u32) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".runcode-").rand_bytes(16);
+    let private = platform::permissions(0o600);
+    if let Some(private) = &private {
+        builder.permissions(private.clone());
+    }
+    let mut file = builder.tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    if let Some(permissions) = platform::permissions(mode) {
+        file.as_file().set_permissions(permissions)?;
+    }
+    Ok(file)
+}
+
+/// Creates a new file with these bytes and mode and syncs it; an existing one is an error.
+pub fn create_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let file = stage(folder, bytes, mode)?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// The content of a small file of ours, `None` when there is none. More than `max` bytes is an error.
+pub fn read(path: &Path, max: usize) -> Result<Option<Vec<u8>>> {
+    let doing = || format!("read `{}`", path.display());
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(None),
+        Err(error) => return Err(Error::io(doing(), error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(max as u64 + 1).read_to_end(&mut bytes).map_err(|error| Error::io(doing(), error))?;
+    if bytes.len() > max {
+        return Err(Error::new(Code::Io, format!("`{}` is larger than {max} bytes", path.display())));
+    }
+    Ok(Some(bytes))
+}
+
+/// Removes a file; one that is not there is fine.
+pub fn remove(path: &Path) -> Result<bool> {
+    match std::fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(false),
+        Err(error) => Err(Error::io(format_args!("remove `{}`", path.display()), error)),
+    }
+}
+
+/// Makes sure that `path` is a folder that this user owns and nobody else may enter, parents included where missing.
+///
+/// A folder of ours that is too open is closed. One of somebody else's is refused, as is a link to an open one.
+pub fn private_dir(path: &Path) -> Result<()> {
+    let metadata = match std::fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            create_private(path)
+                .map_err(|error| Error::io(format_args!("make the folder `{}`", path.display()), error))?;
+            std::fs::symlink_metadata(path)
+                .map_err(|error| Error::io(format_args!("read `{}`", path.display()), error))?
+        }
+        Err(error) => return Err(Error::io(format_args!("read `{}`", path.display()), error)),
+    };
+    let is_link = metadata.is_symlink();
+    let metadata = if is_link {
+        std::fs::metadata(path)
+            .map_err(|error| Error::io(format_args!("follow the link `{}`", path.display()), error))?
+    } else {
+        metadata
+    };
+    let refuse = |why: &str| {
+        Error::new(Code::Io, format!("`{}` {why}, so nothing is kept there", path.display()))
+            .hint("move it away, or point XDG_CACHE_HOME and XDG_CONFIG_HOME at folders of your own")
+    };
+    if !metadata.is_dir() {
+        return Err(refuse("is not a folder"));
+    }
+    if !platform::is_own(&metadata) {
+        return Err(refuse("belongs to another user"));
+    }
+    if !platform::is_private(&metadata) {
+        if is_link {
+            return Err(refuse("is a link to a folder that others may read"));
+        }
+        platform::set_mode(path, 0o700)
+            .map_err(|error| Error::io(format_args!("close `{}` to others", path.display()), error))?;
+    }
+    Ok(())
+}
+
+fn create_private(path: &Path) -> io::Result<()> {
+    if let Some(parent) = path.parent()
+        && !parent.as_os_str().is_empty()
+        && !parent.exists()
+    {
+        create_private(parent)?;
+    }
+    match platform::create_private_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        done => done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_a_link_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("a"), folder.path().join("b"));
+        std::fs::write(&other, "old").unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(&other, &path).unwrap();
+        write(&path, b"new", 0o600).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(std::fs::read(&other).unwrap(), b"old");
+        assert!(!std::fs::symlink_metadata(&path).unwrap().is_symlink());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "no temporary file stays");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_open_folder_of_ours_is_closed_and_a_link_to_one_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x/y");
+        private_dir(&path).unwrap();
+        platform::set_mode(&path, 0o755).unwrap();
+        private_dir(&path).unwrap();
+        assert!(platform::is_private(&std::fs::metadata(&path).unwrap()));
+        platform::set_mode(&path, 0o755).unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert_eq!(private_dir(&link).unwrap_err().code(), Code::Io);
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        assert_eq!(private_dir(&folder.path().join("file")).unwrap_err().code(), Code::Io);
+    }
+}

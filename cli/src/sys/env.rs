@@ -1,0 +1,103 @@
+//! Every environment variable that `runcode` reads, in one table.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+
+macro_rules! variables {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal;)+) => {
+        /// An environment variable that `runcode` reads.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Var {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Var {
+            /// Every variable.
+            pub const ALL: &'static [Var] = &[$(Var::$variant),+];
+
+            /// Its name.
+            pub const fn name(self) -> &'static str {
+                match self { $(Var::$variant => $name,)+ }
+            }
+
+            /// What it is for.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Var::$variant => concat!($($doc),+).trim_ascii(),)+ }
+            }
+        }
+    };
+}
+
+variables! {
+    /// The API token; wins over the saved one.
+    RuncodeToken = "RUNCODE_TOKEN";
+    /// The control plane's API base; https, or http to a literal loopback address.
+    RuncodeApiBase = "RUNCODE_API_BASE";
+    /// The web host that serves the consent page of `runcode login`.
+    RuncodeWebBase = "RUNCODE_WEB_BASE";
+    /// The name of the agent on whose behalf sessions are made.
+    RuncodeClient = "RUNCODE_CLIENT";
+    /// `openssh` runs every remote command through the ssh client, also where the connection's own socket could serve.
+    RuncodeTransport = "RUNCODE_TRANSPORT";
+    /// The ssh client to use instead of the first `ssh` on PATH; an absolute path.
+    RuncodeSsh = "RUNCODE_SSH";
+    /// Set by the launcher: its own absolute path, the stable one to write into other programs' settings.
+    RuncodeLauncher = "RUNCODE_LAUNCHER";
+    /// The user's home folder.
+    Home = "HOME";
+    /// The user's home folder on Windows.
+    UserProfile = "USERPROFILE";
+    /// Where configuration lives; ignored when not absolute (XDG Base Directory Specification).
+    XdgConfigHome = "XDG_CONFIG_HOME";
+    /// Where caches live; ignored when not absolute.
+    XdgCacheHome = "XDG_CACHE_HOME";
+    /// A short private folder for sockets; ignored when not absolute.
+    XdgRuntimeDir = "XDG_RUNTIME_DIR";
+    /// Where configuration lives on Windows.
+    AppData = "APPDATA";
+    /// Where caches live on Windows.
+    LocalAppData = "LOCALAPPDATA";
+    /// Where programs are looked for.
+    Path = "PATH";
+    /// The extensions of programs on Windows.
+    PathExt = "PATHEXT";
+    /// The user's login shell, for the advice of `install-path`.
+    Shell = "SHELL";
+    /// Claude Code's settings folder, instead of `~/.claude`.
+    ClaudeConfigDir = "CLAUDE_CONFIG_DIR";
+    /// Set by Codex: its home folder.
+    CodexHome = "CODEX_HOME";
+    /// Set by Codex: the conversation.
+    CodexThreadId = "CODEX_THREAD_ID";
+    /// Set by Codex: where it is installed.
+    CodexManagedPackageRoot = "CODEX_MANAGED_PACKAGE_ROOT";
+    /// Set by Codex when it runs unattended.
+    CodexCi = "CODEX_CI";
+    /// Set by Codex when its sandbox forbids network access.
+    CodexSandboxNetworkDisabled = "CODEX_SANDBOX_NETWORK_DISABLED";
+}
+
+/// The environment that a command sees: the process's own, or a fixed one in tests.
+#[derive(Debug, Default)]
+pub struct Env(Option<HashMap<String, OsString>>);
+
+impl Env {
+    /// The environment of this process.
+    pub fn of_process() -> Env {
+        Env(None)
+    }
+
+    /// A fixed environment.
+    pub fn fixed<V: Into<OsString>>(pairs: impl IntoIterator<Item = (Var, V)>) -> Env {
+        Env(Some(pairs.into_iter().map(|(var, value)| (var.name().to_owned(), value.into())).collect()))
+    }
+
+    /// The value of `var`; an empty one counts as unset.
+    pub fn var(&self, var: Var) -> Option<OsString> {
+        let value = match &self.0 {
+            None => std::env::var_os(var.name()),
+            Some(map) => map.get(var.name()).cloned(),
+        };
+        value.filter(|value| !value.is_empty())
+    }
+}

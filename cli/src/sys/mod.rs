@@ -1,0 +1,14 @@
+//! This machine: environment, folders, files, locks, time. The only place with a platform seam below the transport.
+
+pub mod atomic_file;
+pub mod clock;
+pub mod env;
+pub mod lock;
+pub mod paths;
+
+#[cfg(unix)]
+#[path = "unix.rs"]
+pub mod platform;
+#[cfg(windows)]
+#[path = "windows.rs"]
+pub mod platform;

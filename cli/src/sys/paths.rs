@@ -1,0 +1,103 @@
+//! Where things live.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Code, Error, Result};
+use crate::sys::env::{Env, Var};
+
+/// The folders and files of one user.
+#[derive(Debug, Clone)]
+pub struct Paths {
+    config: PathBuf,
+    cache: PathBuf,
+}
+
+impl Paths {
+    /// The folders that `env` names: `XDG_*` when absolute, else the platform's own place.
+    pub fn from_env(env: &Env) -> Result<Paths> {
+        let folder = |xdg: Var, windows: Var, fallback: &str| -> Result<PathBuf> {
+            if let Some(folder) = absolute(env, xdg) {
+                return Ok(folder.join("runcode"));
+            }
+            if cfg!(windows)
+                && let Some(folder) = absolute(env, windows)
+            {
+                return Ok(folder.join("runcode"));
+            }
+            Ok(home(env)?.join(fallback).join("runcode"))
+        };
+        Ok(Paths {
+            config: folder(Var::XdgConfigHome, Var::AppData, ".config")?,
+            cache: folder(Var::XdgCacheHome, Var::LocalAppData, ".cache")?,
+        })
+    }
+
+    /// The configuration folder.
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// The cache folder.
+    pub fn cache(&self) -> &Path {
+        &self.cache
+    }
+
+    /// The saved token: the token alone, as people write it by hand.
+    pub fn token(&self) -> PathBuf {
+        self.config.join("token")
+    }
+
+    /// Beside the token: the API base that `login` saved it for.
+    pub fn token_origin(&self) -> PathBuf {
+        self.config.join("token.origin")
+    }
+
+    /// The session folder of a workspace. Other programs hold paths below it: they stay valid for its life.
+    pub fn session(&self, id: u64) -> PathBuf {
+        self.cache.join(format!("ws-{id}"))
+    }
+
+    /// The lock of a workspace's session, outside its folder so that the folder can go.
+    pub fn session_lock(&self, id: u64) -> PathBuf {
+        self.cache.join(format!("ws-{id}.lock"))
+    }
+
+    /// The pointer to the attached workspace.
+    pub fn current(&self) -> PathBuf {
+        self.cache.join("current")
+    }
+}
+
+/// The user's home folder.
+pub fn home(env: &Env) -> Result<PathBuf> {
+    let var = if cfg!(windows) { Var::UserProfile } else { Var::Home };
+    absolute(env, var).ok_or_else(|| {
+        Error::new(Code::Io, format!("{} is not set to an absolute path", var.name()))
+            .hint(format!("set {} to your home folder", var.name()))
+    })
+}
+
+fn absolute(env: &Env, var: Var) -> Option<PathBuf> {
+    env.var(var).map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+
+    #[test]
+    fn an_absolute_xdg_folder_wins_and_a_relative_one_is_ignored() {
+        let env = Env::fixed([(Var::Home, "/h"), (Var::XdgCacheHome, "/c"), (Var::XdgConfigHome, "rel")]);
+        let paths = Paths::from_env(&env).unwrap();
+        assert_eq!(paths.session(7), Path::new("/c/runcode/ws-7"));
+        assert_eq!(paths.token(), Path::new("/h/.config/runcode/token"));
+    }
+
+    #[test]
+    fn no_home_is_a_coded_error() {
+        let error = Paths::from_env(&Env::fixed::<&str>([])).unwrap_err();
+        assert_eq!(error.code(), Code::Io);
+        assert!(Paths::from_env(&Env::fixed([(Var::Home, "relative")])).is_err());
+    }
+}

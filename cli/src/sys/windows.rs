@@ -1,0 +1,50 @@
+//! Owners, modes and processes on Windows, where the user profile's access control lists stand in for mode bits.
+
+use std::fs::{File, Metadata, Permissions};
+use std::io;
+use std::path::Path;
+
+/// Files below the user's profile are the user's own.
+pub fn is_own(_metadata: &Metadata) -> bool {
+    true
+}
+
+/// The profile's access control lists keep other users out.
+pub fn is_private(_metadata: &Metadata) -> bool {
+    true
+}
+
+/// Creates one folder.
+pub fn create_private_dir(path: &Path) -> io::Result<()> {
+    std::fs::create_dir(path)
+}
+
+/// Mode bits do not exist here.
+pub fn set_mode(_path: &Path, _mode: u32) -> io::Result<()> {
+    Ok(())
+}
+
+/// Mode bits do not exist here.
+pub fn permissions(_mode: u32) -> Option<Permissions> {
+    None
+}
+
+/// Mode bits do not exist here: a read-only file counts as 0444, any other as 0644.
+pub fn mode_of(metadata: &Metadata) -> u32 {
+    if metadata.permissions().readonly() { 0o444 } else { 0o644 }
+}
+
+/// Opens or creates a file.
+pub fn open_private(path: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).create(true).truncate(false).open(path)
+}
+
+/// Folders cannot be synced here; NTFS journals its own metadata.
+pub fn sync_dir(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// A locked file cannot be replaced here.
+pub fn is_same_file(_file: &File, _path: &Path) -> io::Result<bool> {
+    Ok(true)
+}
