@@ -1,0 +1,42 @@
+//! The access log: one JSON object per line, never with a token, a key or a command's content.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::sync::Mutex;
+
+use serde_json::{Value, json};
+
+use crate::error::Error;
+
+/// Where events go; without a file they go nowhere.
+#[derive(Default)]
+pub(crate) struct AccessLog {
+    file: Option<Mutex<File>>,
+}
+
+impl AccessLog {
+    pub(crate) fn open(path: Option<&Path>) -> Result<Self, Error> {
+        let Some(path) = path else { return Ok(AccessLog::default()) };
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map_err(Error::io(format!("the access log {}", path.display())))?;
+        Ok(AccessLog { file: Some(Mutex::new(file)) })
+    }
+
+    /// Appends `event` with the time and its `fields`. A log that cannot be written stops nothing.
+    pub(crate) fn write(&self, event: &str, fields: Value) {
+        let Some(file) = &self.file else { return };
+        let mut line = json!({ "time": jiff::Timestamp::now().to_string(), "event": event });
+        if let (Some(line), Value::Object(fields)) = (line.as_object_mut(), fields) {
+            line.extend(fields);
+        }
+        let mut text = line.to_string();
+        text.push('\n');
+        if let Ok(mut file) = file.lock() {
+            let _ = file.write_all(text.as_bytes());
+        }
+    }
+}

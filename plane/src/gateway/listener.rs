@@ -1,0 +1,193 @@
+//! The listening socket and every connection behind it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use russh::server::{Config, Handle, run_stream};
+use russh::{Disconnect, MethodKind, MethodSet, SshId};
+use serde_json::json;
+use ssh_key::PrivateKey;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::connection::Connection;
+use super::gate::{Gate, Gated};
+use crate::access_log::AccessLog;
+use crate::state::State;
+use crate::workspace::Processes;
+
+/// How long a client has to log in: sshd_config(5), LoginGraceTime.
+const LOGIN_GRACE: Duration = Duration::from_secs(120);
+/// How many clients may be logging in at once: sshd_config(5), MaxStartups.
+const MAX_STARTUPS: usize = 100;
+/// How long every refusal takes, whatever its reason.
+const REFUSAL_TIME: Duration = Duration::from_millis(250);
+/// How long an ended connection has to say goodbye.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// The gateway: what connections share.
+pub(crate) struct Gateway {
+    pub(crate) state: Arc<State>,
+    pub(crate) processes: Processes,
+    pub(crate) log: Arc<AccessLog>,
+    pub(crate) address: SocketAddr,
+    config: Mutex<Arc<Config>>,
+    connections: Mutex<HashMap<u64, Peer>>,
+    last: AtomicU64,
+}
+
+/// A connection, as the gateway sees it.
+struct Peer {
+    gate: Arc<Gate>,
+    /// Known once it is logged in: its grant's serial number, its workspace, and the way to tell it something.
+    login: Option<(u64, u64, Handle)>,
+}
+
+impl Gateway {
+    pub(crate) fn new(
+        state: Arc<State>,
+        log: Arc<AccessLog>,
+        address: SocketAddr,
+        host_key: PrivateKey,
+    ) -> Self {
+        Gateway {
+            state,
+            processes: Processes::default(),
+            log,
+            address,
+            config: Mutex::new(Arc::new(config(host_key))),
+            connections: Mutex::default(),
+            last: AtomicU64::new(0),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Peer>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The public half of the host key, as an OpenSSH line.
+    pub(crate) fn host_key(&self) -> String {
+        let config = self.config.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        config.keys.first().and_then(|key| key.public_key().to_openssh().ok()).unwrap_or_default()
+    }
+
+    /// Shows another host key to every connection from now on.
+    pub(crate) fn change_host_key(&self, key: PrivateKey) {
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(config(key));
+    }
+
+    /// Accepts connections until it is dropped; they go with it.
+    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((socket, peer)) => {
+                        connections.spawn(self.clone().connection(socket, peer));
+                    }
+                    // Out of descriptors, most likely: let some go.
+                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                },
+                Some(_) = connections.join_next() => {}
+            }
+        }
+    }
+
+    async fn connection(self: Arc<Self>, socket: TcpStream, peer: SocketAddr) {
+        let id = self.last.fetch_add(1, Ordering::Relaxed);
+        let gate = Arc::new(Gate::default());
+        {
+            let mut connections = self.lock();
+            if connections.values().filter(|peer| peer.login.is_none()).count() >= MAX_STARTUPS {
+                return;
+            }
+            connections.insert(id, Peer { gate: gate.clone(), login: None });
+        }
+        self.log.write("ssh-open", json!({ "connection": id, "peer": peer.to_string() }));
+        let ended = self.session(socket, peer, id, &gate).await;
+        gate.cut();
+        self.lock().remove(&id);
+        self.log
+            .write("ssh-close", json!({ "connection": id, "reason": ended.err().map(|e| e.to_string()) }));
+    }
+
+    async fn session(
+        self: &Arc<Self>,
+        socket: TcpStream,
+        peer: SocketAddr,
+        id: u64,
+        gate: &Arc<Gate>,
+    ) -> Result<(), russh::Error> {
+        socket.set_nodelay(true)?;
+        let config = self.config.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let handler = Connection::new(self.clone(), id, peer, gate.clone());
+        let deadline = tokio::time::Instant::now() + LOGIN_GRACE;
+        let stream = Gated { socket, gate: gate.clone() };
+        let session = tokio::time::timeout_at(deadline, run_stream(config, stream, handler))
+            .await
+            .map_err(|_| russh::Error::ConnectionTimeout)??;
+        tokio::pin!(session);
+        tokio::select! {
+            ended = &mut session => return ended,
+            () = tokio::time::sleep_until(deadline) => {}
+        }
+        if self.lock().get(&id).is_none_or(|peer| peer.login.is_none()) {
+            gate.cut();
+        }
+        session.await
+    }
+
+    /// Takes note that a connection is logged in.
+    pub(super) fn logged_in(&self, id: u64, serial: u64, workspace: u64, handle: Handle) {
+        if let Some(peer) = self.lock().get_mut(&id) {
+            peer.login = Some((serial, workspace, handle));
+        }
+    }
+
+    /// Ends every connection that `ends` names by its grant's serial number and its workspace.
+    pub(crate) async fn end_connections(&self, reason: &str, ends: impl Fn(u64, u64) -> bool) {
+        let ending: Vec<(Arc<Gate>, Handle)> = {
+            let connections = self.lock();
+            let logged_in = connections.values().filter_map(|peer| Some((&peer.gate, peer.login.as_ref()?)));
+            logged_in
+                .filter(|(_, (serial, workspace, _))| ends(*serial, *workspace))
+                .map(|(gate, (_, _, handle))| (gate.clone(), handle.clone()))
+                .collect()
+        };
+        let mut goodbyes = JoinSet::new();
+        for (gate, handle) in ending {
+            let reason = reason.to_owned();
+            goodbyes.spawn(async move {
+                let said = handle.disconnect(Disconnect::ByApplication, reason, String::new());
+                let _ = tokio::time::timeout(GOODBYE, said).await;
+                tokio::time::sleep(GOODBYE / 10).await;
+                gate.cut();
+            });
+        }
+        while goodbyes.join_next().await.is_some() {}
+    }
+
+    /// Cuts every connection without a word, logged in or not.
+    pub(crate) fn cut_connections(&self) {
+        self.lock().values().for_each(|peer| peer.gate.cut());
+    }
+}
+
+fn config(host_key: PrivateKey) -> Config {
+    Config {
+        server_id: SshId::Standard(concat!("SSH-2.0-runcode_", env!("CARGO_PKG_VERSION")).into()),
+        methods: MethodSet::from(&[MethodKind::PublicKey][..]),
+        auth_rejection_time: REFUSAL_TIME,
+        // The first question, which methods there are, is no attempt.
+        auth_rejection_time_initial: Some(Duration::ZERO),
+        max_auth_attempts: 6,
+        keys: vec![host_key],
+        inactivity_timeout: None,
+        event_buffer_size: 64,
+        nodelay: true,
+        ..Config::default()
+    }
+}

@@ -1,0 +1,151 @@
+//! The API calls of the wire contract.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::answer::{failure, refusal, success};
+use super::{Site, bundle};
+use crate::wire::{MAX_WORKSPACE_ID, SessionRequest};
+
+/// The user that a request's token belongs to.
+pub(super) struct Caller {
+    user: String,
+    token: String,
+}
+
+impl FromRequestParts<Arc<Site>> for Caller {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, site: &Arc<Site>) -> Result<Self, Response> {
+        let mut headers = parts.headers.get_all(header::AUTHORIZATION).iter();
+        let token = match (headers.next().and_then(|value| value.to_str().ok()), headers.next()) {
+            (Some(value), None) => value.strip_prefix("Token ").unwrap_or_default().trim(),
+            _ => "",
+        };
+        match site.state.user_of(token) {
+            Some(user) => Ok(Caller { user, token: token.to_owned() }),
+            None => {
+                Err(failure(StatusCode::UNAUTHORIZED, "The token is missing or not valid. Please log in."))
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Category {
+    category: Option<String>,
+}
+
+pub(super) async fn workspaces(
+    caller: Caller,
+    State(site): State<Arc<Site>>,
+    query: Result<Query<Category>, QueryRejection>,
+) -> Response {
+    let category = query.ok().and_then(|Query(query)| query.category).unwrap_or_else(|| "active".to_owned());
+    let shared = match category.as_str() {
+        "active" => false,
+        "shared" => true,
+        _ => return failure(StatusCode::BAD_REQUEST, "The category is neither `active` nor `shared`."),
+    };
+    success(json!({ "data": { "workspaces": site.state.list(&caller.user, shared) } }))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Which {
+    workspace_id: u64,
+}
+
+/// The id of a query, or the answer that it is none.
+fn which(query: Result<Query<Which>, QueryRejection>) -> Result<u64, Box<Response>> {
+    match query {
+        Ok(Query(Which { workspace_id })) if workspace_id <= MAX_WORKSPACE_ID => Ok(workspace_id),
+        _ => Err(Box::new(failure(
+            StatusCode::BAD_REQUEST,
+            "`workspace_id` is missing or not a workspace's id.",
+        ))),
+    }
+}
+
+pub(super) async fn start(
+    caller: Caller,
+    State(site): State<Arc<Site>>,
+    query: Result<Query<Which>, QueryRejection>,
+) -> Response {
+    let id = match which(query) {
+        Ok(id) => id,
+        Err(answer) => return *answer,
+    };
+    match site.state.start(&caller.user, id) {
+        Ok(()) => success(json!({})),
+        Err(reason) => refusal(reason),
+    }
+}
+
+pub(super) async fn stop(
+    caller: Caller,
+    State(site): State<Arc<Site>>,
+    query: Result<Query<Which>, QueryRejection>,
+) -> Response {
+    let id = match which(query) {
+        Ok(id) => id,
+        Err(answer) => return *answer,
+    };
+    match site.state.stop(&caller.user, id) {
+        Ok(_) => {
+            site.gateway.end_connections("the workspace was stopped", |_, workspace| workspace == id).await;
+            site.gateway.processes.end_all(Some(id)).await;
+            success(json!({}))
+        }
+        Err(reason) => refusal(reason),
+    }
+}
+
+pub(super) async fn ssh_session(
+    caller: Caller,
+    State(site): State<Arc<Site>>,
+    id: Result<Path<u64>, PathRejection>,
+    body: Result<Json<SessionRequest>, JsonRejection>,
+) -> Response {
+    let Ok(Path(id)) = id else {
+        return failure(StatusCode::NOT_FOUND, "There is no such workspace.");
+    };
+    let Ok(Json(request)) = body else {
+        return failure(StatusCode::BAD_REQUEST, "The body is not a session request.");
+    };
+    let Ok(key) = ssh_key::PublicKey::from_openssh(request.public_key.trim()) else {
+        return failure(StatusCode::BAD_REQUEST, "`public_key` is not an OpenSSH public key.");
+    };
+    if key.algorithm() != ssh_key::Algorithm::Ed25519 {
+        return failure(StatusCode::BAD_REQUEST, "`public_key` is not an ssh-ed25519 key.");
+    }
+    if request.ttl == 0 {
+        return failure(StatusCode::BAD_REQUEST, "`ttl` is zero.");
+    }
+    let ttl = Duration::from_secs(request.ttl);
+    match site.state.grant(&caller.user, id, key.key_data().clone(), ttl, &request.client) {
+        Ok((workspace, grant)) => {
+            site.log.write(
+                "session",
+                json!({ "workspace": workspace.title, "user": grant.user, "client": grant.client, "serial": grant.serial }),
+            );
+            success(json!({ "bundle": bundle::bundle(&site, &workspace, &grant) }))
+        }
+        Err(reason) => refusal(reason),
+    }
+}
+
+/// Beyond the contract: forgets the token and ends the sessions of its user.
+pub(super) async fn logout(caller: Caller, State(site): State<Arc<Site>>) -> Response {
+    let ended = site.state.revoke_token(&caller.token);
+    site.gateway.end_connections("logged out", |serial, _| ended.contains(&serial)).await;
+    success(json!({}))
+}

@@ -1,0 +1,28 @@
+//! The connection bundle of a grant.
+
+use super::Site;
+use crate::state::{Grant, Workspace};
+use crate::wire::{Bundle, Credential};
+
+pub(super) fn bundle(site: &Site, workspace: &Workspace, grant: &Grant) -> Bundle {
+    let address = site.gateway.address;
+    let (host, port) = (address.ip().to_string(), address.port());
+    let name = if port == 22 { host.clone() } else { format!("[{host}]:{port}") };
+    // To the second, rounded down: never later than the gateway's own limit.
+    let expires = jiff::Timestamp::try_from(grant.expires).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    let expires = jiff::Timestamp::from_second(expires.as_second()).unwrap_or(expires);
+    Bundle {
+        known_hosts: format!("{name} {}\n", site.gateway.host_key()),
+        expires_at: expires.to_string(),
+        credential: Credential { kind: "key".to_owned(), certificate: None },
+        web_url: Some(format!("{}/w/{}", site.base, workspace.title)),
+        workdir: Some(workspace.workdir.clone()),
+        ssh_config: Some(format!(
+            "Host {title}\n    HostName {host}\n    Port {port}\n    User {title}\n",
+            title = workspace.title
+        )),
+        user: workspace.title.clone(),
+        host,
+        port,
+    }
+}

@@ -1,0 +1,64 @@
+//! What every request passes: the host it was addressed to, and the access log.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use serde_json::json;
+
+use super::{Site, answer};
+
+pub(super) async fn guard(
+    State(site): State<Arc<Site>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let began = Instant::now();
+    let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    // A name that someone else's DNS points here would let their page speak to us as our own (DNS rebinding).
+    let answer = if host.is_some_and(is_loopback) {
+        next.run(request).await
+    } else {
+        answer::failure(StatusCode::MISDIRECTED_REQUEST, "This server answers on loopback addresses alone.")
+    };
+    site.log.write(
+        "http",
+        json!({
+            "peer": peer.to_string(),
+            "method": method,
+            "path": path,
+            "status": answer.status().as_u16(),
+            "ms": began.elapsed().as_millis() as u64,
+        }),
+    );
+    answer
+}
+
+fn is_loopback(host: &str) -> bool {
+    let Ok(uri) = host.parse::<Uri>() else { return false };
+    let Some(host) = uri.host() else { return false };
+    let literal = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || literal.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback;
+
+    #[test]
+    fn only_literal_loopback_hosts_pass() {
+        for host in ["127.0.0.1:80", "127.1.2.3", "localhost:1234", "[::1]:80"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["evil.example", "127.0.0.1.evil.example", "10.0.0.1:80", "", "localhost.evil.example:80"]
+        {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}

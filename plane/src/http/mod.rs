@@ -1,0 +1,44 @@
+//! The control plane's HTTP side: the API and the login page.
+
+mod answer;
+mod api;
+mod bundle;
+mod guard;
+mod login_page;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+
+use crate::access_log::AccessLog;
+use crate::gateway::Gateway;
+use crate::state::State;
+use crate::wire::{API_PREFIX, CLI_LOGIN_PATH};
+
+/// What the handlers share.
+pub(crate) struct Site {
+    pub(crate) state: Arc<State>,
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) log: Arc<AccessLog>,
+    /// `http://127.0.0.1:PORT`
+    pub(crate) base: String,
+    pub(crate) auto_authorize: bool,
+}
+
+/// All routes.
+pub(crate) fn router(site: Arc<Site>) -> Router {
+    let api = Router::new()
+        .route("/workspaces", get(api::workspaces))
+        .route("/workspace/start", get(api::start))
+        .route("/workspace/stop", get(api::stop))
+        .route("/workspace/{id}/ssh-session", post(api::ssh_session))
+        .route("/logout", post(api::logout));
+    Router::new()
+        .nest(API_PREFIX, api)
+        .route(CLI_LOGIN_PATH, get(login_page::show))
+        .fallback(answer::not_found)
+        .layer(from_fn_with_state(site.clone(), guard::guard))
+        .with_state(site)
+}

@@ -1,0 +1,113 @@
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a session proves who it is at the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CredentialMode {
+    /// The registered public key alone.
+    #[default]
+    Key,
+    /// A certificate over that key, signed by the plane's own user CA.
+    Certificate,
+}
+
+/// What a plane serves, and how. [`Options::default`] serves nothing on 127.0.0.1, with ports that the system chooses.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The address of both listeners; anything but loopback is an error.
+    pub listen: IpAddr,
+    /// The port of the HTTP API and the login page; 0 lets the system choose.
+    pub http_port: u16,
+    /// The port of the SSH gateway; 0 lets the system choose.
+    pub ssh_port: u16,
+    /// The workspaces, numbered from 1 in this order.
+    pub workspaces: Vec<WorkspaceSpec>,
+    /// The users. Without one there is `you@localhost`; the first is the one that [`crate::Plane::token`] belongs to.
+    pub users: Vec<UserSpec>,
+    /// How long a stopped workspace says `starting` before it runs, and a stopping one `stopping`.
+    pub boot_delay: Duration,
+    /// How sessions prove who they are.
+    pub credential: CredentialMode,
+    /// The longest session that is granted, whatever a client asks for.
+    pub max_ttl: Duration,
+    /// Whether sessions are granted at all; when not, asking for one is answered 503.
+    pub ssh_enabled: bool,
+    /// The largest number of sessions that a user may ask for in a minute; more are answered 429.
+    pub sessions_per_minute: u32,
+    /// Whether the login page answers without asking, for tests and demonstrations without a person.
+    pub auto_authorize: bool,
+    /// The folder that workspaces, users, tokens and keys survive a restart in; `None` forgets them.
+    pub state: Option<PathBuf>,
+    /// The file that gets one JSON line per request and connection.
+    pub access_log: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            http_port: 0,
+            ssh_port: 0,
+            workspaces: Vec::new(),
+            users: Vec::new(),
+            boot_delay: Duration::from_secs(1),
+            credential: CredentialMode::Key,
+            max_ttl: Duration::from_secs(1800),
+            ssh_enabled: true,
+            sessions_per_minute: 600,
+            auto_authorize: false,
+            state: None,
+            access_log: None,
+        }
+    }
+}
+
+/// A user of the plane.
+#[derive(Debug, Clone)]
+pub struct UserSpec {
+    /// The e-mail address, which is also the name.
+    pub email: String,
+    /// A token of theirs; `None` makes one.
+    pub token: Option<String>,
+}
+
+/// A folder served as a workspace.
+#[derive(Debug, Clone)]
+pub struct WorkspaceSpec {
+    /// The slug, also the SSH user: letters, digits, `.`, `_` and `-`, beginning with a letter or digit, at most 64.
+    pub title: String,
+    /// The folder; it must exist. Commands start here and find it as their home.
+    pub dir: PathBuf,
+    /// Whether it runs from the start.
+    pub running: bool,
+    /// A name of the user's own choosing, of any text.
+    pub custom_title: Option<String>,
+    /// The kind of machine; only `aws` has SSH.
+    pub provider: String,
+    /// Whether users other than the owner see it, under `shared`.
+    pub shared: bool,
+    /// The owner's e-mail address. Without one: the first user, or a teammate when `shared`.
+    pub owner: Option<String>,
+    /// When set, starting is refused with this text (`insufficient balance`).
+    pub refuse_start: Option<String>,
+    /// When set, stopping is refused with this text.
+    pub refuse_stop: Option<String>,
+}
+
+impl WorkspaceSpec {
+    /// A personal, SSH-capable, stopped workspace.
+    pub fn new(title: impl Into<String>, dir: impl Into<PathBuf>) -> Self {
+        WorkspaceSpec {
+            title: title.into(),
+            dir: dir.into(),
+            running: false,
+            custom_title: None,
+            provider: "aws".to_owned(),
+            shared: false,
+            owner: None,
+            refuse_start: None,
+            refuse_stop: None,
+        }
+    }
+}

@@ -1,0 +1,160 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use ssh_key::{Algorithm, PrivateKey};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+use crate::access_log::AccessLog;
+use crate::error::Error;
+use crate::gateway::Gateway;
+use crate::http::{self, Site};
+use crate::options::Options;
+use crate::state::State;
+
+/// A running control plane with its SSH gateway, on loopback only.
+///
+/// Commands run as the user who started the plane. Dropping it ends everything: listeners, connections and
+/// every process that a session started.
+pub struct Plane {
+    address: SocketAddr,
+    token: String,
+    gateway: Arc<Gateway>,
+    state: Arc<State>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Plane {
+    /// Opens both listeners and serves from a thread of its own; returns once both accept.
+    ///
+    /// # Errors
+    /// When the options cannot be served: an address that is not loopback, a port that is taken, a folder that is not there.
+    pub fn start(options: Options) -> Result<Plane, Error> {
+        if !options.listen.is_loopback() {
+            return Err(Error::NotLoopback(options.listen));
+        }
+        let (state, token) = State::new(&options)?;
+        let state = Arc::new(state);
+        let log = Arc::new(AccessLog::open(options.access_log.as_deref())?);
+        let host_key = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("runcode-plane")
+            .enable_all()
+            .build()
+            .map_err(Error::io("a runtime"))?;
+        let (http, address) = listen(&runtime, "HTTP", SocketAddr::new(options.listen, options.http_port))?;
+        let (ssh, gateway_address) =
+            listen(&runtime, "SSH", SocketAddr::new(options.listen, options.ssh_port))?;
+        let gateway = Arc::new(Gateway::new(state.clone(), log.clone(), gateway_address, host_key));
+        let site = Arc::new(Site {
+            state: state.clone(),
+            gateway: gateway.clone(),
+            log,
+            base: format!("http://{address}"),
+            auto_authorize: options.auto_authorize,
+        });
+        let (stop, stopped) = oneshot::channel();
+        let serving = gateway.clone();
+        let thread = std::thread::Builder::new()
+            .name("runcode-plane".to_owned())
+            .spawn(move || serve(&runtime, site, http, ssh, serving, stopped))
+            .map_err(Error::io("a thread"))?;
+        Ok(Plane { address, token, gateway, state, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// The base of the API, `http://127.0.0.1:PORT`.
+    pub fn api_base(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The base of the login page; here the same as the API's.
+    pub fn web_base(&self) -> String {
+        self.api_base()
+    }
+
+    /// Where the SSH gateway listens.
+    pub fn gateway_addr(&self) -> SocketAddr {
+        self.gateway.address
+    }
+
+    /// A token of the first user.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The public half of the gateway's host key, as an OpenSSH line.
+    pub fn host_key(&self) -> String {
+        self.gateway.host_key()
+    }
+
+    /// Shows another host key to every connection from now on, as an impostor would: bundles carry it too.
+    ///
+    /// # Errors
+    /// When no key can be made.
+    pub fn change_host_key(&self) -> Result<(), Error> {
+        self.gateway.change_host_key(PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519)?);
+        Ok(())
+    }
+
+    /// Forgets every session that was granted. Connections that stand go on, as they do with sshd(8); none opens anew.
+    pub fn revoke_sessions(&self) {
+        self.state.revoke_grants(None);
+    }
+
+    /// Cuts every SSH connection without a word, as a lost network would.
+    pub fn cut_connections(&self) {
+        self.gateway.cut_connections();
+    }
+
+    /// Ends every process that a session started, closes everything and waits for it.
+    pub fn stop(self) {}
+}
+
+impl Drop for Plane {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn listen(
+    runtime: &Runtime,
+    what: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), Error> {
+    let refused = |source| Error::Bind { what, address, source };
+    let listener = runtime.block_on(TcpListener::bind(address)).map_err(refused)?;
+    let bound = listener.local_addr().map_err(refused)?;
+    Ok((listener, bound))
+}
+
+fn serve(
+    runtime: &Runtime,
+    site: Arc<Site>,
+    http: TcpListener,
+    ssh: TcpListener,
+    gateway: Arc<Gateway>,
+    stopped: oneshot::Receiver<()>,
+) {
+    let router = http::router(site).into_make_service_with_connect_info::<SocketAddr>();
+    let processes = gateway.processes.clone();
+    runtime.block_on(async {
+        tokio::select! {
+            _ = axum::serve(http, router).into_future() => {}
+            () = gateway.clone().serve(ssh) => {}
+            _ = stopped => {}
+        }
+        gateway.state.revoke_grants(None);
+        gateway.end_connections("the server is going down", |_, _| true).await;
+        gateway.cut_connections();
+        processes.end_all(None).await;
+    });
+}

@@ -1,0 +1,242 @@
+//! What the plane knows: users, tokens, workspaces and the sessions it granted.
+
+mod grant;
+mod lifecycle;
+mod setup;
+pub(crate) mod token;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use ssh_key::public::KeyData;
+
+use crate::options::CredentialMode;
+use crate::wire;
+pub(crate) use grant::Grant;
+pub(crate) use lifecycle::Lifecycle;
+use token::TokenHash;
+
+/// A workspace as served: a folder with a state.
+#[derive(Debug, Clone)]
+pub(crate) struct Workspace {
+    pub(crate) id: u64,
+    pub(crate) title: String,
+    pub(crate) custom_title: Option<String>,
+    pub(crate) provider: String,
+    pub(crate) owner: String,
+    pub(crate) shared: bool,
+    /// The folder, canonical.
+    pub(crate) dir: PathBuf,
+    /// The same folder under a plain name, for the bundle.
+    pub(crate) workdir: String,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) refuse_start: Option<String>,
+    pub(crate) refuse_stop: Option<String>,
+}
+
+impl Workspace {
+    /// Whether `user` may see and use it.
+    pub(crate) fn is_open_to(&self, user: &str) -> bool {
+        self.shared || self.owner == user
+    }
+
+    /// Whether it can have SSH sessions at all.
+    pub(crate) fn has_ssh(&self) -> bool {
+        self.provider == "aws"
+    }
+
+    pub(crate) fn wire(&self) -> wire::Workspace {
+        let (current_state, interim_state) = self.lifecycle.wire();
+        wire::Workspace {
+            id: self.id,
+            title: self.title.clone(),
+            custom_title: self.custom_title.clone(),
+            provider: self.provider.clone(),
+            current_state: current_state.to_owned(),
+            interim_state: interim_state.map(str::to_owned),
+        }
+    }
+}
+
+/// Why a call on a workspace is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// There is none with that id, or none that the user may see.
+    NotFound,
+    /// It has no SSH.
+    Forbidden,
+    /// It is not running.
+    NotRunning,
+    /// The user asked for more sessions than are allowed in a minute.
+    TooMany,
+    /// The plane grants no sessions.
+    Unavailable,
+    /// A refusal with its own words, in a successful answer.
+    Said(String),
+}
+
+#[derive(Default)]
+struct Inner {
+    users: Vec<String>,
+    tokens: HashMap<TokenHash, String>,
+    workspaces: BTreeMap<u64, Workspace>,
+    grants: Vec<Grant>,
+    /// The serial number of the last grant.
+    serial: u64,
+    /// When each user's latest sessions were granted, for the rate limit.
+    recent: HashMap<String, Vec<SystemTime>>,
+}
+
+/// The plane's state; every method is one atomic step.
+pub(crate) struct State {
+    inner: Mutex<Inner>,
+    boot_delay: Duration,
+    max_ttl: Duration,
+    credential: CredentialMode,
+    ssh_enabled: bool,
+    sessions_per_minute: u32,
+    /// Holds the plain names of folders whose own are not.
+    _aliases: tempfile::TempDir,
+}
+
+impl State {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic elsewhere leaves every step whole: each writes one field last.
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = SystemTime::now();
+        for workspace in inner.workspaces.values_mut() {
+            workspace.lifecycle = workspace.lifecycle.settle(now);
+        }
+        inner
+    }
+
+    /// The e-mail address of the first user.
+    pub(crate) fn first_user(&self) -> String {
+        self.lock().users.first().cloned().unwrap_or_default()
+    }
+
+    /// The user that `token` belongs to.
+    pub(crate) fn user_of(&self, token: &str) -> Option<String> {
+        self.lock().tokens.get(&TokenHash::of(token)).cloned()
+    }
+
+    /// Makes a token for `user`.
+    pub(crate) fn issue_token(&self, user: &str) -> String {
+        let token = token::fresh();
+        self.lock().tokens.insert(TokenHash::of(&token), user.to_owned());
+        token
+    }
+
+    /// Forgets `token` and every grant of its user; returns the serials that ended with it.
+    pub(crate) fn revoke_token(&self, token: &str) -> Vec<u64> {
+        let mut inner = self.lock();
+        match inner.tokens.remove(&TokenHash::of(token)) {
+            Some(user) => take_grants(&mut inner, |grant| grant.user == user),
+            None => Vec::new(),
+        }
+    }
+
+    /// Forgets every grant of the workspace, or of all; returns the serials that ended.
+    pub(crate) fn revoke_grants(&self, workspace: Option<u64>) -> Vec<u64> {
+        take_grants(&mut self.lock(), |grant| workspace.is_none_or(|id| grant.workspace == id))
+    }
+
+    /// The workspaces of a category, as `user` sees them.
+    pub(crate) fn list(&self, user: &str, shared: bool) -> Vec<wire::Workspace> {
+        let inner = self.lock();
+        let seen = inner
+            .workspaces
+            .values()
+            .filter(|w| if shared { w.shared && w.owner != user } else { w.owner == user });
+        seen.map(Workspace::wire).collect()
+    }
+
+    /// Starts a workspace; fine when it runs.
+    pub(crate) fn start(&self, user: &str, id: u64) -> Result<(), Refusal> {
+        let mut inner = self.lock();
+        let workspace = find(&mut inner, user, id)?;
+        if let Some(reason) = &workspace.refuse_start {
+            return Err(Refusal::Said(reason.clone()));
+        }
+        workspace.lifecycle = workspace.lifecycle.start(SystemTime::now(), self.boot_delay);
+        Ok(())
+    }
+
+    /// Stops a workspace and forgets its grants; fine when it is stopped. Returns the serials that ended.
+    pub(crate) fn stop(&self, user: &str, id: u64) -> Result<Vec<u64>, Refusal> {
+        let mut inner = self.lock();
+        let workspace = find(&mut inner, user, id)?;
+        if let Some(reason) = &workspace.refuse_stop {
+            return Err(Refusal::Said(reason.clone()));
+        }
+        workspace.lifecycle = workspace.lifecycle.stop(SystemTime::now(), self.boot_delay);
+        Ok(take_grants(&mut inner, |grant| grant.workspace == id))
+    }
+
+    /// Grants `key` a session of at most `ttl` on a running workspace.
+    pub(crate) fn grant(
+        &self,
+        user: &str,
+        id: u64,
+        key: KeyData,
+        ttl: Duration,
+        client: &str,
+    ) -> Result<(Workspace, Grant), Refusal> {
+        if !self.ssh_enabled {
+            return Err(Refusal::Unavailable);
+        }
+        let mut inner = self.lock();
+        let workspace = find(&mut inner, user, id)?.clone();
+        if !workspace.has_ssh() {
+            return Err(Refusal::Forbidden);
+        }
+        if workspace.lifecycle != Lifecycle::Running {
+            return Err(Refusal::NotRunning);
+        }
+        let now = SystemTime::now();
+        let recent = inner.recent.entry(user.to_owned()).or_default();
+        recent.retain(|at| now.duration_since(*at).is_ok_and(|age| age < Duration::from_secs(60)));
+        if recent.len() >= self.sessions_per_minute as usize {
+            return Err(Refusal::TooMany);
+        }
+        recent.push(now);
+        inner.serial += 1;
+        let grant = Grant {
+            serial: inner.serial,
+            workspace: id,
+            user: user.to_owned(),
+            client: client.to_owned(),
+            key,
+            expires: now + ttl.min(self.max_ttl),
+            certified: self.credential == CredentialMode::Certificate,
+        };
+        inner.grants.retain(|grant| grant.is_live(now));
+        inner.grants.push(grant.clone());
+        Ok((workspace, grant))
+    }
+
+    /// The live grant that lets `key` into the running workspace called `title`, the one that lasts longest first.
+    pub(crate) fn admit(&self, title: &str, key: &KeyData) -> Option<(Workspace, Grant)> {
+        let now = SystemTime::now();
+        let inner = self.lock();
+        let workspace =
+            inner.workspaces.values().find(|w| w.title == title && w.lifecycle == Lifecycle::Running);
+        // Every grant is looked at, whether or not the workspace exists: the refusals cost the same.
+        let id = workspace.map_or(0, |w| w.id);
+        let live = inner.grants.iter().filter(|g| (g.workspace == id) & (&g.key == key) & g.is_live(now));
+        let grant = live.max_by_key(|g| (g.expires, g.serial)).cloned();
+        workspace.cloned().zip(grant)
+    }
+}
+
+fn find<'a>(inner: &'a mut Inner, user: &str, id: u64) -> Result<&'a mut Workspace, Refusal> {
+    inner.workspaces.get_mut(&id).filter(|w| w.is_open_to(user)).ok_or(Refusal::NotFound)
+}
+
+fn take_grants(inner: &mut Inner, ends: impl Fn(&Grant) -> bool) -> Vec<u64> {
+    let ended = inner.grants.iter().filter(|g| ends(g)).map(|g| g.serial).collect();
+    inner.grants.retain(|g| !ends(g));
+    ended
+}

@@ -1,0 +1,12 @@
+//! A box: a folder, the environment of a login in it, and the processes that run there.
+
+mod account;
+mod command;
+mod environment;
+mod processes;
+mod terminal;
+
+pub(crate) use command::{Invocation, spawn};
+pub(crate) use environment::{Login, accepts_variable};
+pub(crate) use processes::{Processes, Session};
+pub(crate) use terminal::{Ends, Terminal, TerminalRequest, spawn_in_terminal};

@@ -1,0 +1,160 @@
+//! The processes that the gateway started, so that all of them can be ended.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long an ended session has between the request to end and the kill.
+const GRACE: Duration = Duration::from_secs(2);
+const POLL: Duration = Duration::from_millis(20);
+
+/// A session of processes (setsid(2)), named by its leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Session(i32);
+
+/// Every session that may still have processes, and the workspace it belongs to.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Processes {
+    sessions: Arc<Mutex<HashMap<Session, u64>>>,
+}
+
+impl Processes {
+    /// Takes note of the session that the process `leader` leads.
+    pub(crate) fn started(&self, leader: u32, workspace: u64) -> Session {
+        let session = Session(i32::try_from(leader).unwrap_or(i32::MAX));
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        // A number is used again only once nothing is left of the session that had it.
+        sessions.retain(|session, _| session.is_alive());
+        sessions.insert(session, workspace);
+        session
+    }
+
+    /// Forgets a session that ended by itself, unless something of it goes on in the background.
+    pub(crate) fn finished(&self, session: Session) {
+        if !session.is_alive() {
+            self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&session);
+        }
+    }
+
+    /// Ends one session: hangs up, asks, and kills what is left after a grace.
+    pub(crate) async fn end(&self, session: Session) {
+        session.hang_up();
+        let mut waited = Duration::ZERO;
+        while session.is_alive() && waited < GRACE {
+            tokio::time::sleep(POLL).await;
+            waited += POLL;
+        }
+        session.kill();
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&session);
+    }
+
+    /// Ends every session of the workspace, or of all.
+    pub(crate) async fn end_all(&self, workspace: Option<u64>) {
+        let sessions: Vec<Session> = {
+            let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+            let of = |id: u64| workspace.is_none_or(|wanted| wanted == id);
+            sessions.iter().filter(|(_, id)| of(**id)).map(|(session, _)| *session).collect()
+        };
+        let mut ends = tokio::task::JoinSet::new();
+        for session in sessions {
+            let processes = self.clone();
+            ends.spawn(async move { processes.end(session).await });
+        }
+        while ends.join_next().await.is_some() {}
+    }
+}
+
+#[cfg(unix)]
+mod system {
+    use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+
+    use super::Session;
+
+    impl Session {
+        /// The process groups of the session: the leader's and, where they can be found, those that a shell made for its jobs.
+        fn groups(self) -> Vec<Pid> {
+            let mut groups: Vec<i32> = vec![self.0];
+            groups.extend(job_groups(self.0));
+            groups.dedup();
+            groups.into_iter().filter(|group| *group > 1).filter_map(Pid::from_raw).collect()
+        }
+
+        /// Whether a process of the session is left.
+        pub(crate) fn is_alive(self) -> bool {
+            let lives = |group: Pid| test_kill_process_group(group).is_ok();
+            // Most often the answer is the leader's own group, without a look at every process.
+            Pid::from_raw(self.0).is_some_and(lives) || self.groups().into_iter().any(lives)
+        }
+
+        /// Sends a signal, by its name in RFC 4254, section 6.10, to the leader's group. Unknown names do nothing.
+        pub(crate) fn signal(self, name: &str) {
+            if let (Some(group), Some(signal)) = (Pid::from_raw(self.0), named(name)) {
+                let _ = kill_process_group(group, signal);
+            }
+        }
+
+        pub(super) fn hang_up(self) {
+            for group in self.groups() {
+                // A stopped process only hears the others once it goes on.
+                for signal in [Signal::HUP, Signal::TERM, Signal::CONT] {
+                    let _ = kill_process_group(group, signal);
+                }
+            }
+        }
+
+        pub(super) fn kill(self) {
+            for group in self.groups() {
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+        }
+    }
+
+    fn named(name: &str) -> Option<Signal> {
+        Some(match name {
+            "ABRT" => Signal::ABORT,
+            "ALRM" => Signal::ALARM,
+            "FPE" => Signal::FPE,
+            "HUP" => Signal::HUP,
+            "ILL" => Signal::ILL,
+            "INT" => Signal::INT,
+            "KILL" => Signal::KILL,
+            "PIPE" => Signal::PIPE,
+            "QUIT" => Signal::QUIT,
+            "SEGV" => Signal::SEGV,
+            "TERM" => Signal::TERM,
+            "USR1" => Signal::USR1,
+            "USR2" => Signal::USR2,
+            _ => return None,
+        })
+    }
+
+    /// The groups of the session's processes, from proc(5): field 5 is the group, 6 the session.
+    fn job_groups(session: i32) -> Vec<i32> {
+        let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+        let processes = entries.flatten().filter(|entry| {
+            entry.file_name().to_str().is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit()))
+        });
+        let mut groups: Vec<i32> = processes
+            .filter_map(|entry| {
+                let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+                let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+                let state = *fields.first()?;
+                let of: i32 = fields.get(3)?.parse().ok()?;
+                (of == session && state != "Z").then(|| fields.get(2)?.parse().ok()).flatten()
+            })
+            .collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+    }
+}
+
+#[cfg(not(unix))]
+impl Session {
+    pub(crate) fn is_alive(self) -> bool {
+        false
+    }
+    pub(crate) fn signal(self, _name: &str) {}
+    fn hang_up(self) {}
+    fn kill(self) {}
+}

@@ -1,0 +1,126 @@
+//! Commands over the gateway: bytes, streams, statuses, and what is left behind.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, test_kill_process};
+
+use crate::support::{Fixture, wait_for};
+
+#[test]
+fn status_streams_and_boundaries_are_exact() {
+    let fixture = Fixture::new();
+    let session = fixture.session();
+    let output = session.run("echo out; echo err >&2; exit 42", b"");
+    assert_eq!(output.status.code(), Some(42));
+    assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
+    assert_eq!(session.run("exit 255", b"").status.code(), Some(255));
+}
+
+#[test]
+fn three_megabytes_come_back_the_same_and_end_of_input_arrives() {
+    let fixture = Fixture::new();
+    let bytes: Vec<u8> = (0..3 << 20).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let output = fixture.session().run("cat; echo end >&2", &bytes);
+    assert!(output.stdout == bytes);
+    assert_eq!(output.stderr, b"end\n");
+}
+
+#[test]
+fn a_signal_is_told_as_a_signal() {
+    let fixture = Fixture::new();
+    let session = fixture.session();
+    let output = crate::support::session::feed(
+        session.program("ssh").args(["-o", "LogLevel=DEBUG1", "box", "kill -TERM $$"]),
+        b"",
+    );
+    assert_eq!(output.status.code(), Some(255));
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.contains("rtype exit-signal"), "{log}");
+}
+
+#[test]
+fn the_environment_is_a_logins_and_the_home_is_the_workspace() {
+    let fixture = Fixture::new();
+    let output = fixture.session().output("pwd; env");
+    let folder = fixture.folder.path().canonicalize().unwrap();
+    assert_eq!(output.lines().next(), folder.to_str());
+    assert!(output.contains(&format!("HOME={}\n", folder.display())));
+    assert!(output.contains("SSH_CONNECTION=127.0.0.1 "));
+    let names: Vec<&str> = output.lines().skip(1).filter_map(|line| Some(line.split_once('=')?.0)).collect();
+    let known = [
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "SHELL",
+        "LANG",
+        "TZ",
+        "SSH_CLIENT",
+        "SSH_CONNECTION",
+        "PWD",
+        "SHLVL",
+        "_",
+        "OLDPWD",
+    ];
+    assert!(names.iter().all(|name| known.contains(name)), "{names:?}");
+}
+
+#[test]
+fn what_a_background_process_writes_after_the_end_still_arrives() {
+    let fixture = Fixture::new();
+    let output = fixture.session().run("(sleep 0.3; echo late) & exit 3", b"");
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(output.stdout, b"late\n");
+}
+
+#[test]
+fn a_detached_process_holds_nobody_up_and_ends_with_the_plane() {
+    let fixture = Fixture::new();
+    let began = Instant::now();
+    let pid = fixture.session().output("sleep 60 </dev/null >/dev/null 2>&1 & echo $!");
+    assert!(began.elapsed() < Duration::from_secs(30));
+    let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+    assert!(test_kill_process(pid).is_ok());
+    fixture.plane.stop();
+    wait_for("the process to end", || is_gone(pid));
+}
+
+#[test]
+fn a_client_that_goes_takes_its_command_along() {
+    let fixture = Fixture::new();
+    let session = fixture.session();
+    let mut client = session
+        .program("ssh")
+        .args(["box", "echo $$ > pid; trap '' HUP TERM; sleep 60 & sleep 60; wait"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let file = fixture.folder.path().join("pid");
+    wait_for("the command", || std::fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')));
+    let pid: i32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+    client.kill().unwrap();
+    client.wait().unwrap();
+    wait_for("the command to end", || is_gone(Pid::from_raw(pid).unwrap()));
+}
+
+#[test]
+fn a_terminal_has_its_name_size_and_status() {
+    let fixture = Fixture::new();
+    let session = fixture.session();
+    let output = session
+        .program("ssh")
+        .args(["-tt", "box", "test -t 0 && test -t 1 && echo $TERM && stty -echo && exit 7"])
+        .env("TERM", "screen")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(7));
+    assert_eq!(output.stdout, b"screen\r\n");
+}
+
+/// Gone, or a zombie that nobody has collected yet.
+fn is_gone(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    test_kill_process(pid).is_err() || stat.is_ok_and(|stat| stat.contains(") Z "))
+}

@@ -1,0 +1,7 @@
+//! The embedded plane, driven from outside: HTTP as it is, and the system's own `ssh`.
+#![allow(clippy::unwrap_used)] // a test that cannot go on should say where
+
+mod support;
+
+mod api;
+mod exec;
