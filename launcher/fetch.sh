@@ -91,8 +91,6 @@ download() {
     : >"$rc_tmp/error"
     for rc_url in "$rc_base/$1" "$rc_base/$rc_version/$1"; do
         (
-            ulimit -c 0
-            ulimit -f "$rc_max_blocks"
             [ -t 2 ] || exec 2>"$rc_tmp/error"
             rc_path=${rc_url#file://}
             [ "$rc_scheme" != file ] || [ ! -f "$rc_path" ] || exec cp "$rc_path" "$2"
@@ -100,7 +98,7 @@ download() {
         ) && return
         [ -n "${RUNCODE_DOWNLOAD_BASE-}" ] || break
     done
-    fail network "cannot download $1 from $rc_base: $(tail -n 1 "$rc_tmp/error" | tr -d '\000-\037\177')" "$rc_own"
+    fail network "cannot download $1 from $rc_base: $(head -n 1 "$rc_tmp/error" | tr -d '\000-\037\177')" "$rc_own"
 }
 
 # ARCHIVE FILE: the one regular member `runcode`, as a stream: no other name in the archive can reach the disk.
@@ -108,17 +106,14 @@ unpack() {
     if [ "$rc_packed" = zip ]; then
         [ "$(unzip -Z1 "$1" | grep -c '^runcode\.exe$')" = 1 ] && unzip -p "$1" runcode.exe >"$2"
     else
-        rc_members=$(tar -tvzf "$1" runcode 2>/dev/null)
-        case $rc_members in
-            -*'
-'*) return 1 ;;
-            -*) tar -xzOf "$1" runcode >"$2" ;;
-            *) return 1 ;;
-        esac
-    fi && [ -s "$2" ]
+        [ "$(tar -tzf "$1" runcode)" = runcode ] || return 1
+        case $(tar -tvzf "$1" runcode) in -*) tar -xzOf "$1" runcode >"$2" ;; *) return 1 ;; esac
+    fi 2>/dev/null && [ -s "$2" ]
 }
 
 umask 077
+trap '' XFSZ # a write beyond the limit is an error of the tool, not a shell's report of a killed one
+ulimit -f "$rc_max_blocks"
 mkdir -p "$rc_cache/bin" 2>/dev/null || :
 [ -d "$rc_cache/bin" ] && [ -w "$rc_cache/bin" ] ||
     fail io "cannot write to the cache folder $rc_cache/bin" "set RUNCODE_CACHE to a folder of your own"

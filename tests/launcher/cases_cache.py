@@ -1,0 +1,135 @@
+"""The cached binary: used without a network, checked on every start, mended when it is broken."""
+
+import concurrent.futures
+import os
+
+from stage import EVIL, PAYLOAD, archive
+
+GONE = "file:///nowhere"
+
+
+def case_first_run_fetches_and_the_next_needs_no_network(stage):
+    assert stage.run("list", FAKE_STATUS=7).status == 7
+    stage.left_clean()
+    assert stage.run("again", RUNCODE_DOWNLOAD_BASE=GONE).args == ["again"]
+    assert stage.run("again", via="launcher", RUNCODE_DOWNLOAD_BASE=GONE).args == ["again"]
+
+
+def case_tampered_in_place_with_old_size_and_mtime(stage):
+    stage.run()
+    before = stage.binary.stat()
+    stage.binary.write_bytes(EVIL.ljust(before.st_size, b"\n")[: before.st_size])
+    os.utime(stage.binary, ns=(before.st_atime_ns, before.st_mtime_ns))
+    stage.run(RUNCODE_DOWNLOAD_BASE=GONE).refused("cannot download")
+    assert stage.run("mended").args == ["mended"]
+    stage.left_clean()
+
+
+def case_replaced_truncated_or_emptied(stage):
+    for broken in (EVIL, PAYLOAD[:20], b""):
+        stage.run()
+        binary = stage.binary
+        binary.unlink()
+        binary.write_bytes(broken)
+        binary.chmod(0o755)
+        assert stage.run("mended").args == ["mended"]
+        assert binary.read_bytes() == PAYLOAD
+
+
+def case_a_folder_in_the_binarys_place(stage):
+    stage.run()
+    binary = stage.binary
+    binary.unlink()
+    (binary / "deep").mkdir(parents=True)
+    assert stage.run("mended").args == ["mended"]
+    stage.left_clean()
+
+
+def case_a_link_in_the_binarys_place(stage):
+    evil = stage.dir / "evil"
+    for target in (evil, stage.dir / "nothing", stage.dir):
+        stage.run()
+        binary = stage.binary
+        evil.write_bytes(EVIL)
+        evil.chmod(0o755)
+        binary.unlink()
+        binary.symlink_to(target)
+        assert stage.run("mended").args == ["mended"]
+        assert evil.read_bytes() == EVIL and not binary.is_symlink()
+
+
+def case_not_executable_any_more(stage):
+    stage.run()
+    stage.binary.chmod(0o644)
+    assert stage.run("mended").args == ["mended"]
+
+
+def case_touched_but_the_same_is_hashed_once_and_kept(stage):
+    stage.run()
+    old = stage.stamp.read_text()
+    os.utime(stage.binary, (1, 1))
+    assert stage.run("kept", RUNCODE_DOWNLOAD_BASE=GONE).args == ["kept"]
+    assert stage.stamp.read_text() != old
+    without_hashing = stage.tools("sha256sum")
+    assert stage.run("kept", RUNCODE_DOWNLOAD_BASE=GONE, PATH=without_hashing).args == ["kept"]
+
+
+def case_broken_stamps(stage):
+    stage.run()
+    whole = stage.stamp.read_text()
+    hashes = whole.split()[:2]
+    touched = stage.dir / "touched"
+    for broken in (
+        "",
+        "\n",
+        "one two three\n",
+        whole.replace(hashes[0], "0" * 64),
+        f"$(touch '{touched}') `touch '{touched}'` x\n",
+        "x" * 100_000,
+        "\0\0\0",
+    ):
+        stage.stamp.write_text(broken)
+        stage.run(RUNCODE_DOWNLOAD_BASE=GONE).refused("cannot download")
+        assert stage.run("mended").args == ["mended"], broken[:50]
+        assert not touched.exists()
+
+
+def case_a_folder_or_link_in_the_stamps_place(stage):
+    stage.run()
+    stamp, whole = stage.stamp, stage.stamp.read_bytes()
+    stamp.unlink()
+    stamp.mkdir()
+    assert stage.run("mended").args == ["mended"]
+    stamp.unlink()
+    (stage.dir / "elsewhere").write_bytes(whole)
+    stamp.symlink_to(stage.dir / "elsewhere")
+    assert stage.run("mended").args == ["mended"]
+    assert not stamp.is_symlink()
+
+
+def case_a_changed_pin_of_the_same_tag_is_fetched_anew(stage):
+    stage.run()
+    stage.publish(archive(payload=PAYLOAD + b"# second build\n"))
+    assert stage.run("new").args == ["new"]
+    assert stage.binary.read_bytes().endswith(b"second build\n")
+
+
+def case_many_first_runs_at_once(stage):
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        runs = [pool.submit(stage.run, str(number)) for number in range(6)]
+    assert [run.result().args for run in runs] == [[str(number)] for number in range(6)]
+    stage.left_clean()
+    assert stage.run("after", RUNCODE_DOWNLOAD_BASE=GONE).args == ["after"]
+
+
+def case_killed_in_the_middle_of_a_fetch(stage):
+    killing = stage.tools(mv='kill -9 "$PPID"', curl='kill -9 "$PPID"')
+    stage.run(PATH=killing)
+    assert stage.run("mended").args == ["mended"]
+
+
+def case_binary_moved_but_stamp_not_yet(stage):
+    stage.run()
+    stage.stamp.unlink()
+    assert stage.run("mended").args == ["mended"]
+    stage.left_clean()
