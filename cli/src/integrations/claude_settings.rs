@@ -1,0 +1,280 @@
+//! The `statusLine` of Claude Code's `settings.json`: put in, wrapped around another one, and taken out again, with
+//! every other byte of the file as it was.
+
+use crate::error::{Code, Error, Result};
+use crate::integrations::json_object::{Object, Problem};
+use crate::integrations::shell_word;
+
+/// The member that is ours to set.
+const KEY: &str = "statusLine";
+
+/// What stands between our command and the one that it wraps, inside the JSON string.
+const WRAP: &str = " --wrap '";
+
+/// What to do about a status line that is not ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Foreign {
+    /// Fail.
+    Refuse,
+    /// Put ours in its place.
+    Replace,
+    /// Keep it, and put ours in front of it.
+    Wrap,
+}
+
+/// What [`undo`] leaves.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Undone {
+    /// Nothing was ours.
+    Nothing,
+    /// These bytes.
+    File(Vec<u8>),
+    /// No file: there was none before.
+    NoFile,
+}
+
+/// The file's bytes with a status line that runs `command`, which is `"…/runcode" statusline`.
+///
+/// Fails when `content` is not a JSON object, and when another status line is there and `foreign` says so.
+pub fn install(content: Option<&[u8]>, command: &str, foreign: Foreign) -> Result<Vec<u8>> {
+    let Some(content) = content else { return install(Some(b"{}\n"), command, foreign) };
+    let (text, object) = parse(content)?;
+    let Some(found) = find(text, &object)? else { return Ok(insert(text, &object, command)) };
+    let value = &object.members[found.member].value;
+    let splice = |range: std::ops::Range<usize>, new: &str| {
+        [&text[..range.start], new, &text[range.end..]].concat().into_bytes()
+    };
+    let escaped = escape(command);
+    match (&found.command, found.is_ours(), foreign) {
+        (Some(literal), true, _) => {
+            let rest = found.ours.as_deref().map_or("", |ours| ours.rest.as_str());
+            Ok(splice(literal.clone(), &format!("\"{escaped}{rest}\"")))
+        }
+        (_, _, Foreign::Replace) => {
+            let lead = lead(text, &object, found.member);
+            Ok(splice(value.clone(), &statement(command, lead)))
+        }
+        (Some(literal), _, Foreign::Wrap) => {
+            let theirs = wrap(inner(text, literal));
+            Ok(splice(literal.clone(), &format!("\"{escaped}{WRAP}{theirs}'\"")))
+        }
+        (None, _, Foreign::Wrap) => Err(Error::new(
+            Code::Error,
+            "the status line in settings.json runs no command, so it cannot be wrapped",
+        )
+        .hint("--force replaces it")),
+        (_, _, Foreign::Refuse) => Err(Error::new(Code::Error, "settings.json has another status line")
+            .hint("--wrap keeps it and puts this one in front; --force replaces it")),
+    }
+}
+
+/// Takes out what [`install`] put in. `backup` is the file as it was before, when that is known: after
+/// [`Foreign::Replace`] nothing else knows what was replaced.
+pub fn undo(content: &[u8], backup: Option<&[u8]>) -> Result<Undone> {
+    let (text, object) = parse(content)?;
+    let Some(found) = find(text, &object)? else { return Ok(Undone::Nothing) };
+    let (Some(ours), Some(literal)) = (found.ours.as_deref(), &found.command) else {
+        return Ok(Undone::Nothing);
+    };
+    if let Some(backup) = backup
+        && install(Some(backup), &ours.command, Foreign::Replace).is_ok_and(|bytes| bytes == content)
+    {
+        return Ok(Undone::File(backup.to_vec()));
+    }
+    if install(None, &ours.command, Foreign::Refuse)? == content {
+        return Ok(Undone::NoFile);
+    }
+    if let Some(theirs) = ours.rest.strip_prefix(WRAP).and_then(|rest| rest.strip_suffix('\'')) {
+        let rest = [&text[..literal.start + 1], &unwrap(theirs), &text[literal.end - 1..]].concat();
+        return Ok(Undone::File(rest.into_bytes()));
+    }
+    Ok(Undone::File(cut(text, &object, found.member)))
+}
+
+/// The command of the status line when it is ours.
+pub fn installed(content: &[u8]) -> Option<String> {
+    let (text, object) = parse(content).ok()?;
+    Some(find(text, &object).ok()??.ours?.command)
+}
+
+fn parse(content: &[u8]) -> Result<(&str, Object)> {
+    let refuse = |why: String| {
+        Error::new(Code::Error, format!("settings.json {why}; it was not touched"))
+            .hint("mend it by hand, then try again")
+    };
+    let text = std::str::from_utf8(content).map_err(|_| refuse("is not UTF-8".to_owned()))?;
+    let object = Object::parse(text).map_err(|problem| match problem {
+        Problem::NotJson(error) => refuse(format!("is not valid JSON ({error})")),
+        Problem::NotAnObject => refuse("is not a JSON object".to_owned()),
+    })?;
+    Ok((text, object))
+}
+
+/// The status line that is there.
+struct Found {
+    member: usize,
+    /// Where its `command` string is.
+    command: Option<std::ops::Range<usize>>,
+    /// What it says when it is ours.
+    ours: Option<Box<Ours>>,
+}
+
+/// A command of ours.
+struct Ours {
+    /// `"…/runcode" statusline`.
+    command: String,
+    /// What follows it inside the JSON string: our options, and what is wrapped.
+    rest: String,
+}
+
+impl Found {
+    fn is_ours(&self) -> bool {
+        self.ours.is_some()
+    }
+}
+
+fn find(text: &str, object: &Object) -> Result<Option<Found>> {
+    let twice = |key: &str| {
+        Error::new(Code::Error, format!("settings.json has `{key}` twice; it was not touched"))
+            .hint("leave one of them, then try again")
+    };
+    let mut members = object.named(text, KEY);
+    let Some(member) = members.next() else { return Ok(None) };
+    if members.next().is_some() {
+        return Err(twice(KEY));
+    }
+    let span = object.members[member].value.clone();
+    let value = &text[span.clone()];
+    let Ok(line) = Object::parse(value) else { return Ok(Some(Found { member, command: None, ours: None })) };
+    let mut commands = line.named(value, "command");
+    let command = commands.next().map(|index| line.members[index].value.clone());
+    if commands.next().is_some() {
+        return Err(twice("statusLine.command"));
+    }
+    let command = command
+        .map(|range| range.start + span.start..range.end + span.start)
+        .filter(|range| text[range.clone()].starts_with('"'));
+    let ours = command.as_ref().and_then(|literal| recognise(inner(text, literal))).map(Box::new);
+    Ok(Some(Found { member, command, ours }))
+}
+
+/// Reads the inside of a JSON string as a command of ours.
+fn recognise(inner: &str) -> Option<Ours> {
+    let verb = " statusline";
+    let end = inner.find(verb)? + verb.len();
+    let (head, rest) = inner.split_at(end);
+    let command = serde_json::from_str::<String>(&format!("\"{head}\"")).ok()?;
+    let is_word = rest.is_empty() || rest.starts_with(' ');
+    (is_word && shell_word::is_runcode(&command, "statusline"))
+        .then(|| Ours { command, rest: rest.to_owned() })
+}
+
+fn inner<'a>(text: &'a str, literal: &std::ops::Range<usize>) -> &'a str {
+    &text[literal.start + 1..literal.end - 1]
+}
+
+fn escape(text: &str) -> String {
+    let literal = serde_json::Value::from(text).to_string();
+    literal[1..literal.len() - 1].to_owned()
+}
+
+/// The status line's value: over several lines when `lead` (the white space before its key) breaks one.
+fn statement(command: &str, lead: &str) -> String {
+    let command = escape(command);
+    let Some(newline) = newline(lead) else {
+        return format!(r#"{{"type": "command", "command": "{command}", "padding": 0}}"#);
+    };
+    let indent = lead.rsplit('\n').next().unwrap_or_default();
+    let unit = if indent.is_empty() { "  " } else { indent };
+    let line = format!("{newline}{indent}{unit}");
+    format!(r#"{{{line}"type": "command",{line}"command": "{command}",{line}"padding": 0{newline}{indent}}}"#)
+}
+
+fn newline(space: &str) -> Option<&'static str> {
+    if space.contains("\r\n") {
+        Some("\r\n")
+    } else if space.contains('\n') {
+        Some("\n")
+    } else {
+        None
+    }
+}
+
+/// The white space before the key of a member.
+fn lead<'a>(text: &'a str, object: &Object, member: usize) -> &'a str {
+    let start = match member.checked_sub(1).and_then(|before| object.members.get(before)) {
+        Some(before) => before.value.end,
+        None => object.open + 1,
+    };
+    let gap = &text[start..object.members[member].key.start];
+    gap.rsplit(',').next().unwrap_or_default()
+}
+
+/// Adds the member as the last one.
+fn insert(text: &str, object: &Object, command: &str) -> Vec<u8> {
+    let (at, added) = match object.members.last() {
+        Some(last) => {
+            let lead = lead(text, object, object.members.len() - 1);
+            // On one line, the members' own spacing; over several, one line break however many there were.
+            let lead = match newline(lead) {
+                Some(newline) => format!("{newline}{}", lead.rsplit('\n').next().unwrap_or_default()),
+                None => lead.to_owned(),
+            };
+            (last.value.end, format!(",{lead}\"{KEY}\": {}", statement(command, &lead)))
+        }
+        None => {
+            let newline = newline(&text[object.open..object.close]).unwrap_or("\n");
+            let lead = format!("{newline}  ");
+            (object.open + 1, format!("{lead}\"{KEY}\": {}{newline}", statement(command, &lead)))
+        }
+    };
+    [&text[..at], &added, &text[at..]].concat().into_bytes()
+}
+
+/// Takes the member out, and with it what [`insert`] added around it.
+fn cut(text: &str, object: &Object, member: usize) -> Vec<u8> {
+    let members = &object.members;
+    let (start, end) = if let Some(before) = member.checked_sub(1) {
+        (members[before].value.end, members[member].value.end)
+    } else if let Some(next) = members.get(1) {
+        (members[member].key.start, next.key.start)
+    } else {
+        let newline = newline(lead(text, object, member)).unwrap_or("\n");
+        let end = members[member].value.end;
+        let has_ours = text[end..].starts_with(newline);
+        (object.open + 1, if has_ours { end + newline.len() } else { end })
+    };
+    [&text[..start], &text[end..]].concat().into_bytes()
+}
+
+/// The inside of a JSON string, as it stands inside single quotes of a shell. Quotes written as escapes stay escapes,
+/// so that [`unwrap`] knows them.
+fn wrap(inner: &str) -> String {
+    translate(inner, [("\\u0027", "\\u0027\\\\\\u0027\\u0027"), ("'", "'\\\\''")])
+}
+
+fn unwrap(wrapped: &str) -> String {
+    translate(wrapped, [("\\u0027\\\\\\u0027\\u0027", "\\u0027"), ("'\\\\''", "'")])
+}
+
+/// Replaces whole characters of a JSON string, an escape being one.
+fn translate(inner: &str, pairs: [(&str, &str); 2]) -> String {
+    let mut new = String::new();
+    let mut rest = inner;
+    while let Some(first) = rest.chars().next() {
+        if let Some((from, to)) = pairs.iter().find(|(from, _)| rest.starts_with(from)) {
+            new.push_str(to);
+            rest = &rest[from.len()..];
+            continue;
+        }
+        let escaped = if first == '\\' { rest[1..].chars().next().map_or(0, char::len_utf8) } else { 0 };
+        let (unit, after) = rest.split_at(first.len_utf8() + escaped);
+        new.push_str(unit);
+        rest = after;
+    }
+    new
+}
+
+#[cfg(test)]
+#[path = "claude_settings_tests.rs"]
+mod tests;

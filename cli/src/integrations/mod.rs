@@ -1,0 +1,8 @@
+//! Other programs' files that we write into at the user's word, and take ourselves out of again byte for byte.
+
+pub mod claude_settings;
+pub mod json_object;
+pub mod managed_block;
+pub mod shell_word;
+pub mod text_diff;
+pub mod user_file;
