@@ -1,9 +1,13 @@
 //! The `statusLine` of Claude Code's `settings.json`: put in, wrapped around another one, and taken out again, with
 //! every other byte of the file as it was.
 
+use std::path::PathBuf;
+
 use crate::error::{Code, Error, Result};
 use crate::integrations::json_object::{Object, Problem};
 use crate::integrations::shell_word;
+use crate::sys::env::{Env, Var};
+use crate::sys::paths::home;
 
 /// The member that is ours to set.
 const KEY: &str = "statusLine";
@@ -89,6 +93,15 @@ pub fn undo(content: &[u8], backup: Option<&[u8]>) -> Result<Undone> {
         return Ok(Undone::File(rest.into_bytes()));
     }
     Ok(Undone::File(cut(text, &object, found.member)))
+}
+
+/// Where Claude Code keeps its settings: in `CLAUDE_CONFIG_DIR`, else in `~/.claude`.
+pub fn file(env: &Env) -> Result<PathBuf> {
+    let folder = match env.var(Var::ClaudeConfigDir) {
+        Some(folder) => PathBuf::from(folder),
+        None => home(env)?.join(".claude"),
+    };
+    Ok(folder.join("settings.json"))
 }
 
 /// The command of the status line when it is ours.

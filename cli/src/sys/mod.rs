@@ -3,6 +3,7 @@
 pub mod atomic_file;
 pub mod clock;
 pub mod env;
+pub mod interrupt;
 pub mod lock;
 pub mod paths;
 

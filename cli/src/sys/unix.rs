@@ -68,3 +68,16 @@ pub fn is_same_file(file: &File, path: &Path) -> io::Result<bool> {
         Err(error) => Err(error),
     }
 }
+
+/// Sends a child process the signal that we got. SIGINT of a terminal has reached it already.
+pub fn pass_on(child: &mut std::process::Child, signal: i32) -> io::Result<()> {
+    let signal = rustix::process::Signal::from_named_raw(signal).ok_or(io::ErrorKind::InvalidInput)?;
+    if signal == rustix::process::Signal::INT && rustix::termios::isatty(io::stdin()) {
+        return Ok(());
+    }
+    let pid = rustix::process::Pid::from_child(child);
+    match rustix::process::kill_process(pid, signal) {
+        Err(rustix::io::Errno::SRCH) | Ok(()) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

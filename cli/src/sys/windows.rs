@@ -48,3 +48,8 @@ pub fn sync_dir(_path: &Path) -> io::Result<()> {
 pub fn is_same_file(_file: &File, _path: &Path) -> io::Result<bool> {
     Ok(true)
 }
+
+/// Ctrl-C reaches every process of the console by itself.
+pub fn pass_on(_child: &mut std::process::Child, _signal: i32) -> io::Result<()> {
+    Ok(())
+}

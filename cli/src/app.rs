@@ -1,0 +1,89 @@
+//! What a command may ask for. Everything is made when it is first asked for, so the warm path pays for nothing.
+
+use std::cell::OnceCell;
+
+use crate::args::Globals;
+use crate::control_plane::token::Given;
+use crate::control_plane::{BaseUrl, Client, token};
+use crate::error::Result;
+use crate::session::Sessions;
+use crate::sys::env::{Env, Var};
+use crate::sys::paths::Paths;
+
+/// The world of one command.
+pub struct App {
+    globals: Globals,
+    env: Env,
+    paths: OnceCell<Paths>,
+    api_base: OnceCell<BaseUrl>,
+    plane: OnceCell<Client>,
+}
+
+impl App {
+    /// The world of this process; no I/O.
+    pub fn new(globals: Globals, env: Env) -> App {
+        App { globals, env, paths: OnceCell::new(), api_base: OnceCell::new(), plane: OnceCell::new() }
+    }
+
+    /// Whether the result is wanted as JSON.
+    pub fn is_json(&self) -> bool {
+        self.globals.json
+    }
+
+    /// The environment.
+    pub fn env(&self) -> &Env {
+        &self.env
+    }
+
+    /// Where things live.
+    pub fn paths(&self) -> Result<&Paths> {
+        get_or_try(&self.paths, || Paths::from_env(&self.env))
+    }
+
+    /// The control plane's base: `--api-base`, else `RUNCODE_API_BASE`, else the hosted one.
+    pub fn api_base(&self) -> Result<&BaseUrl> {
+        get_or_try(&self.api_base, || match self.given_api_base() {
+            Some(text) => BaseUrl::parse(&text),
+            None => BaseUrl::parse(BaseUrl::HOSTED_API),
+        })
+    }
+
+    /// The base that the user named, when one was.
+    pub fn given_api_base(&self) -> Option<String> {
+        let from_env = || self.env.var(Var::RuncodeApiBase).map(|base| base.to_string_lossy().into_owned());
+        self.globals.api_base.clone().or_else(from_env)
+    }
+
+    /// The web host: `given`, else `RUNCODE_WEB_BASE`, else the hosted one.
+    pub fn web_base(&self, given: Option<&str>) -> Result<BaseUrl> {
+        match given
+            .map(str::to_owned)
+            .or_else(|| self.env.var(Var::RuncodeWebBase).map(|base| base.to_string_lossy().into_owned()))
+        {
+            Some(text) => BaseUrl::parse(&text),
+            None => BaseUrl::parse(BaseUrl::HOSTED_WEB),
+        }
+    }
+
+    /// The control plane, with our token. Nothing is sent yet.
+    pub fn plane(&self) -> Result<&Client> {
+        get_or_try(&self.plane, || {
+            let given = Given { stdin: self.globals.token_stdin, argument: self.globals.token.clone() };
+            let base = self.api_base()?;
+            Ok(Client::new(base.clone(), token::find(&given, &self.env, self.paths()?, base)?))
+        })
+    }
+
+    /// The sessions.
+    pub fn sessions(&self) -> Result<Sessions<'_>> {
+        Ok(Sessions::new(self.paths()?, &self.env, self.api_base()?, Box::new(|| self.plane())))
+    }
+}
+
+fn get_or_try<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
+    if let Some(value) = cell.get() {
+        return Ok(value);
+    }
+    let value = make()?;
+    Ok(cell.get_or_init(|| value))
+}

@@ -1,0 +1,229 @@
+//! `runcode connect`.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::control_plane::Client;
+use crate::error::{Code, Error, Result};
+use crate::integrations::claude_settings;
+use crate::output::progress::note;
+use crate::output::report::{Outcome, Report, Text};
+use crate::output::sanitize;
+use crate::session::attachment::Attachment;
+use crate::session::live::Obtained;
+use crate::session::mint::{DEFAULT_TTL, Order};
+use crate::session::resolve::{Target, numeric, resolve};
+use crate::session::{Session, Sessions};
+use crate::sys::atomic_file;
+use crate::sys::clock::{self, Deadline};
+
+/// Open a session to a workspace and attach it: `exec` and the file verbs then work on it.
+///
+/// A session that is still valid is reused. The key is made on this machine; only its public half leaves it.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runcode connect my-ws                    open a session, attach the workspace
+  runcode connect my-ws --start --wait     boot it if it is stopped, return when SSH answers
+  runcode connect 1234 --json              by id, for programs")]
+pub struct Args {
+    /// The workspace: its id, title or display name
+    workspace: String,
+    /// Boot the workspace if it is stopped
+    #[arg(long)]
+    start: bool,
+    /// Return only when an SSH command has been answered
+    #[arg(long)]
+    wait: bool,
+    /// How long --start and --wait may take together, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    timeout: u64,
+    /// The session's lifetime to ask for, in seconds
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
+    ttl: Option<u64>,
+    /// Make a new key and a new session in any case
+    #[arg(long)]
+    force: bool,
+}
+
+struct Connected {
+    session: Session,
+    reused: bool,
+    started: bool,
+    statusline_installed: bool,
+}
+
+impl Report for Connected {
+    fn json(&self) -> Value {
+        let meta = &self.session.meta;
+        let config = self.session.route().config.to_string_lossy().into_owned();
+        json!({
+            "alias": meta.alias,
+            "config": config,
+            "command": ["ssh", "-F", config, meta.alias],
+            "host": meta.endpoint.host,
+            "port": meta.endpoint.port,
+            "user": meta.endpoint.user,
+            "web_url": meta.web_url.as_ref().map(ToString::to_string),
+            "workdir": meta.workdir,
+            "expires_at": meta.expires_at.time().to_string(),
+            "started": self.started,
+            "reused": self.reused,
+            "workspace_id": meta.workspace_id,
+            "statusline_installed": self.statusline_installed,
+        })
+    }
+
+    fn text(&self, text: &mut Text) {
+        let meta = &self.session.meta;
+        let minutes = meta.expires_at.seconds_left(clock::now()).div_ceil(60);
+        let how = if self.reused { "session reused" } else { "new session" };
+        text.line(format!(
+            "✓ Attached {} (#{}): {how}, {minutes} min left",
+            meta.endpoint.user, meta.workspace_id
+        ));
+        if let Some(url) = &meta.web_url {
+            text.line(format!("  on the web: {url}"));
+        }
+        text.line(format!("  works in {}", meta.workdir));
+        text.line("  next: runcode exec -- ls");
+    }
+}
+
+/// Boots when asked, mints or reuses, waits when asked, attaches.
+pub fn run(args: Args, app: &App) -> Result<Outcome> {
+    let deadline = Deadline::after(Duration::from_secs(args.timeout));
+    let sessions = app.sessions()?;
+    let plane = app.plane()?;
+    let target = resolve(&args.workspace, plane)?;
+    tell_if_foreign(&args.workspace, &target);
+    let started = args.start && boot(plane, &target, deadline)?;
+    let Obtained { session, reused } = open(&args, &sessions, target.id, started, deadline)?;
+    let session = if args.wait {
+        wait(&sessions, session, deadline)?
+    } else {
+        sessions.warm(&session);
+        session
+    };
+    Attachment::here(target.id, &session.meta.api_base).save(app.paths()?)?;
+    Ok(Connected { session, reused, started, statusline_installed: is_statusline_installed(app) }.into())
+}
+
+/// Whether Claude Code's settings show our status line already. What cannot be read counts as no.
+fn is_statusline_installed(app: &App) -> bool {
+    let settings = claude_settings::file(app.env()).ok();
+    let content = settings.and_then(|path| atomic_file::read(&path, 4 * 1024 * 1024).ok().flatten());
+    content.is_some_and(|content| claude_settings::installed(&content).is_some())
+}
+
+/// A display name is chosen by whoever owns the workspace: one that leads to somebody else's box is worth a word.
+fn tell_if_foreign(name: &str, target: &Target) {
+    let Some(row) = target.row.as_ref().filter(|row| row.shared && numeric(name).is_none()) else {
+        return;
+    };
+    note(format!(
+        "note: `{}` is a workspace of somebody else, shared with you: {} (#{})",
+        sanitize::short(name),
+        sanitize::short(&row.title),
+        row.id
+    ));
+}
+
+/// Boots the workspace unless it is up, and waits until it is; says whether it had to.
+fn boot(plane: &Client, target: &Target, deadline: Deadline) -> Result<bool> {
+    let listed = match &target.row {
+        Some(row) => Some(row.clone()),
+        None => plane.workspaces()?.into_iter().find(|row| row.id == target.id),
+    };
+    if listed.as_ref().is_some_and(|row| row.is_running()) {
+        return Ok(false);
+    }
+    note(format!("starting workspace #{}…", target.id));
+    plane.start(target.id)?;
+    // One that is not listed (a team's) cannot be watched: whether it is up shows when the session is asked for.
+    if listed.is_none() {
+        return Ok(true);
+    }
+    let mut pauses = Pauses::new();
+    loop {
+        let state = plane.workspaces()?.into_iter().find(|row| row.id == target.id).map(|row| row.state);
+        match state {
+            Some(state) if state == "running" => return Ok(true),
+            _ if deadline.is_past() => {
+                let state = sanitize::short(state.as_deref().unwrap_or("gone"));
+                return Err(not_ready(&format!("workspace #{} is still {state}", target.id)));
+            }
+            _ => pauses.next(deadline),
+        }
+    }
+}
+
+/// The session. Right after a boot the control plane may take a moment to grant one.
+fn open(
+    args: &Args,
+    sessions: &Sessions<'_>,
+    id: u64,
+    started: bool,
+    deadline: Deadline,
+) -> Result<Obtained> {
+    let asked = args.ttl.map(Duration::from_secs);
+    if !args.force && !started {
+        let obtained = sessions.obtain_for(id, asked)?;
+        return Ok(obtained);
+    }
+    let order = Order { ttl: asked.unwrap_or(DEFAULT_TTL), new_key: true };
+    let mut pauses = Pauses::new();
+    loop {
+        match sessions.obtain_new(id, order) {
+            Err(error) if started && error.code() == Code::Conflict && !deadline.is_past() => {
+                pauses.next(deadline)
+            }
+            Err(error) if started && error.code() == Code::Conflict => {
+                return Err(not_ready(error.message()));
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Waits until a command has been answered. The session is healed once, at the first try.
+fn wait(sessions: &Sessions<'_>, session: Session, deadline: Deadline) -> Result<Session> {
+    let mut failure =
+        match sessions.revive(&session).and_then(|session| sessions.probe(&session).map(|()| session)) {
+            Ok(session) => return Ok(session),
+            Err(error) if error.code() != Code::Transport => return Err(error),
+            Err(error) => error,
+        };
+    note("waiting for SSH…");
+    let mut pauses = Pauses::new();
+    while !deadline.is_past() {
+        pauses.next(deadline);
+        let current = sessions.store().read(session.meta.workspace_id)?.unwrap_or_else(|| session.clone());
+        match sessions.probe(&current) {
+            Ok(()) => return Ok(current),
+            Err(error) => failure = error,
+        }
+    }
+    Err(not_ready(failure.message()))
+}
+
+fn not_ready(why: &str) -> Error {
+    Error::new(Code::NotReady, format!("the workspace was not ready in time: {why}"))
+        .hint("try again, or raise --timeout")
+}
+
+/// The pauses between polls: short at first, then about three seconds.
+struct Pauses(Duration);
+
+impl Pauses {
+    fn new() -> Pauses {
+        Pauses(Duration::from_millis(200))
+    }
+
+    fn next(&mut self, deadline: Deadline) {
+        deadline.pause(self.0);
+        self.0 = (self.0 * 3 / 2).min(Duration::from_secs(3));
+    }
+}

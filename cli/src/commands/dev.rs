@@ -1,0 +1,233 @@
+//! `runcode dev`.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus};
+use std::time::Duration;
+
+use runcode_plane::{CredentialMode, Options, Plane, WorkspaceSpec};
+use serde_json::json;
+
+use crate::app::App;
+use crate::control_plane::token;
+use crate::error::{Code, Error, Result};
+use crate::grant::SshUser;
+use crate::output::progress::note;
+use crate::output::report::Outcome;
+use crate::session::attachment::Attachment;
+use crate::session::store::Store;
+use crate::sys::env::Var;
+use crate::sys::interrupt::Interrupt;
+use crate::transport::Transport;
+
+/// Run a control plane and an SSH gateway on this machine.
+///
+/// Folders of this machine become workspaces that every command of runcode works on, without an account. Both listen on
+/// loopback only. Commands on a workspace run as you, in its folder, and are not confined to it.
+///
+/// With CMD, runs it in an environment in which runcode is pointed there, and afterwards ends everything that was
+/// started. Without, serves until interrupted and prints the lines that point a shell there.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runcode dev -- sh -c 'runcode connect demo && runcode exec -- pwd'
+  runcode dev --workspace api=./api --workspace web=./web
+  eval \"$(runcode dev | head -n 3)\"     in another terminal: copy the lines it prints")]
+pub struct Args {
+    /// Where to listen: a loopback address, with a port for the API if it is to be fixed
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1", value_parser = listen)]
+    listen: (IpAddr, u16),
+    /// The gateway's port [default: a free one]
+    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
+    ssh_port: u16,
+    /// Serve a folder as a workspace; may be given several times [default: a fresh folder called `demo`]
+    #[arg(long, value_name = "NAME=DIR", value_parser = workspace)]
+    workspace: Vec<(SshUser, PathBuf)>,
+    /// How sessions prove who they are
+    #[arg(long, value_name = "KIND", default_value = "key", value_parser = ["key", "certificate"])]
+    credential: String,
+    /// How long a workspace takes to start and to stop, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 1)]
+    boot_delay: u64,
+    /// The longest session that is granted, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    max_ttl: u64,
+    /// Keep workspaces, users and keys in this folder, over restarts
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Write a line of JSON for every request to this file
+    #[arg(long, value_name = "FILE")]
+    access_log: Option<PathBuf>,
+    /// Let `runcode login` succeed without a click in the browser
+    #[arg(long)]
+    auto_authorize: bool,
+    /// What to run, pointed there
+    #[arg(value_name = "CMD", trailing_var_arg = true)]
+    command: Vec<OsString>,
+}
+
+fn listen(text: &str) -> Result<(IpAddr, u16), String> {
+    let address = text.parse::<SocketAddr>().map(|address| (address.ip(), address.port()));
+    let address = address.or_else(|_| text.parse::<IpAddr>().map(|ip| (ip, 0)));
+    match address {
+        Ok((ip, port)) if ip.is_loopback() => Ok((ip, port)),
+        Ok(_) => Err("only loopback addresses are served: 127.0.0.1 or ::1".to_owned()),
+        Err(_) => Err("not an address such as 127.0.0.1 or 127.0.0.1:4000".to_owned()),
+    }
+}
+
+fn workspace(text: &str) -> Result<(SshUser, PathBuf), String> {
+    let (name, folder) = text.split_once('=').ok_or("write it as NAME=DIR")?;
+    let name = SshUser::parse(name).map_err(|why| format!("the name {why}"))?;
+    let folder = std::path::absolute(folder).map_err(|error| crate::error::reason(&error))?;
+    if folder.is_dir() { Ok((name, folder)) } else { Err(format!("`{}` is not a folder", folder.display())) }
+}
+
+/// Serves until the command ends, or until interrupted.
+pub fn run(args: Args, app: &App) -> Result<Outcome> {
+    let interrupt = Interrupt::listen()?;
+    let fresh = tempfile::Builder::new()
+        .prefix("runcode-dev-")
+        .tempdir()
+        .map_err(|error| Error::io("make a temporary folder", error))?;
+    let plane = Plane::start(options(&args, &fresh)?).map_err(failed)?;
+    let outcome = if args.command.is_empty() {
+        announce(&plane, app).map(|()| {
+            interrupt.wait();
+            Outcome::Status(0)
+        })
+    } else {
+        command(&args.command, &plane).and_then(|child| supervise(child, &interrupt)).map(Outcome::Status)
+    };
+    let cleaned = forget(&plane.api_base(), app);
+    plane.stop();
+    cleaned.and(outcome)
+}
+
+fn options(args: &Args, fresh: &tempfile::TempDir) -> Result<Options> {
+    let mut served = args.workspace.clone();
+    if served.is_empty() {
+        let demo = fresh.path().join("demo");
+        std::fs::create_dir(&demo).map_err(|error| Error::io("make a temporary folder", error))?;
+        served.push((SshUser::parse("demo").map_err(|why| Error::new(Code::Error, why))?, demo));
+    }
+    let spec = |(name, folder): (SshUser, PathBuf)| WorkspaceSpec {
+        running: true,
+        ..WorkspaceSpec::new(name, folder)
+    };
+    let credential =
+        if args.credential == "certificate" { CredentialMode::Certificate } else { CredentialMode::Key };
+    let (listen, http_port) = args.listen;
+    Ok(Options {
+        listen,
+        http_port,
+        ssh_port: args.ssh_port,
+        workspaces: served.into_iter().map(spec).collect(),
+        boot_delay: Duration::from_secs(args.boot_delay),
+        credential,
+        max_ttl: Duration::from_secs(args.max_ttl),
+        auto_authorize: args.auto_authorize,
+        state: args.state.clone(),
+        access_log: args.access_log.clone(),
+        ..Options::default()
+    })
+}
+
+fn failed(error: runcode_plane::Error) -> Error {
+    Error::new(Code::Error, format!("cannot serve: {error}"))
+}
+
+/// What points `runcode` at the plane.
+fn environment(plane: &Plane) -> [(&'static str, String); 3] {
+    [
+        (Var::RuncodeApiBase.name(), plane.api_base()),
+        (Var::RuncodeWebBase.name(), plane.web_base()),
+        (Var::RuncodeToken.name(), plane.token().to_owned()),
+    ]
+}
+
+fn announce(plane: &Plane, app: &App) -> Result<()> {
+    let mut text = environment(plane).map(|(name, value)| format!("export {name}={value}\n")).concat();
+    if app.is_json() {
+        let [(_, api_base), (_, web_base), (_, token)] = environment(plane);
+        let gateway = plane.gateway_addr().to_string();
+        text = format!(
+            "{}\n",
+            json!({ "api_base": api_base, "web_base": web_base, "token": token, "gateway": gateway })
+        );
+    }
+    let mut stdout = std::io::stdout().lock();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Error::io("write to stdout", error))?;
+    note(format!(
+        "serving on this machine only: API {}, SSH gateway {}",
+        plane.api_base(),
+        plane.gateway_addr()
+    ));
+    note("commands on the workspaces run as you; point a shell here with the lines above; Ctrl-C ends it");
+    Ok(())
+}
+
+/// Starts the command with `runcode` pointed at the plane, and this very binary first on PATH under that name.
+fn command(words: &[OsString], plane: &Plane) -> Result<Child> {
+    let (program, arguments) =
+        words.split_first().ok_or_else(|| Error::new(Code::Usage, "there is no command"))?;
+    let mut command = Command::new(program);
+    command.args(arguments).envs(environment(plane)).env_remove(Var::RuncodeClient.name());
+    if let Ok(own) = std::env::current_exe()
+        && own.file_stem().is_some_and(|name| name == "runcode")
+        && let Some(folder) = own.parent()
+    {
+        let path = std::env::var_os(Var::Path.name()).unwrap_or_default();
+        let folders = std::iter::once(folder.to_owned()).chain(std::env::split_paths(&path));
+        if let Ok(path) = std::env::join_paths(folders) {
+            command.env(Var::Path.name(), path);
+        }
+    }
+    command.spawn().map_err(|error| Error::io(format_args!("run `{}`", program.to_string_lossy()), error))
+}
+
+/// Waits for the command. A Ctrl-C reaches it by itself, being of the same terminal; another signal is passed on.
+fn supervise(mut child: Child, interrupt: &Interrupt) -> Result<u8> {
+    let failed = |error| Error::io("wait for the command", error);
+    let mut passed_on = false;
+    loop {
+        if let Some(status) = child.try_wait().map_err(failed)? {
+            return Ok(status_of(status));
+        }
+        if !passed_on && let Some(signal) = interrupt.signal() {
+            passed_on = true;
+            crate::sys::platform::pass_on(&mut child, signal).map_err(failed)?;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn status_of(status: ExitStatus) -> u8 {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        return u8::try_from(128 + signal).unwrap_or(255);
+    }
+    status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+}
+
+/// Drops what was made with the plane: its sessions and their connections, the attachment, a token of its.
+fn forget(api_base: &str, app: &App) -> Result<()> {
+    let paths = app.paths()?;
+    let store = Store::new(paths);
+    if store.attachment()?.is_some_and(|attachment| attachment.api_base == api_base) {
+        Attachment::clear(paths, None)?;
+    }
+    for id in store.ids()? {
+        let locked = store.lock(id)?;
+        if let Some(session) = locked.read()?.filter(|session| session.meta.api_base == api_base) {
+            Transport::new(session.route(), app.env()).end_master()?;
+            locked.remove()?;
+        }
+    }
+    token::forget_for(paths, api_base)
+}

@@ -1,0 +1,29 @@
+//! `runcode exec`.
+
+use crate::app::App;
+use crate::error::Result;
+use crate::output::report::Outcome;
+use crate::session::execution::{Remote, execute};
+
+/// Run a command on the attached workspace, in its project folder.
+///
+/// stdin, stdout and stderr stream as they come, and the exit status is the command's. runcode's own failures end with
+/// 255 and a line on stderr that begins with `runcode:`. A command is never run twice.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runcode exec -- make test                         a program and its arguments, exactly
+  runcode exec -- 'cd api && npm ci && npm test'    one argument: a piece of shell
+  runcode exec -- python3 - < local.py              stdin goes along
+  runcode exec --env CI=1 --timeout 600 -- make     a variable, and a limit in seconds")]
+pub struct Args {
+    #[command(flatten)]
+    remote: Remote,
+}
+
+/// Runs the command in the attached workspace's session.
+pub fn run(args: Args, app: &App) -> Result<Outcome> {
+    let sessions = app.sessions()?;
+    let session = sessions.attached(app.given_api_base().is_some())?;
+    execute(&sessions, &session, &args.remote).map(Outcome::Status)
+}

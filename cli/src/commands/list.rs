@@ -1,0 +1,72 @@
+//! `runcode list`.
+
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::control_plane::Workspace;
+use crate::error::Result;
+use crate::output::report::{Outcome, Report, Text};
+use crate::output::sanitize;
+use crate::output::table::table;
+
+/// List your workspaces, those shared with you included.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runcode list                            those that SSH can reach
+  runcode list --json | jq '.[].title'    for programs: an array of workspaces")]
+pub struct Args {
+    /// Also list workspaces without SSH
+    #[arg(long)]
+    all: bool,
+}
+
+struct List(Vec<Workspace>);
+
+impl Report for List {
+    fn json(&self) -> Value {
+        let row = |workspace: &Workspace| {
+            json!({
+                "id": workspace.id,
+                "title": sanitize::short(&workspace.title),
+                "custom_title": workspace.custom_title.as_deref().map(sanitize::short),
+                "state": sanitize::short(&workspace.state),
+                "shared": workspace.shared,
+                "connectable": workspace.is_connectable(),
+            })
+        };
+        self.0.iter().map(row).collect()
+    }
+
+    fn text(&self, text: &mut Text) {
+        if self.0.is_empty() {
+            return text.line("no workspaces with SSH (runcode list --all shows the others)");
+        }
+        let rows = self.0.iter().map(row).collect::<Vec<_>>();
+        table(text, &["ID", "TITLE", "NAME", "STATE", "CONNECT"], &rows);
+    }
+}
+
+fn row(workspace: &Workspace) -> Vec<String> {
+    let connect = match (workspace.ssh_capable, workspace.is_running()) {
+        (true, true) => format!("runcode connect {}", workspace.id),
+        (true, false) => format!("runcode connect {} --start", workspace.id),
+        (false, _) => "(no SSH)".to_owned(),
+    };
+    let name = workspace.custom_title.clone().unwrap_or_default();
+    let name = if workspace.shared { format!("{name} (shared)") } else { name };
+    vec![
+        workspace.id.to_string(),
+        workspace.title.clone(),
+        name.trim().to_owned(),
+        workspace.state.clone(),
+        connect,
+    ]
+}
+
+/// Lists what the control plane lists.
+pub fn run(args: Args, app: &App) -> Result<Outcome> {
+    let mut workspaces = app.plane()?.workspaces()?;
+    workspaces.retain(|workspace| args.all || workspace.ssh_capable);
+    Ok(List(workspaces).into())
+}

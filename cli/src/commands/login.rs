@@ -1,0 +1,143 @@
+//! `runcode login`.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use crate::app::App;
+use crate::control_plane::login::{Callback, Listener};
+use crate::control_plane::{Client, Token, token};
+use crate::error::{Code, Error, Result};
+use crate::output::progress::note;
+use crate::output::report::{Outcome, Report, Text};
+use crate::output::sanitize;
+use crate::sys::clock::Deadline;
+
+/// Log in through the browser and save the token.
+///
+/// Prints the address of a page to authorize this machine on, opens it in the browser, and waits for the browser to
+/// come back to a port on 127.0.0.1. The token is saved for the user alone, and goes to this control plane only.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runcode login                     open the browser
+  runcode login --no-browser        print the address to open yourself
+  runcode login --paste < token     take the token from stdin (a machine without a browser)")]
+pub struct Args {
+    /// Print the address, open nothing
+    #[arg(long)]
+    no_browser: bool,
+    /// Take the token from stdin; on a terminal it is asked for without echo
+    #[arg(long, conflicts_with = "no_browser")]
+    paste: bool,
+    /// The web host with the page [env: RUNCODE_WEB_BASE] [default: https://runcode.io]
+    #[arg(long, value_name = "URL")]
+    web_base: Option<String>,
+    /// How long to wait for the browser, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    timeout: u64,
+}
+
+struct LoggedIn {
+    email: Option<String>,
+    api_base: String,
+}
+
+impl Report for LoggedIn {
+    fn json(&self) -> Value {
+        let email = self.email.as_deref().map(sanitize::short);
+        json!({ "logged_in": true, "email": email, "api_base": self.api_base })
+    }
+
+    fn text(&self, text: &mut Text) {
+        match &self.email {
+            Some(email) => text.line(format!("✓ Logged in as {}", sanitize::short(email))),
+            None => text.line("✓ Logged in"),
+        }
+        text.line("  next: runcode list");
+    }
+}
+
+/// Logs in: the token is checked against the control plane before it replaces a saved one.
+pub fn run(args: Args, app: &App) -> Result<Outcome> {
+    let base = app.api_base()?.clone();
+    let Callback { token, email } = if args.paste { pasted()? } else { from_browser(&args, app)? };
+    Client::new(base.clone(), token.clone()).workspaces()?;
+    token::save(app.paths()?, &base, &token)?;
+    Ok(LoggedIn { email, api_base: base.to_string() }.into())
+}
+
+fn from_browser(args: &Args, app: &App) -> Result<Callback> {
+    let web = app.web_base(args.web_base.as_deref())?;
+    let listener = Listener::bind()?;
+    let url = listener.authorize_url(&web);
+    announce(&url, app.is_json())?;
+    if !args.no_browser && open::that_detached(&url).is_err() {
+        note("no browser could be opened: open the address yourself");
+    }
+    listener.wait(Deadline::after(Duration::from_secs(args.timeout)), || false)
+}
+
+/// The address goes where a waiting program looks for it: to stdout, or to stderr when stdout is one JSON document.
+fn announce(url: &str, is_json: bool) -> Result<()> {
+    if is_json {
+        note(format!("Open this page to authorize this machine: {url}"));
+        return Ok(());
+    }
+    let mut stdout = std::io::stdout().lock();
+    let shown =
+        writeln!(stdout, "Open this page to authorize this machine:\n{url}").and_then(|()| stdout.flush());
+    shown.map_err(|error| Error::io("write to stdout", error))
+}
+
+fn pasted() -> Result<Callback> {
+    let stdin = std::io::stdin();
+    let text = if stdin.is_terminal() {
+        note("Paste the token, then press Enter (it is not shown):");
+        read_hidden()?
+    } else {
+        let mut line = Zeroizing::new(String::new());
+        std::io::Read::take(stdin.lock(), token::MAX_BYTES as u64 + 64)
+            .read_line(&mut line)
+            .map_err(|error| Error::io("read the token from stdin", error))?;
+        line
+    };
+    let token = Token::parse(&text).map_err(|why| {
+        Error::new(Code::NoToken, format!("the token {why}")).hint("paste the whole token and nothing else")
+    })?;
+    Ok(Callback { token, email: None })
+}
+
+use std::io::BufRead as _;
+
+/// A line from the terminal without echo. The terminal is put back however this ends.
+fn read_hidden() -> Result<Zeroizing<String>> {
+    use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers, read};
+    struct Raw;
+    impl Drop for Raw {
+        fn drop(&mut self) {
+            let _ = crossterm::terminal::disable_raw_mode();
+        }
+    }
+    let failed = |error| Error::io("read from the terminal", error);
+    crossterm::terminal::enable_raw_mode().map_err(failed)?;
+    let _raw = Raw;
+    let mut text = Zeroizing::new(String::new());
+    loop {
+        let key = match read().map_err(failed)? {
+            Event::Key(key) if key.kind != KeyEventKind::Release => key,
+            _ => continue,
+        };
+        match key.code {
+            KeyCode::Enter => return Ok(text),
+            KeyCode::Char('c' | 'd') if key.modifiers.contains(KeyModifiers::CONTROL) => {
+                return Err(Error::new(Code::Interrupted, "the login was interrupted"));
+            }
+            KeyCode::Backspace => drop(text.pop()),
+            KeyCode::Char(c) if text.len() <= token::MAX_BYTES => text.push(c),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! `runcode shell`.
+
+use crate::app::App;
+use crate::error::Result;
+use crate::output::report::Outcome;
+use crate::session::resolve::resolve;
+use crate::transport::RemoteCommand;
+
+/// Open a terminal on a workspace: your login shell, in the project folder.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The workspace: its id, title or display name [default: the attached one]
+    workspace: Option<String>,
+    /// Start in the home folder instead of the project folder
+    #[arg(long)]
+    home: bool,
+}
+
+/// Hands the terminal to ssh.
+pub fn run(args: Args, app: &App) -> Result<Outcome> {
+    let sessions = app.sessions()?;
+    let session = match &args.workspace {
+        Some(name) => sessions.obtain(resolve(name, app.plane()?)?.id)?.session,
+        None => sessions.attached(app.given_api_base().is_some())?,
+    };
+    let session = sessions.revive(&session)?;
+    let workdir = (!args.home).then_some(&session.meta.workdir);
+    let login_shell = RemoteCommand::snippet(workdir, &[], "exec \"$SHELL\" -l")?;
+    sessions.transport(&session).exec_ssh(Some(&login_shell)).map(Outcome::Status)
+}

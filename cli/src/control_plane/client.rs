@@ -1,0 +1,310 @@
+//! The API calls. One sender: it goes to the base's origin only, over a capped body and a total deadline.
+
+use std::cell::OnceCell;
+use std::io::Read as _;
+use std::time::Duration;
+
+use reqwest::blocking::{Request, Response};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION};
+use reqwest::{Method, StatusCode, redirect};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use runcode_plane::wire::{API_PREFIX, SessionRequest};
+
+use crate::control_plane::{BaseUrl, Token, Workspace};
+use crate::error::{Code, Error, Result};
+use crate::sys::clock::Deadline;
+
+/// How long one call may take in all.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// How large an answer may be, in bytes.
+pub const MAX_BODY: usize = 1024 * 1024;
+
+/// How many redirects within the origin are followed.
+const MAX_REDIRECTS: usize = 3;
+
+/// The control plane at one base, spoken to with one token. Nothing is set up before the first call.
+pub struct Client {
+    base: BaseUrl,
+    token: Token,
+    http: OnceCell<reqwest::blocking::Client>,
+}
+
+impl Client {
+    /// A client; no I/O.
+    pub fn new(base: BaseUrl, token: Token) -> Client {
+        Client { base, token, http: OnceCell::new() }
+    }
+
+    /// Where it talks to.
+    pub fn base(&self) -> &BaseUrl {
+        &self.base
+    }
+
+    /// Every workspace, own ones first; one that is listed twice is taken as first seen. Sorted by id.
+    pub fn workspaces(&self) -> Result<Vec<Workspace>> {
+        let mut found: Vec<Workspace> = Vec::new();
+        for (category, shared) in [("active", false), ("shared", true)] {
+            let answer: Listing =
+                parse(&self.call(Method::GET, "/workspaces", &[("category", category)], None)?)?;
+            answer.check(Code::Error)?;
+            let rows = answer.data.map(|data| data.workspaces).unwrap_or_default();
+            for workspace in rows.iter().filter_map(|row| Workspace::from_row(row, shared)) {
+                if !found.iter().any(|known| known.id == workspace.id) {
+                    found.push(workspace);
+                }
+            }
+        }
+        found.sort_by_key(|workspace| workspace.id);
+        Ok(found)
+    }
+
+    /// Boots a workspace; one that is up or on its way is fine.
+    pub fn start(&self, id: u64) -> Result<()> {
+        self.power("/workspace/start", id, Code::StartFailed)
+    }
+
+    /// Powers a workspace down; one that is down or on its way is fine.
+    pub fn stop(&self, id: u64) -> Result<()> {
+        self.power("/workspace/stop", id, Code::StopFailed)
+    }
+
+    fn power(&self, path: &str, id: u64, refused: Code) -> Result<()> {
+        let answer: Plain =
+            parse(&self.call(Method::GET, path, &[("workspace_id", &id.to_string())], None)?)?;
+        answer.check(refused)
+    }
+
+    /// Asks for a connection bundle for `request`'s public key: its JSON, not yet looked into.
+    pub fn ssh_session(&self, id: u64, request: &SessionRequest) -> Result<Box<RawValue>> {
+        let body = serde_json::to_vec(request).map_err(|error| Error::new(Code::Error, error.to_string()))?;
+        let answer: BundleAnswer =
+            parse(&self.call(Method::POST, &format!("/workspace/{id}/ssh-session"), &[], Some(body))?)?;
+        answer.check(Code::Error)?;
+        answer
+            .bundle
+            .ok_or_else(|| Error::new(Code::UnsafeBundle, "the control plane sent no connection bundle"))
+    }
+
+    fn call(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> Result<Vec<u8>> {
+        let mut url = self.base.join(&format!("{API_PREFIX}{path}"));
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let http = self.http()?;
+        let mut request = http.request(method, url).header(ACCEPT, "application/json").timeout(DEADLINE);
+        let mut secret = HeaderValue::from_str(&format!("Token {}", self.token.expose()))
+            .map_err(|_| Error::new(Code::NoToken, "the token has a character that no token has"))?;
+        secret.set_sensitive(true);
+        request = request.header(AUTHORIZATION, secret);
+        if let Some(body) = body {
+            request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
+        }
+        self.send(http, request.build().map_err(|error| self.unreachable(&error))?)
+    }
+
+    fn send(&self, http: &reqwest::blocking::Client, request: Request) -> Result<Vec<u8>> {
+        let deadline = Deadline::after(DEADLINE);
+        let response = http.execute(request).map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        if status.is_redirection() {
+            return Err(self.redirected(&response));
+        }
+        let body = self.body(response, deadline)?;
+        if status.is_success() { Ok(body) } else { Err(refused(status, &body)) }
+    }
+
+    /// Reads piece by piece, so that a body that drips for ever ends with the deadline too.
+    fn body(&self, mut response: Response, deadline: Deadline) -> Result<Vec<u8>> {
+        let (mut body, mut piece) = (Vec::new(), vec![0; 64 * 1024]);
+        loop {
+            let read = response.read(&mut piece).map_err(|error| self.cut("broke off").source(error))?;
+            body.extend_from_slice(piece.get(..read).unwrap_or_default());
+            if body.len() > MAX_BODY {
+                return Err(Error::new(
+                    Code::BadResponse,
+                    format!("the answer of {} is larger than 1 MiB", self.base),
+                ));
+            }
+            if read == 0 {
+                return Ok(body);
+            }
+            if deadline.is_past() {
+                return Err(self.cut(&format!("took over {} s", DEADLINE.as_secs())));
+            }
+        }
+    }
+
+    fn cut(&self, how: &str) -> Error {
+        Error::new(Code::Network, format!("the answer of {} {how}", self.base))
+            .hint("try again, or run `runcode doctor`")
+    }
+
+    fn redirected(&self, response: &Response) -> Error {
+        let target = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+        match target.and_then(|target| response.url().join(target).ok()) {
+            Some(target) if !self.base.is_origin_of(&target) => {
+                let target = target.origin().ascii_serialization();
+                Error::new(
+                    Code::InsecureBase,
+                    format!("{} redirects to {target}, which was not followed", self.base),
+                )
+                .hint("check RUNCODE_API_BASE and --api-base")
+            }
+            _ => Error::new(
+                Code::HttpError,
+                format!("{} answers with a redirect that leads nowhere", self.base),
+            ),
+        }
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Error {
+        let mut deepest: &dyn std::error::Error = error;
+        while let Some(source) = deepest.source() {
+            deepest = source;
+        }
+        let why = match deepest.downcast_ref::<std::io::Error>() {
+            _ if error.is_timeout() => format!("no answer within {} s", DEADLINE.as_secs()),
+            Some(io) => crate::error::reason(io),
+            None => deepest.to_string(),
+        };
+        Error::new(Code::Network, format!("cannot reach the control plane at {}: {why}", self.base))
+            .hint("check the network and RUNCODE_API_BASE, or run `runcode doctor`")
+    }
+
+    fn http(&self) -> Result<&reqwest::blocking::Client> {
+        if let Some(http) = self.http.get() {
+            return Ok(http);
+        }
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let base = self.base.clone();
+        let within_origin = redirect::Policy::custom(move |attempt| {
+            if attempt.previous().len() <= MAX_REDIRECTS && base.is_origin_of(attempt.url()) {
+                attempt.follow()
+            } else {
+                attempt.stop()
+            }
+        });
+        let mut builder = reqwest::blocking::Client::builder()
+            .timeout(DEADLINE)
+            .redirect(within_origin)
+            .user_agent(concat!("runcode/", env!("CARGO_PKG_VERSION")));
+        if self.base.is_loopback() {
+            builder = builder.no_proxy();
+        }
+        let http = builder.build().map_err(|error| {
+            Error::new(Code::Network, format!("cannot set up https: {error}"))
+                .hint("check SSL_CERT_FILE and the proxy settings")
+        })?;
+        Ok(self.http.get_or_init(|| http))
+    }
+}
+
+/// The code and words of an HTTP error status.
+fn refused(status: StatusCode, body: &[u8]) -> Error {
+    let code = match status.as_u16() {
+        400 => Code::BadRequest,
+        401 => Code::Unauthorized,
+        403 => Code::Forbidden,
+        404 => Code::NotFound,
+        409 => Code::Conflict,
+        429 => Code::RateLimited,
+        503 => Code::Unavailable,
+        _ => Code::HttpError,
+    };
+    let said = serde_json::from_slice::<Value>(body).ok().and_then(|body| message_of(&body));
+    let what = said.unwrap_or_else(|| format!("the control plane answered {status}"));
+    match code {
+        Code::Unauthorized => {
+            Error::new(code, format!("the control plane does not accept the token: {what}"))
+                .hint("run `runcode login`, or set RUNCODE_TOKEN to a valid token")
+        }
+        Code::Unavailable => Error::new(code, format!("{what} (SSH may not be enabled on the server yet)"))
+            .hint("try again later, or ask the server's operator to enable SSH access"),
+        Code::Conflict => Error::new(code, what).hint("boot it with `runcode connect <workspace> --start`"),
+        Code::RateLimited => Error::new(code, what).hint("wait a minute, then try again"),
+        Code::NotFound => Error::new(code, what).hint("run `runcode list` to see your workspaces"),
+        _ => Error::new(code, what),
+    }
+}
+
+/// The `message` of a body, else its `detail`, else a string `error`.
+fn message_of(body: &Value) -> Option<String> {
+    let words = ["message", "detail", "error"].into_iter().find_map(|field| body.get(field)?.as_str())?;
+    let words = crate::output::sanitize::short(words.trim());
+    (!words.is_empty()).then_some(words)
+}
+
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
+    serde_json::from_slice(body).map_err(|error| {
+        Error::new(Code::BadResponse, "the control plane's answer is not what its contract says")
+            .hint("check that RUNCODE_API_BASE points to a RunCode control plane")
+            .source(error)
+    })
+}
+
+/// What every answer with status 200 may say of itself.
+trait Answer {
+    fn refusal(&self) -> Option<&Value>;
+    fn message(&self) -> Option<&Value>;
+
+    /// An answer that says `"error": true` (or a message there) is a refusal, with `code`.
+    fn check(&self, code: Code) -> Result<()> {
+        match self.refusal() {
+            None | Some(Value::Null | Value::Bool(false)) => Ok(()),
+            Some(error) => {
+                let words = self
+                    .message()
+                    .or(Some(error))
+                    .and_then(Value::as_str)
+                    .map(crate::output::sanitize::short);
+                Err(Error::new(
+                    code,
+                    words.unwrap_or_else(|| "the control plane refused, without saying why".to_owned()),
+                ))
+            }
+        }
+    }
+}
+
+macro_rules! answer {
+    ($name:ident { $($field:ident: $type:ty),* }) => {
+        #[derive(Deserialize)]
+        struct $name {
+            #[serde(default)]
+            error: Option<Value>,
+            #[serde(default)]
+            message: Option<Value>,
+            $(#[serde(default)] $field: $type,)*
+        }
+
+        impl Answer for $name {
+            fn refusal(&self) -> Option<&Value> {
+                self.error.as_ref()
+            }
+
+            fn message(&self) -> Option<&Value> {
+                self.message.as_ref()
+            }
+        }
+    };
+}
+
+answer!(Plain {});
+answer!(Listing { data: Option<Rows> });
+answer!(BundleAnswer { bundle: Option<Box<RawValue>> });
+
+#[derive(Deserialize)]
+struct Rows {
+    #[serde(default)]
+    workspaces: Vec<Value>,
+}

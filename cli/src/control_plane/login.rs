@@ -1,0 +1,271 @@
+//! The loopback end of the browser login: a one-shot HTTP listener that only the right callback ends.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+use std::time::Duration;
+
+use rand::RngExt as _;
+use rand::distr::Alphanumeric;
+
+use crate::control_plane::{BaseUrl, Token};
+use crate::error::{Code, Error, Result};
+use crate::sys::clock::Deadline;
+use runcode_plane::wire::CLI_LOGIN_PATH;
+
+/// How long one connection may take; an idle one holds up nobody else.
+const CONNECTION_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How many bytes of a request are read.
+const MAX_REQUEST: usize = 16 * 1024;
+
+/// How many characters the state has: 62^43 is about 2^256.
+const STATE_CHARS: usize = 43;
+
+/// What the browser brought.
+pub struct Callback {
+    /// The token.
+    pub token: Token,
+    /// The account, when it was told.
+    pub email: Option<String>,
+}
+
+/// Listens on a free port of 127.0.0.1 for one callback.
+pub struct Listener {
+    tcp: TcpListener,
+    port: u16,
+    state: Arc<str>,
+}
+
+impl Listener {
+    /// Opens the port and draws the state.
+    pub fn bind() -> Result<Listener> {
+        let failed = |error| Error::io("listen on 127.0.0.1", error).hint("use `runcode login --paste`");
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
+        tcp.set_nonblocking(true).map_err(failed)?;
+        let port = tcp.local_addr().map_err(failed)?.port();
+        let state =
+            rand::rng().sample_iter(Alphanumeric).take(STATE_CHARS).map(char::from).collect::<String>();
+        Ok(Listener { tcp, port, state: state.into() })
+    }
+
+    /// The page that the user authorizes on.
+    pub fn authorize_url(&self, web: &BaseUrl) -> String {
+        let mut url = web.join(CLI_LOGIN_PATH);
+        url.query_pairs_mut().append_pair("port", &self.port.to_string()).append_pair("state", &self.state);
+        url.into()
+    }
+
+    /// Waits for the right callback, until the deadline or until `interrupted` says so.
+    pub fn wait(&self, deadline: Deadline, interrupted: impl Fn() -> bool) -> Result<Callback> {
+        let (sender, results) = mpsc::channel();
+        while !deadline.is_past() {
+            if interrupted() {
+                return Err(Error::new(Code::Interrupted, "the login was interrupted"));
+            }
+            if let Ok(result) = results.try_recv() {
+                return result;
+            }
+            match self.tcp.accept() {
+                Ok((stream, _)) => self.serve(stream, sender.clone()),
+                Err(_) => deadline.pause(Duration::from_millis(10)),
+            }
+        }
+        Err(Error::new(Code::Network, "the login timed out: the browser did not come back")
+            .hint("on a remote machine, use `runcode login --paste`"))
+    }
+
+    fn serve(&self, stream: TcpStream, results: Sender<Result<Callback>>) {
+        let (state, port) = (Arc::clone(&self.state), self.port);
+        // The thread ends with its connection's deadline; the process may end before.
+        std::thread::spawn(move || {
+            let _ = answer(stream, &state, port, &results);
+        });
+    }
+}
+
+fn answer(
+    mut stream: TcpStream,
+    state: &str,
+    port: u16,
+    results: &Sender<Result<Callback>>,
+) -> std::io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_nodelay(true)?;
+    stream.set_write_timeout(Some(CONNECTION_DEADLINE))?;
+    let Some(request) = read_head(&mut stream)? else {
+        return Ok(());
+    };
+    let (status, title, outcome) = judge(&request, state, port);
+    let page = format!(
+        "<!doctype html><meta charset=utf-8><meta name=viewport content='width=device-width'><title>runcode</title>\
+         <body style='font:18px system-ui;margin:15vh auto;max-width:30em;padding:0 1em;color-scheme:light dark'><p>{title}</p>"
+    );
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\nCache-Control: no-store\r\n\
+         Referrer-Policy: no-referrer\r\nX-Content-Type-Options: nosniff\r\n\
+         Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'\r\n\
+         Connection: close\r\n\r\n{page}",
+        page.len()
+    )?;
+    stream.flush()?;
+    if let Some(outcome) = outcome {
+        let _ = results.send(outcome);
+    }
+    Ok(())
+}
+
+/// The request's head, within the connection's deadline; `None` when it never came whole.
+fn read_head(stream: &mut TcpStream) -> std::io::Result<Option<Vec<u8>>> {
+    let deadline = Deadline::after(CONNECTION_DEADLINE);
+    let (mut head, mut piece) = (Vec::new(), [0; 2048]);
+    while !head.windows(4).any(|window| window == b"\r\n\r\n") {
+        if deadline.is_past() || head.len() > MAX_REQUEST {
+            return Ok(None);
+        }
+        stream.set_read_timeout(Some(deadline.remaining().max(Duration::from_millis(1))))?;
+        let read = stream.read(&mut piece)?;
+        if read == 0 {
+            return Ok(None);
+        }
+        head.extend_from_slice(piece.get(..read).unwrap_or_default());
+    }
+    Ok(Some(head))
+}
+
+const NOT_FOUND: (&str, &str) = ("404 Not Found", "There is nothing here.");
+const REFUSED: (&str, &str) =
+    ("400 Bad Request", "This is not the login that runcode waits for. Nothing was changed.");
+
+type Verdict = (&'static str, &'static str, Option<Result<Callback>>);
+
+/// Judges a request's head. Only `GET /callback` with the right state and a loopback `Host` has an outcome.
+pub fn judge(head: &[u8], state: &str, port: u16) -> Verdict {
+    let no = |(status, title): (&'static str, &'static str)| (status, title, None);
+    let Some((path, query, host)) = parse_head(head) else {
+        return no(REFUSED);
+    };
+    if path != "/callback" {
+        return no(NOT_FOUND);
+    }
+    if !["127.0.0.1", "localhost", "[::1]"]
+        .iter()
+        .any(|name| host.eq_ignore_ascii_case(&format!("{name}:{port}")))
+    {
+        return no(REFUSED);
+    }
+    let mut fields: [(&str, Option<String>); 4] =
+        [("state", None), ("token", None), ("email", None), ("error", None)];
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        if let Some((_, slot)) = fields.iter_mut().find(|(field, _)| *field == name) {
+            if slot.is_some() || value.chars().any(char::is_control) {
+                return no(REFUSED);
+            }
+            *slot = Some(value.into_owned());
+        }
+    }
+    let [(_, given), (_, token), (_, email), (_, error)] = fields;
+    if !is_equal(given.unwrap_or_default().as_bytes(), state.as_bytes()) {
+        return no(REFUSED);
+    }
+    if error.is_some() {
+        let denied = Error::new(Code::Forbidden, "the login was denied in the browser")
+            .hint("run `runcode login` again");
+        return ("200 OK", "The login was denied. You can close this page.", Some(Err(denied)));
+    }
+    match token.as_deref().map(Token::parse) {
+        Some(Ok(token)) => {
+            let email = email.filter(|email| !email.is_empty() && email.len() <= 320);
+            (
+                "200 OK",
+                "You are logged in. You can close this page and go back to the terminal.",
+                Some(Ok(Callback { token, email })),
+            )
+        }
+        _ => no(REFUSED),
+    }
+}
+
+/// Path, query and `Host` of a GET request with exactly one of each.
+fn parse_head(head: &[u8]) -> Option<(&str, &str, &str)> {
+    let head = std::str::from_utf8(head).ok()?;
+    let mut lines = head.split("\r\n");
+    let mut words = lines.next()?.split(' ');
+    let (method, target, version) = (words.next()?, words.next()?, words.next()?);
+    if method != "GET" || !version.starts_with("HTTP/1.") || words.next().is_some() {
+        return None;
+    }
+    let mut hosts = lines
+        .filter_map(|line| line.split_once(':'))
+        .filter(|(name, _)| name.eq_ignore_ascii_case("host"))
+        .map(|(_, value)| value.trim());
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let host = hosts.next()?;
+    hosts.next().is_none().then_some((path, query, host))
+}
+
+/// Compares without telling by its time how much is equal.
+fn is_equal(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+
+    fn get(target: &str, host: &str) -> Verdict {
+        judge(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes(), "s3cret", 4000)
+    }
+
+    #[test]
+    fn the_right_callback_ends_the_login() {
+        let (status, _, outcome) =
+            get("/callback?state=s3cret&token=abc&email=a%40b.example", "127.0.0.1:4000");
+        let callback = outcome.unwrap().ok().unwrap();
+        assert_eq!(
+            (status, callback.token.expose(), callback.email.as_deref()),
+            ("200 OK", "abc", Some("a@b.example"))
+        );
+        let denied = get("/callback?state=s3cret&error=access_denied", "localhost:4000").2.unwrap();
+        assert_eq!(denied.err().unwrap().code(), Code::Forbidden);
+    }
+
+    #[test]
+    fn any_other_request_changes_nothing() {
+        let host = "127.0.0.1:4000";
+        for (target, host, status) in [
+            ("/", host, "404"),
+            ("/favicon.ico", host, "404"),
+            ("/callback/", host, "404"),
+            ("/callback", host, "400"),
+            ("/callback?state=wrong&token=abc", host, "400"),
+            ("/callback?token=abc", host, "400"),
+            ("/callback?state=s3cret", host, "400"),
+            ("/callback?state=s3cret&state=s3cret&token=a", host, "400"),
+            ("/callback?state=s3cret&token=a&token=b", host, "400"),
+            ("/callback?state=s3cret&token=a%0ab", host, "400"),
+            ("/callback?state=s3cret&token=a%00", host, "400"),
+            ("/callback?state=s3cret&token=a&email=%1b[2J", host, "400"),
+            ("/callback?state=s3cret&token=abc", "evil.example", "400"),
+            ("/callback?state=s3cret&token=abc", "127.0.0.1:4001", "400"),
+            ("/callback?state=s3cret&token=abc", "127.0.0.1", "400"),
+        ] {
+            let (got, _, outcome) = get(target, host);
+            assert!(got.starts_with(status) && outcome.is_none(), "{target} {host}: {got}");
+        }
+        let long = format!("/callback?state=s3cret&token={}", "x".repeat(5000));
+        assert!(get(&long, host).2.is_none());
+        for head in [
+            "POST /callback?state=s3cret&token=a HTTP/1.1\r\nHost: 127.0.0.1:4000\r\n\r\n",
+            "GET /callback?state=s3cret&token=a HTTP/1.1\r\n\r\n",
+            "\r\n\r\n",
+            "\u{0}",
+            "GET /callback?state=s3cret&token=a HTTP/1.1\r\nHost: 127.0.0.1:4000\r\nHost: x\r\n\r\n",
+        ] {
+            assert!(judge(head.as_bytes(), "s3cret", 4000).2.is_none(), "{head:?}");
+        }
+    }
+}

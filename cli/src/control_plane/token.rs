@@ -1,0 +1,195 @@
+//! The API token: where it comes from, and to which origin it may go.
+
+use std::io::Read as _;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use crate::control_plane::BaseUrl;
+use crate::error::{Code, Error, Result};
+use crate::sys::atomic_file;
+use crate::sys::env::{Env, Var};
+use crate::sys::paths::Paths;
+
+/// The longest token that is taken, in bytes.
+pub const MAX_BYTES: usize = 4096;
+
+/// A secret: it has no `Debug` and no `Display`, and is wiped when dropped.
+#[derive(Clone)]
+pub struct Token(Zeroizing<String>);
+
+impl Token {
+    /// Takes visible ASCII, white space around it ignored; nothing of a refused one is echoed.
+    pub fn parse(text: &str) -> Result<Token, &'static str> {
+        let text = text.trim_matches([' ', '\t', '\r', '\n']);
+        if text.is_empty() {
+            Err("is empty")
+        } else if text.len() > MAX_BYTES {
+            Err("is longer than 4096 bytes")
+        } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            Err("has a character that no token has")
+        } else {
+            Ok(Token(Zeroizing::new(text.to_owned())))
+        }
+    }
+
+    /// The secret itself, for the one place that sends it and the one that saves it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    fn digest(&self) -> String {
+        Sha256::digest(self.0.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// What the command line says about the token.
+#[derive(Default)]
+pub struct Given {
+    /// `--token-stdin`.
+    pub stdin: bool,
+    /// `--token`.
+    pub argument: Option<Zeroizing<String>>,
+}
+
+/// For which origin `login` saved the token. The digest tells whether the file has been written by hand since.
+#[derive(Serialize, Deserialize)]
+struct Origin {
+    api_base: String,
+    token_sha256: String,
+}
+
+/// The token to send to `base`: from stdin, the command line, the environment, or the saved file, in this order.
+pub fn find(given: &Given, env: &Env, paths: &Paths, base: &BaseUrl) -> Result<Token> {
+    if given.stdin {
+        let mut text = Zeroizing::new(String::new());
+        let mut stdin = std::io::stdin().lock().take(MAX_BYTES as u64 + 64);
+        stdin.read_to_string(&mut text).map_err(|error| Error::io("read the token from stdin", error))?;
+        return checked(&text, "the token on stdin");
+    }
+    if let Some(text) = &given.argument {
+        return checked(text, "the token of --token");
+    }
+    if let Some(text) = env.var(Var::RuncodeToken) {
+        let text = Zeroizing::new(text.into_string().unwrap_or_else(|_| "\0".to_owned()));
+        return checked(&text, "the token in RUNCODE_TOKEN");
+    }
+    saved(paths, base)?.ok_or_else(|| {
+        Error::new(Code::NoToken, "you are not logged in").hint("run `runcode login`, or set RUNCODE_TOKEN")
+    })
+}
+
+fn checked(text: &str, what: &str) -> Result<Token> {
+    Token::parse(text).map_err(|why| {
+        Error::new(Code::NoToken, format!("{what} {why}"))
+            .hint("run `runcode login`, or give the token again")
+    })
+}
+
+/// The saved token, unless it was saved for another control plane than `base`.
+pub fn saved(paths: &Paths, base: &BaseUrl) -> Result<Option<Token>> {
+    let path = paths.token();
+    let Some(bytes) = atomic_file::read(&path, MAX_BYTES + 64)? else {
+        return Ok(None);
+    };
+    let bytes = Zeroizing::new(bytes);
+    let text = std::str::from_utf8(&bytes).unwrap_or("\0");
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    let token = checked(text, &format!("the saved token in `{}`", path.display()))?;
+    match origin(paths)? {
+        Some(origin) if origin.token_sha256 == token.digest() && origin.api_base != base.to_string() => Err(
+            Error::new(Code::NoToken, format!("the saved token is for {}, not for {base}", origin.api_base))
+                .hint(format!("run `runcode login --api-base {base}`")),
+        ),
+        _ => Ok(Some(token)),
+    }
+}
+
+fn origin(paths: &Paths) -> Result<Option<Origin>> {
+    let bytes = atomic_file::read(&paths.token_origin(), 64 * 1024)?;
+    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
+
+/// Saves the token and the origin it is for, each file whole, mode 0600.
+///
+/// The origin goes first: with either write lost, a token is never sent to an origin it was not made for.
+pub fn save(paths: &Paths, base: &BaseUrl, token: &Token) -> Result<()> {
+    atomic_file::private_dir(paths.config())?;
+    let origin = Origin { api_base: base.to_string(), token_sha256: token.digest() };
+    let origin = serde_json::to_vec(&origin).map_err(|error| Error::new(Code::Error, error.to_string()))?;
+    atomic_file::write(&paths.token_origin(), &origin, 0o600)?;
+    atomic_file::write(&paths.token(), token.expose().as_bytes(), 0o600)
+}
+
+/// Forgets the saved token; says whether there was one.
+pub fn forget(paths: &Paths) -> Result<bool> {
+    let had = atomic_file::remove(&paths.token())?;
+    atomic_file::remove(&paths.token_origin())?;
+    Ok(had)
+}
+
+/// Forgets the saved token when `login` saved it for this base.
+pub fn forget_for(paths: &Paths, api_base: &str) -> Result<()> {
+    if origin(paths)?.is_some_and(|origin| origin.api_base == api_base) {
+        forget(paths)?;
+    }
+    Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+
+    fn here() -> (tempfile::TempDir, Paths) {
+        let folder = tempfile::tempdir().unwrap();
+        let env = Env::fixed([(Var::Home, folder.path())]);
+        let paths = Paths::from_env(&env).unwrap();
+        (folder, paths)
+    }
+
+    #[test]
+    fn a_token_is_visible_ascii() {
+        for good in ["abc", " abc\r\n", &"x".repeat(MAX_BYTES)] {
+            assert!(Token::parse(good).is_ok());
+        }
+        for bad in ["", " ", "a b", "a\nb", "a\0b", "tökén", &"x".repeat(MAX_BYTES + 1)] {
+            assert!(Token::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_saved_token_goes_to_its_own_origin_only_and_a_hand_written_one_anywhere() {
+        let (_folder, paths) = here();
+        let (a, b) =
+            (BaseUrl::parse("https://a.example").unwrap(), BaseUrl::parse("https://b.example").unwrap());
+        assert!(saved(&paths, &a).unwrap().is_none());
+        save(&paths, &a, &Token::parse("secret").unwrap()).unwrap();
+        assert_eq!(saved(&paths, &a).unwrap().unwrap().expose(), "secret");
+        let refused = saved(&paths, &b).map(|_| ()).unwrap_err();
+        assert_eq!(refused.code(), Code::NoToken);
+        assert!(!format!("{refused:?}").contains("secret"));
+        std::fs::write(paths.token(), "by-hand\n").unwrap();
+        assert_eq!(saved(&paths, &b).unwrap().unwrap().expose(), "by-hand");
+        assert!(forget(&paths).unwrap());
+        assert!(!forget(&paths).unwrap());
+    }
+
+    #[test]
+    fn a_token_file_is_replaced_privately_and_a_link_is_not_followed() {
+        use crate::sys::platform::mode_of;
+        let (folder, paths) = here();
+        let base = BaseUrl::parse("https://a.example").unwrap();
+        std::fs::create_dir_all(paths.config()).unwrap();
+        let other = folder.path().join("other");
+        std::fs::write(&other, "mine").unwrap();
+        std::os::unix::fs::symlink(&other, paths.token()).unwrap();
+        save(&paths, &base, &Token::parse("secret").unwrap()).unwrap();
+        assert_eq!(std::fs::read(&other).unwrap(), b"mine");
+        assert_eq!(mode_of(&std::fs::symlink_metadata(paths.token()).unwrap()), 0o600);
+        assert_eq!(mode_of(&std::fs::metadata(paths.config()).unwrap()), 0o700);
+    }
+}

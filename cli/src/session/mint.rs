@@ -1,0 +1,154 @@
+//! Minting: a key, the control plane's bundle for it, and the files of the session, in this order and all or nothing.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use zeroize::Zeroizing;
+
+use runcode_plane::wire::SessionRequest;
+
+use crate::control_plane::Client;
+use crate::error::Result;
+use crate::grant::{Credential, Grant};
+use crate::session::bundle::{self, Asked};
+use crate::session::keypair::Keypair;
+use crate::session::store::{self, Files, Locked, Meta, Session};
+use crate::sys::env::{Env, Var};
+use crate::sys::{atomic_file, clock};
+use crate::transport::ssh_config::{self, SessionConfig};
+
+/// The lifetime that is asked for when the user does not say.
+pub const DEFAULT_TTL: Duration = Duration::from_secs(1800);
+
+/// How long a key may serve: a running ssh that has read it is not cut off by a renewal, and no key lives for ever.
+const KEY_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
+
+/// What to mint.
+#[derive(Debug, Clone, Copy)]
+pub struct Order {
+    /// The lifetime to ask for.
+    pub ttl: Duration,
+    /// Whether to make a new key even where the old one could serve.
+    pub new_key: bool,
+}
+
+impl Default for Order {
+    fn default() -> Order {
+        Order { ttl: DEFAULT_TTL, new_key: false }
+    }
+}
+
+/// Mints the session of a workspace. The caller holds its lock; on failure the old session is as it was.
+pub fn mint(locked: &Locked<'_>, id: u64, plane: &Client, env: &Env, order: Order) -> Result<Session> {
+    let now = clock::now();
+    let (key, key_created_at) = match old_key(locked, now).filter(|_| !order.new_key) {
+        Some(reused) => reused,
+        None => (Keypair::generate()?, now),
+    };
+    let request =
+        SessionRequest { public_key: key.public_line()?, ttl: order.ttl.as_secs(), client: client_name(env) };
+    let answer = plane.ssh_session(id, &request)?;
+    let asked = Asked { key: key.public(), ttl: order.ttl, now: clock::now() };
+    let grant = bundle::validate(answer.get(), &asked)?;
+    let meta = Meta {
+        workspace_id: id,
+        api_base: plane.base().to_string(),
+        alias: format!("runcode-{}", grant.endpoint.user),
+        endpoint: grant.endpoint.clone(),
+        pins: grant.pins.clone(),
+        expires_at: grant.expires_at,
+        workdir: grant.workdir.clone(),
+        web_url: grant.web_url.clone(),
+        control_path: control_path(locked, env)?,
+        ttl_seconds: order.ttl.as_secs(),
+        key_created_at,
+        files: std::collections::BTreeMap::new(),
+    };
+    let files = files(locked, &meta, &grant, &key)?;
+    locked.commit(meta, &files)
+}
+
+/// The key of the session that is there, when it is whole and young enough.
+fn old_key(locked: &Locked<'_>, now: Timestamp) -> Option<(Keypair, Timestamp)> {
+    let session = locked.read().ok().flatten().filter(Session::is_intact)?;
+    let age = now.duration_since(session.meta.key_created_at);
+    let pem = atomic_file::read(&session.folder.join(store::IDENTITY), 64 * 1024)
+        .ok()
+        .flatten()
+        .map(Zeroizing::new)?;
+    let key = Keypair::from_openssh(&pem)?;
+    (!age.is_negative() && age < KEY_LIFETIME).then_some((key, session.meta.key_created_at))
+}
+
+fn files(locked: &Locked<'_>, meta: &Meta, grant: &Grant, key: &Keypair) -> Result<Files> {
+    let at = |name: &str| locked.folder().join(name);
+    let host_key_alias = format!("runcode-ws-{}", meta.workspace_id);
+    let certificate = match &grant.credential {
+        Credential::Key => None,
+        Credential::Certificate(certificate) => Some(certificate),
+    };
+    let (certificate_file, control_path) =
+        (at(store::CERTIFICATE), meta.control_path.as_ref().map(PathBuf::from));
+    let config = SessionConfig {
+        alias: &meta.alias,
+        endpoint: &meta.endpoint,
+        host_key_alias: &host_key_alias,
+        identity: &at(store::IDENTITY),
+        certificate: certificate.map(|_| certificate_file.as_path()),
+        known_hosts: &at(store::KNOWN_HOSTS),
+        control_path: control_path.as_deref(),
+    };
+    let mut files = Files::new();
+    let mut add = |name, content: Vec<u8>| files.insert(name, Zeroizing::new(content));
+    add(store::IDENTITY, key.private_pem()?.as_bytes().to_vec());
+    add(store::PUBLIC, format!("{}\n", key.public_line()?).into_bytes());
+    add(store::KNOWN_HOSTS, grant.pins.known_hosts(&host_key_alias).into_bytes());
+    add(store::CONFIG, config.render()?);
+    if let Some(certificate) = certificate {
+        add(store::CERTIFICATE, format!("{}\n", certificate.as_str()).into_bytes());
+    }
+    Ok(files)
+}
+
+/// Where the master will listen: in the session's folder, or in a short folder of ours when that name is too long.
+fn control_path(locked: &Locked<'_>, env: &Env) -> Result<Option<String>> {
+    if cfg!(windows) {
+        return Ok(None);
+    }
+    let mut short = Vec::new();
+    if let Some(runtime) = env.var(Var::XdgRuntimeDir).map(PathBuf::from).filter(|path| path.is_absolute()) {
+        short.push(runtime.join("runcode"));
+    }
+    #[cfg(unix)]
+    short.push(PathBuf::from(format!("/tmp/runcode-{}", crate::sys::platform::user_id())));
+    let path = ssh_config::control_path(locked.folder(), &short);
+    if let Some(folder) =
+        path.as_ref().and_then(|path| path.parent()).filter(|folder| *folder != locked.folder())
+    {
+        atomic_file::private_dir(folder)?;
+    }
+    Ok(path.and_then(|path| path.into_os_string().into_string().ok()))
+}
+
+/// The agent on whose behalf the session is made.
+fn client_name(env: &Env) -> String {
+    let codex = [Var::CodexHome, Var::CodexThreadId, Var::CodexManagedPackageRoot, Var::CodexCi];
+    match env.var(Var::RuncodeClient).and_then(|name| name.into_string().ok()) {
+        Some(name) => name,
+        None if codex.into_iter().any(|var| env.var(var).is_some()) => "codex".to_owned(),
+        None => "claude-code".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_is_told_from_the_environment() {
+        assert_eq!(client_name(&Env::fixed::<&str>([])), "claude-code");
+        assert_eq!(client_name(&Env::fixed([(Var::CodexCi, "1")])), "codex");
+        assert_eq!(client_name(&Env::fixed([(Var::CodexCi, "1"), (Var::RuncodeClient, "zed")])), "zed");
+    }
+}

@@ -1,0 +1,14 @@
+//! A session: the files and the connection that one workspace is reached by, from mint to removal.
+
+pub mod attachment;
+pub mod bundle;
+pub mod execution;
+pub mod keypair;
+pub mod live;
+pub mod mint;
+pub mod resolve;
+pub mod store;
+pub mod tripwire;
+
+pub use live::Sessions;
+pub use store::{Meta, Session};

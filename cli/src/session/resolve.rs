@@ -1,0 +1,117 @@
+//! From the name that a user typed to one workspace. Never a guess.
+
+use crate::control_plane::{Client, Workspace};
+use crate::error::{Code, Error, Result};
+use runcode_plane::wire::MAX_WORKSPACE_ID;
+
+/// The workspace that a name stands for.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Its id.
+    pub id: u64,
+    /// Its row, when the list was asked.
+    pub row: Option<Workspace>,
+}
+
+/// Finds the workspace that `name` stands for: a number is an id and needs no list.
+pub fn resolve(name: &str, plane: &Client) -> Result<Target> {
+    if let Some(id) = numeric(name) {
+        return Ok(Target { id, row: None });
+    }
+    let all = plane.workspaces()?;
+    by_name(name, &all).map(|workspace| Target { id: workspace.id, row: Some(workspace.clone()) })
+}
+
+/// A numeric id as it was typed. A number of more than 2^53 names nothing.
+pub fn numeric(name: &str) -> Option<u64> {
+    if !name.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    name.parse::<u64>().ok().filter(|id| (1..=MAX_WORKSPACE_ID).contains(id))
+}
+
+/// The one workspace that bears `name` as its title or its custom title, whatever the case.
+pub fn by_name<'a>(name: &str, all: &'a [Workspace]) -> Result<&'a Workspace> {
+    let wanted = name.to_lowercase();
+    let bears = |workspace: &&Workspace| {
+        workspace.title.to_lowercase() == wanted
+            || workspace.custom_title.as_ref().is_some_and(|title| title.to_lowercase() == wanted)
+    };
+    let found = all.iter().filter(bears).collect::<Vec<_>>();
+    match found[..] {
+        [workspace] => Ok(workspace),
+        [] => {
+            Err(Error::new(Code::NotFound, format!("no workspace is called `{name}`"))
+                .hint(what_there_is(all)))
+        }
+        _ => {
+            let ids = found
+                .iter()
+                .map(|workspace| format!("{} ({})", workspace.id, workspace.title))
+                .collect::<Vec<_>>();
+            Err(Error::new(
+                Code::Ambiguous,
+                format!("several workspaces are called `{name}`: {}", ids.join(", ")),
+            )
+            .hint("give the id instead"))
+        }
+    }
+}
+
+fn what_there_is(all: &[Workspace]) -> String {
+    const SHOWN: usize = 20;
+    if all.is_empty() {
+        return "you have no workspaces; create one on the web".to_owned();
+    }
+    let mut names = all
+        .iter()
+        .take(SHOWN)
+        .map(|workspace| format!("{} ({})", workspace.title, workspace.id))
+        .collect::<Vec<_>>();
+    if all.len() > SHOWN {
+        names.push(format!("and {} more", all.len() - SHOWN));
+    }
+    format!("there is: {}", names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+
+    fn workspace(id: u64, title: &str, custom: Option<&str>) -> Workspace {
+        Workspace {
+            id,
+            title: title.into(),
+            custom_title: custom.map(Into::into),
+            state: "running".into(),
+            shared: false,
+            ssh_capable: true,
+        }
+    }
+
+    #[test]
+    fn a_name_is_one_workspace_or_an_error() {
+        let all = [
+            workspace(1, "royal-tree", Some("Prod")),
+            workspace(2, "prod", None),
+            workspace(3, "blue-sky", Some("Dev Böx")),
+        ];
+        assert_eq!(by_name("ROYAL-tree", &all).unwrap().id, 1);
+        assert_eq!(by_name("dev BÖX", &all).unwrap().id, 3);
+        let ambiguous = by_name("prod", &all).unwrap_err();
+        assert_eq!(ambiguous.code(), Code::Ambiguous);
+        assert!(ambiguous.message().contains("1 (royal-tree)") && ambiguous.message().contains("2 (prod)"));
+        let missing = by_name("royal", &all).unwrap_err();
+        assert_eq!(missing.code(), Code::NotFound);
+        assert!(missing.next_step().unwrap().contains("blue-sky (3)"));
+    }
+
+    #[test]
+    fn only_digits_are_an_id() {
+        assert_eq!(numeric("7"), Some(7));
+        for name in ["", "0", "-1", "+7", "7a", "9007199254740993", "99999999999999999999", "７"] {
+            assert_eq!(numeric(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Why ssh could not connect, told by its own words.
+
+use crate::error::{Code, Error};
+use crate::output::sanitize;
+use crate::transport::outcome::{Cause, Unconnected};
+
+/// What a sandboxed agent's user has to change.
+const SANDBOX_HINT: &str = "the sandbox that this runs in forbids network access: allow it for this command \
+     (Codex: `sandbox_workspace_write.network_access = true`, or run it with approval outside the sandbox)";
+
+/// Makes sense of what ssh said on its way out. `is_sandboxed`: an agent's sandbox is known to forbid network access.
+pub(super) fn of(words: &str, is_sandboxed: bool) -> Unconnected {
+    let cause = cause(words);
+    let last = |wanted: &dyn Fn(&&str) -> bool| words.lines().rev().find(wanted);
+    let noise = ["Connection closed by UNKNOWN", "banner exchange: Connection to UNKNOWN", "@@@"];
+    let is_telling = |line: &&str| !noise.iter().any(|noise| line.contains(noise));
+    let said = sanitize::short(last(&is_telling).unwrap_or("ssh ended without a word"));
+    let error = match cause {
+        Cause::HostKey => Error::new(
+            Code::Transport,
+            format!("the gateway does not show the host key that belongs to this session: {said}"),
+        )
+        .hint("connect again with --force; if that fails too, someone may be in between"),
+        Cause::AuthRejected => {
+            Error::new(Code::Transport, format!("the gateway does not accept this session's key: {said}"))
+        }
+        _ => Error::new(Code::Transport, format!("cannot connect to the workspace: {said}")),
+    };
+    let error = if cause == Cause::Forbidden || (is_sandboxed && cause == Cause::Unreachable) {
+        error.hint(SANDBOX_HINT)
+    } else {
+        error
+    };
+    Unconnected { cause, error }
+}
+
+fn cause(words: &str) -> Cause {
+    let says = |any: &[&str]| any.iter().any(|phrase| words.contains(phrase));
+    if says(&[
+        "Host key verification failed",
+        "REMOTE HOST IDENTIFICATION HAS CHANGED",
+        "No matching host key",
+    ]) || says(&["no matching host key type found"])
+    {
+        Cause::HostKey
+    } else if says(&["Permission denied (", "Too many authentication failures"]) {
+        Cause::AuthRejected
+    } else if says(&["Operation not permitted"]) {
+        Cause::Forbidden
+    } else if says(&["Connection refused", "Connection timed out", "Operation timed out", "No route to host"])
+        || says(&["Network is unreachable", "Could not resolve hostname", "Connection reset by", "timed out"])
+        || says(&["Connection closed by", "Connection to "])
+    {
+        Cause::Unreachable
+    } else {
+        Cause::Other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes() {
+        for (words, expected) in [
+            ("ssh: connect to host 127.0.0.1 port 1: Connection refused", Cause::Unreachable),
+            ("ssh: connect to host a port 1: Operation timed out", Cause::Unreachable),
+            ("ssh: Could not resolve hostname a: Name or service not known", Cause::Unreachable),
+            ("kex_exchange_identification: Connection closed by remote host", Cause::Unreachable),
+            ("u@h: Permission denied (publickey).", Cause::AuthRejected),
+            (
+                "@@@\nWARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!\nHost key verification failed.",
+                Cause::HostKey,
+            ),
+            ("No ED25519 host key is known for x.\nHost key verification failed.", Cause::HostKey),
+            ("ssh: connect to host a port 1: Operation not permitted", Cause::Forbidden),
+            ("socket(): Operation not permitted", Cause::Forbidden),
+            ("", Cause::Other),
+            ("unix_listener: path too long", Cause::Other),
+        ] {
+            assert_eq!(of(words, false).cause, expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn the_servers_words_cannot_steer_a_terminal() {
+        let error = of("\u{1b}[2J\u{202e}evil: Connection refused", false).error;
+        assert!(!error.message().chars().any(sanitize::is_steering));
+    }
+
+    #[test]
+    fn a_sandbox_is_named() {
+        let hint = |words, sandboxed| of(words, sandboxed).error.next_step().map(str::to_owned);
+        assert!(
+            hint("socket(): Operation not permitted", false)
+                .is_some_and(|hint| hint.contains("network_access"))
+        );
+        assert_eq!(hint("Connection refused", false), None);
+    }
+}

@@ -1,0 +1,210 @@
+//! The master: the `ssh` in the background whose connection every command shares.
+//!
+//! It is started without a terminal, in a process group of its own, with nothing of the caller's open; `ControlPersist`
+//! sends it to the background once the connection stands, and ends it some time after its last use. Its process id is
+//! kept in the session folder, so that one that no longer answers can be ended too.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+
+use crate::error::{Code, Error, Result};
+use crate::sys::atomic_file;
+use crate::sys::clock::Deadline;
+use crate::transport::mux_socket::{Connection, Trouble};
+use crate::transport::mux_wire::{self, Reply};
+use crate::transport::openssh;
+use crate::transport::outcome::{Cause, Unconnected};
+use crate::transport::{Transport, connect_error, ssh_log};
+
+/// How long a healthy master takes to answer, on a machine that is busy.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// How long making a connection may take: `ConnectTimeout` is 15 s, and keys are exchanged after that.
+const START: Duration = Duration::from_secs(30);
+
+/// How long a master takes to end when told to.
+const END: Duration = Duration::from_secs(3);
+
+/// The process id of a master that answers.
+pub(super) fn alive(control_path: &Path) -> Result<u32, Trouble> {
+    let deadline = Deadline::after(ANSWER);
+    let mut connection = Connection::open(control_path, deadline)?;
+    match connection.ask(&mux_wire::alive_check(), deadline)? {
+        Reply::Alive(pid) => Ok(pid),
+        _ => Err(Trouble::Nonsense),
+    }
+}
+
+/// Starts a master and waits until it answers; one that already does is left alone, one that does not is ended.
+pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Unconnected> {
+    if alive(control_path).is_ok() {
+        return Ok(());
+    }
+    end(transport, control_path).map_err(other)?;
+    let log_path = transport.route.folder.join("master.log");
+    let mut child = spawn(transport, &log_path)?;
+    let deadline = Deadline::after(START);
+    let mut pause = Duration::from_millis(2);
+    loop {
+        let ended = child.try_wait().ok().flatten();
+        if ended.is_some_and(|status| !status.success()) {
+            return Err(connect_error::of(&words(&log_path), transport.is_sandboxed));
+        }
+        // Gone to the background, or running in the foreground because its config says nothing of persisting. While it
+        // connects there is no socket, so asking costs nothing.
+        if let Ok(pid) = alive(control_path) {
+            keep(transport, pid).map_err(other)?;
+            if ended.is_none() {
+                settle(child, pid, deadline);
+            }
+            return Ok(());
+        }
+        if ended.is_some() {
+            return Err(connect_error::of(&words(&log_path), transport.is_sandboxed));
+        }
+        if deadline.is_past() {
+            kill(&mut child);
+            let seconds = START.as_secs();
+            let error =
+                Error::new(Code::Transport, format!("the gateway did not let us in within {seconds} s"));
+            return Err(Unconnected { cause: Cause::Unreachable, error });
+        }
+        deadline.pause(pause);
+        pause = (pause * 2).min(Duration::from_millis(10));
+    }
+}
+
+fn spawn(transport: &Transport, log_path: &Path) -> Result<Child, Unconnected> {
+    let no_client = |error| Unconnected { cause: Cause::NoClient, error };
+    let io = |error| other(Error::io(format_args!("write `{}`", log_path.display()), error));
+    let mut ssh = transport.ssh().map_err(no_client)?;
+    atomic_file::remove(log_path).map_err(other)?;
+    let log = crate::sys::platform::open_private(log_path).map_err(io)?;
+    ssh.args(["-N", "-T", "-M", "--"]).arg(&transport.route.alias);
+    ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).current_dir("/");
+    openssh::spawn(&mut ssh).map_err(no_client)
+}
+
+/// Sees the started `ssh` off: it ends once its copy in the background serves. One that found somebody else's socket in
+/// its place would stay, and serve nobody.
+fn settle(mut child: Child, pid: u32, deadline: Deadline) {
+    if pid == child.id() {
+        return;
+    }
+    let settled = Deadline::after(Duration::from_secs(1).min(deadline.remaining()));
+    while !settled.is_past() {
+        if child.try_wait().is_ok_and(|ended| ended.is_some()) {
+            return;
+        }
+        settled.pause(Duration::from_millis(2));
+    }
+    kill(&mut child);
+}
+
+fn kill(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// Ends the master, answering or not, and removes its socket. None is fine.
+pub(super) fn end(transport: &Transport, control_path: &Path) -> Result<()> {
+    let deadline = Deadline::after(END);
+    let told = Connection::open(control_path, Deadline::after(ANSWER)).and_then(|mut connection| {
+        let pid = match connection.ask(&mux_wire::alive_check(), deadline)? {
+            Reply::Alive(pid) => pid,
+            _ => return Err(Trouble::Nonsense),
+        };
+        // The master ends before its answer is out.
+        let _ = connection.ask(&mux_wire::terminate(), deadline);
+        Ok(pid)
+    });
+    let kept = kept(transport);
+    match told {
+        Ok(pid) => outlast(transport, pid, deadline),
+        Err(Trouble::Foreign) => return Err(foreign(control_path)),
+        Err(_) => {}
+    }
+    if let Some(pid) = kept {
+        outlast(transport, pid, Deadline::after(Duration::ZERO));
+    }
+    remove_socket(control_path)?;
+    atomic_file::remove(&pid_path(transport)).map(|_| ())
+}
+
+/// Waits until the process is gone, and kills it once the deadline has passed, if it is still a master of this session.
+fn outlast(transport: &Transport, pid: u32, deadline: Deadline) {
+    while is_ours(transport, pid) {
+        if deadline.is_past() {
+            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                let _ = rustix::process::kill_process(pid, Signal::KILL);
+            }
+            let gone = Deadline::after(Duration::from_secs(1));
+            while is_ours(transport, pid) && !gone.is_past() {
+                gone.pause(Duration::from_millis(2));
+            }
+            return;
+        }
+        deadline.pause(Duration::from_millis(2));
+    }
+}
+
+/// Whether the process runs and was started with this session's config; a process id may have been given anew.
+fn is_ours(transport: &Transport, pid: u32) -> bool {
+    let config = transport.route.config.as_os_str().as_encoded_bytes();
+    let arguments = if cfg!(target_os = "linux") {
+        std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+    } else {
+        let mut ps = std::process::Command::new("/bin/ps");
+        ps.args(["-ww", "-o", "command=", "-p", &pid.to_string()]).stderr(Stdio::null());
+        ps.output().map(|output| output.stdout).unwrap_or_default()
+    };
+    arguments.windows(config.len().max(1)).any(|part| part == config)
+}
+
+fn remove_socket(control_path: &Path) -> Result<()> {
+    use std::os::unix::fs::FileTypeExt as _;
+    match std::fs::symlink_metadata(control_path) {
+        Ok(metadata) if !crate::sys::platform::is_own(&metadata) => Err(foreign(control_path)),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            Err(Error::new(Code::Io, format!("`{}` is in the way: it is no socket", control_path.display()))
+                .hint("move it away"))
+        }
+        Ok(_) => atomic_file::remove(control_path).map(|_| ()),
+        Err(_) => Ok(()),
+    }
+}
+
+fn foreign(control_path: &Path) -> Error {
+    Error::new(Code::Transport, format!("`{}` belongs to another user", control_path.display()))
+        .hint("nothing is sent to it; remove it, or have its owner do so")
+}
+
+fn pid_path(transport: &Transport) -> PathBuf {
+    transport.route.folder.join("master.pid")
+}
+
+fn keep(transport: &Transport, pid: u32) -> Result<()> {
+    atomic_file::write(&pid_path(transport), pid.to_string().as_bytes(), 0o600)
+}
+
+fn kept(transport: &Transport) -> Option<u32> {
+    let bytes = atomic_file::read(&pid_path(transport), 32).ok()??;
+    std::str::from_utf8(&bytes).ok()?.trim().parse().ok().filter(|&pid| pid > 1)
+}
+
+fn words(log_path: &Path) -> String {
+    let mut text = Vec::new();
+    if let Ok(file) = File::open(log_path) {
+        let _ = file.take(64 * 1024).read_to_end(&mut text);
+    }
+    ssh_log::words(&String::from_utf8_lossy(&text))
+}
+
+fn other(error: Error) -> Unconnected {
+    Unconnected { cause: Cause::Other, error }
+}

@@ -1,0 +1,142 @@
+//! How commands reach the box: one connection per session, kept by a master in the background, and two ways to use it.
+//!
+//! - `mux`: this process speaks OpenSSH's multiplexing protocol to the master itself. No `ssh` is started.
+//! - `openssh`: the system's `ssh` does, one process per command. This is the way on Windows, where there are no masters
+//!   and every command makes a connection of its own, and everywhere with `RUNCODE_TRANSPORT=openssh`.
+//!
+//! Both do the same as far as anybody can see. Control calls (alive, exit, forwards) speak the protocol either way.
+
+pub mod command;
+mod connect_error;
+#[cfg(unix)]
+mod master;
+#[cfg(unix)]
+mod mux_socket;
+#[cfg(unix)]
+pub mod mux_wire;
+mod openssh;
+mod outcome;
+pub mod quote;
+mod remote_end;
+mod running;
+mod signals;
+mod ssh_binary;
+pub mod ssh_config;
+mod ssh_log;
+mod stream;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::sys::clock::Deadline;
+use crate::sys::env::{Env, Var};
+
+pub use command::{EnvName, RemoteCommand};
+pub use outcome::{Cause, Ended, Failure, Limits, Unconnected};
+pub use running::Running;
+pub use ssh_binary::{SshBinary, install_hint};
+pub use stream::{Stream, Streams};
+
+/// How long the box may take to open a session on a connection that stands.
+const OPEN_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How long a command waits for one of those to end that take up the connection (`MaxSessions`).
+const QUEUE: Duration = Duration::from_secs(60);
+
+/// What leads to one workspace.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// The ssh config to use, and no other.
+    pub config: PathBuf,
+    /// The host alias in it; ours, so never an option to ssh.
+    pub alias: String,
+    /// The master's socket, as the config names it; `None` on Windows.
+    pub control_path: Option<PathBuf>,
+    /// The session folder.
+    pub folder: PathBuf,
+}
+
+/// The way to one workspace.
+#[derive(Debug, Clone)]
+pub struct Transport {
+    route: Route,
+    binary: SshBinary,
+    through_ssh: bool,
+    is_sandboxed: bool,
+}
+
+impl Transport {
+    /// The way along `route`; touches nothing yet.
+    pub fn new(route: Route, env: &Env) -> Transport {
+        Transport {
+            route,
+            binary: SshBinary::from_env(env),
+            through_ssh: cfg!(windows)
+                || env.var(Var::RuncodeTransport).is_some_and(|value| value == "openssh"),
+            is_sandboxed: env.var(Var::CodexSandboxNetworkDisabled).is_some(),
+        }
+    }
+
+    /// Whether a master is up and answers.
+    pub fn is_warm(&self) -> bool {
+        #[cfg(unix)]
+        return self.route.control_path.as_deref().is_some_and(|path| master::alive(path).is_ok());
+        #[cfg(windows)]
+        false
+    }
+
+    /// Brings a master up, unless one is; does nothing where there are none. The caller holds the session's lock.
+    pub fn start_master(&self) -> Result<(), Unconnected> {
+        #[cfg(unix)]
+        if let Some(path) = &self.route.control_path {
+            return master::start(self, path);
+        }
+        Ok(())
+    }
+
+    /// Ends the master, also one that no longer answers; returns when its process and socket are gone. None is fine.
+    pub fn end_master(&self) -> Result<()> {
+        #[cfg(unix)]
+        if let Some(path) = &self.route.control_path {
+            return master::end(self, path);
+        }
+        Ok(())
+    }
+
+    /// Asks the box to run `command`; returns once it has been asked. A full connection is waited for.
+    ///
+    /// The streams are lent: to see the end of a pipe's other side, drop them afterwards.
+    pub fn start(&self, command: &RemoteCommand, streams: &Streams) -> Result<Running, Failure> {
+        let deadline = Deadline::after(QUEUE);
+        let mut pause = Duration::from_millis(5);
+        loop {
+            match self.start_once(command, streams) {
+                Err(Failure::Busy(_)) if !deadline.is_past() => deadline.pause(pause),
+                done => return done,
+            }
+            pause = (pause * 3 / 2).min(Duration::from_millis(250));
+        }
+    }
+
+    fn start_once(&self, command: &RemoteCommand, streams: &Streams) -> Result<Running, Failure> {
+        let process = match &self.route.control_path {
+            None => openssh::start(self, command, streams, openssh::Via::OwnConnection)?,
+            Some(_) => openssh::start(self, command, streams, openssh::Via::Master)?,
+        };
+        Ok(Running { process, transport: self.clone(), token: command.token().to_owned() })
+    }
+
+    /// Hands the terminal to `ssh`, for a login shell or for `command`; its exit status.
+    pub fn exec_ssh(&self, command: Option<&RemoteCommand>) -> Result<u8> {
+        openssh::terminal(self, command)
+    }
+
+    /// `ssh` with this route's config.
+    fn ssh(&self) -> Result<Command> {
+        let mut ssh = Command::new(self.binary.find()?);
+        ssh.arg("-F").arg(&self.route.config);
+        Ok(ssh)
+    }
+}

@@ -1,0 +1,202 @@
+//! The transport that runs the system's `ssh` for every command: over the master where there is one, never beside it.
+
+use std::io::{ErrorKind, Write as _};
+use std::process::{Child, Command, ExitStatus};
+use std::time::Duration;
+
+use crate::error::{Code, Error, Result};
+use crate::sys::clock::Deadline;
+use crate::transport::command::RemoteCommand;
+use crate::transport::connect_error;
+use crate::transport::outcome::{Ended, Failure};
+use crate::transport::running::Process;
+use crate::transport::signals::Watch;
+use crate::transport::ssh_log::{Log, Phase};
+use crate::transport::stream::Streams;
+use crate::transport::{OPEN_DEADLINE, Transport};
+
+/// What a connection of its own may take longer than a session on one that is up: `ConnectTimeout`, then the keys.
+const COLD_DEADLINE: Duration = Duration::from_secs(40);
+
+/// Whether the command goes over the master, or over a connection of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Via {
+    Master,
+    OwnConnection,
+}
+
+/// Runs `command` through `ssh`, and returns once the box has been asked to run it.
+pub(super) fn start(
+    transport: &Transport,
+    command: &RemoteCommand,
+    streams: &Streams,
+    via: Via,
+) -> Result<Box<dyn Process>, Failure> {
+    let not_started = |error: std::io::Error| Failure::NotStarted(Error::io("run ssh", error));
+    let log = Log::create(&transport.route.folder).map_err(not_started)?;
+    let mut ssh = transport.ssh().map_err(Failure::NotStarted)?;
+    match via {
+        // With no master, ssh would connect anew without a word: a proxy command that fails keeps it from that.
+        Via::Master => ssh.args(["-o", "ControlMaster=no", "-o", "ProxyCommand=false"]),
+        Via::OwnConnection => ssh.args(["-o", "ControlPath=none"]),
+    };
+    ssh.args(["-T", "-vv", "-E"]).arg(log.path()).arg("--").arg(&transport.route.alias);
+    ssh.arg(text(command).map_err(Failure::NotStarted)?);
+    ssh.stdin(streams.stdin.to_stdio().map_err(not_started)?);
+    ssh.stdout(streams.stdout.to_stdio().map_err(not_started)?);
+    ssh.stderr(streams.stderr.to_stdio().map_err(not_started)?);
+    let child = spawn(&mut ssh).map_err(Failure::NotStarted)?;
+    let mut running = Ssh { child, log, ended: None };
+    running.opened(transport, via)?;
+    Ok(Box::new(running))
+}
+
+/// An `ssh` that runs one command.
+struct Ssh {
+    child: Child,
+    log: Log,
+    ended: Option<ExitStatus>,
+}
+
+impl Ssh {
+    /// Waits until the log says that the command was asked for.
+    fn opened(&mut self, transport: &Transport, via: Via) -> Result<(), Failure> {
+        let patience = if via == Via::Master { OPEN_DEADLINE } else { COLD_DEADLINE };
+        let deadline = Deadline::after(patience);
+        let mut pause = Duration::from_micros(500);
+        loop {
+            let ended = self.child.try_wait().ok().flatten(); // before the log, so that the log is whole
+            let io = |error| Failure::MayHaveStarted(Error::io("read the log of ssh", error));
+            match self.log.phase().map_err(io)? {
+                Phase::Started => {
+                    self.ended = ended;
+                    return Ok(());
+                }
+                Phase::NoMaster => return Err(Failure::NoMaster(no_master())),
+                Phase::Full => return Err(Failure::Busy(full())),
+                Phase::Connecting => {}
+            }
+            if ended.is_some() {
+                let words = self.log.words();
+                return Err(Failure::NotStarted(connect_error::of(&words, transport.is_sandboxed).error));
+            }
+            if deadline.is_past() {
+                return Err(Failure::NotStarted(silent(patience)));
+            }
+            deadline.pause(pause);
+            pause = (pause * 2).min(Duration::from_millis(10));
+        }
+    }
+
+    fn outcome(&mut self, status: ExitStatus) -> Result<Ended> {
+        let told = self.log.has_status().map_err(|error| Error::io("read the log of ssh", error))?;
+        Ok(match status.code().and_then(|code| u8::try_from(code).ok()) {
+            Some(255) | None if !told => Ended::NoStatus,
+            Some(code) => Ended::Status(code),
+            None => Ended::NoStatus,
+        })
+    }
+}
+
+impl Process for Ssh {
+    fn wait(&mut self, watch: Option<&Watch>, deadline: Deadline) -> Result<Option<Ended>> {
+        let mut pause = Duration::from_millis(1);
+        loop {
+            if self.ended.is_none() {
+                self.ended = self.child.try_wait().map_err(|error| Error::io("wait for ssh", error))?;
+            }
+            if let Some(status) = self.ended {
+                return self.outcome(status).map(Some);
+            }
+            if deadline.is_past() {
+                return Ok(None);
+            }
+            if sleep(watch, pause.min(deadline.remaining())) {
+                return Ok(None);
+            }
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Ssh {
+    /// An `ssh` that nobody waits for any more would hold the streams.
+    fn drop(&mut self) {
+        if self.ended.is_none() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Sleeps; whether a signal came.
+#[cfg(unix)]
+fn sleep(watch: Option<&Watch>, pause: Duration) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec};
+    let Some(watch) = watch else {
+        std::thread::sleep(pause);
+        return false;
+    };
+    let pause = Timespec::try_from(pause).ok();
+    let mut fds = [PollFd::new(watch, PollFlags::IN)];
+    rustix::event::poll(&mut fds, pause.as_ref()) != Ok(0)
+}
+
+#[cfg(windows)]
+fn sleep(_watch: Option<&Watch>, pause: Duration) -> bool {
+    std::thread::sleep(pause);
+    false
+}
+
+/// Starts `ssh` so that a signal from the terminal comes to us alone: it is we who pass it on.
+pub(super) fn spawn(ssh: &mut Command) -> Result<Child> {
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(ssh, 0);
+    ssh.spawn().map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Error::new(Code::SshMissing, "the ssh client is gone"),
+        _ => Error::io("run ssh", error),
+    })
+}
+
+#[cfg(unix)]
+fn text(command: &RemoteCommand) -> Result<&std::ffi::OsStr> {
+    Ok(std::os::unix::ffi::OsStrExt::from_bytes(command.text()))
+}
+
+#[cfg(windows)]
+fn text(command: &RemoteCommand) -> Result<&str> {
+    std::str::from_utf8(command.text())
+        .map_err(|error| Error::new(Code::Usage, "the command is not valid Unicode").source(error))
+}
+
+pub(super) fn no_master() -> Error {
+    Error::new(Code::Transport, "the connection to the workspace is not up")
+}
+
+pub(super) fn full() -> Error {
+    Error::new(Code::Transport, "the workspace takes no more commands at once (MaxSessions)")
+        .hint("wait until one of those that run has ended")
+}
+
+pub(super) fn silent(patience: Duration) -> Error {
+    Error::new(
+        Code::Transport,
+        format!("the connection to the workspace has not answered for {} s", patience.as_secs()),
+    )
+}
+
+/// Hands the terminal to `ssh`; its exit status.
+pub(super) fn terminal(transport: &Transport, command: Option<&RemoteCommand>) -> Result<u8> {
+    use std::io::IsTerminal as _;
+    let mut ssh = transport.ssh()?;
+    if command.is_some() && std::io::stdin().is_terminal() {
+        ssh.arg("-t");
+    }
+    ssh.arg("--").arg(&transport.route.alias);
+    if let Some(command) = command {
+        ssh.arg(text(command)?);
+    }
+    let _ = std::io::stdout().flush();
+    let status = ssh.status().map_err(|error| Error::io("run ssh", error))?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(255))
+}

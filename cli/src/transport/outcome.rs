@@ -1,0 +1,94 @@
+//! How starting and waiting for a remote command ends.
+
+use std::time::Duration;
+
+use crate::error::Error;
+
+/// Why a command was not started, as far as it is known. What decides is whether it may be asked for again.
+#[derive(Debug)]
+pub enum Failure {
+    /// No connection is up. Nothing was started: bring one up and ask again.
+    NoMaster(Error),
+    /// The connection is up and has no room for another command (`MaxSessions`). Nothing was started, and a new
+    /// connection would only cut off those that run.
+    Busy(Error),
+    /// The connection is dead, or could not be made. Nothing was started: renew it and ask again.
+    NotStarted(Error),
+    /// The command may have run, in part or whole: never ask again.
+    MayHaveStarted(Error),
+}
+
+impl Failure {
+    /// The failure as it is told to the user.
+    pub fn into_error(self) -> Error {
+        match self {
+            Failure::NoMaster(error)
+            | Failure::Busy(error)
+            | Failure::NotStarted(error)
+            | Failure::MayHaveStarted(error) => error,
+        }
+    }
+}
+
+/// How long to wait for a command, and whether a signal ends it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    /// When the remote command is ended.
+    pub timeout: Option<Duration>,
+    /// Whether an interrupt, a hangup or a request to terminate is passed on to the remote command. When not, signals do
+    /// to this process whatever they do.
+    pub interruptible: bool,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It ended by itself with this status.
+    Status(u8),
+    /// Nothing tells how: the outermost shell was killed, or the connection went. The command may still be running.
+    NoStatus,
+    /// A signal came here and was passed on.
+    Interrupted {
+        /// The signal's number.
+        signal: i32,
+        /// Whether the remote process group is gone for certain.
+        remote_ended: bool,
+    },
+    /// The time was up.
+    TimedOut {
+        /// Whether the remote process group is gone for certain.
+        remote_ended: bool,
+    },
+}
+
+/// Why no connection could be made, for whoever can do something about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Nothing listens there, the name is unknown, or nothing answers.
+    Unreachable,
+    /// The gateway does not take the key: the session may be over.
+    AuthRejected,
+    /// The gateway shows a host key other than the pinned one.
+    HostKey,
+    /// This machine does not let us connect (a sandbox).
+    Forbidden,
+    /// There is no ssh client.
+    NoClient,
+    /// Anything else.
+    Other,
+}
+
+/// A connection that could not be made.
+#[derive(Debug)]
+pub struct Unconnected {
+    /// Why.
+    pub cause: Cause,
+    /// What the user is told.
+    pub error: Error,
+}
+
+impl From<Unconnected> for Error {
+    fn from(failed: Unconnected) -> Error {
+        failed.error
+    }
+}

@@ -1,0 +1,92 @@
+//! A remote command that runs: waiting for it, passing a signal on, ending it when its time is up.
+
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::sys::clock::Deadline;
+use crate::transport::outcome::{Ended, Limits};
+use crate::transport::signals::Watch;
+use crate::transport::{Transport, remote_end};
+
+/// How long the command's output may go on once its process group is gone.
+const LATE_OUTPUT: Duration = Duration::from_millis(500);
+
+/// The signal that ends a command whose time is up.
+const TERM: i32 = 15;
+
+/// What a transport gives to wait on.
+pub(super) trait Process: Send {
+    /// Waits until the command has ended and its output has been delivered, until a signal came, or until `deadline`.
+    fn wait(&mut self, watch: Option<&Watch>, deadline: Deadline) -> Result<Option<Ended>>;
+}
+
+/// A command that was started on the box. Dropping it does not end it.
+pub struct Running {
+    pub(super) process: Box<dyn Process>,
+    pub(super) transport: Transport,
+    pub(super) token: String,
+}
+
+impl Running {
+    /// Waits for the command, delivering its streams, within `limits`.
+    ///
+    /// The first signal is passed on to the remote process group, and what is left of it 2 s later is killed; a second
+    /// one gives up at once.
+    pub fn wait(mut self, limits: &Limits) -> Result<Ended> {
+        let watch = if limits.interruptible {
+            Some(Watch::start().map_err(|error| Error::io("watch for signals", error))?)
+        } else {
+            None
+        };
+        let deadline = Deadline::after(limits.timeout.unwrap_or(Duration::MAX));
+        loop {
+            if let Some(ended) = self.process.wait(watch.as_ref(), deadline)? {
+                return Ok(ended);
+            }
+            if let Some(signal) = watch.as_ref().and_then(Watch::take) {
+                let remote_ended = self.end(signal, watch.as_ref())?;
+                return Ok(Ended::Interrupted { signal, remote_ended });
+            }
+            if deadline.is_past() {
+                let remote_ended = self.end(TERM, watch.as_ref())?;
+                return Ok(Ended::TimedOut { remote_ended });
+            }
+        }
+    }
+
+    /// Ends the remote process group, while its output still comes; whether it is gone for certain.
+    fn end(&mut self, signal: i32, watch: Option<&Watch>) -> Result<bool> {
+        let (sender, told) = mpsc::channel();
+        let (transport, token) = (self.transport.clone(), self.token.clone());
+        std::thread::spawn(move || sender.send(remote_end::end(&transport, &token, signal)));
+        let patience = Deadline::after(remote_end::PATIENCE);
+        let mut is_over = false;
+        loop {
+            let slice = Deadline::after(Duration::from_millis(20));
+            if is_over {
+                slice.pause(Duration::from_millis(5));
+            } else {
+                is_over = self.process.wait(watch, slice)?.is_some();
+            }
+            if watch.is_some_and(|watch| watch.take().is_some()) {
+                return Ok(is_over);
+            }
+            match told.recv_timeout(Duration::ZERO) {
+                Ok(remote_end::Outcome::Ended) => {
+                    if !is_over {
+                        self.process.wait(None, Deadline::after(LATE_OUTPUT))?;
+                    }
+                    return Ok(true);
+                }
+                // Over before it was looked for: whatever the shell left behind is not found by its token.
+                Ok(remote_end::Outcome::NotFound) => {
+                    return Ok(is_over || self.process.wait(None, Deadline::after(LATE_OUTPUT))?.is_some());
+                }
+                Ok(remote_end::Outcome::Unknown) | Err(RecvTimeoutError::Disconnected) => return Ok(false),
+                Err(RecvTimeoutError::Timeout) if patience.is_past() => return Ok(false),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+}

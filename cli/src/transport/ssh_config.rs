@@ -1,0 +1,200 @@
+//! Renders an isolated ssh_config(5) from validated values alone, every value quoted, every sensitive directive set.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Code, Error, Result};
+use crate::grant::Endpoint;
+
+/// How long an idle master stays, in seconds (`ControlPersist`).
+pub const PERSIST_SECONDS: u32 = 300;
+
+/// What a session's config is made from.
+pub struct SessionConfig<'a> {
+    /// The `Host` name, ours: `runcode-<user>`.
+    pub alias: &'a str,
+    /// The gateway and the user there.
+    pub endpoint: &'a Endpoint,
+    /// The name under which the pins are kept, ours.
+    pub host_key_alias: &'a str,
+    /// The private key.
+    pub identity: &'a Path,
+    /// The certificate, when one came.
+    pub certificate: Option<&'a Path>,
+    /// The pins.
+    pub known_hosts: &'a Path,
+    /// The master's socket; none where there is no multiplexing.
+    pub control_path: Option<&'a Path>,
+}
+
+impl SessionConfig<'_> {
+    /// The text of the config file.
+    pub fn render(&self) -> Result<Vec<u8>> {
+        let mut config = Config::default();
+        config.push(b"Host ", self.alias.as_bytes(), b"");
+        config.word("HostName", self.endpoint.host.as_str());
+        config.word("Port", &self.endpoint.port.to_string());
+        config.word("User", self.endpoint.user.as_str());
+        config.word("HostKeyAlias", self.host_key_alias);
+        config.path("IdentityFile", self.identity)?;
+        match self.certificate {
+            Some(certificate) => config.path("CertificateFile", certificate)?,
+            None => config.word("CertificateFile", "none"),
+        }
+        config.path("UserKnownHostsFile", self.known_hosts)?;
+        for (name, value) in FIXED {
+            config.word(name, value);
+        }
+        if has_aes() {
+            config.word("Ciphers", "^aes128-gcm@openssh.com,aes256-gcm@openssh.com");
+        }
+        if let Some(control_path) = self.control_path {
+            config.word("ControlMaster", "auto");
+            config.path("ControlPath", control_path)?;
+            config.word("ControlPersist", &PERSIST_SECONDS.to_string());
+        }
+        Ok(config.0)
+    }
+}
+
+/// The directives that are the same in every session: nothing but our key, our pins, and no way to run anything.
+const FIXED: [(&str, &str); 26] = [
+    ("IdentitiesOnly", "yes"),
+    ("IdentityAgent", "none"),
+    ("AddKeysToAgent", "no"),
+    ("ForwardAgent", "no"),
+    ("ForwardX11", "no"),
+    ("Tunnel", "no"),
+    ("GlobalKnownHostsFile", if cfg!(windows) { "none" } else { "/dev/null" }),
+    ("StrictHostKeyChecking", "yes"),
+    ("UpdateHostKeys", "no"),
+    ("CheckHostIP", "no"),
+    ("VerifyHostKeyDNS", "no"),
+    ("CanonicalizeHostname", "no"),
+    ("HostbasedAuthentication", "no"),
+    ("PubkeyAuthentication", "yes"),
+    ("PasswordAuthentication", "no"),
+    ("KbdInteractiveAuthentication", "no"),
+    ("PreferredAuthentications", "publickey"),
+    ("BatchMode", "yes"),
+    ("PermitLocalCommand", "no"),
+    ("ProxyCommand", "none"),
+    ("RemoteCommand", "none"),
+    ("RequestTTY", "auto"),
+    ("ServerAliveInterval", "15"),
+    ("ServerAliveCountMax", "3"),
+    ("ConnectTimeout", "15"),
+    ("ConnectionAttempts", "1"),
+];
+
+/// Whether this processor makes AES-GCM the fastest authenticated cipher.
+fn has_aes() -> bool {
+    #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
+    {
+        std::arch::is_x86_feature_detected!("aes")
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        std::arch::is_aarch64_feature_detected!("aes")
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "x86", target_arch = "aarch64")))]
+    {
+        false
+    }
+}
+
+#[derive(Default)]
+struct Config(Vec<u8>);
+
+impl Config {
+    fn push(&mut self, before: &[u8], value: &[u8], after: &[u8]) {
+        self.0.extend_from_slice(before);
+        self.0.extend_from_slice(value);
+        self.0.extend_from_slice(after);
+        self.0.push(b'\n');
+    }
+
+    /// A value of our own making or of a validated type: no blank, quote, `%` or `$` can be in it.
+    fn word(&mut self, name: &str, value: &str) {
+        self.push(format!("    {name} ").as_bytes(), value.as_bytes(), b"");
+    }
+
+    fn path(&mut self, name: &str, path: &Path) -> Result<()> {
+        self.push(format!("    {name} ").as_bytes(), &quoted(path)?, b"");
+        Ok(())
+    }
+}
+
+/// A path as an ssh_config value: in double quotes, with `\`, `"` and `%` escaped. One that ssh would expand or cut
+/// (`${`, a control character) is refused, since no escape exists for it.
+pub fn quoted(path: &Path) -> Result<Vec<u8>> {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    if bytes.iter().any(|byte| byte.is_ascii_control()) || bytes.windows(2).any(|pair| pair == b"${") {
+        return Err(Error::new(
+            Code::Io,
+            format!(
+                "ssh cannot use the path `{}`: it has a line break, a control character or `${{` in it",
+                path.display()
+            ),
+        )
+        .hint("set XDG_CACHE_HOME to a folder with a plain name"));
+    }
+    let mut quoted = vec![b'"'];
+    for &byte in bytes {
+        match byte {
+            b'\\' | b'"' => quoted.extend([b'\\', byte]),
+            b'%' => quoted.extend(b"%%"),
+            _ => quoted.push(byte),
+        }
+    }
+    quoted.push(b'"');
+    Ok(quoted)
+}
+
+/// Where a master's socket goes, in order of preference: the session's own folder, then the short ones.
+///
+/// The whole name stays under 90 bytes: ssh appends 17 while it binds, and `sun_path` holds 104 or 108.
+pub fn control_path(session: &Path, short_folders: &[PathBuf]) -> Option<PathBuf> {
+    const MAX: usize = 90;
+    let own = session.join("master");
+    let fits = |path: &PathBuf| path.as_os_str().len() < MAX && path.to_str().is_some();
+    if fits(&own) {
+        return Some(own);
+    }
+    short_folders.iter().map(|folder| folder.join(short_name(session))).find(fits)
+}
+
+/// A name for the socket of the session in this folder, the same whoever asks.
+fn short_name(session: &Path) -> String {
+    use sha2::Digest as _;
+    let digest = sha2::Sha256::digest(session.as_os_str().as_encoded_bytes());
+    digest.iter().take(10).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+
+    #[test]
+    fn paths_are_quoted_for_ssh() {
+        assert_eq!(
+            quoted(Path::new("/a b/\"c\"/%h/\\d/é")).unwrap(),
+            "\"/a b/\\\"c\\\"/%%h/\\\\d/é\"".as_bytes()
+        );
+        for bad in ["/a\nb", "/${HOME}", "/a\rb", "/a\u{1b}b"] {
+            assert_eq!(quoted(Path::new(bad)).unwrap_err().code(), Code::Io, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_session_folder_gets_a_short_socket() {
+        let short = [PathBuf::from("/run/user/1000/runcode"), PathBuf::from("/tmp/runcode-1000")];
+        let near = PathBuf::from("/home/u/.cache/runcode/ws-7");
+        assert_eq!(control_path(&near, &short), Some(near.join("master")));
+        let far = PathBuf::from(format!("/{}/runcode/ws-7", "x".repeat(90)));
+        let path = control_path(&far, &short).unwrap();
+        assert!(path.starts_with("/run/user/1000/runcode") && path.as_os_str().len() < 90);
+        let other = PathBuf::from(format!("/{}/runcode/ws-8", "x".repeat(90)));
+        assert_ne!(control_path(&other, &short), Some(path));
+    }
+}

@@ -1,0 +1,92 @@
+//! The house's rules, read from the sources: imports run downwards, commands know nothing of each other, files stay small.
+
+use std::path::{Path, PathBuf};
+
+/// The layers from the top; a module may import from its own and lower ones.
+const LAYERS: &[&[&str]] = &[
+    &["lib", "main", "args"],
+    &["app"],
+    &["commands"],
+    &["session"],
+    &["control_plane", "transport", "integrations"],
+    &["grant"],
+    &["sys"],
+    &["output"],
+    &["error"],
+];
+
+/// Upward by design: `app` is what commands ask, `args` is what `app` was told and what dispatch reads.
+const ALLOWED: &[(&str, &str)] = &[("commands", "app"), ("app", "args")];
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = vec![root.join("cli/src"), root.join("plane/src"), root.join("tests")];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() && !path.ends_with("target") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                found.push((path.strip_prefix(root).unwrap().to_owned(), text));
+            }
+        }
+    }
+    assert!(found.len() > 40);
+    found
+}
+
+fn module_of(path: &Path) -> Option<String> {
+    let inside = path.strip_prefix("cli/src").ok()?;
+    let first = inside.components().next()?.as_os_str().to_str()?;
+    Some(first.trim_end_matches(".rs").to_owned())
+}
+
+fn layer(module: &str) -> usize {
+    LAYERS.iter().position(|layer| layer.contains(&module)).unwrap_or_else(|| panic!("`{module}` is in no layer"))
+}
+
+/// The modules that `use crate::…` lines of a file name, also within braces.
+fn imports(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for statement in text.split("use crate::").skip(1) {
+        let statement = statement.split(';').next().unwrap();
+        let parts = match statement.strip_prefix('{') {
+            Some(list) => list.trim_end_matches('}').split(',').map(str::trim).collect(),
+            None => vec![statement],
+        };
+        found.extend(parts.iter().filter(|part| !part.is_empty()).map(|part| part.split(["::", " "][0]).next().unwrap().to_owned()));
+    }
+    found
+}
+
+#[test]
+fn no_import_runs_up() {
+    let mut seen = 0;
+    for (path, text) in sources() {
+        let Some(module) = module_of(&path).filter(|module| module != "lib" && module != "main") else { continue };
+        for import in imports(&text) {
+            if import == module || ALLOWED.contains(&(&module, &import)) || !LAYERS.concat().contains(&import.as_str()) {
+                continue;
+            }
+            seen += 1;
+            assert!(layer(&import) > layer(&module) || module == "args", "{} imports `{import}`", path.display());
+        }
+    }
+    assert!(seen > 50, "the test reads no imports");
+}
+
+#[test]
+fn no_command_imports_another() {
+    for (path, text) in sources().iter().filter(|(path, _)| path.starts_with("cli/src/commands")) {
+        assert!(path.ends_with("mod.rs") || !text.contains("use crate::commands"), "{}", path.display());
+    }
+}
+
+#[test]
+fn files_stay_small() {
+    for (path, text) in sources() {
+        assert!(text.lines().count() <= 400, "{} has {} lines", path.display(), text.lines().count());
+    }
+}

@@ -1,0 +1,215 @@
+//! What every test stands on: a user with an empty home, and a plane with a gateway of its own.
+
+pub mod fake_plane;
+
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use runcode_plane::{Options, Plane, WorkspaceSpec};
+use serde_json::Value;
+
+/// A user of one plane: a temporary home, nothing of the real environment.
+pub struct World {
+    home: tempfile::TempDir,
+    plane: Option<Plane>,
+    api_base: String,
+    web_base: String,
+    token: String,
+}
+
+/// How long anything may take before a test gives up on it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+impl World {
+    /// A plane with one running workspace, `box`, id 1.
+    pub fn new() -> World {
+        World::with(|_| {})
+    }
+
+    /// As [`World::new`], with other options.
+    pub fn with(change: impl FnOnce(&mut Options)) -> World {
+        let home = tempfile::Builder::new().prefix("rc-").tempdir().unwrap();
+        let folder = home.path().join("box");
+        std::fs::create_dir(&folder).unwrap();
+        let workspace = WorkspaceSpec { running: true, ..WorkspaceSpec::new("box", &folder) };
+        let mut options =
+            Options { workspaces: vec![workspace], boot_delay: Duration::from_millis(100), auto_authorize: true, ..Options::default() };
+        change(&mut options);
+        let plane = Plane::start(options).unwrap();
+        let (api_base, web_base, token) = (plane.api_base(), plane.web_base(), plane.token().to_owned());
+        World { home, plane: Some(plane), api_base, web_base, token }
+    }
+
+    /// The plane.
+    pub fn plane(&self) -> &Plane {
+        self.plane.as_ref().unwrap()
+    }
+
+    /// The user's home folder.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The folder of the workspace `box`.
+    pub fn workspace(&self) -> PathBuf {
+        self.home().join("box")
+    }
+
+    /// A file or folder in the user's cache.
+    pub fn cache(&self, name: &str) -> PathBuf {
+        self.home().join(".cache/runcode").join(name)
+    }
+
+    /// The binary with these arguments, in this world's environment.
+    pub fn command<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_runcode"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("HOME", self.home())
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("RUNCODE_API_BASE", &self.api_base)
+            .env("RUNCODE_WEB_BASE", &self.web_base)
+            .env("RUNCODE_TOKEN", &self.token)
+            .current_dir(self.home())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for variable in ["LLVM_PROFILE_FILE", "RUNCODE_TRANSPORT"] {
+            if let Some(value) = std::env::var_os(variable) {
+                command.env(variable, value);
+            }
+        }
+        command
+    }
+
+    /// Runs the binary and returns what it said.
+    pub fn run<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Said {
+        Said::of(self.command(arguments).output().unwrap())
+    }
+
+    /// As [`World::run`], with these bytes on stdin.
+    pub fn run_with<A: AsRef<OsStr>>(&self, arguments: &[A], input: &[u8]) -> Said {
+        let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.to_vec();
+        let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+        let output = child.wait_with_output().unwrap();
+        writer.join().unwrap();
+        Said::of(output)
+    }
+
+    /// The binary pointed at another control plane.
+    pub fn run_at<A: AsRef<OsStr>>(&self, base: &str, arguments: &[A]) -> Said {
+        Said::of(self.command(arguments).env("RUNCODE_API_BASE", base).output().unwrap())
+    }
+
+    /// Every file below the cache with its content, to see that nothing changed.
+    pub fn snapshot(&self) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
+        let mut found = std::collections::BTreeMap::new();
+        let mut folders = vec![self.home().join(".cache")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                match entry.file_type().unwrap() {
+                    kind if kind.is_dir() => folders.push(path),
+                    kind if kind.is_file() && !path.to_string_lossy().ends_with(".lock") => {
+                        found.insert(path.clone(), std::fs::read(path).unwrap());
+                    }
+                    _ => {}
+                }
+            }
+        }
+        found
+    }
+
+    /// Attaches `box`.
+    pub fn connected(self) -> World {
+        self.run(&["connect", "box"]).succeeds();
+        self
+    }
+}
+
+impl Drop for World {
+    /// Ends the masters; the plane ends its own processes.
+    fn drop(&mut self) {
+        let _ = self.command(&["clean", "--all"]).output();
+    }
+}
+
+/// What a process said, and how it ended.
+#[derive(Debug)]
+pub struct Said {
+    /// The exit status; -1 for a signal.
+    pub status: i32,
+    /// stdout.
+    pub stdout: Vec<u8>,
+    /// stderr.
+    pub stderr: String,
+}
+
+impl Said {
+    pub fn of(output: Output) -> Said {
+        let status = output.status.code().unwrap_or(-1);
+        let said = Said { status, stdout: output.stdout, stderr: String::from_utf8_lossy(&output.stderr).into_owned() };
+        assert!(!said.stderr.contains("panicked at"), "{said:?}");
+        said
+    }
+
+    /// stdout as text.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.stdout).unwrap()
+    }
+
+    /// stdout as the one JSON document that it has to be.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Asserts status 0.
+    #[track_caller]
+    pub fn succeeds(self) -> Said {
+        self.ends_with(0)
+    }
+
+    /// Asserts a status.
+    #[track_caller]
+    pub fn ends_with(self, status: i32) -> Said {
+        assert_eq!(self.status, status, "{} {}", String::from_utf8_lossy(&self.stdout), self.stderr);
+        self
+    }
+
+    /// Asserts a failure of `--json` with this code and status.
+    #[track_caller]
+    pub fn fails_as(self, code: &str, status: i32) -> Said {
+        assert_eq!(self.json()["error"], code, "{self:?}");
+        assert!(!self.json()["message"].as_str().unwrap().is_empty());
+        self.ends_with(status)
+    }
+}
+
+/// Waits until `condition` holds.
+#[track_caller]
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The processes whose arguments contain `text`: how a test sees that none is left.
+pub fn processes_with(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Ok(arguments) = std::fs::read(entry.path().join("cmdline")) else { continue };
+        let arguments = String::from_utf8_lossy(&arguments).replace('\0', " ");
+        if arguments.contains(text) {
+            found.push(arguments);
+        }
+    }
+    found
+}
