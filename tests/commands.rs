@@ -32,14 +32,36 @@ fn list_shows_what_there_is_and_how_to_connect() {
 fn connect_reports_everything_and_the_config_works_with_plain_ssh() {
     let world = World::new();
     let report = world.run(&["connect", "box", "--json"]).succeeds().json();
-    for field in ["alias", "config", "command", "host", "port", "user", "workdir", "expires_at", "started", "reused",
-        "workspace_id", "statusline_installed", "web_url"] {
+    for field in [
+        "alias",
+        "config",
+        "command",
+        "host",
+        "port",
+        "user",
+        "workdir",
+        "expires_at",
+        "started",
+        "reused",
+        "workspace_id",
+        "statusline_installed",
+        "web_url",
+    ] {
         assert!(report.get(field).is_some(), "{field}");
     }
-    assert_eq!((&report["alias"], &report["reused"], &report["started"]), (&"runcode-box".into(), &false.into(), &false.into()));
-    let command = report["command"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect::<Vec<_>>();
+    assert_eq!(
+        (&report["alias"], &report["reused"], &report["started"]),
+        (&"runcode-box".into(), &false.into(), &false.into())
+    );
+    let command =
+        report["command"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect::<Vec<_>>();
     assert_eq!(command[..2], ["ssh", "-F"]);
-    let output = std::process::Command::new(command[0]).args(&command[1..]).arg("echo plain").env("HOME", world.home()).output().unwrap();
+    let output = std::process::Command::new(command[0])
+        .args(&command[1..])
+        .arg("echo plain")
+        .env("HOME", world.home())
+        .output()
+        .unwrap();
     assert_eq!(Said::of(output).succeeds().text(), "plain\n");
     assert_eq!(world.run(&["connect", "1", "--json"]).succeeds().json()["reused"], true);
     assert_eq!(world.run(&["connect", "box", "--force", "--json"]).succeeds().json()["reused"], false);
@@ -53,8 +75,13 @@ fn exec_passes_status_streams_bytes_and_arguments() {
     let both = world.run(&["exec", "--", "echo out; echo err >&2"]).succeeds();
     assert_eq!((both.text(), both.stderr.as_str()), ("out\n", "err\n"));
     assert_eq!(world.run(&["exec", "--", "sh", "-c", "echo one two"]).succeeds().text(), "one two\n");
-    assert_eq!(world.run(&["exec", "echo", "-n", "--json", "a  b", "", "$HOME", "*", "'q'"]).succeeds().text(), "--json a  b  $HOME * 'q'");
-    let random = (0..3_000_000_u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()[3..].to_vec()).collect::<Vec<u8>>();
+    assert_eq!(
+        world.run(&["exec", "echo", "-n", "--json", "a  b", "", "$HOME", "*", "'q'"]).succeeds().text(),
+        "--json a  b  $HOME * 'q'"
+    );
+    let random = (0..3_000_000_u32)
+        .flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()[3..].to_vec())
+        .collect::<Vec<u8>>();
     assert!(world.run_with(&["exec", "--", "cat"], &random).succeeds().stdout == random);
     assert_eq!(world.run(&["exec", "--", "true && echo yes || echo no"]).succeeds().text(), "yes\n");
     assert_eq!(world.run(&["exec", "--env", "A=b c", "--", "echo \"$A\""]).succeeds().text(), "b c\n");
@@ -64,7 +91,10 @@ fn exec_passes_status_streams_bytes_and_arguments() {
 fn exec_works_in_the_workdir_and_not_at_all_without_it() {
     let world = World::new().connected();
     let pwd = world.run(&["exec", "--", "pwd"]).succeeds();
-    assert_eq!(std::fs::canonicalize(pwd.text().trim()).unwrap(), std::fs::canonicalize(world.workspace()).unwrap());
+    assert_eq!(
+        std::fs::canonicalize(pwd.text().trim()).unwrap(),
+        std::fs::canonicalize(world.workspace()).unwrap()
+    );
     std::fs::rename(world.workspace(), world.home().join("gone")).unwrap();
     let said = world.run(&["exec", "--", "false || echo ran"]).ends_with(255);
     assert!(!said.text().contains("ran") && !said.stderr.is_empty(), "{said:?}");
@@ -168,7 +198,9 @@ fn clean_removes_sessions_and_never_follows_a_link_out() {
     std::fs::create_dir(world.cache("bin")).unwrap();
     world.run(&["clean", "--all"]).succeeds();
     assert!(outside.join("precious").exists() && world.cache("bin").exists());
-    assert!(!world.cache("ws-1").exists() && !world.cache("ws-9").exists() && !world.cache("current").exists());
+    assert!(
+        !world.cache("ws-1").exists() && !world.cache("ws-9").exists() && !world.cache("current").exists()
+    );
 }
 
 #[test]
@@ -177,7 +209,8 @@ fn login_saves_what_the_browser_brings() {
     let mut child = world.command(&["login", "--no-browser"]).env_remove("RUNCODE_TOKEN").spawn().unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
     let url = lines.by_ref().map(Result::unwrap).find(|line| line.starts_with("http")).unwrap();
-    let (port, state) = (url.split("port=").nth(1).unwrap().split('&').next().unwrap(), url.split("state=").nth(1).unwrap());
+    let (port, state) =
+        (url.split("port=").nth(1).unwrap().split('&').next().unwrap(), url.split("state=").nth(1).unwrap());
     let get = |path: &str, host: &str| {
         use std::io::{Read as _, Write as _};
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", port.parse().unwrap())).unwrap();
@@ -193,7 +226,12 @@ fn login_saves_what_the_browser_brings() {
     assert!(get("/", &host).starts_with("HTTP/1.1 404"));
     let token = world.plane().token();
     let answer = get(&format!("/callback?state={state}&token={token}&email=you%40localhost"), &host);
-    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("no-store") && answer.contains("no-referrer") && !answer.contains(token));
+    assert!(
+        answer.starts_with("HTTP/1.1 200")
+            && answer.contains("no-store")
+            && answer.contains("no-referrer")
+            && !answer.contains(token)
+    );
     assert!(lines.map(Result::unwrap).any(|line| line == "✓ Logged in as you@localhost"));
     assert!(child.wait().unwrap().success());
     let file = world.home().join(".config/runcode/token");
@@ -203,7 +241,8 @@ fn login_saves_what_the_browser_brings() {
     Said::of(world.command(&["list"]).env_remove("RUNCODE_TOKEN").output().unwrap()).succeeds();
     world.run(&["logout"]).succeeds();
     world.run(&["logout"]).succeeds();
-    Said::of(world.command(&["list", "--json"]).env_remove("RUNCODE_TOKEN").output().unwrap()).fails_as("no_token", 1);
+    Said::of(world.command(&["list", "--json"]).env_remove("RUNCODE_TOKEN").output().unwrap())
+        .fails_as("no_token", 1);
 }
 
 #[test]
@@ -212,5 +251,8 @@ fn a_pasted_token_is_checked_before_it_is_saved() {
     world.run_with(&["login", "--paste", "--json"], b"wrong\n").fails_as("unauthorized", 2);
     assert!(!world.home().join(".config/runcode/token").exists());
     let token = format!("{}\n", world.plane().token());
-    assert_eq!(world.run_with(&["login", "--paste"], token.as_bytes()).succeeds().text().lines().next(), Some("✓ Logged in"));
+    assert_eq!(
+        world.run_with(&["login", "--paste"], token.as_bytes()).succeeds().text().lines().next(),
+        Some("✓ Logged in")
+    );
 }

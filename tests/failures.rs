@@ -12,13 +12,26 @@ use crate::support::{Said, World};
 #[test]
 fn every_http_status_has_its_code() {
     let world = World::new();
-    for (status, code) in [(400, "bad_request"), (401, "unauthorized"), (403, "forbidden"), (404, "not_found"), (409, "conflict"),
-        (429, "rate_limited"), (503, "unavailable"), (418, "http_error"), (500, "http_error"), (502, "http_error")] {
+    for (status, code) in [
+        (400, "bad_request"),
+        (401, "unauthorized"),
+        (403, "forbidden"),
+        (404, "not_found"),
+        (409, "conflict"),
+        (429, "rate_limited"),
+        (503, "unavailable"),
+        (418, "http_error"),
+        (500, "http_error"),
+        (502, "http_error"),
+    ] {
         let plane = FakePlane::answering(status, r#"{"message":"said \u001b[31mred\u202e"}"#);
         let json = world.run_at(&plane.base(), &["list", "--json"]).fails_as(code, 2).json();
         assert!(json["message"].as_str().unwrap().contains("said \u{fffd}[31mred\u{fffd}"), "{json}");
         let text = world.run_at(&plane.base(), &["list"]).ends_with(2);
-        assert!(text.stdout.is_empty() && text.stderr.starts_with("runcode: ") && !text.stderr.contains('\u{1b}'), "{text:?}");
+        assert!(
+            text.stdout.is_empty() && text.stderr.starts_with("runcode: ") && !text.stderr.contains('\u{1b}'),
+            "{text:?}"
+        );
     }
     let detail = FakePlane::answering(400, r#"{"detail":"the detail"}"#);
     assert_eq!(world.run_at(&detail.base(), &["list", "--json"]).json()["message"], "the detail");
@@ -29,7 +42,16 @@ fn every_http_status_has_its_code() {
 #[test]
 fn an_answer_that_is_not_the_contracts_is_a_bad_response() {
     let world = World::new();
-    for body in ["", "<html>", "[1]", "{\"data\":", "{\"data\":7}", "{\"data\":{\"workspaces\":7}}", "\u{fffd}", "null"] {
+    for body in [
+        "",
+        "<html>",
+        "[1]",
+        "{\"data\":",
+        "{\"data\":7}",
+        "{\"data\":{\"workspaces\":7}}",
+        "\u{fffd}",
+        "null",
+    ] {
         let plane = FakePlane::answering(200, body);
         world.run_at(&plane.base(), &["list", "--json"]).fails_as("bad_response", 1);
     }
@@ -37,7 +59,9 @@ fn an_answer_that_is_not_the_contracts_is_a_bad_response() {
     world.run_at(&FakePlane::answering(200, deep).base(), &["list", "--json"]).fails_as("bad_response", 1);
     let large = format!("{{\"error\":false,\"pad\":\"{}\"}}", "x".repeat(2 << 20));
     world.run_at(&FakePlane::answering(200, large).base(), &["list", "--json"]).fails_as("bad_response", 1);
-    world.run_at(&FakePlane::answering(200, [0xff, 0xfe]).base(), &["list", "--json"]).fails_as("bad_response", 1);
+    world
+        .run_at(&FakePlane::answering(200, [0xff, 0xfe]).base(), &["list", "--json"])
+        .fails_as("bad_response", 1);
     let odd = r#"{"error":false,"data":{"workspaces":[{"id":-1,"title":"a"},{"id":true,"title":"b"},{"id":"7","title":"c"},7,null,
         {"id":9007199254740993,"title":"d","provider":"aws"},{"id":5,"title":"ok","provider":"aws","current_state":"running"}]}}"#;
     let rows = world.run_at(&FakePlane::answering(200, odd).base(), &["list", "--json"]).succeeds().json();
@@ -57,19 +81,32 @@ fn refusals_and_names() {
         };
         respond(stream, 200, body.to_string().as_bytes());
     });
-    let refused = world.run_at(&refuses.base(), &["connect", "a", "--start", "--json"]).fails_as("start_failed", 2);
+    let refused =
+        world.run_at(&refuses.base(), &["connect", "a", "--start", "--json"]).fails_as("start_failed", 2);
     assert_eq!(refused.json()["message"], "insufficient balance");
     world.run_at(&refuses.base(), &["stop", "b", "--json"]).fails_as("stop_failed", 2);
-    let ambiguous = world.run_at(&refuses.base(), &["connect", "SAME", "--json"]).fails_as("ambiguous", 2).json();
-    assert!(ambiguous["message"].as_str().unwrap().contains("1 (a)") && ambiguous["message"].as_str().unwrap().contains("2 (b)"));
-    let missing = world.run_at(&refuses.base(), &["connect", "nope", "--json"]).fails_as("not_found", 2).json();
+    let ambiguous =
+        world.run_at(&refuses.base(), &["connect", "SAME", "--json"]).fails_as("ambiguous", 2).json();
+    assert!(
+        ambiguous["message"].as_str().unwrap().contains("1 (a)")
+            && ambiguous["message"].as_str().unwrap().contains("2 (b)")
+    );
+    let missing =
+        world.run_at(&refuses.base(), &["connect", "nope", "--json"]).fails_as("not_found", 2).json();
     assert!(missing["hint"].as_str().unwrap().contains("a (1), b (2)"));
 }
 
 #[test]
 fn a_base_that_is_not_safe_gets_no_byte() {
     let world = World::new();
-    for base in ["http://127.evil.com", "http://127.0.0.1@evil.com", "http://localhost.evil.com", "http://example.com", "ftp://localhost", "nonsense"] {
+    for base in [
+        "http://127.evil.com",
+        "http://127.0.0.1@evil.com",
+        "http://localhost.evil.com",
+        "http://example.com",
+        "ftp://localhost",
+        "nonsense",
+    ] {
         world.run(&["--api-base", base, "list", "--json"]).fails_as("insecure_base", 1);
         world.run(&["login", "--json", "--web-base", base]).fails_as("insecure_base", 1);
     }
@@ -92,7 +129,10 @@ fn the_token_goes_as_a_header_past_any_proxy() {
     let world = World::new();
     let plane = FakePlane::answering(200, r#"{"error":false,"data":{"workspaces":[]}}"#);
     let mut command = world.command(&["list"]);
-    command.env("RUNCODE_API_BASE", plane.base()).env("http_proxy", "http://127.0.0.1:1").env("ALL_PROXY", "http://127.0.0.1:1");
+    command
+        .env("RUNCODE_API_BASE", plane.base())
+        .env("http_proxy", "http://127.0.0.1:1")
+        .env("ALL_PROXY", "http://127.0.0.1:1");
     Said::of(command.output().unwrap()).succeeds();
     let seen = plane.seen();
     assert_eq!(seen.len(), 2);
@@ -137,7 +177,12 @@ fn a_body_that_drips_is_cut_by_the_deadline() {
 #[test]
 fn usage_errors_are_usage() {
     let world = World::new();
-    for arguments in [&["--json", "nonsense"][..], &["connect", "--json"], &["connect", "a", "--ttl", "0", "--json"], &["list", "--json", "--nope"]] {
+    for arguments in [
+        &["--json", "nonsense"][..],
+        &["connect", "--json"],
+        &["connect", "a", "--ttl", "0", "--json"],
+        &["list", "--json", "--nope"],
+    ] {
         world.run(arguments).fails_as("usage", 2);
     }
     assert!(world.run(&["nonsense"]).ends_with(2).stderr.starts_with("runcode: "));
@@ -219,7 +264,15 @@ fn a_good_bundle_is_taken_and_its_ssh_config_never_used() {
 #[test]
 fn a_workdir_that_is_not_plain_is_the_default() {
     let world = World::new();
-    for workdir in [json!("relative"), json!("/a/../b"), json!("/a;id"), json!("/$(id)"), json!("/a\nb"), json!(7), json!(format!("/{}", "a".repeat(5000)))] {
+    for workdir in [
+        json!("relative"),
+        json!("/a/../b"),
+        json!("/a;id"),
+        json!("/$(id)"),
+        json!("/a\nb"),
+        json!(7),
+        json!(format!("/{}", "a".repeat(5000))),
+    ] {
         let mut bundle = good_bundle();
         bundle["workdir"] = workdir;
         let plane = FakePlane::answering(200, json!({"error": false, "bundle": bundle}).to_string());

@@ -44,7 +44,10 @@ fn module_of(path: &Path) -> Option<String> {
 }
 
 fn layer(module: &str) -> usize {
-    LAYERS.iter().position(|layer| layer.contains(&module)).unwrap_or_else(|| panic!("`{module}` is in no layer"))
+    LAYERS
+        .iter()
+        .position(|layer| layer.contains(&module))
+        .unwrap_or_else(|| panic!("`{module}` is in no layer"))
 }
 
 /// The modules that `use crate::…` lines of a file name, also within braces.
@@ -56,7 +59,12 @@ fn imports(text: &str) -> Vec<String> {
             Some(list) => list.trim_end_matches('}').split(',').map(str::trim).collect(),
             None => vec![statement],
         };
-        found.extend(parts.iter().filter(|part| !part.is_empty()).map(|part| part.split(["::", " "][0]).next().unwrap().to_owned()));
+        found.extend(
+            parts
+                .iter()
+                .filter(|part| !part.is_empty())
+                .map(|part| part.split(["::", " "][0]).next().unwrap().to_owned()),
+        );
     }
     found
 }
@@ -65,13 +73,22 @@ fn imports(text: &str) -> Vec<String> {
 fn no_import_runs_up() {
     let mut seen = 0;
     for (path, text) in sources() {
-        let Some(module) = module_of(&path).filter(|module| module != "lib" && module != "main") else { continue };
+        let Some(module) = module_of(&path).filter(|module| module != "lib" && module != "main") else {
+            continue;
+        };
         for import in imports(&text) {
-            if import == module || ALLOWED.contains(&(&module, &import)) || !LAYERS.concat().contains(&import.as_str()) {
+            if import == module
+                || ALLOWED.contains(&(&module, &import))
+                || !LAYERS.concat().contains(&import.as_str())
+            {
                 continue;
             }
             seen += 1;
-            assert!(layer(&import) > layer(&module) || module == "args", "{} imports `{import}`", path.display());
+            assert!(
+                layer(&import) > layer(&module) || module == "args",
+                "{} imports `{import}`",
+                path.display()
+            );
         }
     }
     assert!(seen > 50, "the test reads no imports");

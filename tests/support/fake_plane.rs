@@ -31,7 +31,9 @@ impl FakePlane {
         let (seen, over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let (log, stop, answer) = (Arc::clone(&seen), Arc::clone(&over), Arc::new(answer));
         let thread = std::thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok).take_while(|_| !stop.load(Ordering::SeqCst)) {
+            for stream in
+                listener.incoming().map_while(Result::ok).take_while(|_| !stop.load(Ordering::SeqCst))
+            {
                 let (log, answer) = (Arc::clone(&log), Arc::clone(&answer));
                 std::thread::spawn(move || serve(stream, &log, &*answer));
             }
@@ -71,9 +73,14 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Request>>, answer: &dyn Fn(&Requ
     loop {
         let seen = String::from_utf8_lossy(&text).into_owned();
         if let Some((head, body)) = seen.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            let length = head
+                .lines()
+                .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
             if body.len() >= length.unwrap_or(0) {
-                let request = Request { line: head.lines().next().unwrap().trim_end_matches(" HTTP/1.1").to_owned(), text: seen };
+                let request = Request {
+                    line: head.lines().next().unwrap().trim_end_matches(" HTTP/1.1").to_owned(),
+                    text: seen,
+                };
                 log.lock().unwrap().push(request.clone());
                 answer(&request, &mut stream);
                 return;
@@ -88,6 +95,9 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Request>>, answer: &dyn Fn(&Requ
 
 /// A whole HTTP answer.
 pub fn respond(stream: &mut TcpStream, status: u16, body: &[u8]) {
-    let head = format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
     let _ = stream.write_all(&[head.as_bytes(), body].concat());
 }

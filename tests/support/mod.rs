@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use runcode_plane::{Options, Plane, WorkspaceSpec};
+use runcode_plane::{Options, Plane, UserSpec, WorkspaceSpec};
 use serde_json::Value;
 
 /// A user of one plane: a temporary home, nothing of the real environment.
@@ -18,6 +18,7 @@ pub struct World {
     api_base: String,
     web_base: String,
     token: String,
+    options: Options,
 }
 
 /// How long anything may take before a test gives up on it.
@@ -35,12 +36,40 @@ impl World {
         let folder = home.path().join("box");
         std::fs::create_dir(&folder).unwrap();
         let workspace = WorkspaceSpec { running: true, ..WorkspaceSpec::new("box", &folder) };
-        let mut options =
-            Options { workspaces: vec![workspace], boot_delay: Duration::from_millis(100), auto_authorize: true, ..Options::default() };
+        let mut options = Options {
+            workspaces: vec![workspace],
+            boot_delay: Duration::from_millis(100),
+            auto_authorize: true,
+            ..Options::default()
+        };
         change(&mut options);
-        let plane = Plane::start(options).unwrap();
+        let plane = Plane::start(options.clone()).unwrap();
         let (api_base, web_base, token) = (plane.api_base(), plane.web_base(), plane.token().to_owned());
-        World { home, plane: Some(plane), api_base, web_base, token }
+        World { home, plane: Some(plane), api_base, web_base, token, options }
+    }
+
+    /// Its API base.
+    pub fn base(&self) -> String {
+        self.api_base.clone()
+    }
+
+    /// Ends the plane: nothing answers any more.
+    pub fn stop_plane(&mut self) {
+        if let Some(plane) = self.plane.take() {
+            plane.stop();
+        }
+    }
+
+    /// Ends the plane and starts one with the same ports and the same token, which knows nothing of old sessions and has
+    /// another host key.
+    pub fn restart_plane(&mut self) {
+        let port = |base: &str| base.rsplit(':').next().unwrap().parse().unwrap();
+        self.options.http_port = port(&self.api_base);
+        self.options.ssh_port = self.plane().gateway_addr().port();
+        self.options.users =
+            vec![UserSpec { email: "you@localhost".into(), token: Some(self.token.clone()) }];
+        self.stop_plane();
+        self.plane = Some(Plane::start(self.options.clone()).unwrap());
     }
 
     /// The plane.
@@ -154,7 +183,11 @@ pub struct Said {
 impl Said {
     pub fn of(output: Output) -> Said {
         let status = output.status.code().unwrap_or(-1);
-        let said = Said { status, stdout: output.stdout, stderr: String::from_utf8_lossy(&output.stderr).into_owned() };
+        let said = Said {
+            status,
+            stdout: output.stdout,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        };
         assert!(!said.stderr.contains("panicked at"), "{said:?}");
         said
     }

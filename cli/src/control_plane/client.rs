@@ -244,12 +244,16 @@ fn message_of(body: &Value) -> Option<String> {
     (!words.is_empty()).then_some(words)
 }
 
+/// An answer is an object; serde would also take an array in its place.
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
-    serde_json::from_slice(body).map_err(|error| {
+    let odd = || {
         Error::new(Code::BadResponse, "the control plane's answer is not what its contract says")
             .hint("check that RUNCODE_API_BASE points to a RunCode control plane")
-            .source(error)
-    })
+    };
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(odd());
+    }
+    serde_json::from_slice(body).map_err(|error| odd().source(error))
 }
 
 /// What every answer with status 200 may say of itself.

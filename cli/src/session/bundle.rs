@@ -47,6 +47,9 @@ pub struct Asked<'a> {
 
 /// Validates a bundle's JSON. Every refusal is `unsafe_bundle` and names the field, never its value.
 pub fn validate(json: &str, asked: &Asked<'_>) -> Result<Grant> {
+    if !json.trim_ascii_start().starts_with('{') {
+        return Err(unsafe_bundle("is not an object"));
+    }
     let raw: RawBundle = serde_json::from_str(json)
         .map_err(|error| unsafe_bundle("is not an object with each field once").source(error))?;
     if let Some(text) = optional_text("ssh_config", raw.ssh_config.as_ref())?

@@ -1,0 +1,243 @@
+//! What a session promises: one mint for many, healing before a command started and never after, nothing left behind.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Child;
+
+use crate::support::{Said, World, processes_with, until};
+
+fn spawn(world: &World, arguments: &[&str]) -> Child {
+    world.command(arguments).spawn().unwrap()
+}
+
+/// A world whose plane writes an access log beside the workspace's folder.
+fn logged() -> World {
+    World::with(|options| options.access_log = Some(options.workspaces[0].dir.with_file_name("access.log")))
+}
+
+fn mints(world: &World) -> usize {
+    let log = std::fs::read_to_string(world.home().join("access.log")).unwrap();
+    log.lines().filter(|line| line.contains("ssh-session")).count()
+}
+
+#[test]
+fn fifty_cold_commands_mint_once_and_all_succeed() {
+    let world = logged();
+    let children =
+        (0..50).map(|i| (i, spawn(&world, &["run", "1", "--", &format!("echo {i}")]))).collect::<Vec<_>>();
+    for (i, child) in children {
+        assert_eq!(Said::of(child.wait_with_output().unwrap()).succeeds().text(), format!("{i}\n"));
+    }
+    assert_eq!(mints(&world), 1);
+}
+
+#[test]
+fn a_session_is_private_and_complete() {
+    let world = World::new().connected();
+    for (name, mode) in [
+        ("", 0o700),
+        ("id_ed25519", 0o600),
+        ("id_ed25519.pub", 0o600),
+        ("known_hosts", 0o600),
+        ("config", 0o600),
+        ("meta.json", 0o600),
+    ] {
+        let metadata = std::fs::metadata(world.cache("ws-1").join(name)).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, mode, "{name}");
+    }
+    let config = std::fs::read_to_string(world.cache("ws-1/config")).unwrap();
+    for line in [
+        "IdentitiesOnly yes",
+        "IdentityAgent none",
+        "ForwardAgent no",
+        "StrictHostKeyChecking yes",
+        "UpdateHostKeys no",
+        "CheckHostIP no",
+        "PasswordAuthentication no",
+        "KbdInteractiveAuthentication no",
+        "PreferredAuthentications publickey",
+        "BatchMode yes",
+        "PermitLocalCommand no",
+        "ProxyCommand none",
+        "RemoteCommand none",
+        "RequestTTY auto",
+        "ControlMaster auto",
+        "ControlPersist 300",
+        "ServerAliveInterval 15",
+        "ServerAliveCountMax 3",
+        "ConnectTimeout 15",
+        "HostKeyAlias runcode-ws-1",
+        "CertificateFile none",
+    ] {
+        assert!(config.contains(line), "{line}");
+    }
+}
+
+#[test]
+fn a_killed_master_is_replaced_and_the_session_kept() {
+    let world = logged().connected();
+    let before = mints(&world);
+    let pid = master_pid(&world);
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(pid).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
+    assert_eq!(world.run(&["exec", "--", "echo again"]).succeeds().text(), "again\n");
+    assert_eq!(mints(&world), before);
+}
+
+/// The process that listens on the session's socket.
+fn master_pid(world: &World) -> i32 {
+    let config = world.cache("ws-1/config");
+    let output = std::process::Command::new("ssh")
+        .arg("-F")
+        .arg(config)
+        .args(["-O", "check", "runcode-box"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    text.split("pid=").nth(1).unwrap_or_else(|| panic!("{text}")).split(')').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_revoked_key_is_renewed_before_anything_runs() {
+    let world = World::new().connected();
+    world.run(&["stop", "box", "--keep"]).succeeds();
+    world.run(&["connect", "box", "--start", "--wait"]).succeeds();
+    assert_eq!(world.run(&["exec", "--", "echo back"]).succeeds().text(), "back\n");
+}
+
+#[test]
+fn a_restarted_gateway_is_found_again() {
+    let mut world = World::new().connected();
+    world.restart_plane();
+    assert_eq!(world.run(&["exec", "--", "echo again"]).succeeds().text(), "again\n");
+}
+
+#[test]
+fn without_a_gateway_or_a_plane_it_says_why_and_keeps_the_session() {
+    let mut world = World::new().connected();
+    let before = world.snapshot();
+    world.stop_plane();
+    let said = world.run(&["exec", "--", "echo no"]).ends_with(255);
+    assert!(said.stdout.is_empty() && said.stderr.starts_with("runcode: "), "{said:?}");
+    assert_eq!(
+        world.snapshot().get(&world.cache("ws-1/meta.json")),
+        before.get(&world.cache("ws-1/meta.json"))
+    );
+}
+
+#[test]
+fn a_command_that_had_started_is_never_run_twice() {
+    let mut world = World::new().connected();
+    let child = spawn(&world, &["exec", "--", "echo ran >> marks; sleep 60"]);
+    let marks = world.workspace().join("marks");
+    until("it has started", || marks.exists());
+    world.restart_plane();
+    let said = Said::of(child.wait_with_output().unwrap()).ends_with(255);
+    assert!(said.stderr.contains("not run again") || said.stderr.contains("may"), "{said:?}");
+    world.run(&["exec", "--", "true"]).succeeds();
+    assert_eq!(std::fs::read_to_string(marks).unwrap(), "ran\n");
+}
+
+#[test]
+fn an_interrupt_and_a_timeout_end_the_remote_command() {
+    let world = World::new().connected();
+    let started = world.workspace().join("started");
+    let child = spawn(&world, &["exec", "--", "touch started; sleep 613 & wait"]);
+    until("it has started", || started.exists());
+    let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    Said::of(child.wait_with_output().unwrap()).ends_with(130);
+    until("sleep is gone", || processes_with("sleep 613").is_empty());
+    let said = world.run(&["exec", "--timeout", "1", "--", "sleep", "614"]).ends_with(255);
+    assert!(said.stderr.contains("longer than 1 s"), "{said:?}");
+    until("sleep is gone", || processes_with("sleep 614").is_empty());
+}
+
+#[test]
+fn after_disconnect_no_process_and_no_socket_is_left() {
+    let world = World::new().connected();
+    world.run(&["exec", "--", "true"]).succeeds();
+    let cache = world.home().to_string_lossy().into_owned();
+    assert!(!processes_with(&cache).is_empty(), "the master is up");
+    world.run(&["disconnect"]).succeeds();
+    assert_eq!(processes_with(&cache), Vec::<String>::new());
+    assert_eq!(std::fs::read_dir(world.cache("")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_short_session_is_minted_anew_each_time_with_the_same_key() {
+    let world = World::with(|options| options.max_ttl = std::time::Duration::from_secs(60)).connected();
+    let key = std::fs::read(world.cache("ws-1/id_ed25519")).unwrap();
+    assert_eq!(world.run(&["connect", "box", "--json"]).succeeds().json()["reused"], false);
+    assert_eq!(std::fs::read(world.cache("ws-1/id_ed25519")).unwrap(), key);
+    world.run(&["connect", "box", "--force"]).succeeds();
+    assert_ne!(std::fs::read(world.cache("ws-1/id_ed25519")).unwrap(), key);
+}
+
+#[test]
+fn a_certificate_session_needs_no_flag() {
+    let world =
+        World::with(|options| options.credential = runcode_plane::CredentialMode::Certificate).connected();
+    assert!(world.cache("ws-1/id_ed25519-cert.pub").exists());
+    assert_eq!(world.run(&["exec", "--", "echo hi"]).succeeds().text(), "hi\n");
+}
+
+#[test]
+fn odd_home_folders_work_and_impossible_ones_are_refused() {
+    let world = World::new();
+    for name in ["a b", "q'\"uote", "per%cent%h", "back\\slash", "ünï", "$(id)", "#hash", &"long".repeat(30)]
+    {
+        let home = world.home().join(name);
+        std::fs::create_dir(&home).unwrap();
+        let in_home =
+            |arguments: &[&str]| Said::of(world.command(arguments).env("HOME", &home).output().unwrap());
+        assert_eq!(in_home(&["run", "box", "--", "echo hi"]).succeeds().text(), "hi\n", "{name}");
+        in_home(&["disconnect"]).succeeds();
+    }
+    for name in ["new\nline", "${HOME}"] {
+        let home = world.home().join(name);
+        std::fs::create_dir(&home).unwrap();
+        Said::of(world.command(&["connect", "box", "--json"]).env("HOME", &home).output().unwrap())
+            .fails_as("io", 1);
+    }
+}
+
+#[test]
+fn another_planes_session_is_not_taken_for_this_ones() {
+    let (world, other) = (World::new().connected(), World::new());
+    let said = world.run_at(&other.base(), &["exec", "--", "true"]).ends_with(255);
+    assert!(said.stderr.contains("belongs to"), "{said:?}");
+    let mut command = world.command(&["connect", "1", "--json"]);
+    command.env("RUNCODE_API_BASE", other.base()).env("RUNCODE_TOKEN", other.plane().token());
+    assert_eq!(Said::of(command.output().unwrap()).succeeds().json()["reused"], false);
+}
+
+#[test]
+fn dev_runs_a_command_pointed_at_it_and_leaves_nothing() {
+    let world = World::new();
+    let script = "runcode connect demo >/dev/null && runcode exec -- 'echo in $(basename $(pwd)); exit 7'";
+    let mut command = world.command(&["dev", "--", "sh", "-c", script]);
+    for variable in ["RUNCODE_API_BASE", "RUNCODE_WEB_BASE", "RUNCODE_TOKEN"] {
+        command.env_remove(variable);
+    }
+    assert_eq!(Said::of(command.output().unwrap()).ends_with(7).text(), "in demo\n");
+    assert_eq!(processes_with(&world.home().to_string_lossy()), Vec::<String>::new());
+    assert!(!world.cache("current").exists() && !world.cache("ws-1").exists());
+}
+
+#[test]
+fn demo_shows_all_of_it_and_leaves_nothing() {
+    let world = World::new();
+    let temporary = world.home().join("tmp");
+    std::fs::create_dir(&temporary).unwrap();
+    let mut command = world.command(&["demo"]);
+    for variable in ["RUNCODE_API_BASE", "RUNCODE_WEB_BASE", "RUNCODE_TOKEN"] {
+        command.env_remove(variable);
+    }
+    let said = Said::of(command.env("TMPDIR", &temporary).output().unwrap()).succeeds();
+    assert!(said.text().contains("HELLO FROM THIS SIDE"));
+    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
+    assert!(!world.cache("").exists());
+}
