@@ -23,16 +23,15 @@ impl Markers {
     /// `content` with the block first and `body` in it; an older block goes. `None` is a file that is not there.
     ///
     /// Fails when the markers in `content` do not pair up: then it is not known what is ours.
-    pub fn insert(&self, content: Option<&[u8]>, body: &str) -> Result<Vec<u8>> {
+    pub fn insert(&self, content: Option<&[u8]>, body: &[u8]) -> Result<Vec<u8>> {
         let is_made = match content {
             None => true,
             Some(content) => self.find(content)?.is_some_and(|span| is_made(&content[span])),
         };
         let rest = self.without(content.unwrap_or_default())?;
         let made = if is_made { format!("{MADE}\n") } else { String::new() };
-        let mut bytes = format!("{}\n{made}{body}{}\n", self.begin, self.end).into_bytes();
-        bytes.extend(rest);
-        Ok(bytes)
+        let (begin, end) = (format!("{}\n{made}", self.begin), format!("{}\n", self.end));
+        Ok([begin.as_bytes(), body, end.as_bytes(), &rest].concat())
     }
 
     /// `content` without the block; `None` when the file itself was ours and nothing else is in it.
@@ -96,10 +95,10 @@ mod tests {
 
     #[test]
     fn a_file_that_was_not_there_goes_again_and_an_empty_one_stays() {
-        let made = MARKERS.insert(None, "ours\n").unwrap();
-        let renewed = MARKERS.insert(Some(&made), "newer\n").unwrap();
+        let made = MARKERS.insert(None, b"ours\n").unwrap();
+        let renewed = MARKERS.insert(Some(&made), b"newer\n").unwrap();
         assert_eq!(MARKERS.remove(&renewed).unwrap(), None);
-        let empty = MARKERS.insert(Some(b""), "ours\n").unwrap();
+        let empty = MARKERS.insert(Some(b""), b"ours\n").unwrap();
         assert_eq!(empty, BLOCK.as_bytes());
         assert_eq!(MARKERS.remove(&empty).unwrap(), Some(Vec::new()));
         let grown = [&made[..], b"Host x\n"].concat();
@@ -110,7 +109,7 @@ mod tests {
     fn an_old_block_moves_up_and_nothing_else_moves() {
         let old = "a\r\n  # >>> x >>>\r\nold\r\n# <<< x <<< \r\nb";
         assert_eq!(
-            MARKERS.insert(Some(old.as_bytes()), "ours\n").unwrap(),
+            MARKERS.insert(Some(old.as_bytes()), b"ours\n").unwrap(),
             format!("{BLOCK}a\r\nb").as_bytes()
         );
         assert_eq!(MARKERS.remove(old.as_bytes()).unwrap(), Some(b"a\r\nb".to_vec()));
@@ -127,7 +126,7 @@ mod tests {
             format!("{begin}\n{BLOCK}"),
             format!("{BLOCK}{end}"),
         ] {
-            assert!(MARKERS.insert(Some(bad.as_bytes()), "").is_err(), "{bad}");
+            assert!(MARKERS.insert(Some(bad.as_bytes()), b"").is_err(), "{bad}");
             assert!(MARKERS.remove(bad.as_bytes()).is_err(), "{bad}");
         }
         let mentioned = format!("Host a # {begin}\n");
@@ -152,9 +151,9 @@ mod tests {
     proptest! {
         #[test]
         fn removing_gives_the_old_bytes_back(content in content(), body in "([a-z ]{0,9}\n){0,3}") {
-            let once = MARKERS.insert(Some(&content), "first\n").unwrap();
-            let twice = MARKERS.insert(Some(&once), &body).unwrap();
-            prop_assert_eq!(&MARKERS.insert(Some(&twice), &body).unwrap(), &twice);
+            let once = MARKERS.insert(Some(&content), b"first\n").unwrap();
+            let twice = MARKERS.insert(Some(&once), body.as_bytes()).unwrap();
+            prop_assert_eq!(&MARKERS.insert(Some(&twice), body.as_bytes()).unwrap(), &twice);
             prop_assert_eq!(MARKERS.remove(&twice).unwrap(), Some(content));
         }
     }

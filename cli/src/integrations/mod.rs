@@ -3,6 +3,9 @@
 pub mod claude_settings;
 pub mod json_object;
 pub mod managed_block;
+pub mod shell_path;
 pub mod shell_word;
+pub mod ssh_config_block;
+pub mod stable_path;
 pub mod text_diff;
 pub mod user_file;

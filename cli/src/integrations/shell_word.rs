@@ -2,20 +2,25 @@
 
 use crate::error::{Code, Error, Result};
 
-/// `word` so that sh, bash, zsh, dash and Python's shlex read it as it is; fish and csh too when it holds no quote
-/// or backslash.
+/// `word` so that sh, bash, zsh, dash, fish and Python's shlex read it as it is, and so that an ssh_config(5) line with
+/// it is well-formed: ssh minds the quotes of a ProxyCommand before any shell does, a backslash before one included.
 ///
-/// Double quotes where they do, because cmd.exe knows no others; else single ones. A control character is an error:
-/// no line of a settings file can carry it.
+/// In double quotes where they do, because cmd.exe knows no others; else in single ones, with quotes and backslashes
+/// between. A control character is an error: no line of a settings file can carry it.
 pub fn quote(word: &str) -> Result<String> {
     if word.chars().any(char::is_control) {
         return Err(Error::new(Code::Error, format!("`{}` has a control character", word.escape_debug()))
             .hint("install runcode in a folder with a plainer name"));
     }
-    if word.contains(['"', '$', '`', '\\', '!']) {
-        return Ok(format!("'{}'", word.replace('\'', r"'\''")));
+    if !word.contains(['"', '$', '`', '\\', '!']) {
+        return Ok(format!("\"{word}\""));
     }
-    Ok(format!("\"{word}\""))
+    let inner = word.chars().map(|c| match c {
+        '\'' => "'\"'\"'".to_owned(),
+        '\\' => "'\"\\\\\"'".to_owned(),
+        c => c.to_string(),
+    });
+    Ok(format!("'{}'", inner.collect::<String>()))
 }
 
 /// The words of a command as POSIX shells split them; `None` when a quote is open, or when an operator or expansion

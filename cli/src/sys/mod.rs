@@ -5,6 +5,8 @@ pub mod clock;
 pub mod env;
 pub mod interrupt;
 pub mod lock;
+#[cfg(unix)]
+pub mod parent;
 pub mod paths;
 
 #[cfg(unix)]

@@ -16,7 +16,10 @@ mod mux_socket;
 pub mod mux_wire;
 mod openssh;
 mod outcome;
+#[cfg(unix)]
+mod pump;
 pub mod quote;
+pub mod relay;
 mod remote_end;
 mod running;
 mod signals;

@@ -1,0 +1,170 @@
+//! The block of `~/.ssh/config` that lets every program that speaks ssh reach the workspaces.
+//!
+//! It goes first, so that the user's own defaults cannot weaken it: ssh takes the first value it finds. The only
+//! directives are ones that OpenSSH has had since 7.6, and that JetBrains, VS Code, Zed, asyncssh and paramiko take.
+
+use std::path::PathBuf;
+
+use crate::error::Result;
+use crate::grant::SshUser;
+use crate::integrations::managed_block::Markers;
+use crate::integrations::shell_word;
+use crate::transport::ssh_config::quoted;
+
+/// What the block stands between.
+pub const MARKERS: Markers = Markers {
+    begin: "# >>> runcode managed block (do not edit) >>>",
+    end: "# <<< runcode managed block <<<",
+};
+
+/// The longest display name that is repeated in a comment, in characters.
+const MAX_NOTE: usize = 80;
+
+/// A workspace's title when it can be part of a `Host` name: `[A-Za-z0-9][A-Za-z0-9._-]*`, at most 64.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Title(SshUser);
+
+impl Title {
+    /// Parses a title.
+    pub fn parse(text: &str) -> Result<Title, &'static str> {
+        if !text.starts_with(|first: char| first.is_ascii_alphanumeric()) {
+            return Err("does not start with a letter or a digit");
+        }
+        SshUser::parse(text).map(Title)
+    }
+
+    /// The name to connect to.
+    pub fn alias(&self) -> String {
+        format!("runcode.{}", self.0)
+    }
+}
+
+/// A workspace to write down.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// Its id.
+    pub id: u64,
+    /// Its title, also the user there.
+    pub title: Title,
+    /// The name that somebody gave it, possibly hostile.
+    pub note: Option<String>,
+    /// Its session's key.
+    pub identity: PathBuf,
+    /// Its session's pins.
+    pub known_hosts: PathBuf,
+}
+
+/// How ssh is to call us: the words before and after `proxy <id>`.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The program's absolute path.
+    pub program: String,
+    /// What `runcode proxy` has to be told, since an editor's environment is not the user's.
+    pub options: Vec<String>,
+}
+
+/// The lines between the markers.
+pub fn body(hosts: &[Host], caller: &Caller) -> Result<Vec<u8>> {
+    let mut body =
+        b"# Written by `runcode config-ssh`; `runcode config-ssh --remove` takes it out.\n".to_vec();
+    for host in hosts {
+        host.render(caller, &mut body)?;
+    }
+    // What the user wrote below, before the first Host of their own, stays valid for every host.
+    body.extend_from_slice(b"Match all\n");
+    Ok(body)
+}
+
+impl Host {
+    fn render(&self, caller: &Caller, body: &mut Vec<u8>) -> Result<()> {
+        let mut line = |bytes: &[u8]| {
+            body.extend_from_slice(bytes);
+            body.push(b'\n');
+        };
+        let alias = self.title.alias();
+        line(format!("\n# {}", self.comment()).as_bytes());
+        if let Some(command) = caller.renewal(self.id) {
+            // ssh reads key and certificate before the proxy could renew them. The line selects nothing.
+            line(format!("Match originalhost {alias} exec \"{command}\"").as_bytes());
+        }
+        line(format!("Host {alias}").as_bytes());
+        line(format!("    ProxyCommand {}", caller.relay(self.id)?).as_bytes());
+        line(format!("    User {}", self.title.0).as_bytes());
+        line(format!("    HostKeyAlias runcode-ws-{}", self.id).as_bytes());
+        for (name, path) in [("IdentityFile", &self.identity), ("UserKnownHostsFile", &self.known_hosts)] {
+            line(&[format!("    {name} ").as_bytes(), &quoted(path)?].concat());
+        }
+        for (name, value) in FIXED {
+            line(format!("    {name} {value}").as_bytes());
+        }
+        Ok(())
+    }
+
+    /// One line of printable ASCII, whatever the name is.
+    fn comment(&self) -> String {
+        let note = self.note.iter().flat_map(|note| note.chars()).take(MAX_NOTE);
+        let note = note.map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect::<String>();
+        format!("workspace {} {}", self.id, note.trim()).trim_end().to_owned()
+    }
+}
+
+impl Caller {
+    /// The ProxyCommand: for the shell that runs it, then for ssh, which expands `%`.
+    fn relay(&self, id: u64) -> Result<String> {
+        let mut words = vec![shell_word::quote(&self.program)?, "proxy".to_owned(), id.to_string()];
+        for option in &self.options {
+            words.push(shell_word::quote(option)?);
+        }
+        Ok(words.join(" ").replace('%', "%%"))
+    }
+
+    /// The command of `Match exec`, inside double quotes. ssh's own reading of quotes there differs between versions,
+    /// so a path that needs more than single quotes has none: the proxy renews the session all the same.
+    fn renewal(&self, id: u64) -> Option<String> {
+        let id = id.to_string();
+        let words = [&self.program, "proxy", "--renew", &id].map(str::to_owned);
+        let words = words.into_iter().chain(self.options.iter().cloned()).collect::<Vec<_>>();
+        let is_plain =
+            |word: &String| !word.contains(['\'', '"', '\\']) && !word.chars().any(char::is_control);
+        // cmd.exe knows no single quotes.
+        let quote = |word: &String| if cfg!(windows) { word.clone() } else { format!("'{word}'") };
+        let fits =
+            words.iter().all(is_plain) && !(cfg!(windows) && words.iter().any(|word| word.contains(' ')));
+        fits.then(|| words.iter().map(quote).collect::<Vec<_>>().join(" ").replace('%', "%%"))
+    }
+}
+
+/// What is the same for every workspace. No HostName (JetBrains would dial it), no RemoteCommand and no forwards
+/// (VS Code brings its own), no multiplexing (a proxy's end would be the end of everybody's connection).
+const FIXED: [(&str, &str); 26] = [
+    ("IdentitiesOnly", "yes"),
+    ("IdentityAgent", "none"),
+    ("AddKeysToAgent", "no"),
+    ("ForwardAgent", "no"),
+    ("ForwardX11", "no"),
+    ("Tunnel", "no"),
+    ("GlobalKnownHostsFile", if cfg!(windows) { "none" } else { "/dev/null" }),
+    ("StrictHostKeyChecking", "yes"),
+    ("UpdateHostKeys", "no"),
+    ("CheckHostIP", "no"),
+    ("VerifyHostKeyDNS", "no"),
+    ("CanonicalizeHostname", "no"),
+    ("HostbasedAuthentication", "no"),
+    ("PubkeyAuthentication", "yes"),
+    ("PasswordAuthentication", "no"),
+    ("KbdInteractiveAuthentication", "no"),
+    ("PreferredAuthentications", "publickey"),
+    ("BatchMode", "yes"),
+    ("PermitLocalCommand", "no"),
+    ("ProxyUseFdpass", "no"),
+    ("ControlMaster", "no"),
+    ("ControlPath", "none"),
+    ("ServerAliveInterval", "15"),
+    ("ServerAliveCountMax", "3"),
+    ("ConnectTimeout", "30"),
+    ("LogLevel", "ERROR"),
+];
+
+#[cfg(all(test, unix))]
+#[path = "ssh_config_block_tests.rs"]
+mod tests;

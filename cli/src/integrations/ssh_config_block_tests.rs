@@ -1,0 +1,157 @@
+#![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn host(id: u64, title: &str, note: Option<&str>, folder: &Path) -> Host {
+    Host {
+        id,
+        title: Title::parse(title).unwrap(),
+        note: note.map(str::to_owned),
+        identity: folder.join("id_ed25519"),
+        known_hosts: folder.join("known_hosts"),
+    }
+}
+
+fn caller(program: &str) -> Caller {
+    Caller { program: program.to_owned(), options: Vec::new() }
+}
+
+fn block(hosts: &[Host], caller: &Caller, rest: &[u8]) -> Vec<u8> {
+    MARKERS.insert(Some(rest), &body(hosts, caller).unwrap()).unwrap()
+}
+
+/// What ssh makes of `config` for `alias`, as lines in lower case up to the value.
+fn resolved(config: &[u8], alias: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("config"), config).unwrap();
+    let output = Command::new("ssh")
+        .arg("-G")
+        .arg("-F")
+        .arg(folder.path().join("config"))
+        .arg(alias)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_block_reads_well() {
+    let hosts =
+        [host(7, "royal-tree", Some("Prod\n  ProxyCommand evil"), Path::new("/home/u/.cache/runcode/ws-7"))];
+    let text = String::from_utf8(body(&hosts, &caller("/home/u/.local/bin/runcode")).unwrap()).unwrap();
+    assert!(text.contains("# workspace 7 Prod?  ProxyCommand evil\n"), "{text}");
+    assert!(
+        text.contains("Host runcode.royal-tree\n    ProxyCommand \"/home/u/.local/bin/runcode\" proxy 7\n"),
+        "{text}"
+    );
+    assert!(!text.contains("HostName") && !text.contains('*'), "{text}");
+}
+
+#[test]
+fn the_users_own_defaults_do_not_weaken_it_and_stay_what_they_were() {
+    let theirs = b"StrictHostKeyChecking no\nServerAliveInterval 7\nHost *\n  User me\n  ProxyJump bastion\n  Port 99\n\
+        UserKnownHostsFile /dev/null\n  ControlMaster auto\n  ControlPath /tmp/%C\n  ForwardAgent yes\n  HostKeyAlias x\n";
+    let config =
+        block(&[host(7, "royal-tree", None, Path::new("/c/ws-7"))], &caller("/usr/bin/false"), theirs);
+    let ours = resolved(&config, "runcode.royal-tree");
+    for line in [
+        "user royal-tree",
+        "stricthostkeychecking true",
+        "userknownhostsfile /c/ws-7/known_hosts",
+        "hostkeyalias runcode-ws-7",
+        "proxycommand \"/usr/bin/false\" proxy 7",
+        "controlmaster false",
+        "forwardagent no",
+        "serveraliveinterval 15",
+        "hostname runcode.royal-tree",
+        "identityfile /c/ws-7/id_ed25519",
+        "identityagent none",
+        "batchmode yes",
+    ] {
+        assert!(ours.iter().any(|found| found == line), "{line} not in {ours:#?}");
+    }
+    assert!(!ours.iter().any(|line| line.starts_with("proxyjump")), "{ours:#?}");
+    assert_eq!(resolved(&config, "elsewhere"), resolved(theirs, "elsewhere"));
+}
+
+#[test]
+fn titles_that_could_say_more_than_a_name_are_refused() {
+    for good in ["royal-tree-08189931", "A.b_c", "7"] {
+        assert!(Title::parse(good).is_ok(), "{good}");
+    }
+    for bad in
+        ["", "-a", ".a", "_a", "a b", "a\nHost *", "*", "a*", "a,b", "!a", "a\"", "a%h", "é", "a/../b", "a#b"]
+    {
+        assert!(Title::parse(bad).is_err(), "{bad:?}");
+    }
+}
+
+/// ssh itself runs the ProxyCommand and the renewal: what arrives must be what was meant.
+fn arrives(name: &str, option: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let odd = folder.path().join(name);
+    std::fs::create_dir(&odd).unwrap();
+    let (program, seen) = (odd.join("runcode"), folder.path().join("seen"));
+    let script = format!("#!/bin/sh\nprintf '%s|' \"$@\" >>'{0}'\necho >>'{0}'\n", seen.display());
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let caller = Caller {
+        program: program.to_str().unwrap().to_owned(),
+        options: vec!["--api-base".to_owned(), option.to_owned()],
+    };
+    let config = folder.path().join("config");
+    std::fs::write(&config, block(&[host(7, "a", None, folder.path())], &caller, b"Host *\n")).unwrap();
+    let mut ssh = Command::new("ssh");
+    ssh.arg("-F").arg(&config).arg("runcode.a").env("SHELL", "/bin/sh").output().unwrap();
+    let seen = std::fs::read_to_string(&seen).unwrap();
+    let relayed = format!("proxy|7|--api-base|{option}|");
+    let renewed = format!("proxy|--renew|7|--api-base|{option}|");
+    let lines = seen.lines().collect::<Vec<_>>();
+    assert_eq!(lines.last(), Some(&relayed.as_str()), "{name:?} {option:?}: {seen}");
+    assert!(lines.len() == 1 || lines == [renewed.as_str(), relayed.as_str()], "{name:?} {option:?}: {seen}");
+}
+
+#[test]
+fn odd_paths_and_bases_arrive_as_they_are() {
+    for odd in [
+        "plain",
+        "two words",
+        "it's",
+        "say \"x\"",
+        "$(touch x)",
+        "`id`",
+        "100%h%%",
+        "a\\b",
+        "${HOME}!",
+        "é",
+        "#;&|",
+        "*",
+    ] {
+        arrives(odd, "http://127.0.0.1:1/");
+        arrives("plain", odd);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn any_path_arrives_as_it_is(name in "[ -~&&[^/.]]{1,12}", option in "[ -~é]{1,12}") {
+        arrives(&name, &option);
+    }
+
+    #[test]
+    fn whatever_is_below_the_name_is_ours(note in any::<Option<String>>(), title in "[A-Za-z0-9][A-Za-z0-9._-]{0,20}") {
+        let config = block(&[host(7, &title, note.as_deref(), Path::new("/c/ws-7"))], &caller("/usr/bin/false"), b"");
+        let ours = resolved(&config, &format!("runcode.{title}"));
+        let proxies = ours.iter().filter(|line| line.starts_with("proxycommand"));
+        prop_assert_eq!(proxies.collect::<Vec<_>>(), ["proxycommand \"/usr/bin/false\" proxy 7"]);
+    }
+}

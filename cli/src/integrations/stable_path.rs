@@ -1,0 +1,66 @@
+//! The path by which other programs may call us for good.
+
+use std::path::{Component, Path, PathBuf};
+
+use crate::error::{Code, Error, Result};
+use crate::integrations::shell_path;
+use crate::sys::env::Env;
+
+/// The absolute path to write into other programs' settings: what `install-path` made, else this very program.
+///
+/// The launcher keeps its binary outside every versioned plugin folder; a program that lies inside one is refused,
+/// because the next version's folder has another name. On Windows with forward slashes, which every shell there reads.
+pub fn program(env: &Env) -> Result<String> {
+    let own = shell_path::wrapper_path(env).ok().filter(|path| shell_path::is_ours(path));
+    let program = match own {
+        Some(path) => path,
+        None => this_program()?,
+    };
+    let text = program.to_str().ok_or_else(|| {
+        Error::new(Code::Error, format!("the path of this program is not UTF-8: `{}`", program.display()))
+            .hint("install runcode in a folder with a plainer name")
+    })?;
+    Ok(if cfg!(windows) { text.trim_start_matches(r"\\?\").replace('\\', "/") } else { text.to_owned() })
+}
+
+/// The path of this program, when it is one that stays.
+fn this_program() -> Result<PathBuf> {
+    let path = std::env::current_exe().map_err(|error| Error::io("find this program's own path", error))?;
+    if !path.is_file() {
+        return Err(Error::new(Code::Error, format!("this program is no longer at `{}`", path.display()))
+            .hint("it was replaced while it ran: try again"));
+    }
+    if is_versioned(&path) {
+        return Err(Error::new(
+            Code::Error,
+            format!("`{}` goes away with the plugin's next version", path.display()),
+        )
+        .hint("run `runcode install-path` first"));
+    }
+    Ok(path)
+}
+
+/// Whether the path leads through an agent's plugin cache, `…/plugins/cache/<marketplace>/<plugin>/<version>/…`.
+pub fn is_versioned(path: &Path) -> bool {
+    let names = path.components().filter_map(|component| match component {
+        Component::Normal(name) => name.to_str(),
+        _ => None,
+    });
+    let names = names.collect::<Vec<_>>();
+    names.windows(2).any(|pair| pair == ["plugins", "cache"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_cache_is_known() {
+        assert!(is_versioned(Path::new(
+            "/home/u/.claude/plugins/cache/m/runcode/1.2.3/target/release/runcode"
+        )));
+        assert!(is_versioned(Path::new("/home/u/.codex/plugins/cache/m/runcode/1.2.3/launcher/runcode")));
+        assert!(!is_versioned(Path::new("/home/u/.cache/runcode/bin/runcode-v1.0.0-linux-amd64")));
+        assert!(!is_versioned(Path::new("/home/u/plugins/my/cache/runcode")));
+    }
+}
