@@ -1,9 +1,14 @@
 //! End-to-end tests: the built binary, real processes, a real ssh client; everything on loopback, in temporary folders.
-#![allow(clippy::unwrap_used, unreachable_pub, reason = "a failing step is the test's failure; one binary, nothing to reach it")]
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a failing step is the test's failure; one binary, nothing to reach it"
+)]
 
 mod support;
 
 mod commands;
 mod failures;
+mod help;
 mod layers;
 mod sessions;

@@ -124,7 +124,8 @@ fn unparsed(error: &clap::Error, args: &[OsString]) -> ExitCode {
     let text = text.trim_end();
     let text = text.strip_prefix("error: ").unwrap_or(text);
     if own.iter().any(|arg| *arg == "--json") {
-        let message = text.lines().next().unwrap_or_default();
+        let message =
+            text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect::<Vec<_>>().join(" ");
         let usage = Error::new(Code::Usage, message).hint("run `runcode --help`");
         return ExitCode::from(failed(&usage, true, passes_status));
     }

@@ -59,9 +59,18 @@ impl<'a> Sessions<'a> {
         }
         let locked = self.store().lock(id)?;
         // Whoever held the lock before us may have minted what we want.
-        match self.usable(locked.read()?).filter(Session::is_intact) {
-            Some(session) => Ok(Obtained { session, reused: true }),
-            None => self.renew(&locked, id, None).map(|session| Obtained { session, reused: false }),
+        let current = locked.read()?.filter(Session::is_intact);
+        if let Some(session) = self.usable(current.clone()) {
+            return Ok(Obtained { session, reused: true });
+        }
+        match self.renew(&locked, id, None) {
+            // A session in its last moments is better than none while the control plane is out of reach.
+            Err(error) if error.code() == Code::Network => {
+                let lasting =
+                    current.filter(|session| self.is_ours(session) && session.is_valid(clock::now()));
+                lasting.map(|session| Obtained { session, reused: true }).ok_or(error)
+            }
+            renewed => renewed.map(|session| Obtained { session, reused: false }),
         }
     }
 
@@ -139,7 +148,7 @@ impl<'a> Sessions<'a> {
     /// The session with its connection up: started, or renewed and started, under the lock.
     pub fn revive(&self, session: &Session) -> Result<Session> {
         let id = session.meta.workspace_id;
-        let is_ours = session.meta.api_base == self.base.to_string();
+        let is_ours = self.is_ours(session);
         let locked = self.store().lock(id)?;
         let current = locked.read()?.filter(|current| current.meta.api_base == session.meta.api_base);
         let mut failure = None;
@@ -210,14 +219,17 @@ impl<'a> Sessions<'a> {
     }
 
     fn usable(&self, session: Option<Session>) -> Option<Session> {
-        let base = self.base.to_string();
-        session.filter(|session| session.meta.api_base == base && session.is_fresh(clock::now()))
+        session.filter(|session| self.is_ours(session) && session.is_fresh(clock::now()))
+    }
+
+    fn is_ours(&self, session: &Session) -> bool {
+        session.meta.api_base == self.base.to_string()
     }
 
     /// Mints under the lock. The old connection goes on serving when it leads to the same place with the same key.
     fn renew(&self, locked: &Locked<'_>, id: u64, order: Option<Order>) -> Result<Session> {
         let old = locked.read()?;
-        let is_ours = old.as_ref().is_none_or(|old| old.meta.api_base == self.base.to_string());
+        let is_ours = old.as_ref().is_none_or(|old| self.is_ours(old));
         let ttl = old.as_ref().filter(|_| is_ours).map_or(mint::DEFAULT_TTL, |old| old.meta.ttl());
         let mut order = order.unwrap_or(Order { ttl, new_key: false });
         order.new_key |= !is_ours;

@@ -92,6 +92,11 @@ impl Session {
         self.meta.expires_at.seconds_left(now) > RENEW_BELOW_SECONDS
     }
 
+    /// Whether it has not ended yet.
+    pub fn is_valid(&self, now: Timestamp) -> bool {
+        self.meta.expires_at.seconds_left(now) > 0
+    }
+
     /// How the transport reaches it.
     pub fn route(&self) -> Route {
         Route {
