@@ -69,45 +69,48 @@ fn connect_reports_everything_and_the_config_works_with_plain_ssh() {
 
 #[test]
 fn exec_passes_status_streams_bytes_and_arguments() {
-    let world = World::new().connected();
-    world.run(&["exec", "--", "exit 42"]).ends_with(42);
-    world.run(&["exec", "--", "exit 255"]).ends_with(255);
-    let both = world.run(&["exec", "--", "echo out; echo err >&2"]).succeeds();
-    assert_eq!((both.text(), both.stderr.as_str()), ("out\n", "err\n"));
-    assert_eq!(world.run(&["exec", "--", "sh", "-c", "echo one two"]).succeeds().text(), "one two\n");
-    assert_eq!(
-        world.run(&["exec", "echo", "-n", "--json", "a  b", "", "$HOME", "*", "'q'"]).succeeds().text(),
-        "--json a  b  $HOME * 'q'"
-    );
-    let random = (0..3_000_000_u32)
-        .flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()[3..].to_vec())
-        .collect::<Vec<u8>>();
-    assert!(world.run_with(&["exec", "--", "cat"], &random).succeeds().stdout == random);
-    assert_eq!(world.run(&["exec", "--", "true && echo yes || echo no"]).succeeds().text(), "yes\n");
-    assert_eq!(world.run(&["exec", "--env", "A=b c", "--", "echo \"$A\""]).succeeds().text(), "b c\n");
+    for world in World::each().into_iter().map(World::connected) {
+        world.run(&["exec", "--", "exit 42"]).ends_with(42);
+        world.run(&["exec", "--", "exit 255"]).ends_with(255);
+        let both = world.run(&["exec", "--", "echo out; echo err >&2"]).succeeds();
+        assert_eq!((both.text(), both.stderr.as_str()), ("out\n", "err\n"));
+        assert_eq!(world.run(&["exec", "--", "sh", "-c", "echo one two"]).succeeds().text(), "one two\n");
+        assert_eq!(
+            world.run(&["exec", "echo", "-n", "--json", "a  b", "", "$HOME", "*", "'q'"]).succeeds().text(),
+            "--json a  b  $HOME * 'q'"
+        );
+        let random = (0..3_000_000_u32)
+            .flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()[3..].to_vec())
+            .collect::<Vec<u8>>();
+        assert!(world.run_with(&["exec", "--", "cat"], &random).succeeds().stdout == random);
+        assert_eq!(world.run(&["exec", "--", "true && echo yes || echo no"]).succeeds().text(), "yes\n");
+        assert_eq!(world.run(&["exec", "--env", "A=b c", "--", "echo \"$A\""]).succeeds().text(), "b c\n");
+    }
 }
 
 #[test]
 fn exec_works_in_the_workdir_and_not_at_all_without_it() {
-    let world = World::new().connected();
-    let pwd = world.run(&["exec", "--", "pwd"]).succeeds();
-    assert_eq!(
-        std::fs::canonicalize(pwd.text().trim()).unwrap(),
-        std::fs::canonicalize(world.workspace()).unwrap()
-    );
-    std::fs::rename(world.workspace(), world.home().join("gone")).unwrap();
-    let said = world.run(&["exec", "--", "false || echo ran"]).ends_with(255);
-    assert!(!said.text().contains("ran") && !said.stderr.is_empty(), "{said:?}");
+    for world in World::each().into_iter().map(World::connected) {
+        let pwd = world.run(&["exec", "--", "pwd"]).succeeds();
+        assert_eq!(
+            std::fs::canonicalize(pwd.text().trim()).unwrap(),
+            std::fs::canonicalize(world.workspace()).unwrap()
+        );
+        std::fs::rename(world.workspace(), world.home().join("gone")).unwrap();
+        let said = world.run(&["exec", "--", "false || echo ran"]).ends_with(255);
+        assert!(!said.text().contains("ran") && !said.stderr.is_empty(), "{said:?}");
+    }
 }
 
 #[test]
 fn what_looks_like_an_ssh_option_is_the_commands() {
-    let world = World::new().connected();
-    let mark = world.home().join("mark");
-    let evil = format!("-oProxyCommand=touch {}", mark.display());
-    world.run(&["exec", "--", evil.as_str()]).ends_with(127);
-    world.run(&["exec", "--", "-E", mark.to_str().unwrap()]).ends_with(127);
-    assert!(!mark.exists());
+    for world in World::each().into_iter().map(World::connected) {
+        let mark = world.home().join("mark");
+        let evil = format!("-oProxyCommand=touch {}", mark.display());
+        world.run(&["exec", "--", evil.as_str()]).ends_with(127);
+        world.run(&["exec", "--", "-E", mark.to_str().unwrap()]).ends_with(127);
+        assert!(!mark.exists());
+    }
 }
 
 #[test]

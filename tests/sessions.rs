@@ -109,61 +109,66 @@ fn a_revoked_key_is_renewed_before_anything_runs() {
 
 #[test]
 fn a_restarted_gateway_is_found_again() {
-    let mut world = World::new().connected();
-    world.restart_plane();
-    assert_eq!(world.run(&["exec", "--", "echo again"]).succeeds().text(), "again\n");
+    for mut world in World::each().into_iter().map(World::connected) {
+        world.restart_plane();
+        assert_eq!(world.run(&["exec", "--", "echo again"]).succeeds().text(), "again\n");
+    }
 }
 
 #[test]
 fn without_a_gateway_or_a_plane_it_says_why_and_keeps_the_session() {
-    let mut world = World::new().connected();
-    let before = world.snapshot();
-    world.stop_plane();
-    let said = world.run(&["exec", "--", "echo no"]).ends_with(255);
-    assert!(said.stdout.is_empty() && said.stderr.starts_with("runcode: "), "{said:?}");
-    assert_eq!(
-        world.snapshot().get(&world.cache("ws-1/meta.json")),
-        before.get(&world.cache("ws-1/meta.json"))
-    );
+    for mut world in World::each().into_iter().map(World::connected) {
+        let before = world.snapshot();
+        world.stop_plane();
+        let said = world.run(&["exec", "--", "echo no"]).ends_with(255);
+        assert!(said.stdout.is_empty() && said.stderr.starts_with("runcode: "), "{said:?}");
+        assert_eq!(
+            world.snapshot().get(&world.cache("ws-1/meta.json")),
+            before.get(&world.cache("ws-1/meta.json"))
+        );
+    }
 }
 
 #[test]
 fn a_command_that_had_started_is_never_run_twice() {
-    let mut world = World::new().connected();
-    let child = spawn(&world, &["exec", "--", "echo ran >> marks; sleep 60"]);
-    let marks = world.workspace().join("marks");
-    until("it has started", || marks.exists());
-    world.restart_plane();
-    let said = Said::of(child.wait_with_output().unwrap()).ends_with(255);
-    assert!(said.stderr.contains("not run again") || said.stderr.contains("may"), "{said:?}");
-    world.run(&["exec", "--", "true"]).succeeds();
-    assert_eq!(std::fs::read_to_string(marks).unwrap(), "ran\n");
+    for mut world in World::each().into_iter().map(World::connected) {
+        let child = spawn(&world, &["exec", "--", "echo ran >> marks; sleep 60"]);
+        let marks = world.workspace().join("marks");
+        until("it has started", || marks.exists());
+        world.restart_plane();
+        let said = Said::of(child.wait_with_output().unwrap()).ends_with(255);
+        assert!(said.stderr.contains("not run again") || said.stderr.contains("may"), "{said:?}");
+        world.run(&["exec", "--", "true"]).succeeds();
+        assert_eq!(std::fs::read_to_string(marks).unwrap(), "ran\n");
+    }
 }
 
 #[test]
 fn an_interrupt_and_a_timeout_end_the_remote_command() {
-    let world = World::new().connected();
-    let started = world.workspace().join("started");
-    let child = spawn(&world, &["exec", "--", "touch started; sleep 613 & wait"]);
-    until("it has started", || started.exists());
-    let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    Said::of(child.wait_with_output().unwrap()).ends_with(130);
-    until("sleep is gone", || processes_with("sleep 613").is_empty());
-    let said = world.run(&["exec", "--timeout", "1", "--", "sleep", "614"]).ends_with(255);
-    assert!(said.stderr.contains("longer than 1 s"), "{said:?}");
-    until("sleep is gone", || processes_with("sleep 614").is_empty());
+    for world in World::each().into_iter().map(World::connected) {
+        let started = world.workspace().join("started");
+        let child = spawn(&world, &["exec", "--", "touch started; sleep 613 & wait"]);
+        until("it has started", || started.exists());
+        let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        Said::of(child.wait_with_output().unwrap()).ends_with(130);
+        until("sleep is gone", || processes_with("sleep 613").is_empty());
+        let said = world.run(&["exec", "--timeout", "1", "--", "sleep", "614"]).ends_with(255);
+        assert!(said.stderr.contains("longer than 1 s"), "{said:?}");
+        until("sleep is gone", || processes_with("sleep 614").is_empty());
+    }
 }
 
 #[test]
 fn after_disconnect_no_process_and_no_socket_is_left() {
-    let world = World::new().connected();
-    world.run(&["exec", "--", "true"]).succeeds();
-    let cache = world.home().to_string_lossy().into_owned();
-    assert!(!processes_with(&cache).is_empty(), "the master is up");
-    world.run(&["disconnect"]).succeeds();
-    assert_eq!(processes_with(&cache), Vec::<String>::new());
-    assert_eq!(std::fs::read_dir(world.cache("")).unwrap().count(), 0);
+    for world in World::each().into_iter().map(World::connected) {
+        world.run(&["exec", "--", "true"]).succeeds();
+        let cache = world.cache("").to_string_lossy().into_owned();
+        assert!(!processes_with(&cache).is_empty(), "the master is up");
+        world.run(&["disconnect"]).succeeds();
+        assert_eq!(processes_with(&cache), Vec::<String>::new());
+        assert_eq!(std::fs::read_dir(world.cache("")).unwrap().count(), 0);
+    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! `runcode`: low-friction, safe SSH access to a remote workspace.
 //!
 //! Data flows one way: arguments → command → session → transport → output. The layers import downwards only:
-//! `lib → commands → session → {control_plane, transport, integrations} → grant → sys`; `error` and
-//! `output::sanitize` are leaves. This file is the only one that prints a result.
+//! `lib → commands → session → {control_plane, integrations} → transport → grant → sys → output`; `error` is
+//! a leaf. This file is the only one that prints a result.
 
 pub mod app;
 pub mod args;

@@ -1,6 +1,7 @@
 //! What every test stands on: a user with an empty home, and a plane with a gateway of its own.
 
 pub mod fake_plane;
+pub mod real_sshd;
 
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -8,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use fake_plane::FakePlane;
+use real_sshd::RealSshd;
 use runcode_plane::{Options, Plane, UserSpec, WorkspaceSpec};
 use serde_json::Value;
 
@@ -15,6 +18,7 @@ use serde_json::Value;
 pub struct World {
     home: tempfile::TempDir,
     plane: Option<Plane>,
+    sshd: Option<(RealSshd, FakePlane)>,
     api_base: String,
     web_base: String,
     token: String,
@@ -45,7 +49,32 @@ impl World {
         change(&mut options);
         let plane = Plane::start(options.clone()).unwrap();
         let (api_base, web_base, token) = (plane.api_base(), plane.web_base(), plane.token().to_owned());
-        World { home, plane: Some(plane), api_base, web_base, token, options }
+        World { home, plane: Some(plane), sshd: None, api_base, web_base, token, options }
+    }
+
+    /// A world whose workspace `box`, id 1, is behind a real sshd, as the user who runs the tests. `None`, said loudly, where
+    /// there is no sshd.
+    pub fn real() -> Option<World> {
+        let home = tempfile::Builder::new().prefix("rc-").tempdir().unwrap();
+        std::fs::create_dir(home.path().join("box")).unwrap();
+        let sshd = RealSshd::start(home.path())?;
+        let plane = sshd.plane();
+        let (api_base, token) = (plane.base(), "token".to_owned());
+        let web_base = api_base.clone();
+        Some(World {
+            home,
+            plane: None,
+            sshd: Some((sshd, plane)),
+            api_base,
+            web_base,
+            token,
+            options: Options::default(),
+        })
+    }
+
+    /// One world for each kind of gateway there is here.
+    pub fn each() -> Vec<World> {
+        [Some(World::new()), World::real()].into_iter().flatten().collect()
     }
 
     /// Its API base.
@@ -55,14 +84,18 @@ impl World {
 
     /// Ends the plane: nothing answers any more.
     pub fn stop_plane(&mut self) {
+        self.sshd = None;
         if let Some(plane) = self.plane.take() {
             plane.stop();
         }
     }
 
     /// Ends the plane and starts one with the same ports and the same token, which knows nothing of old sessions and has
-    /// another host key.
+    /// another host key. A real sshd is restarted as it was.
     pub fn restart_plane(&mut self) {
+        if let Some((sshd, _)) = &mut self.sshd {
+            return sshd.restart();
+        }
         let port = |base: &str| base.rsplit(':').next().unwrap().parse().unwrap();
         self.options.http_port = port(&self.api_base);
         self.options.ssh_port = self.plane().gateway_addr().port();

@@ -1,0 +1,144 @@
+//! A real sshd on loopback, with a config of its own, as whoever runs the tests; and a plane that hands out sessions on it.
+
+use std::io::{BufRead as _, Write as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use crate::support::fake_plane::{FakePlane, respond};
+use crate::support::until;
+
+/// Where Debian and macOS have it.
+const SSHD: &str = "/usr/sbin/sshd";
+
+/// A running sshd, ended when dropped.
+pub struct RealSshd {
+    folder: PathBuf,
+    port: u16,
+    child: Option<Child>,
+}
+
+impl RealSshd {
+    /// Starts one below `folder`; `None`, said loudly, where there is none.
+    pub fn start(folder: &Path) -> Option<RealSshd> {
+        if !Path::new(SSHD).exists() {
+            eprintln!("SKIPPED: there is no {SSHD}");
+            return None;
+        }
+        let folder = folder.join("sshd");
+        std::fs::create_dir(&folder).unwrap();
+        let key = folder.join("host_key");
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+            .arg(&key)
+            .status()
+            .unwrap();
+        assert!(made.success());
+        std::fs::write(folder.join("keys"), "").unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut sshd = RealSshd { folder, port, child: None };
+        sshd.serve();
+        Some(sshd)
+    }
+
+    fn serve(&mut self) {
+        let at = |name: &str| self.folder.join(name).display().to_string();
+        let config = format!(
+            "Port {}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\nUsePAM no\n\
+             PermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nMaxSessions 100\nMaxStartups 200\n\
+             AcceptEnv LANG LC_*\nSubsystem sftp internal-sftp\nLogLevel ERROR\n",
+            self.port,
+            at("host_key"),
+            at("keys")
+        );
+        std::fs::write(self.folder.join("config"), config).unwrap();
+        let child = Command::new(SSHD)
+            .args(["-D", "-e", "-f"])
+            .arg(self.folder.join("config"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        self.child = Some(child);
+        let port = self.port;
+        until("sshd answers", || {
+            let Ok(stream) = std::net::TcpStream::connect(("127.0.0.1", port)) else { return false };
+            let mut line = String::new();
+            std::io::BufReader::new(stream).read_line(&mut line).is_ok() && line.starts_with("SSH-")
+        });
+    }
+
+    /// Ends the listener and every connection it serves.
+    pub fn stop(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        for pid in descendants(child.id()) {
+            if let Some(pid) = rustix::process::Pid::from_raw(pid.cast_signed()) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
+    /// Ends it and serves again on the same port with the same key.
+    pub fn restart(&mut self) {
+        self.stop();
+        self.serve();
+    }
+
+    /// The plane that hands out sessions on it: one workspace, id 1, whose title is the user running the tests.
+    pub fn plane(&self) -> FakePlane {
+        let user =
+            std::env::var("USER").ok().filter(|user| !user.is_empty()).unwrap_or_else(|| "root".to_owned());
+        let host_key = std::fs::read_to_string(self.folder.join("host_key.pub")).unwrap();
+        let keys = Arc::new(Mutex::new(self.folder.join("keys")));
+        let (port, workdir) = (self.port, self.folder.parent().unwrap().join("box").display().to_string());
+        FakePlane::start(move |request, stream| {
+            let body = if request.line.starts_with("POST") {
+                let asked: Value =
+                    serde_json::from_str(request.text.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+                let keys = keys.lock().unwrap();
+                let mut file = std::fs::File::options().append(true).open(&*keys).unwrap();
+                writeln!(file, "{}", asked["public_key"].as_str().unwrap()).unwrap();
+                let expires_at = jiff_now_plus(asked["ttl"].as_i64().unwrap());
+                json!({"error": false, "bundle": {"host": "127.0.0.1", "port": port, "user": user, "workdir": workdir,
+                    "known_hosts": format!("[127.0.0.1]:{port} {host_key}"), "expires_at": expires_at,
+                    "credential": {"type": "key", "certificate": null}}})
+            } else {
+                json!({"error": false, "data": {"workspaces": [{"id": 1, "title": user, "custom_title": "box", "provider": "aws", "current_state": "running"}]}})
+            };
+            respond(stream, 200, body.to_string().as_bytes());
+        })
+    }
+}
+
+impl Drop for RealSshd {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn jiff_now_plus(seconds: i64) -> String {
+    (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds)).to_string()
+}
+
+/// The processes below `root`, deepest last.
+fn descendants(root: u32) -> Vec<u32> {
+    let parent = |pid: u32| -> Option<u32> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let all = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).collect::<Vec<_>>();
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(&pid) = found.get(next) {
+        found.extend(all.iter().copied().filter(|child| parent(*child) == Some(pid)));
+        next += 1;
+    }
+    found.split_off(1)
+}
