@@ -39,10 +39,7 @@ pub fn execute(sessions: &Sessions<'_>, session: &Session, remote: &Remote) -> R
     let running = sessions.start(session, &command, &streams)?;
     match running.wait(&Limits { timeout, interruptible: true })? {
         Ended::Status(status) => Ok(status),
-        Ended::NoStatus => {
-            Err(Error::new(Code::Transport, "the connection was lost before the command's status came")
-                .hint("it may have run in part, and may still be running; it was not run again"))
-        }
+        Ended::NoStatus => Err(without_status(sessions.transport(session).is_warm())),
         Ended::Interrupted { signal, remote_ended } => {
             if !remote_ended {
                 note("runcode: interrupted; the command may still be running on the workspace");
@@ -55,6 +52,15 @@ pub fn execute(sessions: &Sessions<'_>, session: &Session, remote: &Remote) -> R
             Err(Error::new(Code::Transport, format!("the command took longer than {seconds} s, and {fate}")))
         }
     }
+}
+
+/// A command whose status never came: on a connection that still stands, a signal took the whole shell.
+fn without_status(is_warm: bool) -> Error {
+    if is_warm {
+        return Error::new(Code::Transport, "the command was killed by a signal on the workspace");
+    }
+    Error::new(Code::Transport, "the connection was lost before the command's status came")
+        .hint("it may have run in part, and may still be running; it was not run again")
 }
 
 fn command(session: &Session, remote: &Remote) -> Result<RemoteCommand> {
