@@ -5,3 +5,5 @@ mod support;
 
 mod api;
 mod exec;
+mod files;
+mod forward;

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::gate::Gate;
@@ -28,7 +29,7 @@ pub(crate) struct Backlog {
 
 #[derive(Default)]
 struct Inner {
-    queue: VecDeque<Vec<u8>>,
+    queue: VecDeque<Bytes>,
     queued: usize,
     spilled: Option<Spill>,
     ended: bool,
@@ -49,23 +50,24 @@ impl Backlog {
     ///
     /// # Errors
     /// When the temporary file cannot be made or written; the data is then lost and the channel must be closed.
-    pub(crate) fn push(&self, data: &[u8]) -> io::Result<()> {
+    pub(crate) fn push(&self, data: Bytes) -> io::Result<()> {
         let mut inner = self.lock();
         if inner.unwanted || inner.ended || data.is_empty() {
             return Ok(());
         }
+        let length = data.len();
         if inner.spilled.is_some() || inner.queued + data.len() > MEMORY {
             let spill = match inner.spilled.take() {
                 Some(spill) => spill,
                 None => Spill::new()?,
             };
-            inner.spilled.insert(spill).write(data)?;
+            inner.spilled.insert(spill).write(&data)?;
         } else {
-            inner.queued += data.len();
-            inner.queue.push_back(data.to_vec());
+            inner.queued += length;
+            inner.queue.push_back(data);
         }
         drop(inner);
-        self.gate.add(data.len());
+        self.gate.add(length);
         self.changed.notify_one();
         Ok(())
     }
@@ -89,7 +91,7 @@ impl Backlog {
     }
 
     /// The next piece, waiting for one; `None` at the end. For one reader.
-    pub(crate) async fn next(&self) -> Option<Vec<u8>> {
+    pub(crate) async fn next(&self) -> Option<Bytes> {
         loop {
             // The lock must not be held across the wait.
             if let Some(step) = self.take() {
@@ -100,7 +102,7 @@ impl Backlog {
     }
 
     /// The next piece, or the end, if either is there already.
-    fn take(&self) -> Option<Option<Vec<u8>>> {
+    fn take(&self) -> Option<Option<Bytes>> {
         let mut inner = self.lock();
         if inner.unwanted {
             return Some(None);
@@ -153,12 +155,12 @@ impl Spill {
         Ok(())
     }
 
-    fn read(&mut self) -> io::Result<Vec<u8>> {
+    fn read(&mut self) -> io::Result<Bytes> {
         let mut piece = vec![0; self.len().min(CHUNK)];
         self.file.seek(SeekFrom::Start(self.read))?;
         self.file.read_exact(&mut piece)?;
         self.read += piece.len() as u64;
-        Ok(piece)
+        Ok(piece.into())
     }
 }
 
@@ -178,11 +180,11 @@ mod tests {
         let mut sent = Vec::new();
         for n in 0..(3 * MEMORY / 32768) {
             let piece: Vec<u8> = (0..32768).map(|i| (i * 7 + n) as u8).collect();
-            backlog.push(&piece).unwrap();
-            sent.extend(piece);
+            sent.extend_from_slice(&piece);
+            backlog.push(piece.into()).unwrap();
         }
-        let mut received = backlog.next().await.unwrap();
-        backlog.push(b"late").unwrap();
+        let mut received = backlog.next().await.unwrap().to_vec();
+        backlog.push(Bytes::from_static(b"late")).unwrap();
         sent.extend(b"late");
         backlog.end();
         while let Some(piece) = backlog.next().await {
@@ -195,11 +197,11 @@ mod tests {
     #[tokio::test]
     async fn discarding_ends_the_reader_and_forgets_everything() {
         let backlog = backlog();
-        backlog.push(&vec![0; MEMORY]).unwrap();
-        backlog.push(&vec![0; MEMORY]).unwrap();
+        backlog.push(vec![0; MEMORY].into()).unwrap();
+        backlog.push(vec![0; MEMORY].into()).unwrap();
         assert_eq!(backlog.gate.total(), 2 * MEMORY);
         backlog.discard();
-        backlog.push(b"more").unwrap();
+        backlog.push(Bytes::from_static(b"more")).unwrap();
         assert_eq!(backlog.next().await, None);
         assert_eq!(backlog.gate.total(), 0);
     }

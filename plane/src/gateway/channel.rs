@@ -2,17 +2,17 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use russh::server::{Handle, Msg};
-use russh::{ChannelId, ChannelWriteHalf};
+use russh::{Channel, ChannelId, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use tokio::sync::watch;
 
 use super::backlog::Backlog;
 use super::gate::Gate;
 
 /// The stream number of standard error (RFC 4254, section 5.2).
-pub(super) const STDERR: u32 = 1;
+const STDERR: u32 = 1;
 
 /// A channel as the tasks that serve it see it.
 #[derive(Clone)]
@@ -21,34 +21,23 @@ pub(super) struct Line {
     output: Arc<ChannelWriteHalf<Msg>>,
     pub(super) handle: Handle,
     gate: Arc<Gate>,
+    /// Whether the client has closed the channel or is gone.
     over: watch::Receiver<bool>,
-    closed: Arc<AtomicBool>,
-}
-
-/// The connection's hold on a channel: dropping it means that the client is gone.
-pub(super) struct Hold {
-    pub(super) line: Line,
-    over: watch::Sender<bool>,
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        self.over.send_replace(true);
-    }
-}
-
-impl Hold {
-    pub(super) fn new(output: ChannelWriteHalf<Msg>, handle: Handle, gate: Arc<Gate>) -> Self {
-        let (sender, over) = watch::channel(false);
-        let input = Arc::new(Backlog::new(gate.clone()));
-        Hold {
-            line: Line { input, output: Arc::new(output), handle, gate, over, closed: Arc::default() },
-            over: sender,
-        }
-    }
+    /// Whether the channel was closed from here.
+    closed: Arc<watch::Sender<bool>>,
 }
 
 impl Line {
+    /// Takes a channel over; from now on what arrives goes to the backlog, without anybody waiting.
+    pub(super) fn new(channel: Channel<Msg>, handle: Handle, gate: Arc<Gate>) -> Self {
+        let (arriving, output) = channel.split();
+        let (end, over) = watch::channel(false);
+        let (closed, is_closed) = watch::channel(false);
+        let input = Arc::new(Backlog::new(gate.clone()));
+        tokio::spawn(receive(arriving, input.clone(), is_closed, end));
+        Line { input, output: Arc::new(output), handle, gate, over, closed: Arc::new(closed) }
+    }
+
     pub(super) fn id(&self) -> ChannelId {
         self.output.id()
     }
@@ -59,11 +48,17 @@ impl Line {
         let _ = over.wait_for(|over| *over).await;
     }
 
-    /// Sends data, on standard error when `extended`, as fast as the client takes it.
+    /// Whether the channel is closed, from either side.
+    pub(super) fn is_closed(&self) -> bool {
+        *self.over.borrow() || *self.closed.borrow()
+    }
+
+    /// Sends data as fast as the client takes it, on standard error when `extended`.
     ///
     /// # Errors
     /// When the client has closed the channel or is gone.
-    pub(super) async fn send(&self, extended: bool, data: Vec<u8>) -> io::Result<()> {
+    pub(super) async fn send(&self, extended: bool, data: impl Into<Bytes>) -> io::Result<()> {
+        let data = data.into();
         let send = async {
             if extended {
                 self.output.extended_data_bytes(STDERR, data).await
@@ -82,14 +77,43 @@ impl Line {
         let _ = self.handle.eof(self.id()).await;
     }
 
-    /// Whether the channel was closed from here.
-    pub(super) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+    /// Lets go of a channel that was never opened.
+    pub(super) fn forget(&self) {
+        self.closed.send_replace(true);
     }
 
     /// Closes the channel.
     pub(super) async fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.forget();
         let _ = self.handle.close(self.id()).await;
     }
+}
+
+/// Moves what arrives to the backlog until either side closes the channel.
+async fn receive(
+    mut arriving: ChannelReadHalf,
+    input: Arc<Backlog>,
+    mut closed: watch::Receiver<bool>,
+    end: watch::Sender<bool>,
+) {
+    loop {
+        let message = tokio::select! {
+            message = arriving.wait() => message,
+            // The library does not say when a client confirms a close that began here.
+            _ = closed.wait_for(|closed| *closed) => None,
+        };
+        match message {
+            Some(ChannelMsg::Data { data }) => {
+                // No room for what the client sends ahead: better no channel than one with a gap.
+                if input.push(data).is_err() {
+                    break;
+                }
+            }
+            Some(ChannelMsg::Eof) => input.end(),
+            Some(ChannelMsg::Close) | None => break,
+            Some(_) => {}
+        }
+    }
+    input.end();
+    end.send_replace(true);
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use portable_pty::PtySize;
 use russh::server::{
@@ -10,16 +11,21 @@ use russh::server::{
 };
 use russh::{Channel, ChannelId, ChannelOpenFailure, Pty, Sig};
 use serde_json::json;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
-use super::channel::Hold;
+use super::channel::Line;
+use super::forward::Listeners;
 use super::gate::Gate;
 use super::listener::Gateway;
-use super::{login, run};
+use super::{login, relay, run, sftp};
 use crate::state::{Grant, Workspace};
 use crate::workspace::{self, Invocation, Login, Terminal, TerminalRequest};
 
 /// How many channels a client may have open at once.
 const MAX_CHANNELS: usize = 1000;
+/// How long a connection to where a channel shall lead may take.
+const CONNECT_TIME: Duration = Duration::from_secs(60);
 /// How many variables a client may set for one command.
 const MAX_VARIABLES: usize = 64;
 
@@ -31,11 +37,12 @@ pub(super) struct Connection {
     login: Option<(Workspace, Grant)>,
     handle: Option<Handle>,
     channels: HashMap<ChannelId, Open>,
+    listeners: Option<Listeners>,
 }
 
 /// A channel, and on a session channel what the client prepared and runs there.
 struct Open {
-    hold: Hold,
+    line: Line,
     variables: Vec<(String, String)>,
     terminal: Option<TerminalRequest>,
     running: Option<Running>,
@@ -48,7 +55,16 @@ struct Running {
 
 impl Connection {
     pub(super) fn new(gateway: Arc<Gateway>, id: u64, peer: SocketAddr, gate: Arc<Gate>) -> Self {
-        Connection { gateway, id, peer, gate, login: None, handle: None, channels: HashMap::new() }
+        Connection {
+            gateway,
+            id,
+            peer,
+            gate,
+            login: None,
+            handle: None,
+            channels: HashMap::new(),
+            listeners: None,
+        }
     }
 
     fn decide(&mut self, login: Option<(Workspace, Grant)>) -> Auth {
@@ -61,17 +77,43 @@ impl Connection {
         }
     }
 
-    fn open(&mut self, channel: Channel<Msg>) -> Option<ChannelId> {
-        // The library does not say when a client confirms a close that began here.
-        self.channels.retain(|_, open| !open.hold.line.is_closed());
+    /// Takes a channel in; `None` when there are too many.
+    fn open(&mut self, channel: Channel<Msg>) -> Option<Line> {
+        self.channels.retain(|_, open| !open.line.is_closed());
         if self.channels.len() >= MAX_CHANNELS {
             return None;
         }
         let id = channel.id();
-        let (_, output) = channel.split();
-        let hold = Hold::new(output, self.handle.clone()?, self.gate.clone());
-        self.channels.insert(id, Open { hold, variables: Vec::new(), terminal: None, running: None });
-        Some(id)
+        let line = Line::new(channel, self.handle.clone()?, self.gate.clone());
+        let open = Open { line: line.clone(), variables: Vec::new(), terminal: None, running: None };
+        self.channels.insert(id, open);
+        Some(line)
+    }
+
+    /// Accepts a channel once what it shall lead to is there, and relays.
+    async fn forward<S>(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        connect: impl Future<Output = std::io::Result<S>> + Send + 'static,
+    ) where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let Some(line) = self.open(channel) else {
+            return reply.reject(ChannelOpenFailure::ResourceShortage).await;
+        };
+        tokio::spawn(async move {
+            match tokio::time::timeout(CONNECT_TIME, connect).await {
+                Ok(Ok(socket)) => {
+                    reply.accept().await;
+                    relay::relay(line, socket).await;
+                }
+                _ => {
+                    reply.reject(ChannelOpenFailure::ConnectFailed).await;
+                    line.forget();
+                }
+            }
+        });
     }
 
     /// Starts a command or a shell; false when the channel cannot have one.
@@ -85,7 +127,7 @@ impl Connection {
         let login = Login { dir: workspace.dir.clone(), client: self.peer, gateway: self.gateway.address };
         let invocation = Invocation { login, variables: std::mem::take(&mut open.variables), command };
         let processes = self.gateway.processes.clone();
-        let line = open.hold.line.clone();
+        let line = open.line.clone();
         let started = match &open.terminal {
             None => workspace::spawn(&invocation).map(|child| {
                 let session = processes.started(child.id().unwrap_or_default(), workspace.id);
@@ -159,6 +201,7 @@ impl Handler for Connection {
                 }),
             );
         }
+        self.listeners = Some(Listeners::new(handle.clone(), self.gate.clone()));
         self.handle = Some(handle);
         Ok(())
     }
@@ -172,29 +215,6 @@ impl Handler for Connection {
         match self.open(channel) {
             Some(_) => reply.accept().await,
             None => reply.reject(ChannelOpenFailure::ResourceShortage).await,
-        }
-        Ok(())
-    }
-
-    async fn data(
-        &mut self,
-        channel: ChannelId,
-        data: &[u8],
-        session: &mut Session,
-    ) -> Result<(), Self::Error> {
-        if let Some(open) = self.channels.get(&channel)
-            && open.hold.line.input.push(data).is_err()
-        {
-            // No room for what the client sends ahead: better no channel than one with a gap.
-            session.close(channel)?;
-            self.channels.remove(&channel);
-        }
-        Ok(())
-    }
-
-    async fn channel_eof(&mut self, channel: ChannelId, _session: &mut Session) -> Result<(), Self::Error> {
-        if let Some(open) = self.channels.get(&channel) {
-            open.hold.line.input.end();
         }
         Ok(())
     }
@@ -279,6 +299,87 @@ impl Handler for Connection {
             running.session.signal(&signal_name(&signal));
         }
         Ok(())
+    }
+
+    async fn subsystem_request(
+        &mut self,
+        channel: ChannelId,
+        name: &str,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let open = self.channels.get(&channel).filter(|open| name == "sftp" && open.running.is_none());
+        let served = open.zip(self.login.as_ref()).is_some_and(|(open, (workspace, _))| {
+            sftp::serve(open.line.clone(), workspace.dir.clone()).is_ok()
+        });
+        answer(session, channel, served)
+    }
+
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        host: &str,
+        port: u32,
+        _from: &str,
+        _from_port: u32,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let (host, port) = (host.to_owned(), u16::try_from(port).unwrap_or_default());
+        let connect = async move {
+            let socket = TcpStream::connect((host, port)).await?;
+            socket.set_nodelay(true)?;
+            Ok(socket)
+        };
+        self.forward(channel, reply, connect).await;
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    async fn channel_open_direct_streamlocal(
+        &mut self,
+        channel: Channel<Msg>,
+        path: &str,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let connect = tokio::net::UnixStream::connect(path.to_owned());
+        self.forward(channel, reply, connect).await;
+        Ok(())
+    }
+
+    async fn tcpip_forward(
+        &mut self,
+        address: &str,
+        port: &mut u32,
+        _session: &mut Session,
+    ) -> Result<bool, Self::Error> {
+        let Some(listeners) = &mut self.listeners else { return Ok(false) };
+        let opened = listeners.open_port(address, *port).await;
+        *port = opened.as_ref().copied().unwrap_or_default();
+        Ok(opened.is_ok())
+    }
+
+    async fn cancel_tcpip_forward(
+        &mut self,
+        address: &str,
+        port: u32,
+        _session: &mut Session,
+    ) -> Result<bool, Self::Error> {
+        Ok(self.listeners.as_mut().is_some_and(|listeners| listeners.close_port(address, port)))
+    }
+
+    #[cfg(unix)]
+    async fn streamlocal_forward(&mut self, path: &str, _session: &mut Session) -> Result<bool, Self::Error> {
+        Ok(self.listeners.as_mut().is_some_and(|listeners| listeners.open_socket(path).is_ok()))
+    }
+
+    #[cfg(unix)]
+    async fn cancel_streamlocal_forward(
+        &mut self,
+        path: &str,
+        _session: &mut Session,
+    ) -> Result<bool, Self::Error> {
+        Ok(self.listeners.as_mut().is_some_and(|listeners| listeners.close_socket(path)))
     }
 
     async fn x11_request(

@@ -4,9 +4,12 @@ mod backlog;
 mod channel;
 mod connection;
 mod exit;
+mod forward;
 mod gate;
 mod listener;
 mod login;
+mod relay;
 mod run;
+mod sftp;
 
 pub(crate) use listener::Gateway;

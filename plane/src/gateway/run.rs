@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Child;
 use tokio::sync::mpsc;
@@ -128,7 +129,7 @@ fn read_all(mut output: Box<dyn Read + Send>, to: &mpsc::Sender<Vec<u8>>) {
     }
 }
 
-fn write_all(mut input: Box<dyn Write + Send>, mut from: mpsc::Receiver<Vec<u8>>) {
+fn write_all(mut input: Box<dyn Write + Send>, mut from: mpsc::Receiver<Bytes>) {
     while let Some(piece) = from.blocking_recv() {
         if input.write_all(&piece).is_err() {
             break;
