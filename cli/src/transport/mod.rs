@@ -9,7 +9,11 @@
 pub mod command;
 mod connect_error;
 #[cfg(unix)]
+mod descriptors;
+#[cfg(unix)]
 mod master;
+#[cfg(unix)]
+mod mux;
 #[cfg(unix)]
 mod mux_socket;
 #[cfg(unix)]
@@ -125,10 +129,31 @@ impl Transport {
 
     fn start_once(&self, command: &RemoteCommand, streams: &Streams) -> Result<Running, Failure> {
         let process = match &self.route.control_path {
-            None => openssh::start(self, command, streams, openssh::Via::OwnConnection)?,
-            Some(_) => openssh::start(self, command, streams, openssh::Via::Master)?,
+            #[cfg(unix)]
+            Some(path) if self.through_ssh => {
+                master::alive(path).map_err(|trouble| mux::failure(self, path, trouble))?;
+                openssh::start(self, command, streams, openssh::Via::Master)?
+            }
+            #[cfg(unix)]
+            Some(path) => mux::start(self, path, command, streams)?,
+            _ => openssh::start(self, command, streams, openssh::Via::OwnConnection)?,
         };
-        Ok(Running { process, transport: self.clone(), token: command.token().to_owned() })
+        Ok(self.running(command, process))
+    }
+
+    /// As [`Transport::start`], on a connection of its own where the master's is full: for what must not wait.
+    fn start_beside(&self, command: &RemoteCommand, streams: &Streams) -> Result<Running, Failure> {
+        match self.start_once(command, streams) {
+            Err(Failure::Busy(_)) => {
+                let process = openssh::start(self, command, streams, openssh::Via::OwnConnection)?;
+                Ok(self.running(command, process))
+            }
+            done => done,
+        }
+    }
+
+    fn running(&self, command: &RemoteCommand, process: Box<dyn running::Process>) -> Running {
+        Running { process, transport: self.clone(), token: command.token().to_owned() }
     }
 
     /// Hands the terminal to `ssh`, for a login shell or for `command`; its exit status.

@@ -38,15 +38,23 @@ pub(super) fn start(
     match via {
         // With no master, ssh would connect anew without a word: a proxy command that fails keeps it from that.
         Via::Master => ssh.args(["-o", "ControlMaster=no", "-o", "ProxyCommand=false"]),
-        Via::OwnConnection => ssh.args(["-o", "ControlPath=none"]),
+        Via::OwnConnection => ssh.args(["-o", "ControlMaster=no", "-o", "ControlPath=none"]),
     };
     ssh.args(["-T", "-vv", "-E"]).arg(log.path()).arg("--").arg(&transport.route.alias);
     ssh.arg(text(command).map_err(Failure::NotStarted)?);
     ssh.stdin(streams.stdin.to_stdio().map_err(not_started)?);
     ssh.stdout(streams.stdout.to_stdio().map_err(not_started)?);
     ssh.stderr(streams.stderr.to_stdio().map_err(not_started)?);
+    #[cfg(unix)]
+    let flags = crate::transport::descriptors::Flags::of_process();
     let child = spawn(&mut ssh).map_err(Failure::NotStarted)?;
-    let mut running = Ssh { child, log, ended: None };
+    let mut running = Ssh {
+        child,
+        log,
+        ended: None,
+        #[cfg(unix)]
+        _flags: flags,
+    };
     running.opened(transport, via)?;
     Ok(Box::new(running))
 }
@@ -56,6 +64,8 @@ struct Ssh {
     child: Child,
     log: Log,
     ended: Option<ExitStatus>,
+    #[cfg(unix)]
+    _flags: crate::transport::descriptors::Flags,
 }
 
 impl Ssh {

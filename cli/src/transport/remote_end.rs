@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::transport::Transport;
 use crate::transport::command::RemoteCommand;
-use crate::transport::outcome::{Ended, Limits};
+use crate::transport::outcome::{Ended, Failure, Limits};
 use crate::transport::stream::{Stream, Streams};
 
 /// How long ending takes at most: the grace on the box, and the way there and back.
@@ -25,27 +25,45 @@ pub(super) enum Outcome {
 
 /// Finds the process whose arguments bear the token `$1` (a pattern that does not match itself), sends the signal `$2` to
 /// its group, and kills what is left after 2 s. A process that leads no group is signalled alone, so that a server's own
-/// group is never hit.
+/// group is never hit. One that is dead and not yet waited for (`Z`) does not count as left.
 const SCRIPT: &str = r#"
-leaders() {
+holders() {
   if [ -r /proc/self/stat ]; then
-    grep -l "$1" /proc/[0-9]*/cmdline 2>/dev/null | while IFS=/ read -r _ _ pid _; do
-      read -r stat 2>/dev/null <"/proc/$pid/stat" || continue
-      set -- ${stat##*) }
-      if [ "$3" = "$pid" ]; then echo "-$pid"; else echo "$pid"; fi
-    done
+    grep -l "$1" /proc/[0-9]*/cmdline 2>/dev/null | while IFS=/ read -r _ _ pid _; do echo "$pid"; done
   else
-    ps -axww -o pid= -o pgid= -o command= | grep "$1" | while read -r pid group _; do
-      if [ "$group" = "$pid" ]; then echo "-$pid"; else echo "$pid"; fi
-    done
+    ps -axww -o pid= -o command= | grep "$1" | while read -r pid _; do echo "$pid"; done
   fi
 }
-all=$(leaders "$1")
-groups=$(for one in $all; do case $one in -*) echo "$one";; esac; done)
-[ -n "$groups" ] && all=$groups
-[ -n "$all" ] || { echo none; exit; }
-send() { for one in $all; do kill -s "$1" -- "$one" 2>/dev/null; done; }
-left() { for one in $all; do kill -s 0 -- "$one" 2>/dev/null && return 0; done; return 1; }
+processes() {
+  if [ -r /proc/self/stat ]; then
+    for stat in /proc/[0-9]*/stat; do
+      read -r line 2>/dev/null <"$stat" || continue
+      pid=${stat#/proc/}
+      set -- ${line##*) }
+      echo "${pid%/stat} $3 $1"
+    done
+  else
+    ps -ax -o pid= -o pgid= -o state=
+  fi
+}
+holders=$(echo $(holders "$1"))
+found=$(processes | while read -r pid group state; do
+  case " $holders " in *" $pid "*) if [ "$pid" = "$group" ]; then echo "-$pid"; else echo "$pid"; fi;; esac
+done)
+groups=$(for one in $found; do case $one in -*) echo "$one";; esac; done)
+[ -n "$groups" ] && found=$groups
+[ -n "$found" ] || { echo none; exit; }
+send() { for one in $found; do kill -s "$1" -- "$one" 2>/dev/null; done; }
+left() {
+  for one in $found; do
+    kill -s 0 -- "$one" 2>/dev/null || continue
+    [ -z "$(processes | while read -r pid group state; do
+      case $state in Z*) continue;; esac
+      [ "$pid" = "$one" ] || [ "-$group" = "$one" ] && { echo yes; break; }
+    done)" ] || return 0
+  done
+  return 1
+}
 send "$2"
 tries=0
 while left; do
@@ -68,12 +86,14 @@ fn ask(transport: &Transport, token: &str, signal: i32) -> Result<Outcome> {
     let command = RemoteCommand::script(SCRIPT, &[pattern.as_bytes(), name(signal).as_bytes()])?;
     let (mut answer, writer) = std::io::pipe()?;
     let streams = Streams { stdin: Stream::Null, stdout: writer.into(), stderr: Stream::Null };
-    let running = transport.start_once(&command, &streams).map_err(|failure| failure.into_error())?;
+    let running = transport.start_beside(&command, &streams).map_err(Failure::into_error)?;
     drop(streams);
     let ended = running.wait(&Limits { timeout: None, interruptible: false })?;
     let mut text = Vec::new();
-    answer.by_ref().take(256).read_to_end(&mut text)?;
-    Ok(match text.trim_ascii() {
+    answer.by_ref().take(64 * 1024).read_to_end(&mut text)?;
+    // Whatever the login shell says on its way comes before.
+    let last = text.trim_ascii_end().rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
+    Ok(match last {
         b"gone" if ended == Ended::Status(0) => Outcome::Ended,
         b"none" if ended == Ended::Status(0) => Outcome::NotFound,
         _ => Outcome::Unknown,

@@ -46,8 +46,8 @@ mod unix {
     static HANDLERS: OnceLock<Handlers> = OnceLock::new();
     static INSTALLING: Mutex<()> = Mutex::new(());
 
-    /// While one lives, SIGINT, SIGTERM and SIGHUP are told here instead of ending the process. One that was ignored when
-    /// the process began stays ignored (nohup, a shell's background job), where the system lets us see that.
+    /// While one lives, SIGINT, SIGTERM and SIGHUP are told here instead of ending the process. A hangup that was ignored
+    /// when the process began stays ignored (nohup), where the system lets us see that; elsewhere it is left alone.
     pub(in crate::transport) struct Watch(&'static Handlers);
 
     impl Watch {
@@ -92,11 +92,8 @@ mod unix {
         let (wakeup, waker) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         let idle = Arc::new(std::sync::atomic::AtomicBool::new(true));
         let last = Arc::new(AtomicUsize::new(0));
-        let ignored = ignored();
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            if ignored & (1 << (signal - 1)) != 0 || (signal == SIGHUP && !cfg!(target_os = "linux")) {
-                continue;
-            }
+        let hangup = Some(SIGHUP).filter(|_| !ignores_hangup());
+        for signal in [SIGINT, SIGTERM].into_iter().chain(hangup) {
             signal_hook::flag::register_conditional_default(signal, Arc::clone(&idle))?;
             signal_hook::flag::register_usize(signal, Arc::clone(&last), signal.unsigned_abs() as usize)?;
             signal_hook::low_level::pipe::register(signal, waker.try_clone()?)?;
@@ -105,10 +102,11 @@ mod unix {
         Ok(HANDLERS.get_or_init(|| handlers))
     }
 
-    /// The signals that were ignored when this process began, as a mask. Linux alone tells (proc_pid_status(5)).
-    fn ignored() -> u64 {
+    /// Whether a hangup was ignored when this process began. Linux alone tells (proc_pid_status(5)).
+    fn ignores_hangup() -> bool {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-        mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        mask.is_none_or(|mask| mask & (1 << (SIGHUP - 1)) != 0)
     }
 }

@@ -1,0 +1,165 @@
+//! The transport that talks to the master itself: no process is started, and the streams are the caller's own.
+//!
+//! The master gets our three descriptors and does the copying; what is left for us is to wait for the exit message and
+//! then for the end of the connection, because output may come after the message. The command has been asked for once
+//! `SESSION_OPENED` is here, and not before: that decides whether asking again is safe.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+
+use crate::error::{Code, Error, Result};
+use crate::sys::clock::Deadline;
+use crate::transport::command::RemoteCommand;
+use crate::transport::descriptors::{Flags, Passed};
+use crate::transport::mux_socket::{Connection, Trouble};
+use crate::transport::mux_wire::{self, Reply};
+use crate::transport::openssh;
+use crate::transport::outcome::{Ended, Failure};
+use crate::transport::running::Process;
+use crate::transport::signals::Watch;
+use crate::transport::stream::Streams;
+use crate::transport::{OPEN_DEADLINE, Transport, connect_error};
+
+/// How long a master takes to say hello, on a machine that is busy.
+const HELLO: Duration = Duration::from_secs(5);
+
+/// How long a master takes to notice that we have given up.
+const GIVE_UP: Duration = Duration::from_secs(2);
+
+/// Has the master run `command`; returns once the box has been asked.
+pub(super) fn start(
+    transport: &Transport,
+    path: &Path,
+    command: &RemoteCommand,
+    streams: &Streams,
+) -> Result<Box<dyn Process>, Failure> {
+    let failed = |trouble| failure(transport, path, trouble);
+    let mut connection = Connection::open(path, Deadline::after(HELLO)).map_err(failed)?;
+    let flags = Flags::of_process();
+    let passed = Passed::of(streams)
+        .map_err(|error| Failure::NotStarted(Error::io("open the streams of the command", error)))?;
+    let deadline = Deadline::after(OPEN_DEADLINE);
+    match ask(&mut connection, command, &passed, deadline) {
+        Ok(Some(Reply::SessionOpened(session))) => {
+            Ok(Box::new(Session { connection, session, status: None, _flags: flags }))
+        }
+        Ok(Some(Reply::Refused(words))) if mux_wire::is_full(&words) => Err(Failure::Busy(openssh::full())),
+        Ok(Some(Reply::Refused(words))) => {
+            Err(Failure::NotStarted(connect_error::of(&words, transport.is_sandboxed).error))
+        }
+        Ok(Some(_)) => Err(failed(Trouble::Nonsense)),
+        Ok(None) => Err(failed(Trouble::Gone)),
+        Err(Trouble::Silent) => Err(give_up(&mut connection)),
+        Err(trouble) => Err(failed(trouble)),
+    }
+}
+
+fn ask(
+    connection: &mut Connection,
+    command: &RemoteCommand,
+    passed: &Passed,
+    deadline: Deadline,
+) -> Result<Option<Reply>, Trouble> {
+    connection.send(&mux_wire::new_session(command.text()), deadline)?;
+    for fd in passed.fds() {
+        connection.pass(fd, deadline)?;
+    }
+    connection.receive(deadline)
+}
+
+/// Takes the request back. The master drops it when it sees us gone, and then hangs up; if it does not, or has opened the
+/// session at the last moment, the command may still run.
+fn give_up(connection: &mut Connection) -> Failure {
+    connection.finish();
+    match connection.receive(Deadline::after(GIVE_UP)) {
+        Ok(None) => Failure::NotStarted(openssh::silent(OPEN_DEADLINE)),
+        _ => Failure::MayHaveStarted(
+            openssh::silent(OPEN_DEADLINE).hint("the command may have been started all the same"),
+        ),
+    }
+}
+
+/// A session whose command has been asked for.
+struct Session {
+    connection: Connection,
+    session: u32,
+    status: Option<u32>,
+    _flags: Flags,
+}
+
+impl Session {
+    /// Takes what the master has said so far: how the command ended, once the connection is over.
+    fn hear(&mut self) -> Result<Option<Ended>> {
+        loop {
+            match self.connection.next() {
+                Ok(None) => return Ok(None),
+                Ok(Some(None)) => return Ok(Some(self.ended())),
+                Ok(Some(Some(Reply::Exit { session, status }))) if session == self.session => {
+                    self.status = Some(status);
+                }
+                Ok(Some(Some(Reply::NoTerminal))) => {}
+                Ok(Some(Some(_))) | Err(Trouble::Nonsense) => {
+                    return Err(Error::new(Code::Transport, "the connection's master talks nonsense")
+                        .hint("the command may still be running; connect again with --force"));
+                }
+                Err(_) => return Ok(Some(self.ended())),
+            }
+        }
+    }
+
+    fn ended(&self) -> Ended {
+        self.status.map_or(Ended::NoStatus, |status| Ended::Status(u8::try_from(status).unwrap_or(255)))
+    }
+}
+
+impl Process for Session {
+    fn wait(&mut self, watch: Option<&Watch>, deadline: Deadline) -> Result<Option<Ended>> {
+        loop {
+            if let Some(ended) = self.hear()? {
+                return Ok(Some(ended));
+            }
+            if deadline.is_past() {
+                return Ok(None);
+            }
+            let timeout = Timespec::try_from(deadline.remaining()).ok();
+            let socket = PollFd::new(&self.connection, PollFlags::IN);
+            let (mut both, mut alone);
+            let fds: &mut [PollFd<'_>] = match watch {
+                Some(watch) => {
+                    both = [socket, PollFd::new(watch, PollFlags::IN)];
+                    &mut both
+                }
+                None => {
+                    alone = [socket];
+                    &mut alone
+                }
+            };
+            match rustix::event::poll(fds, timeout.as_ref()) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(Error::io("wait for the connection", errno.into())),
+            }
+            if fds.get(1).is_some_and(|watch| !watch.revents().is_empty()) {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+/// What trouble with the master means for a command that was not asked for yet.
+pub(super) fn failure(transport: &Transport, path: &Path, trouble: Trouble) -> Failure {
+    let error = |message: String| Error::new(Code::Transport, message);
+    Failure::NotStarted(match trouble {
+        Trouble::Absent => return Failure::NoMaster(openssh::no_master()),
+        Trouble::Silent => openssh::silent(HELLO),
+        Trouble::Gone => error("the connection to the workspace was lost".to_owned()),
+        Trouble::Nonsense => error(format!("what listens on `{}` is no ssh master", path.display())),
+        Trouble::Foreign => error(format!("`{}` belongs to another user", path.display())),
+        Trouble::Forbidden => connect_error::of("Operation not permitted", transport.is_sandboxed).error,
+        Trouble::Io(cause) => {
+            error(format!("cannot reach the connection's master: {}", crate::error::reason(&cause)))
+        }
+    })
+}
