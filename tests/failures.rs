@@ -203,6 +203,43 @@ fn without_a_home_it_says_so() {
     }
 }
 
+#[test]
+fn without_an_ssh_client_it_says_how_to_get_one() {
+    let world = World::new();
+    let empty = world.home().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    for (variable, value) in [("PATH", empty.as_path()), ("RUNCODE_SSH", Path::new("/nonexistent/ssh"))] {
+        let mut command = world.command(&["run", "1", "--json", "--", "true"]);
+        let said = Said::of(command.env(variable, value).output().unwrap()).fails_as("ssh_missing", 255);
+        assert!(said.json()["hint"].is_string(), "{said:?}");
+    }
+}
+
+#[test]
+fn a_gateway_that_is_not_there_is_transport_and_not_ready() {
+    let world = World::new();
+    let plane = FakePlane::answering(200, json!({"error": false, "bundle": good_bundle()}).to_string());
+    let said = world.run_at(&plane.base(), &["run", "1", "--", "true"]).ends_with(255);
+    assert!(said.stderr.starts_with("runcode: ") && said.stdout.is_empty(), "{said:?}");
+    world.run_at(&plane.base(), &["run", "1", "--json", "--", "true"]).fails_as("transport", 255);
+    world
+        .run_at(&plane.base(), &["connect", "1", "--wait", "--timeout", "1", "--json"])
+        .fails_as("not_ready", 1);
+}
+
+#[test]
+fn a_saved_token_is_not_sent_to_another_plane() {
+    let world = World::new();
+    let token = format!("{}\n", world.plane().token());
+    world.run_with(&["login", "--paste"], token.as_bytes()).succeeds();
+    let other = FakePlane::answering(200, "{}");
+    let mut command = world.command(&["list", "--json"]);
+    command.env_remove("RUNCODE_TOKEN").env("RUNCODE_API_BASE", other.base());
+    let said = Said::of(command.output().unwrap()).fails_as("no_token", 1);
+    assert!(said.json()["hint"].as_str().unwrap().contains("login --api-base"));
+    assert!(other.seen().is_empty());
+}
+
 /// A bundle that works, for a key that is whatever was asked for.
 fn good_bundle() -> Value {
     json!({

@@ -100,12 +100,11 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let target = resolve(&args.workspace, plane)?;
     tell_if_foreign(&args.workspace, &target);
     let started = args.start && boot(plane, &target, deadline)?;
-    let Obtained { session, reused } = open(&args, &sessions, target.id, started, deadline)?;
-    let session = if args.wait {
-        wait(&sessions, session, deadline)?
+    let obtained = open(&args, &sessions, target.id, started, deadline)?;
+    let Obtained { session, reused } = if args.wait {
+        Obtained { session: wait(&sessions, obtained.session, deadline)?, reused: obtained.reused }
     } else {
-        sessions.warm(&session);
-        session
+        sessions.warm(obtained)
     };
     Attachment::here(target.id, &session.meta.api_base).save(app.paths()?)?;
     Ok(Connected { session, reused, started, statusline_installed: is_statusline_installed(app) }.into())

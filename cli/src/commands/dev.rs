@@ -223,8 +223,8 @@ fn forget(api_base: &str, app: &App) -> Result<()> {
         Attachment::clear(paths, None)?;
     }
     for id in store.ids()? {
-        let locked = store.lock(id)?;
-        if let Some(session) = locked.read()?.filter(|session| session.meta.api_base == api_base) {
+        if let Some(session) = store.read(id)?.filter(|session| session.meta.api_base == api_base) {
+            let locked = store.lock(id)?;
             Transport::new(session.route(), app.env()).end_master()?;
             locked.remove()?;
         }

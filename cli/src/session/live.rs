@@ -159,28 +159,36 @@ impl<'a> Sessions<'a> {
                 Err(failed) if matches!(failed.cause, Cause::NoClient | Cause::Forbidden) || !is_ours => {
                     return Err(failed.error);
                 }
-                Err(failed) => failure = Some(failed.error),
+                Err(failed) => failure = Some((failed, current)),
             }
         }
-        let renewed = match self.renew(&locked, id, None) {
-            Ok(renewed) => renewed,
+        let renewed = match (self.renew(&locked, id, None), failure) {
+            (Ok(renewed), Some((failed, old)))
+                if failed.cause == Cause::Unreachable && leads_to_the_same(&old, &renewed) =>
+            {
+                return Err(failed.error); // where nothing answers, a new session changes nothing
+            }
+            (Ok(renewed), _) => renewed,
             // Without the control plane, why ssh failed says more than that it cannot be reached.
-            Err(error) if error.code() == Code::Network => return Err(failure.unwrap_or(error)),
-            Err(error) => return Err(error),
+            (Err(error), Some((failed, _))) if error.code() == Code::Network => return Err(failed.error),
+            (Err(error), _) => return Err(error),
         };
         self.transport(&renewed).start_master()?;
         Ok(renewed)
     }
 
-    /// Brings the connection up so that the first command finds it warm. A failure is only noted: whoever needs the
-    /// connection will meet it again.
-    pub fn warm(&self, session: &Session) {
-        let started = self
-            .store()
-            .lock(session.meta.workspace_id)
-            .and_then(|_locked| Ok(self.transport(session).start_master()?));
-        if let Err(error) = started {
-            note(format!("note: SSH does not answer yet: {} (--wait waits for it)", error.message()));
+    /// Brings the connection up so that the first command finds it warm, healing the session where that is what it takes.
+    /// A failure is only noted: whoever needs the connection will meet it again.
+    pub fn warm(&self, obtained: Obtained) -> Obtained {
+        match self.revive(&obtained.session) {
+            Ok(session) => {
+                let reused = obtained.reused && session.meta == obtained.session.meta;
+                Obtained { session, reused }
+            }
+            Err(error) => {
+                note(format!("note: SSH does not answer yet: {} (--wait waits for it)", error.message()));
+                obtained
+            }
         }
     }
 

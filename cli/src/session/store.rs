@@ -155,7 +155,7 @@ impl<'a> Store<'a> {
         Ok(locked)
     }
 
-    /// The ids of all workspaces that have a session folder, sorted.
+    /// The ids of all workspaces that have a session folder, or a lock that was left without one, sorted.
     pub fn ids(&self) -> Result<Vec<u64>> {
         let entries = match fs::read_dir(self.paths.cache()) {
             Ok(entries) => entries,
@@ -164,9 +164,13 @@ impl<'a> Store<'a> {
                 return Err(Error::io(format_args!("read `{}`", self.paths.cache().display()), error));
             }
         };
-        let id = |entry: fs::DirEntry| entry.file_name().to_str()?.strip_prefix("ws-")?.parse::<u64>().ok();
+        let id = |entry: fs::DirEntry| {
+            let name = entry.file_name().into_string().ok()?;
+            name.strip_prefix("ws-")?.trim_end_matches(".lock").parse::<u64>().ok()
+        };
         let mut ids = entries.flatten().filter_map(id).collect::<Vec<_>>();
         ids.sort_unstable();
+        ids.dedup();
         Ok(ids)
     }
 
