@@ -35,6 +35,7 @@ const OWN_FAILURE: u8 = 255;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    sys::platform::forbid_core_dumps();
     let args = std::env::args_os().collect::<Vec<_>>();
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,

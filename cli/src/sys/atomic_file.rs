@@ -1,10 +1,14 @@
 //! Files that are replaced whole or not at all, and folders that are the owner's alone.
 
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use crate::error::{Code, Error, Result};
 use crate::sys::platform;
+
+/// How many random characters the name of a temporary file has.
+const RANDOM: usize = 16;
 
 /// Replaces `path` by a file with these bytes and mode: a random `O_EXCL` name in the same folder, fsync, rename,
 /// fsync of the folder. A failure or crash leaves what was there. A symbolic link at `path` is replaced, not followed.
@@ -14,16 +18,38 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut staged = stage(folder, bytes, mode)?;
+    let mut staged = stage(folder, &prefix(path), bytes, mode)?;
     staged.as_file_mut().sync_all()?;
     staged.persist(path).map_err(|error| error.error)?;
     platform::sync_dir(folder)
 }
 
-/// A synced temporary file in `folder` with these bytes and this mode, whatever the umask.
-fn stage(folder: &Path, bytes: &[u8], mode: u32) -> io::Result<tempfile::NamedTempFile> {
+/// What the names of `path`'s temporary files begin with.
+fn prefix(path: &Path) -> OsString {
+    let mut prefix = OsString::from(".");
+    prefix.push(path.file_name().unwrap_or_default());
+    prefix.push(".");
+    prefix
+}
+
+/// Removes the temporary files that a crash left of [`write`] to `path`. The caller knows that nobody is writing it.
+pub fn sweep(path: &Path) -> Result<()> {
+    let prefix = prefix(path);
+    let is_stale = |name: &OsStr| {
+        let random = name.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes());
+        random.is_some_and(|random| random.len() == RANDOM && random.iter().all(u8::is_ascii_alphanumeric))
+    };
+    let entries = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
+    for entry in entries.into_iter().flatten().flatten().filter(|entry| is_stale(&entry.file_name())) {
+        remove(&entry.path())?;
+    }
+    Ok(())
+}
+
+/// A temporary file in `folder` with these bytes and this mode, whatever the umask.
+fn stage(folder: &Path, prefix: &OsStr, bytes: &[u8], mode: u32) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".runcode-").rand_bytes(16);
+    builder.prefix(prefix).rand_bytes(RANDOM);
     let private = platform::permissions(0o600);
     if let Some(private) = &private {
         builder.permissions(private.clone());
@@ -39,7 +65,7 @@ fn stage(folder: &Path, bytes: &[u8], mode: u32) -> io::Result<tempfile::NamedTe
 /// Creates a new file with these bytes and mode and syncs it; an existing one is an error.
 pub fn create_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let file = stage(folder, bytes, mode)?;
+    let file = stage(folder, &prefix(path), bytes, mode)?;
     file.as_file().sync_all()?;
     file.persist_noclobber(path).map_err(|error| error.error)?;
     Ok(())
@@ -93,24 +119,38 @@ pub fn private_dir(path: &Path) -> Result<()> {
     } else {
         metadata
     };
-    let refuse = |why: &str| {
-        Error::new(Code::Io, format!("`{}` {why}, so nothing is kept there", path.display()))
-            .hint("move it away, or point XDG_CACHE_HOME and XDG_CONFIG_HOME at folders of your own")
-    };
     if !metadata.is_dir() {
-        return Err(refuse("is not a folder"));
+        return Err(refused(path, "is not a folder"));
     }
     if !platform::is_own(&metadata) {
-        return Err(refuse("belongs to another user"));
+        return Err(refused(path, "belongs to another user"));
     }
     if !platform::is_private(&metadata) {
         if is_link {
-            return Err(refuse("is a link to a folder that others may read"));
+            return Err(refused(path, "is a link to a folder that others may read"));
         }
         platform::set_mode(path, 0o700)
             .map_err(|error| Error::io(format_args!("close `{}` to others", path.display()), error))?;
     }
     Ok(())
+}
+
+/// Whether the folder `path` is there. One of somebody else's is an error: nothing in it is believed.
+pub fn is_own_dir(path: &Path) -> Result<bool> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if !metadata.is_dir() => Err(refused(path, "is not a folder")),
+        Ok(metadata) if !platform::is_own(&metadata) => Err(refused(path, "belongs to another user")),
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(false)
+        }
+        Err(error) => Err(Error::io(format_args!("read `{}`", path.display()), error)),
+    }
+}
+
+fn refused(path: &Path, why: &str) -> Error {
+    Error::new(Code::Io, format!("`{}` {why}, so nothing is kept there", path.display()))
+        .hint("move it away, or point XDG_CACHE_HOME and XDG_CONFIG_HOME at folders of your own")
 }
 
 fn create_private(path: &Path) -> io::Result<()> {
@@ -143,6 +183,25 @@ mod tests {
         assert_eq!(std::fs::read(&other).unwrap(), b"old");
         assert!(!std::fs::symlink_metadata(&path).unwrap().is_symlink());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "no temporary file stays");
+    }
+
+    #[test]
+    fn what_a_crash_left_is_swept_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in [
+            ".token.0123456789abcdef",
+            ".token.short",
+            ".token.origin.0123456789abcdef",
+            "token",
+            ".other.0123456789abcdef",
+        ] {
+            std::fs::write(at(name), "x").unwrap();
+        }
+        sweep(&at("token")).unwrap();
+        assert!(!at(".token.0123456789abcdef").exists());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4);
+        sweep(&at("missing/token")).unwrap();
     }
 
     #[cfg(unix)]

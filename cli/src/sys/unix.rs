@@ -20,6 +20,18 @@ pub fn is_private(metadata: &Metadata) -> bool {
     metadata.mode() & 0o077 == 0
 }
 
+/// Whether anybody but the owner may change what is in the folder.
+pub fn is_writable_by_others(metadata: &Metadata) -> bool {
+    metadata.mode() & 0o022 != 0
+}
+
+/// Sees to it that a crash writes no memory, and so no secret, to a file.
+pub fn forbid_core_dumps() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Core).maximum;
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
+}
+
 /// Creates one folder for the owner alone.
 pub fn create_private_dir(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().mode(0o700).create(path)?;

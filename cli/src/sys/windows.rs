@@ -14,6 +14,14 @@ pub fn is_private(_metadata: &Metadata) -> bool {
     true
 }
 
+/// The profile's access control lists keep other users out.
+pub fn is_writable_by_others(_metadata: &Metadata) -> bool {
+    false
+}
+
+/// Windows writes no memory to a file unless its administrator says so.
+pub fn forbid_core_dumps() {}
+
 /// Creates one folder.
 pub fn create_private_dir(path: &Path) -> io::Result<()> {
     std::fs::create_dir(path)
