@@ -2,14 +2,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use ssh_key::{Algorithm, PrivateKey};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::access_log::AccessLog;
 use crate::error::Error;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Keys};
 use crate::http::{self, Site};
 use crate::options::Options;
 use crate::state::State;
@@ -39,7 +38,6 @@ impl Plane {
         let (state, token) = State::new(&options)?;
         let state = Arc::new(state);
         let log = Arc::new(AccessLog::open(options.access_log.as_deref())?);
-        let host_key = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("runcode-plane")
@@ -49,7 +47,7 @@ impl Plane {
         let (http, address) = listen(&runtime, "HTTP", SocketAddr::new(options.listen, options.http_port))?;
         let (ssh, gateway_address) =
             listen(&runtime, "SSH", SocketAddr::new(options.listen, options.ssh_port))?;
-        let gateway = Arc::new(Gateway::new(state.clone(), log.clone(), gateway_address, host_key));
+        let gateway = Arc::new(Gateway::new(state.clone(), log.clone(), gateway_address, Keys::fresh()?));
         let site = Arc::new(Site {
             state: state.clone(),
             gateway: gateway.clone(),
@@ -96,7 +94,7 @@ impl Plane {
     /// # Errors
     /// When no key can be made.
     pub fn change_host_key(&self) -> Result<(), Error> {
-        self.gateway.change_host_key(PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519)?);
+        self.gateway.change_host_key(Keys::fresh()?.host);
         Ok(())
     }
 

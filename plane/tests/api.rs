@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use runcode_plane::{Options, Plane, UserSpec, WorkspaceSpec};
+use runcode_plane::{CredentialMode, Options, Plane, UserSpec, WorkspaceSpec};
 use serde_json::Value;
 use ssh_key::{Algorithm, PrivateKey};
 
@@ -152,4 +152,32 @@ fn only_loopback_is_served() {
     let listen = "0.0.0.0".parse().unwrap();
     let refused = Plane::start(Options { listen, ..Options::default() });
     assert!(matches!(refused, Err(runcode_plane::Error::NotLoopback(_))));
+}
+
+#[test]
+fn a_certificate_is_needed_where_certificates_are_given_and_ends_when_revoked() {
+    let fixture = Fixture::with(|options| options.credential = CredentialMode::Certificate);
+    let key = key();
+    let bundle = mint(&fixture.plane, 1, &key, 60).json()["bundle"].clone();
+    assert_eq!(bundle["credential"]["type"], "certificate");
+    let session = Session::from_bundle(bundle.clone(), &key);
+    assert_eq!(session.output("echo in"), "in\n");
+    let mut plain = bundle;
+    plain["credential"]["certificate"] = Value::Null;
+    let without = Session::from_bundle(plain, &key);
+    assert_eq!(without.run("true", b"").status.code(), Some(255));
+    fixture.plane.revoke_sessions();
+    assert_eq!(session.run("true", b"").status.code(), Some(255));
+}
+
+#[test]
+fn stopping_a_workspace_ends_its_connections_at_once() {
+    let fixture = Fixture::new();
+    let session = fixture.session();
+    let mut client = session.program("ssh").args(["box", "touch on; sleep 60"]).spawn().unwrap();
+    wait_for("the command", || fixture.folder.path().join("on").exists());
+    assert_eq!(get(&fixture.plane, "/workspace/stop?workspace_id=1").status, 200);
+    wait_for("the client to end", || client.try_wait().unwrap().is_some());
+    assert_eq!(client.wait().unwrap().code(), Some(255));
+    assert_eq!(session.run("true", b"").status.code(), Some(255));
 }

@@ -11,6 +11,7 @@ use russh::server::{
 };
 use russh::{Channel, ChannelId, ChannelOpenFailure, Pty, Sig};
 use serde_json::json;
+use ssh_key::Certificate;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -183,6 +184,15 @@ impl Handler for Connection {
 
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
         let login = login::by_key(&self.gateway.state, user, key.public_key.key_data());
+        Ok(self.decide(login))
+    }
+
+    async fn auth_openssh_certificate(
+        &mut self,
+        user: &str,
+        certificate: &Certificate,
+    ) -> Result<Auth, Self::Error> {
+        let login = login::by_certificate(&self.gateway.state, &self.gateway.authority, user, certificate);
         Ok(self.decide(login))
     }
 

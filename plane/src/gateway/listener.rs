@@ -9,10 +9,11 @@ use std::time::Duration;
 use russh::server::{Config, Handle, run_stream};
 use russh::{Disconnect, MethodKind, MethodSet, SshId};
 use serde_json::json;
-use ssh_key::PrivateKey;
+use ssh_key::{Algorithm, PrivateKey};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use super::authority::Authority;
 use super::connection::Connection;
 use super::gate::{Gate, Gated};
 use crate::access_log::AccessLog;
@@ -34,9 +35,25 @@ pub(crate) struct Gateway {
     pub(crate) processes: Processes,
     pub(crate) log: Arc<AccessLog>,
     pub(crate) address: SocketAddr,
+    pub(crate) authority: Authority,
     config: Mutex<Arc<Config>>,
     connections: Mutex<HashMap<u64, Peer>>,
     last: AtomicU64,
+}
+
+/// The gateway's own keys.
+pub(crate) struct Keys {
+    pub(crate) host: PrivateKey,
+    /// The one that signs certificates.
+    pub(crate) authority: PrivateKey,
+}
+
+impl Keys {
+    /// New ones.
+    pub(crate) fn fresh() -> ssh_key::Result<Self> {
+        let key = || PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519);
+        Ok(Keys { host: key()?, authority: key()? })
+    }
 }
 
 /// A connection, as the gateway sees it.
@@ -47,18 +64,14 @@ struct Peer {
 }
 
 impl Gateway {
-    pub(crate) fn new(
-        state: Arc<State>,
-        log: Arc<AccessLog>,
-        address: SocketAddr,
-        host_key: PrivateKey,
-    ) -> Self {
+    pub(crate) fn new(state: Arc<State>, log: Arc<AccessLog>, address: SocketAddr, keys: Keys) -> Self {
         Gateway {
             state,
             processes: Processes::default(),
             log,
             address,
-            config: Mutex::new(Arc::new(config(host_key))),
+            authority: Authority::new(keys.authority),
+            config: Mutex::new(Arc::new(config(keys.host))),
             connections: Mutex::default(),
             last: AtomicU64::new(0),
         }

@@ -1,6 +1,9 @@
 //! Who may log in: the holder of a key with a live grant for the workspace that is named as the user.
 
+use ssh_key::Certificate;
 use ssh_key::public::KeyData;
+
+use super::authority::Authority;
 
 use crate::state::{Grant, State, Workspace};
 
@@ -12,4 +15,15 @@ pub(super) fn is_known(state: &State, user: &str, key: &KeyData) -> bool {
 /// The session that a proven `key` alone opens.
 pub(super) fn by_key(state: &State, user: &str, key: &KeyData) -> Option<(Workspace, Grant)> {
     state.admit(user, key).filter(|(_, grant)| !grant.certified)
+}
+
+/// The session that a proven key opens with a certificate of ours over it.
+pub(super) fn by_certificate(
+    state: &State,
+    authority: &Authority,
+    user: &str,
+    certificate: &Certificate,
+) -> Option<(Workspace, Grant)> {
+    let admitted = state.admit_certified(user, certificate.public_key(), certificate.serial());
+    admitted.filter(|_| authority.vouches(certificate, user))
 }

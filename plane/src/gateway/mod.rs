@@ -1,5 +1,6 @@
 //! The SSH gateway.
 
+mod authority;
 mod backlog;
 mod channel;
 mod connection;
@@ -12,4 +13,4 @@ mod relay;
 mod run;
 mod sftp;
 
-pub(crate) use listener::Gateway;
+pub(crate) use listener::{Gateway, Keys};

@@ -137,7 +137,10 @@ pub(super) async fn ssh_session(
                 "session",
                 json!({ "workspace": workspace.title, "user": grant.user, "client": grant.client, "serial": grant.serial }),
             );
-            success(json!({ "bundle": bundle::bundle(&site, &workspace, &grant) }))
+            match bundle::bundle(&site, &workspace, &grant) {
+                Ok(bundle) => success(json!({ "bundle": bundle })),
+                Err(_) => failure(StatusCode::BAD_REQUEST, "No certificate can say what was asked."),
+            }
         }
         Err(reason) => refusal(reason),
     }

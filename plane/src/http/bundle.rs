@@ -4,17 +4,25 @@ use super::Site;
 use crate::state::{Grant, Workspace};
 use crate::wire::{Bundle, Credential};
 
-pub(super) fn bundle(site: &Site, workspace: &Workspace, grant: &Grant) -> Bundle {
+/// # Errors
+/// When the certificate cannot be made.
+pub(super) fn bundle(site: &Site, workspace: &Workspace, grant: &Grant) -> ssh_key::Result<Bundle> {
+    let credential = if grant.certified {
+        let certificate = site.gateway.authority.sign(grant, &workspace.title)?;
+        Credential { kind: "certificate".to_owned(), certificate: Some(certificate.to_openssh()?) }
+    } else {
+        Credential { kind: "key".to_owned(), certificate: None }
+    };
     let address = site.gateway.address;
     let (host, port) = (address.ip().to_string(), address.port());
     let name = if port == 22 { host.clone() } else { format!("[{host}]:{port}") };
     // To the second, rounded down: never later than the gateway's own limit.
     let expires = jiff::Timestamp::try_from(grant.expires).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     let expires = jiff::Timestamp::from_second(expires.as_second()).unwrap_or(expires);
-    Bundle {
+    Ok(Bundle {
         known_hosts: format!("{name} {}\n", site.gateway.host_key()),
         expires_at: expires.to_string(),
-        credential: Credential { kind: "key".to_owned(), certificate: None },
+        credential,
         web_url: Some(format!("{}/w/{}", site.base, workspace.title)),
         workdir: Some(workspace.workdir.clone()),
         ssh_config: Some(format!(
@@ -24,5 +32,5 @@ pub(super) fn bundle(site: &Site, workspace: &Workspace, grant: &Grant) -> Bundl
         user: workspace.title.clone(),
         host,
         port,
-    }
+    })
 }

@@ -219,13 +219,33 @@ impl State {
 
     /// The live grant that lets `key` into the running workspace called `title`, the one that lasts longest first.
     pub(crate) fn admit(&self, title: &str, key: &KeyData) -> Option<(Workspace, Grant)> {
+        self.admit_if(title, key, |_| true)
+    }
+
+    /// The same, for the grant with that serial number alone.
+    pub(crate) fn admit_certified(
+        &self,
+        title: &str,
+        key: &KeyData,
+        serial: u64,
+    ) -> Option<(Workspace, Grant)> {
+        self.admit_if(title, key, |grant| grant.certified & (grant.serial == serial))
+    }
+
+    fn admit_if(
+        &self,
+        title: &str,
+        key: &KeyData,
+        fits: impl Fn(&Grant) -> bool,
+    ) -> Option<(Workspace, Grant)> {
         let now = SystemTime::now();
         let inner = self.lock();
         let workspace =
             inner.workspaces.values().find(|w| w.title == title && w.lifecycle == Lifecycle::Running);
         // Every grant is looked at, whether or not the workspace exists: the refusals cost the same.
         let id = workspace.map_or(0, |w| w.id);
-        let live = inner.grants.iter().filter(|g| (g.workspace == id) & (&g.key == key) & g.is_live(now));
+        let live =
+            inner.grants.iter().filter(|g| (g.workspace == id) & (&g.key == key) & g.is_live(now) & fits(g));
         let grant = live.max_by_key(|g| (g.expires, g.serial)).cloned();
         workspace.cloned().zip(grant)
     }
