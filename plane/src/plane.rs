@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use crate::access_log::AccessLog;
 use crate::error::Error;
 use crate::gateway::{Gateway, Keys};
-use crate::http::{self, Site};
+use crate::http::{self, Site, Tickets};
 use crate::options::Options;
 use crate::state::State;
 
@@ -53,7 +53,10 @@ impl Plane {
             gateway: gateway.clone(),
             log,
             base: format!("http://{address}"),
+            address,
             auto_authorize: options.auto_authorize,
+            keeps_state: options.state.is_some(),
+            tickets: Tickets::default(),
         });
         let (stop, stopped) = oneshot::channel();
         let serving = gateway.clone();

@@ -4,6 +4,8 @@
 mod support;
 
 mod api;
+mod browser;
 mod exec;
 mod files;
 mod forward;
+mod login;

@@ -1,16 +1,22 @@
 //! The page on which a person lets a `runcode login` in.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::Form;
+use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::{ConnectInfo, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use serde_json::json;
 
-use super::Site;
 use super::answer::failure;
+use super::{Site, peer};
+use crate::state::token;
 
+const PAGE: &str = include_str!("consent.html");
+const COOKIE: &str = "runcode_login";
 /// The longest state that is carried back.
 const STATE_LIMIT: usize = 512;
 
@@ -24,10 +30,7 @@ pub(super) struct Ask {
 impl Ask {
     fn is_plain(&self) -> bool {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-        self.port != 0
-            && !self.state.is_empty()
-            && self.state.len() <= STATE_LIMIT
-            && self.state.bytes().all(plain)
+        self.port != 0 && (1..=STATE_LIMIT).contains(&self.state.len()) && self.state.bytes().all(plain)
     }
 
     /// Where the browser goes with the answer: this machine, whatever was asked.
@@ -40,22 +43,140 @@ impl Ask {
     }
 }
 
+/// Shows the page, or answers at once where nobody needs to be asked.
 pub(super) async fn show(
     State(site): State<Arc<Site>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
     query: Result<Query<Ask>, QueryRejection>,
 ) -> Response {
-    let Ok(Query(ask)) = query else {
-        return failure(StatusCode::BAD_REQUEST, "`port` or `state` is missing or not valid.");
+    let ask = match query {
+        Ok(Query(ask)) if ask.is_plain() => ask,
+        _ => return failure(StatusCode::BAD_REQUEST, "`port` or `state` is missing or not valid."),
     };
-    if !ask.is_plain() {
-        return failure(StatusCode::BAD_REQUEST, "`port` or `state` is missing or not valid.");
+    if let Some(refusal) = refuse_others(&site, from) {
+        return refusal;
     }
-    if !site.auto_authorize {
-        return failure(StatusCode::NOT_IMPLEMENTED, "The login page is not there yet.");
+    if site.auto_authorize {
+        return authorize(&site, &ask);
     }
+    let browser = browser(&headers).unwrap_or_else(token::nonce);
+    let (nonce, port) = (token::nonce(), ask.port);
+    let ticket = site.tickets.issue(&browser, ask);
+    let page = fill(&[
+        ("nonce", &nonce),
+        ("machine", &machine()),
+        ("port", &port.to_string()),
+        ("user", &site.state.first_user()),
+        ("session", &minutes(site.state.max_ttl())),
+        (
+            "lifetime",
+            if site.keeps_state { "Until you log out." } else { "Until you log out or this server ends." },
+        ),
+        ("ticket", &ticket),
+    ]);
+    // Browsers hold the redirect that follows the form to `form-action` as well.
+    let policy = format!(
+        "default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self' http://127.0.0.1:{port}; \
+         frame-ancestors 'none'; base-uri 'none'"
+    );
+    let cookie =
+        format!("{COOKIE}={browser}; Path={}; HttpOnly; SameSite=Strict", crate::wire::CLI_LOGIN_PATH);
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, &policy),
+        (header::SET_COOKIE, &cookie),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ];
+    (headers, page).into_response()
+}
+
+/// The click.
+#[derive(Deserialize)]
+pub(super) struct Click {
+    ticket: String,
+    decision: String,
+}
+
+/// Takes the answer of the page.
+pub(super) async fn decide(
+    State(site): State<Arc<Site>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    form: Result<Form<Click>, FormRejection>,
+) -> Response {
+    if let Some(refusal) = refuse_others(&site, from) {
+        return refusal;
+    }
+    let ask = form.ok().and_then(|Form(click)| {
+        let ask = site.tickets.redeem(&click.ticket, &browser(&headers)?)?;
+        Some((ask, click.decision))
+    });
+    match ask {
+        Some((ask, decision)) if decision == "authorize" => authorize(&site, &ask),
+        Some((ask, _)) => see_other(&ask.callback(&[("error", "access_denied")])),
+        None => {
+            failure(StatusCode::FORBIDDEN, "This page is no longer valid. Please run `runcode login` again.")
+        }
+    }
+}
+
+fn authorize(site: &Site, ask: &Ask) -> Response {
     let user = site.state.first_user();
     let token = site.state.issue_token(&user);
+    site.log.write("authorize", json!({ "user": user, "port": ask.port }));
     see_other(&ask.callback(&[("token", &token), ("email", &user)]))
+}
+
+/// The refusal for somebody else's browser.
+fn refuse_others(site: &Site, from: SocketAddr) -> Option<Response> {
+    let refused = peer::is_someone_else(from, site.address);
+    refused
+        .then(|| failure(StatusCode::FORBIDDEN, "This server logs in the user who started it, nobody else."))
+}
+
+/// The browser's cookie, when it is one of ours.
+fn browser(headers: &HeaderMap) -> Option<String> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let (_, value) = pairs.find(|(name, _)| *name == COOKIE)?;
+    (value.len() == 32 && value.bytes().all(|b| b.is_ascii_hexdigit())).then(|| value.to_owned())
+}
+
+/// The page with its blanks filled in, every value as text.
+fn fill(values: &[(&str, &str)]) -> String {
+    let mut page = String::with_capacity(PAGE.len() + 512);
+    let mut pieces = PAGE.split("{{");
+    page.push_str(pieces.next().unwrap_or_default());
+    for piece in pieces {
+        let (name, rest) = piece.split_once("}}").unwrap_or_default();
+        let value = values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value);
+        page.push_str(
+            &value.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;"),
+        );
+        page.push_str(rest);
+    }
+    page
+}
+
+fn minutes(time: std::time::Duration) -> String {
+    match time.as_secs() {
+        seconds if seconds % 60 == 0 && seconds != 60 => format!("{} minutes", seconds / 60),
+        seconds => format!("{seconds} seconds"),
+    }
+}
+
+#[cfg(unix)]
+fn machine() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(not(unix))]
+fn machine() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_else(|_| "this machine".to_owned())
 }
 
 fn see_other(location: &str) -> Response {
@@ -78,4 +199,28 @@ fn percent_encoded(text: &str) -> String {
         }
     }
     encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_blank_is_filled_and_every_value_is_text() {
+        let page = fill(&[("machine", "<b>\"&"), ("port", "1")]);
+        assert!(page.contains("&lt;b&gt;&quot;&amp;") && !page.contains("{{"));
+    }
+
+    #[test]
+    fn the_answer_goes_to_this_machine_and_the_asked_port() {
+        let ask = Ask { port: 4711, state: "s-1".into() };
+        assert_eq!(
+            ask.callback(&[("email", "a+b@x & y")]),
+            "http://127.0.0.1:4711/callback?state=s-1&email=a%2Bb%40x%20%26%20y"
+        );
+        for state in ["", "a b", "x&token=evil", "x\r\nLocation: y", "x#", &"x".repeat(513)] {
+            assert!(!Ask { port: 1, state: state.into() }.is_plain(), "{state}");
+        }
+        assert!(!Ask { port: 0, state: "x".into() }.is_plain());
+    }
 }

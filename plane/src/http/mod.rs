@@ -5,7 +5,10 @@ mod api;
 mod bundle;
 mod guard;
 mod login_page;
+mod peer;
+mod tickets;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -17,14 +20,21 @@ use crate::gateway::Gateway;
 use crate::state::State;
 use crate::wire::{API_PREFIX, CLI_LOGIN_PATH};
 
+pub(crate) use tickets::Tickets;
+
 /// What the handlers share.
 pub(crate) struct Site {
     pub(crate) state: Arc<State>,
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) log: Arc<AccessLog>,
+    /// Where this side listens.
+    pub(crate) address: SocketAddr,
     /// `http://127.0.0.1:PORT`
     pub(crate) base: String,
     pub(crate) auto_authorize: bool,
+    /// Whether tokens outlive the plane.
+    pub(crate) keeps_state: bool,
+    pub(crate) tickets: Tickets,
 }
 
 /// All routes.
@@ -37,7 +47,7 @@ pub(crate) fn router(site: Arc<Site>) -> Router {
         .route("/logout", post(api::logout));
     Router::new()
         .nest(API_PREFIX, api)
-        .route(CLI_LOGIN_PATH, get(login_page::show))
+        .route(CLI_LOGIN_PATH, get(login_page::show).post(login_page::decide))
         .fallback(answer::not_found)
         .layer(from_fn_with_state(site.clone(), guard::guard))
         .with_state(site)

@@ -117,6 +117,11 @@ impl State {
         self.lock().users.first().cloned().unwrap_or_default()
     }
 
+    /// The longest session that is granted.
+    pub(crate) fn max_ttl(&self) -> Duration {
+        self.max_ttl
+    }
+
     /// The user that `token` belongs to.
     pub(crate) fn user_of(&self, token: &str) -> Option<String> {
         self.lock().tokens.get(&TokenHash::of(token)).cloned()

@@ -17,6 +17,11 @@ pub(crate) fn fresh() -> String {
     format!("rc_{}", hex(&rand::random::<[u8; 32]>()))
 }
 
+/// A random name of 128 bits, in hexadecimal.
+pub(crate) fn nonce() -> String {
+    hex(&rand::random::<[u8; 16]>())
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -1,5 +1,6 @@
 //! A plane of its own for each test, an HTTP client, and the system's `ssh` with nothing of the user's.
 
+pub(crate) mod chromium;
 pub(crate) mod http;
 pub(crate) mod session;
 

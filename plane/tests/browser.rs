@@ -1,0 +1,51 @@
+//! The login page in a real browser.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+
+use crate::support::chromium::Chromium;
+use crate::support::{Fixture, http};
+
+/// Clicks a button on the page that `runcode login` would open; the request that its listener then gets.
+fn callback_after(fixture: &Fixture, chromium: &mut Chromium, decision: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    chromium.open(&format!("{}/auth/cli-login/?port={port}&state=abc", fixture.plane.web_base()));
+    chromium.evaluate(&format!("document.querySelector('button[value={decision}]').click()"));
+    let (mut connection, _) = listener.accept().unwrap();
+    let mut request = [0; 4096];
+    let read = connection.read(&mut request).unwrap();
+    let _ = connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+    let request = String::from_utf8_lossy(&request[..read]).into_owned();
+    assert!(!request.to_lowercase().contains("referer:"), "{request}");
+    request.lines().next().unwrap().to_owned()
+}
+
+#[test]
+fn a_click_logs_in_and_another_declines() {
+    let Some(mut chromium) = Chromium::start() else {
+        // Loud, but no failure: most machines that build this have no browser.
+        let _ = writeln!(std::io::stderr(), "SKIPPED: there is no Chromium on this machine");
+        return;
+    };
+    let fixture = Fixture::new();
+    let line = callback_after(&fixture, &mut chromium, "authorize");
+    let token = line.split_once("token=").unwrap().1.split('&').next().unwrap();
+    assert!(line.starts_with("GET /callback?state=abc&token="), "{line}");
+    let list = http::call(&fixture.plane.api_base(), token, "GET", "/workspaces?category=active", "");
+    assert_eq!(list.status, 200);
+    let line = callback_after(&fixture, &mut chromium, "deny");
+    assert_eq!(line, "GET /callback?state=abc&error=access_denied HTTP/1.1");
+
+    chromium.open(&format!("{}/auth/cli-login/?port=4711&state=abc", fixture.plane.web_base()));
+    for (width, height, scheme) in [(1000, 800, "light"), (1000, 800, "dark"), (360, 740, "light")] {
+        chromium.appear(width, height, scheme);
+        let wide = chromium.evaluate("document.documentElement.scrollWidth <= window.innerWidth");
+        assert_eq!(wide, true, "the page is wider than a window of {width}");
+        assert_eq!(chromium.evaluate("getComputedStyle(document.querySelector('form')).display"), "flex");
+        if let Some(folder) = std::env::var_os("RUNCODE_SCREENSHOTS") {
+            chromium.screenshot(&Path::new(&folder).join(format!("consent-{width}-{scheme}.png")));
+        }
+    }
+}
