@@ -19,10 +19,10 @@ use crate::transport::mux_socket::{Connection, Trouble};
 use crate::transport::mux_wire::{self, Reply};
 use crate::transport::openssh;
 use crate::transport::outcome::{Cause, Unconnected};
-use crate::transport::{Transport, connect_error, ssh_log};
+use crate::transport::{Transport, connect_error, retired, ssh_log};
 
 /// How long a healthy master takes to answer, on a machine that is busy.
-const ANSWER: Duration = Duration::from_secs(2);
+pub(super) const ANSWER: Duration = Duration::from_secs(5);
 
 /// How long making a connection may take: `ConnectTimeout` is 15 s, and keys are exchanged after that.
 const START: Duration = Duration::from_secs(30);
@@ -30,9 +30,9 @@ const START: Duration = Duration::from_secs(30);
 /// How long a master takes to end when told to.
 const END: Duration = Duration::from_secs(3);
 
-/// The process id of a master that answers.
-pub(super) fn alive(control_path: &Path) -> Result<u32, Trouble> {
-    let deadline = Deadline::after(ANSWER);
+/// The process id of a master that answers in time.
+pub(super) fn alive(control_path: &Path, patience: Duration) -> Result<u32, Trouble> {
+    let deadline = Deadline::after(patience);
     let mut connection = Connection::open(control_path, deadline)?;
     match connection.ask(&mux_wire::alive_check(), deadline)? {
         Reply::Alive(pid) => Ok(pid),
@@ -42,7 +42,7 @@ pub(super) fn alive(control_path: &Path) -> Result<u32, Trouble> {
 
 /// Starts a master and waits until it answers; one that already does is left alone, one that does not is ended.
 pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Unconnected> {
-    if alive(control_path).is_ok() {
+    if alive(control_path, ANSWER).is_ok() {
         return Ok(());
     }
     end(transport, control_path).map_err(other)?;
@@ -57,7 +57,7 @@ pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Un
         }
         // Gone to the background, or running in the foreground because its config says nothing of persisting. While it
         // connects there is no socket, so asking costs nothing.
-        if let Ok(pid) = alive(control_path) {
+        if let Ok(pid) = alive(control_path, ANSWER) {
             keep(transport, pid).map_err(other)?;
             if ended.is_none() {
                 settle(child, pid, deadline);
@@ -132,8 +132,27 @@ pub(super) fn end(transport: &Transport, control_path: &Path) -> Result<()> {
     if let Some(pid) = kept {
         outlast(transport, pid, Deadline::after(Duration::ZERO));
     }
+    retired::end_all(&transport.route.folder)?;
     remove_socket(control_path)?;
     atomic_file::remove(&pid_path(transport)).map(|_| ())
+}
+
+/// Lets the master finish what runs over it and take nothing new; one that cannot be told so is ended. None is fine.
+pub(super) fn retire(transport: &Transport, control_path: &Path) -> Result<()> {
+    let Ok(pid) = alive(control_path, ANSWER) else {
+        return end(transport, control_path);
+    };
+    retired::add(&transport.route.folder, pid)?;
+    let deadline = Deadline::after(ANSWER);
+    let told = Connection::open(control_path, deadline)
+        .and_then(|mut connection| connection.ask(&mux_wire::stop_listening(), deadline));
+    match told {
+        Ok(Reply::Ok) => {
+            remove_socket(control_path)?;
+            atomic_file::remove(&pid_path(transport)).map(|_| ())
+        }
+        _ => end(transport, control_path),
+    }
 }
 
 /// Waits until the process is gone, and kills it once the deadline has passed, if it is still a master of this session.

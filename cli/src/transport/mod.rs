@@ -25,6 +25,8 @@ mod pump;
 pub mod quote;
 pub mod relay;
 mod remote_end;
+#[cfg(unix)]
+mod retired;
 mod running;
 mod signals;
 mod ssh_binary;
@@ -45,6 +47,10 @@ pub use outcome::{Cause, Ended, Failure, Limits, Unconnected};
 pub use running::Running;
 pub use ssh_binary::{SshBinary, install_hint};
 pub use stream::{Stream, Streams};
+
+/// How long [`Transport::is_warm`] waits for an answer.
+#[cfg(unix)]
+const WARM: Duration = Duration::from_secs(2);
 
 /// How long the box may take to open a session on a connection that stands.
 const OPEN_DEADLINE: Duration = Duration::from_secs(20);
@@ -89,7 +95,7 @@ impl Transport {
     /// Whether a master is up and answers.
     pub fn is_warm(&self) -> bool {
         #[cfg(unix)]
-        return self.route.control_path.as_deref().is_some_and(|path| master::alive(path).is_ok());
+        return self.route.control_path.as_deref().is_some_and(|path| master::alive(path, WARM).is_ok());
         #[cfg(windows)]
         false
     }
@@ -108,6 +114,16 @@ impl Transport {
         #[cfg(unix)]
         if let Some(path) = &self.route.control_path {
             return master::end(self, path);
+        }
+        Ok(())
+    }
+
+    /// Lets the master finish what runs over it and take nothing new, so that the next one is made with what is valid now.
+    /// None is fine.
+    pub fn retire_master(&self) -> Result<()> {
+        #[cfg(unix)]
+        if let Some(path) = &self.route.control_path {
+            return master::retire(self, path);
         }
         Ok(())
     }
@@ -131,7 +147,7 @@ impl Transport {
         let process = match &self.route.control_path {
             #[cfg(unix)]
             Some(path) if self.through_ssh => {
-                master::alive(path).map_err(|trouble| mux::failure(self, path, trouble))?;
+                master::alive(path, master::ANSWER).map_err(|trouble| mux::failure(self, path, trouble))?;
                 openssh::start(self, command, streams, openssh::Via::Master)?
             }
             #[cfg(unix)]

@@ -14,6 +14,7 @@ use crate::error::{Code, Error, Result};
 use crate::sys::clock::Deadline;
 use crate::transport::command::RemoteCommand;
 use crate::transport::descriptors::{Flags, Passed};
+use crate::transport::master;
 use crate::transport::mux_socket::{Connection, Trouble};
 use crate::transport::mux_wire::{self, Reply};
 use crate::transport::openssh;
@@ -24,10 +25,7 @@ use crate::transport::stream::Streams;
 use crate::transport::{OPEN_DEADLINE, Transport, connect_error};
 
 /// How long a master takes to say hello, on a machine that is busy.
-const HELLO: Duration = Duration::from_secs(5);
-
-/// How long a master takes to notice that we have given up.
-const GIVE_UP: Duration = Duration::from_secs(2);
+const HELLO: Duration = master::ANSWER;
 
 /// Has the master run `command`; returns once the box has been asked.
 pub(super) fn start(
@@ -52,7 +50,7 @@ pub(super) fn start(
         }
         Ok(Some(_)) => Err(failed(Trouble::Nonsense)),
         Ok(None) => Err(failed(Trouble::Gone)),
-        Err(Trouble::Silent) => Err(give_up(&mut connection)),
+        Err(Trouble::Silent) => Err(give_up(path, &mut connection)),
         Err(trouble) => Err(failed(trouble)),
     }
 }
@@ -70,15 +68,18 @@ fn ask(
     connection.receive(deadline)
 }
 
-/// Takes the request back. The master drops it when it sees us gone, and then hangs up; if it does not, or has opened the
-/// session at the last moment, the command may still run.
-fn give_up(connection: &mut Connection) -> Failure {
-    connection.finish();
-    match connection.receive(Deadline::after(GIVE_UP)) {
-        Ok(None) => Failure::NotStarted(openssh::silent(OPEN_DEADLINE)),
-        _ => Failure::MayHaveStarted(
+/// Takes the request back. A master drops it when it sees us hang up, and it looks after its clients before it reads what
+/// the box answers; so once it has answered another client, the command is not going to be started. (When the box does
+/// answer in the end, OpenSSH's master takes the missing client for a fatal error and ends.)
+fn give_up(path: &Path, connection: &mut Connection) -> Failure {
+    connection.hang_up();
+    let had_opened = !matches!(connection.next(), Ok(Some(None)));
+    if !had_opened && master::alive(path, HELLO).is_ok() {
+        Failure::NotStarted(openssh::silent(OPEN_DEADLINE))
+    } else {
+        Failure::MayHaveStarted(
             openssh::silent(OPEN_DEADLINE).hint("the command may have been started all the same"),
-        ),
+        )
     }
 }
 

@@ -130,9 +130,9 @@ impl Connection {
         self.receive(deadline)?.ok_or(Trouble::Gone)
     }
 
-    /// Says that nothing more comes from us.
-    pub(super) fn finish(&self) {
-        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write);
+    /// Hangs up: the master sees it at once. What it had said before can still be read.
+    pub(super) fn hang_up(&self) {
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
     }
 
     fn ready(&self, events: PollFlags, deadline: Deadline) -> Result<(), Trouble> {

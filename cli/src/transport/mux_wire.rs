@@ -13,6 +13,7 @@ const HELLO: u32 = 0x0000_0001;
 const NEW_SESSION: u32 = 0x1000_0002;
 const ALIVE_CHECK: u32 = 0x1000_0004;
 const TERMINATE: u32 = 0x1000_0005;
+const STOP_LISTENING: u32 = 0x1000_0009;
 const OPEN_FORWARD: u32 = 0x1000_0006;
 const CLOSE_FORWARD: u32 = 0x1000_0007;
 
@@ -62,6 +63,11 @@ pub fn alive_check() -> Vec<u8> {
 /// Tells the master to end, and every session over it.
 pub fn terminate() -> Vec<u8> {
     request(TERMINATE, |_| {})
+}
+
+/// Tells the master to take no more requests, and to end when what runs over it has ended.
+pub fn stop_listening() -> Vec<u8> {
+    request(STOP_LISTENING, |_| {})
 }
 
 /// Asks for a session without a terminal that runs `command`; three descriptors follow.
