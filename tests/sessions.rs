@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Child;
 
-use crate::support::{Said, World, processes_with, until};
+use crate::support::{Said, World, is_running, processes_with, until};
 
 fn spawn(world: &World, arguments: &[&str]) -> Child {
     world.command(arguments).spawn().unwrap()
@@ -157,6 +157,34 @@ fn an_interrupt_and_a_timeout_end_the_remote_command() {
         assert!(said.stderr.contains("longer than 1 s"), "{said:?}");
         until("sleep is gone", || processes_with("sleep 614").is_empty());
     }
+}
+
+#[test]
+fn a_renewal_lets_running_commands_finish_and_a_disconnect_does_not() {
+    let world = World::with(|options| options.max_ttl = std::time::Duration::from_secs(60)).connected();
+    let cache = world.cache("").to_string_lossy().into_owned();
+    world.run(&["exec", "--", "true"]).succeeds();
+    let first = master_pid(&world);
+    let (started, go) = (world.workspace().join("started"), world.workspace().join("go"));
+    // The session is as good as over at once, so every command renews it.
+    let slow =
+        spawn(&world, &["exec", "--", "touch started; while [ ! -e go ]; do sleep 0.05; done; echo whole"]);
+    until("it has started", || started.exists());
+    world.run(&["exec", "--", "true"]).succeeds();
+    assert_ne!(master_pid(&world), first);
+    std::fs::write(&go, "").unwrap();
+    assert_eq!(Said::of(slow.wait_with_output().unwrap()).succeeds().text(), "whole\n");
+    std::fs::remove_file(&go).unwrap();
+    std::fs::remove_file(&started).unwrap();
+    let slow = spawn(&world, &["exec", "--", "touch started; while [ ! -e go ]; do sleep 0.05; done"]);
+    until("it has started", || started.exists());
+    let second = master_pid(&world);
+    world.run(&["exec", "--", "true"]).succeeds();
+    world.run(&["disconnect"]).succeeds();
+    Said::of(slow.wait_with_output().unwrap()).ends_with(255);
+    until("no master is left", || {
+        processes_with("[stopped mux]").is_empty() && processes_with(&cache).is_empty()
+    });
 }
 
 #[test]

@@ -279,3 +279,9 @@ pub fn processes_with(text: &str) -> Vec<String> {
     }
     found
 }
+
+/// Whether a process runs; its remains that nobody has waited for do not count.
+pub fn is_running(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+}

@@ -152,8 +152,12 @@ impl<'a> Sessions<'a> {
         let locked = self.store().lock(id)?;
         let current = locked.read()?.filter(|current| current.meta.api_base == session.meta.api_base);
         let mut failure = None;
-        if let Some(current) = current.filter(|current| current.is_fresh(clock::now()) && current.is_intact())
-        {
+        // A short session that was just minted is not fresh, and yet the best there is.
+        let serves = |current: &Session| {
+            let now = clock::now();
+            current.is_fresh(now) || current.meta == session.meta && current.is_valid(now)
+        };
+        if let Some(current) = current.filter(|current| serves(current) && current.is_intact()) {
             match self.transport(&current).start_master() {
                 Ok(()) => return Ok(current),
                 Err(failed) if matches!(failed.cause, Cause::NoClient | Cause::Forbidden) || !is_ours => {
@@ -234,7 +238,8 @@ impl<'a> Sessions<'a> {
         session.meta.api_base == self.base.to_string()
     }
 
-    /// Mints under the lock. The old connection goes on serving when it leads to the same place with the same key.
+    /// Mints under the lock. The old connection was made with what is no longer valid: it finishes what runs over it when it
+    /// leads to the same place, and is ended when not.
     fn renew(&self, locked: &Locked<'_>, id: u64, order: Option<Order>) -> Result<Session> {
         let old = locked.read()?;
         let is_ours = old.as_ref().is_none_or(|old| self.is_ours(old));
@@ -242,10 +247,10 @@ impl<'a> Sessions<'a> {
         let mut order = order.unwrap_or(Order { ttl, new_key: false });
         order.new_key |= !is_ours;
         let session = mint::mint(locked, id, (self.plane)()?, self.env, order)?;
-        if let Some(old) = old
-            && !leads_to_the_same(&old, &session)
-        {
-            self.transport(&old).end_master()?;
+        match old {
+            Some(old) if leads_to_the_same(&old, &session) => self.transport(&old).retire_master()?,
+            Some(old) => self.transport(&old).end_master()?,
+            None => {}
         }
         Ok(session)
     }

@@ -45,7 +45,7 @@ pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Un
     if alive(control_path, ANSWER).is_ok() {
         return Ok(());
     }
-    end(transport, control_path).map_err(other)?;
+    end_current(transport, control_path).map_err(other)?;
     let log_path = transport.route.folder.join("master.log");
     let mut child = spawn(transport, &log_path)?;
     let deadline = Deadline::after(START);
@@ -111,8 +111,14 @@ fn kill(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// Ends the master, answering or not, and removes its socket. None is fine.
+/// Ends the master and the retired ones. None is fine.
 pub(super) fn end(transport: &Transport, control_path: &Path) -> Result<()> {
+    end_current(transport, control_path)?;
+    retired::end_all(&transport.route.folder)
+}
+
+/// Ends the master, answering or not, and removes its socket. None is fine.
+fn end_current(transport: &Transport, control_path: &Path) -> Result<()> {
     let deadline = Deadline::after(END);
     let told = Connection::open(control_path, Deadline::after(ANSWER)).and_then(|mut connection| {
         let pid = match connection.ask(&mux_wire::alive_check(), deadline)? {
@@ -132,7 +138,6 @@ pub(super) fn end(transport: &Transport, control_path: &Path) -> Result<()> {
     if let Some(pid) = kept {
         outlast(transport, pid, Deadline::after(Duration::ZERO));
     }
-    retired::end_all(&transport.route.folder)?;
     remove_socket(control_path)?;
     atomic_file::remove(&pid_path(transport)).map(|_| ())
 }
@@ -140,7 +145,7 @@ pub(super) fn end(transport: &Transport, control_path: &Path) -> Result<()> {
 /// Lets the master finish what runs over it and take nothing new; one that cannot be told so is ended. None is fine.
 pub(super) fn retire(transport: &Transport, control_path: &Path) -> Result<()> {
     let Ok(pid) = alive(control_path, ANSWER) else {
-        return end(transport, control_path);
+        return end_current(transport, control_path);
     };
     retired::add(&transport.route.folder, pid)?;
     let deadline = Deadline::after(ANSWER);
@@ -151,7 +156,7 @@ pub(super) fn retire(transport: &Transport, control_path: &Path) -> Result<()> {
             remove_socket(control_path)?;
             atomic_file::remove(&pid_path(transport)).map(|_| ())
         }
-        _ => end(transport, control_path),
+        _ => end_current(transport, control_path),
     }
 }
 

@@ -11,6 +11,8 @@ mod connect_error;
 #[cfg(unix)]
 mod descriptors;
 #[cfg(unix)]
+pub mod forward;
+#[cfg(unix)]
 mod master;
 #[cfg(unix)]
 mod mux;
@@ -34,7 +36,7 @@ pub mod ssh_config;
 mod ssh_log;
 mod stream;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -43,6 +45,8 @@ use crate::sys::clock::Deadline;
 use crate::sys::env::{Env, Var};
 
 pub use command::{EnvName, RemoteCommand};
+#[cfg(unix)]
+pub use forward::{Forward, Side};
 pub use outcome::{Cause, Ended, Failure, Limits, Unconnected};
 pub use running::Running;
 pub use ssh_binary::{SshBinary, install_hint};
@@ -94,10 +98,15 @@ impl Transport {
 
     /// Whether a master is up and answers.
     pub fn is_warm(&self) -> bool {
+        self.master_pid().is_some()
+    }
+
+    /// The process id of the master that answers. Forwards are gone when it is another one.
+    pub fn master_pid(&self) -> Option<u32> {
         #[cfg(unix)]
-        return self.route.control_path.as_deref().is_some_and(|path| master::alive(path, WARM).is_ok());
+        return self.route.control_path.as_deref().and_then(|path| master::alive(path, WARM).ok());
         #[cfg(windows)]
-        false
+        None
     }
 
     /// Brings a master up, unless one is; does nothing where there are none. The caller holds the session's lock.
@@ -170,6 +179,24 @@ impl Transport {
 
     fn running(&self, command: &RemoteCommand, process: Box<dyn running::Process>) -> Running {
         Running { process, transport: self.clone(), token: command.token().to_owned() }
+    }
+
+    /// Opens a forward, for as long as the master lives; the port it listens on. One that is open already is fine. The
+    /// protocol has no way to ask which are open.
+    #[cfg(unix)]
+    pub fn add_forward(&self, forward: &Forward) -> Result<u16> {
+        forward::open(self, self.control_path()?, forward)
+    }
+
+    /// Closes a forward; whether there was one.
+    #[cfg(unix)]
+    pub fn cancel_forward(&self, forward: &Forward) -> Result<bool> {
+        forward::close(self, self.control_path()?, forward)
+    }
+
+    #[cfg(unix)]
+    fn control_path(&self) -> Result<&Path> {
+        self.route.control_path.as_deref().ok_or_else(openssh::no_master)
     }
 
     /// Hands the terminal to `ssh`, for a login shell or for `command`; its exit status.

@@ -29,13 +29,18 @@ const TTY_ALLOC_FAIL: u32 = 0x8000_0008;
 /// No escape character: input passes untouched.
 const NO_ESCAPE: u32 = 0xffff_ffff;
 
+/// A forward for which this machine listens.
+pub const LISTEN_HERE: u32 = 1;
+/// A forward for which the box listens.
+pub const LISTEN_THERE: u32 = 2;
+
 /// The request number of the one request that a connection makes.
 pub const REQUEST: u32 = 0;
 
 /// A port forward as the protocol has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForwardRequest<'a> {
-    /// 1: this machine listens; 2: the box does.
+    /// [`LISTEN_HERE`] or [`LISTEN_THERE`].
     pub kind: u32,
     /// The address to listen on.
     pub listen_host: &'a str,
