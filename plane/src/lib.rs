@@ -11,6 +11,8 @@ mod access_log;
 #[cfg(feature = "serve")]
 mod error;
 #[cfg(feature = "serve")]
+mod fault;
+#[cfg(feature = "serve")]
 mod gateway;
 #[cfg(feature = "serve")]
 mod http;
@@ -25,6 +27,8 @@ mod workspace;
 
 #[cfg(feature = "serve")]
 pub use error::Error;
+#[cfg(feature = "serve")]
+pub use fault::{Fault, FaultRule};
 #[cfg(feature = "serve")]
 pub use options::{CredentialMode, Options, UserSpec, WorkspaceSpec};
 #[cfg(feature = "serve")]

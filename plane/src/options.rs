@@ -2,6 +2,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::fault::FaultRule;
+
 /// How a session proves who it is at the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CredentialMode {
@@ -39,6 +41,8 @@ pub struct Options {
     pub auto_authorize: bool,
     /// The folder that workspaces, users, tokens and keys survive a restart in; `None` forgets them.
     pub state: Option<PathBuf>,
+    /// What goes wrong from the start; see [`FaultRule`].
+    pub faults: Vec<FaultRule>,
     /// The file that gets one JSON line per request and connection.
     pub access_log: Option<PathBuf>,
 }
@@ -58,6 +62,7 @@ impl Default for Options {
             sessions_per_minute: 600,
             auto_authorize: false,
             state: None,
+            faults: Vec::new(),
             access_log: None,
         }
     }

@@ -8,10 +8,11 @@ use tokio::sync::oneshot;
 
 use crate::access_log::AccessLog;
 use crate::error::Error;
+use crate::fault::{FaultRule, Faults};
 use crate::gateway::{Gateway, Keys};
-use crate::http::{self, Site, Tickets};
+use crate::http::{self, Link, Site, Socket, Tickets};
 use crate::options::Options;
-use crate::state::State;
+use crate::state::{State, token};
 
 /// A running control plane with its SSH gateway, on loopback only.
 ///
@@ -20,6 +21,7 @@ use crate::state::State;
 pub struct Plane {
     address: SocketAddr,
     token: String,
+    switchboard: String,
     gateway: Arc<Gateway>,
     state: Arc<State>,
     stop: Option<oneshot::Sender<()>>,
@@ -47,7 +49,14 @@ impl Plane {
         let (http, address) = listen(&runtime, "HTTP", SocketAddr::new(options.listen, options.http_port))?;
         let (ssh, gateway_address) =
             listen(&runtime, "SSH", SocketAddr::new(options.listen, options.ssh_port))?;
-        let gateway = Arc::new(Gateway::new(state.clone(), log.clone(), gateway_address, Keys::fresh()?));
+        let gateway = Arc::new(Gateway::new(
+            state.clone(),
+            log.clone(),
+            gateway_address,
+            Keys::fresh()?,
+            Arc::new(Faults::new(options.faults)),
+        ));
+        let switchboard = token::nonce();
         let site = Arc::new(Site {
             state: state.clone(),
             gateway: gateway.clone(),
@@ -57,6 +66,7 @@ impl Plane {
             auto_authorize: options.auto_authorize,
             keeps_state: options.state.is_some(),
             tickets: Tickets::default(),
+            switchboard: switchboard.clone(),
         });
         let (stop, stopped) = oneshot::channel();
         let serving = gateway.clone();
@@ -64,7 +74,7 @@ impl Plane {
             .name("runcode-plane".to_owned())
             .spawn(move || serve(&runtime, site, http, ssh, serving, stopped))
             .map_err(Error::io("a thread"))?;
-        Ok(Plane { address, token, gateway, state, stop: Some(stop), thread: Some(thread) })
+        Ok(Plane { address, token, switchboard, gateway, state, stop: Some(stop), thread: Some(thread) })
     }
 
     /// The base of the API, `http://127.0.0.1:PORT`.
@@ -99,6 +109,17 @@ impl Plane {
     pub fn change_host_key(&self) -> Result<(), Error> {
         self.gateway.change_host_key(Keys::fresh()?.host);
         Ok(())
+    }
+
+    /// Puts these rules about what goes wrong in the place of all others.
+    pub fn set_faults(&self, faults: Vec<FaultRule>) {
+        self.gateway.faults.set(faults);
+    }
+
+    /// A URL that only the holder of this value knows. It takes orders by POST, as JSON: `{"do": "set-faults",
+    /// "faults": […]}`, `{"do": "change-host-key"}`, `{"do": "cut-connections"}`, `{"do": "revoke-sessions"}`.
+    pub fn switchboard_url(&self) -> String {
+        format!("{}/{}", self.api_base(), self.switchboard)
     }
 
     /// Forgets every session that was granted. Connections that stand go on, as they do with sshd(8); none opens anew.
@@ -145,11 +166,11 @@ fn serve(
     gateway: Arc<Gateway>,
     stopped: oneshot::Receiver<()>,
 ) {
-    let router = http::router(site).into_make_service_with_connect_info::<SocketAddr>();
+    let router = http::router(site).into_make_service_with_connect_info::<Link>();
     let processes = gateway.processes.clone();
     runtime.block_on(async {
         tokio::select! {
-            _ = axum::serve(http, router).into_future() => {}
+            _ = axum::serve(Socket(http), router).into_future() => {}
             () = gateway.clone().serve(ssh) => {}
             _ = stopped => {}
         }

@@ -6,6 +6,7 @@ mod support;
 mod api;
 mod browser;
 mod exec;
+mod faults;
 mod files;
 mod forward;
 mod login;

@@ -86,9 +86,9 @@ impl Gate {
 }
 
 /// A client's socket behind its gate.
-pub(super) struct Gated {
-    pub(super) socket: TcpStream,
-    pub(super) gate: Arc<Gate>,
+pub(crate) struct Gated {
+    pub(crate) socket: TcpStream,
+    pub(crate) gate: Arc<Gate>,
 }
 
 impl Gated {

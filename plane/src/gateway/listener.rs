@@ -17,6 +17,7 @@ use super::authority::Authority;
 use super::connection::Connection;
 use super::gate::{Gate, Gated};
 use crate::access_log::AccessLog;
+use crate::fault::{Fault, Faults};
 use crate::state::State;
 use crate::workspace::Processes;
 
@@ -36,6 +37,7 @@ pub(crate) struct Gateway {
     pub(crate) log: Arc<AccessLog>,
     pub(crate) address: SocketAddr,
     pub(crate) authority: Authority,
+    pub(crate) faults: Arc<Faults>,
     config: Mutex<Arc<Config>>,
     connections: Mutex<HashMap<u64, Peer>>,
     last: AtomicU64,
@@ -64,13 +66,20 @@ struct Peer {
 }
 
 impl Gateway {
-    pub(crate) fn new(state: Arc<State>, log: Arc<AccessLog>, address: SocketAddr, keys: Keys) -> Self {
+    pub(crate) fn new(
+        state: Arc<State>,
+        log: Arc<AccessLog>,
+        address: SocketAddr,
+        keys: Keys,
+        faults: Arc<Faults>,
+    ) -> Self {
         Gateway {
             state,
             processes: Processes::default(),
             log,
             address,
             authority: Authority::new(keys.authority),
+            faults,
             config: Mutex::new(Arc::new(config(keys.host))),
             connections: Mutex::default(),
             last: AtomicU64::new(0),
@@ -135,6 +144,12 @@ impl Gateway {
         gate: &Arc<Gate>,
     ) -> Result<(), russh::Error> {
         socket.set_nodelay(true)?;
+        match self.faults.on_ssh() {
+            Some(Fault::Drop) => return Ok(()),
+            Some(Fault::Delay { ms }) => tokio::time::sleep(Duration::from_millis(ms)).await,
+            Some(Fault::Hang) => std::future::pending().await,
+            _ => {}
+        }
         let config = self.config.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let handler = Connection::new(self.clone(), id, peer, gate.clone());
         let deadline = tokio::time::Instant::now() + LOGIN_GRACE;

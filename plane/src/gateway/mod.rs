@@ -13,4 +13,5 @@ mod relay;
 mod run;
 mod sftp;
 
+pub(crate) use gate::{Gate, Gated};
 pub(crate) use listener::{Gateway, Keys};

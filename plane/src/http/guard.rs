@@ -1,6 +1,6 @@
 //! What every request passes: the host it was addressed to, and the access log.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,27 +10,35 @@ use axum::middleware::Next;
 use axum::response::Response;
 use serde_json::json;
 
-use super::{Site, answer};
+use super::{Link, Site, answer, faulty};
 
 pub(super) async fn guard(
     State(site): State<Arc<Site>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(link): ConnectInfo<Link>,
     request: Request,
     next: Next,
 ) -> Response {
     let began = Instant::now();
-    let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
+    // The switchboard's path is a secret.
+    let hidden = request.uri().path().strip_prefix('/') == Some(site.switchboard.as_str());
+    let (method, path) = (
+        request.method().to_string(),
+        if hidden { "/…".to_owned() } else { request.uri().path().to_owned() },
+    );
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     // A name that someone else's DNS points here would let their page speak to us as our own (DNS rebinding).
     let answer = if host.is_some_and(is_loopback) {
-        next.run(request).await
+        match site.gateway.faults.on_path(&path) {
+            Some(fault) => faulty::answer(fault, &link.gate, request, next).await,
+            None => next.run(request).await,
+        }
     } else {
         answer::failure(StatusCode::MISDIRECTED_REQUEST, "This server answers on loopback addresses alone.")
     };
     site.log.write(
         "http",
         json!({
-            "peer": peer.to_string(),
+            "peer": link.peer.to_string(),
             "method": method,
             "path": path,
             "status": answer.status().as_u16(),

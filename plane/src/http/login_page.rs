@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::answer::failure;
-use super::{Site, peer};
+use super::{Link, Site, peer};
 use crate::state::token;
 
 const PAGE: &str = include_str!("consent.html");
@@ -46,7 +46,7 @@ impl Ask {
 /// Shows the page, or answers at once where nobody needs to be asked.
 pub(super) async fn show(
     State(site): State<Arc<Site>>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    ConnectInfo(link): ConnectInfo<Link>,
     headers: HeaderMap,
     query: Result<Query<Ask>, QueryRejection>,
 ) -> Response {
@@ -54,7 +54,7 @@ pub(super) async fn show(
         Ok(Query(ask)) if ask.is_plain() => ask,
         _ => return failure(StatusCode::BAD_REQUEST, "`port` or `state` is missing or not valid."),
     };
-    if let Some(refusal) = refuse_others(&site, from) {
+    if let Some(refusal) = refuse_others(&site, link.peer) {
         return refusal;
     }
     if site.auto_authorize {
@@ -104,11 +104,11 @@ pub(super) struct Click {
 /// Takes the answer of the page.
 pub(super) async fn decide(
     State(site): State<Arc<Site>>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    ConnectInfo(link): ConnectInfo<Link>,
     headers: HeaderMap,
     form: Result<Form<Click>, FormRejection>,
 ) -> Response {
-    if let Some(refusal) = refuse_others(&site, from) {
+    if let Some(refusal) = refuse_others(&site, link.peer) {
         return refusal;
     }
     let ask = form.ok().and_then(|Form(click)| {

@@ -3,9 +3,12 @@
 mod answer;
 mod api;
 mod bundle;
+mod control;
+mod faulty;
 mod guard;
 mod login_page;
 mod peer;
+mod socket;
 mod tickets;
 
 use std::net::SocketAddr;
@@ -20,6 +23,7 @@ use crate::gateway::Gateway;
 use crate::state::State;
 use crate::wire::{API_PREFIX, CLI_LOGIN_PATH};
 
+pub(crate) use socket::{Link, Socket};
 pub(crate) use tickets::Tickets;
 
 /// What the handlers share.
@@ -35,6 +39,8 @@ pub(crate) struct Site {
     /// Whether tokens outlive the plane.
     pub(crate) keeps_state: bool,
     pub(crate) tickets: Tickets,
+    /// The random name of the switchboard's path.
+    pub(crate) switchboard: String,
 }
 
 /// All routes.
@@ -48,6 +54,7 @@ pub(crate) fn router(site: Arc<Site>) -> Router {
     Router::new()
         .nest(API_PREFIX, api)
         .route(CLI_LOGIN_PATH, get(login_page::show).post(login_page::decide))
+        .route(&format!("/{}", site.switchboard), post(control::obey))
         .fallback(answer::not_found)
         .layer(from_fn_with_state(site.clone(), guard::guard))
         .with_state(site)
