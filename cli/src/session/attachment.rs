@@ -29,6 +29,9 @@ impl Attachment {
 
     /// The attachment, if there is one. A pointer that cannot be understood points nowhere.
     pub fn read(paths: &Paths) -> Result<Option<Attachment>> {
+        if !atomic_file::is_own_dir(paths.cache())? {
+            return Ok(None);
+        }
         let bytes = atomic_file::read(&paths.current(), 64 * 1024)?;
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }

@@ -214,7 +214,10 @@ impl<'a> Sessions<'a> {
     /// Ends the connection and removes the session.
     pub fn drop_session(&self, id: u64) -> Result<()> {
         let locked = self.store().lock(id)?;
-        self.end_master(&locked)?;
+        match self.end_master(&locked) {
+            Err(error) if error.code() != Code::Io => return Err(error),
+            _ => {} // a session that cannot be read has to be removable all the same
+        }
         locked.remove()
     }
 
@@ -227,6 +230,14 @@ impl<'a> Sessions<'a> {
         match locked.read()? {
             Some(session) => self.transport(&session).end_master(),
             None => Ok(()),
+        }
+    }
+
+    /// A connection outlives its session's end only where the control plane could not be asked: once it has refused to
+    /// renew an expired one, nothing may go on over it.
+    fn end_if_refused(&self, error: &Error, old: &Session) {
+        if is_refusal(error.code()) && old.meta.expires_at.seconds_left(clock::now()) == 0 {
+            let _ = self.transport(old).end_master();
         }
     }
 
@@ -246,7 +257,11 @@ impl<'a> Sessions<'a> {
         let ttl = old.as_ref().filter(|_| is_ours).map_or(mint::DEFAULT_TTL, |old| old.meta.ttl());
         let mut order = order.unwrap_or(Order { ttl, new_key: false });
         order.new_key |= !is_ours;
-        let session = mint::mint(locked, id, (self.plane)()?, self.env, order)?;
+let minted = (self.plane)().and_then(|plane| mint::mint(locked, id, plane, self.env, order));
+        if let (Err(error), Some(old)) = (&minted, &old) {
+            self.end_if_refused(error, old);
+        }
+        let session = minted?;
         match old {
             Some(old) if leads_to_the_same(&old, &session) => self.transport(&old).retire_master()?,
             Some(old) => self.transport(&old).end_master()?,
@@ -254,6 +269,19 @@ impl<'a> Sessions<'a> {
         }
         Ok(session)
     }
+}
+
+/// Whether the control plane said no, as opposed to saying nothing.
+fn is_refusal(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unauthorized
+            | Code::Forbidden
+            | Code::NotFound
+            | Code::Conflict
+            | Code::UnsafeBundle
+            | Code::NoToken
+    )
 }
 
 fn leads_to_the_same(old: &Session, new: &Session) -> bool {

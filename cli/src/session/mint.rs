@@ -117,8 +117,10 @@ fn control_path(locked: &Locked<'_>, env: &Env) -> Result<Option<String>> {
         return Ok(None);
     }
     let mut short = Vec::new();
-    if let Some(runtime) = env.var(Var::XdgRuntimeDir).map(PathBuf::from).filter(|path| path.is_absolute()) {
-        short.push(runtime.join("runcode"));
+    if let Some(runtime) = env.var(Var::XdgRuntimeDir).map(PathBuf::from).filter(|path| path.is_absolute())
+        && atomic_file::is_own_dir(&runtime).unwrap_or(false)
+    {
+        short.push(runtime.join("runcode")); // another user's (`su` keeps the variable) is no place for a socket
     }
     #[cfg(unix)]
     short.push(PathBuf::from(format!("/tmp/runcode-{}", crate::sys::platform::user_id())));

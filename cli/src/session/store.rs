@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::grant::{Endpoint, Expiry, Pins, WebUrl, Workdir};
 use crate::session::attachment::Attachment;
 use crate::sys::atomic_file;
@@ -37,6 +37,8 @@ pub const CONFIG: &str = "config";
 pub const META: &str = "meta.json";
 const PENDING: &str = "pending";
 const MAX_FILE: usize = 64 * 1024;
+/// The pins alone may take 64 KiB.
+const MAX_META: usize = 256 * 1024;
 
 /// A session with this many seconds left, or fewer, is minted anew.
 pub const RENEW_BELOW_SECONDS: u64 = 90;
@@ -134,10 +136,14 @@ impl<'a> Store<'a> {
         Store { paths }
     }
 
-    /// The session of a workspace as it stands, without the lock. Anything not whole is no session.
+    /// The session of a workspace as it stands, without the lock. Anything not whole is no session, and so is what
+    /// another user could have put there.
     pub fn read(&self, id: u64) -> Result<Option<Session>> {
         let folder = self.paths.session(id);
-        let Some(bytes) = atomic_file::read(&folder.join(META), MAX_FILE)? else {
+        if !atomic_file::is_own_dir(self.paths.cache())? || !is_ours(&folder) {
+            return Ok(None);
+        }
+        let Some(bytes) = atomic_file::read(&folder.join(META), MAX_META)? else {
             return Ok(None);
         };
         let meta = serde_json::from_slice::<Meta>(&bytes).ok().filter(|meta| meta.workspace_id == id);
@@ -157,6 +163,9 @@ impl<'a> Store<'a> {
 
     /// The ids of all workspaces that have a session folder, or a lock that was left without one, sorted.
     pub fn ids(&self) -> Result<Vec<u64>> {
+        if !atomic_file::is_own_dir(self.paths.cache())? {
+            return Ok(Vec::new());
+        }
         let entries = match fs::read_dir(self.paths.cache()) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -202,6 +211,10 @@ impl Locked<'_> {
 
     /// Makes `files` and `meta` the workspace's session; a failure leaves the old one as it was.
     pub fn commit(&self, mut meta: Meta, files: &Files) -> Result<Session> {
+        if fs::symlink_metadata(&self.folder).is_ok_and(|metadata| metadata.is_symlink()) {
+            let what = format!("`{}` is a link, which no session is kept behind", self.folder.display());
+            return Err(Error::new(Code::Io, what).hint("remove the link"));
+        }
         atomic_file::private_dir(&self.folder)?;
         meta.files = files.iter().map(|(name, content)| ((*name).to_owned(), sha256(content))).collect();
         self.stage(&meta, files).map_err(|error| {
@@ -236,6 +249,9 @@ impl Locked<'_> {
     }
 
     fn roll_forward(&self) -> io::Result<()> {
+        if !is_ours(&self.folder) {
+            return Ok(()); // a link would lead out of the cache
+        }
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries.flatten().map(|entry| entry.file_name()).collect::<Vec<_>>(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -278,6 +294,13 @@ impl Locked<'_> {
         removed.map_err(|error| Error::io(format_args!("remove `{}`", self.folder.display()), error))?;
         self.lock.remove()
     }
+}
+
+/// Whether the folder is a real one, this user's, and nobody else may write into it.
+fn is_ours(folder: &Path) -> bool {
+    fs::symlink_metadata(folder).is_ok_and(|metadata| {
+        metadata.is_dir() && platform::is_own(&metadata) && !platform::is_writable_by_others(&metadata)
+    })
 }
 
 /// The files that a `pending` may put into place.

@@ -229,6 +229,6 @@ fn words(log_path: &Path) -> String {
     ssh_log::words(&String::from_utf8_lossy(&text))
 }
 
-fn other(error: Error) -> Unconnected {
+pub(super) fn other(error: Error) -> Unconnected {
     Unconnected { cause: Cause::Other, error }
 }

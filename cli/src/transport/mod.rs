@@ -113,6 +113,9 @@ impl Transport {
     pub fn start_master(&self) -> Result<(), Unconnected> {
         #[cfg(unix)]
         if let Some(path) = &self.route.control_path {
+            if let Some(folder) = path.parent() {
+                crate::sys::atomic_file::private_dir(folder).map_err(master::other)?; // a short one may be gone since
+            }
             return master::start(self, path);
         }
         Ok(())
@@ -208,6 +211,7 @@ impl Transport {
     fn ssh(&self) -> Result<Command> {
         let mut ssh = Command::new(self.binary.find()?);
         ssh.arg("-F").arg(&self.route.config);
+        ssh.env_remove(Var::RuncodeToken.name()); // a master lives long, and has no use for it
         Ok(ssh)
     }
 }
