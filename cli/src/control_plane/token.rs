@@ -10,6 +10,7 @@ use crate::control_plane::BaseUrl;
 use crate::error::{Code, Error, Result};
 use crate::sys::atomic_file;
 use crate::sys::env::{Env, Var};
+use crate::sys::lock::{self, Lock};
 use crate::sys::paths::Paths;
 
 /// The longest token that is taken, in bytes.
@@ -53,8 +54,9 @@ pub struct Given {
     pub argument: Option<Zeroizing<String>>,
 }
 
-/// For which origin `login` saved the token. The digest tells whether the file has been written by hand since.
-#[derive(Serialize, Deserialize)]
+/// For which origin `login` saved a token. The digest tells which token, and so whether the file has been written by
+/// hand since.
+#[derive(Clone, Serialize, Deserialize)]
 struct Origin {
     api_base: String,
     token_sha256: String,
@@ -89,6 +91,23 @@ fn checked(text: &str, what: &str) -> Result<Token> {
 
 /// The saved token, unless it was saved for another control plane than `base`.
 pub fn saved(paths: &Paths, base: &BaseUrl) -> Result<Option<Token>> {
+    let Some(token) = on_disk(paths)? else {
+        return Ok(None);
+    };
+    match origin(paths, &token)? {
+        Some(origin) if origin.api_base != base.to_string() => Err(Error::new(
+            Code::NoToken,
+            format!("the saved token is for {}, not for {base}", origin.api_base),
+        )
+        .hint(format!("run `runcode login --api-base {base}`"))),
+        _ => Ok(Some(token)),
+    }
+}
+
+fn on_disk(paths: &Paths) -> Result<Option<Token>> {
+    if !atomic_file::is_own_dir(paths.config())? {
+        return Ok(None);
+    }
     let path = paths.token();
     let Some(bytes) = atomic_file::read(&path, MAX_BYTES + 64)? else {
         return Ok(None);
@@ -98,42 +117,57 @@ pub fn saved(paths: &Paths, base: &BaseUrl) -> Result<Option<Token>> {
     if text.trim().is_empty() {
         return Ok(None);
     }
-    let token = checked(text, &format!("the saved token in `{}`", path.display()))?;
-    match origin(paths)? {
-        Some(origin) if origin.token_sha256 == token.digest() && origin.api_base != base.to_string() => Err(
-            Error::new(Code::NoToken, format!("the saved token is for {}, not for {base}", origin.api_base))
-                .hint(format!("run `runcode login --api-base {base}`")),
-        ),
-        _ => Ok(Some(token)),
-    }
+    checked(text, &format!("the saved token in `{}`", path.display())).map(Some)
 }
 
-fn origin(paths: &Paths) -> Result<Option<Origin>> {
+/// For which origin `login` saved this token; `None` for one that was written by hand.
+fn origin(paths: &Paths, token: &Token) -> Result<Option<Origin>> {
     let bytes = atomic_file::read(&paths.token_origin(), 64 * 1024)?;
-    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    let origins = bytes.and_then(|bytes| serde_json::from_slice::<Vec<Origin>>(&bytes).ok());
+    let digest = token.digest();
+    Ok(origins.into_iter().flatten().find(|origin| origin.token_sha256 == digest))
 }
 
 /// Saves the token and the origin it is for, each file whole, mode 0600.
 ///
-/// The origin goes first: with either write lost, a token is never sent to an origin it was not made for.
+/// The origins go first, the new token's beside the old one's: with either write lost, the token that is there is
+/// still sent to no origin that it was not made for.
 pub fn save(paths: &Paths, base: &BaseUrl, token: &Token) -> Result<()> {
     atomic_file::private_dir(paths.config())?;
-    let origin = Origin { api_base: base.to_string(), token_sha256: token.digest() };
-    let origin = serde_json::to_vec(&origin).map_err(|error| Error::new(Code::Error, error.to_string()))?;
-    atomic_file::write(&paths.token_origin(), &origin, 0o600)?;
+    let _lock = lock(paths)?;
+    let mut origins = vec![Origin { api_base: base.to_string(), token_sha256: token.digest() }];
+    if let Some(old) = on_disk(paths).ok().flatten().filter(|old| old.expose() != token.expose()) {
+        origins.extend(origin(paths, &old)?);
+    }
+    let origins = serde_json::to_vec(&origins).map_err(|error| Error::new(Code::Error, error.to_string()))?;
+    atomic_file::write(&paths.token_origin(), &origins, 0o600)?;
     atomic_file::write(&paths.token(), token.expose().as_bytes(), 0o600)
 }
 
 /// Forgets the saved token; says whether there was one.
 pub fn forget(paths: &Paths) -> Result<bool> {
+    if !atomic_file::is_own_dir(paths.config())? {
+        return Ok(false);
+    }
+    let lock = lock(paths)?;
     let had = atomic_file::remove(&paths.token())?;
     atomic_file::remove(&paths.token_origin())?;
+    lock.remove()?;
     Ok(had)
+}
+
+/// The sole right to write the token. A token that a crash left in a temporary file goes.
+fn lock(paths: &Paths) -> Result<Lock> {
+    let lock = Lock::acquire(&paths.config().join("token.lock"), lock::PATIENCE)?;
+    atomic_file::sweep(&paths.token())?;
+    atomic_file::sweep(&paths.token_origin())?;
+    Ok(lock)
 }
 
 /// Forgets the saved token when `login` saved it for this base.
 pub fn forget_for(paths: &Paths, api_base: &str) -> Result<()> {
-    if origin(paths)?.is_some_and(|origin| origin.api_base == api_base) {
+    let Some(token) = on_disk(paths).ok().flatten() else { return Ok(()) };
+    if origin(paths, &token)?.is_some_and(|origin| origin.api_base == api_base) {
         forget(paths)?;
     }
     Ok(())
@@ -176,6 +210,22 @@ mod tests {
         assert_eq!(saved(&paths, &b).unwrap().unwrap().expose(), "by-hand");
         assert!(forget(&paths).unwrap());
         assert!(!forget(&paths).unwrap());
+    }
+
+    #[test]
+    fn a_login_that_a_crash_cut_leaves_the_old_token_with_its_origin() {
+        let (_folder, paths) = here();
+        let (a, b) =
+            (BaseUrl::parse("https://a.example").unwrap(), BaseUrl::parse("https://b.example").unwrap());
+        save(&paths, &a, &Token::parse("for-a").unwrap()).unwrap();
+        save(&paths, &b, &Token::parse("for-b").unwrap()).unwrap();
+        std::fs::write(paths.token(), "for-a").unwrap(); // as if the second write had never come
+        assert_eq!(saved(&paths, &a).unwrap().unwrap().expose(), "for-a");
+        assert_eq!(saved(&paths, &b).map(|_| ()).unwrap_err().code(), Code::NoToken);
+        let left = paths.config().join(".token.0123456789abcdef");
+        std::fs::write(&left, "for-b").unwrap();
+        forget(&paths).unwrap();
+        assert_eq!(std::fs::read_dir(paths.config()).unwrap().count(), 0);
     }
 
     #[test]
