@@ -14,7 +14,7 @@ use crate::output::sanitize;
 use crate::session::attachment::Attachment;
 use crate::session::live::Obtained;
 use crate::session::mint::{DEFAULT_TTL, Order};
-use crate::session::resolve::{Target, numeric, resolve};
+use crate::session::resolve::{Target, resolve};
 use crate::session::{Session, Sessions};
 use crate::sys::atomic_file;
 use crate::sys::clock::{self, Deadline};
@@ -98,7 +98,6 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
     let plane = app.plane()?;
     let target = resolve(&args.workspace, plane)?;
-    tell_if_foreign(&args.workspace, &target);
     let started = args.start && boot(plane, &target, deadline)?;
     let obtained = open(&args, &sessions, target.id, started, deadline)?;
     let Obtained { session, reused } = if args.wait {
@@ -115,19 +114,6 @@ fn is_statusline_installed(app: &App) -> bool {
     let settings = claude_settings::file(app.env()).ok();
     let content = settings.and_then(|path| atomic_file::read(&path, 4 * 1024 * 1024).ok().flatten());
     content.is_some_and(|content| claude_settings::installed(&content).is_some())
-}
-
-/// A display name is chosen by whoever owns the workspace: one that leads to somebody else's box is worth a word.
-fn tell_if_foreign(name: &str, target: &Target) {
-    let Some(row) = target.row.as_ref().filter(|row| row.shared && numeric(name).is_none()) else {
-        return;
-    };
-    note(format!(
-        "note: `{}` is a workspace of somebody else, shared with you: {} (#{})",
-        sanitize::short(name),
-        sanitize::short(&row.title),
-        row.id
-    ));
 }
 
 /// Boots the workspace unless it is up, and waits until it is; says whether it had to.

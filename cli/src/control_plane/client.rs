@@ -1,6 +1,7 @@
 //! The API calls. One sender: it goes to the base's origin only, over a capped body and a total deadline.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::time::Duration;
 
@@ -46,20 +47,17 @@ impl Client {
 
     /// Every workspace, own ones first; one that is listed twice is taken as first seen. Sorted by id.
     pub fn workspaces(&self) -> Result<Vec<Workspace>> {
-        let mut found: Vec<Workspace> = Vec::new();
+        let mut found: BTreeMap<u64, Workspace> = BTreeMap::new();
         for (category, shared) in [("active", false), ("shared", true)] {
             let answer: Listing =
                 parse(&self.call(Method::GET, "/workspaces", &[("category", category)], None)?)?;
             answer.check(Code::Error)?;
             let rows = answer.data.map(|data| data.workspaces).unwrap_or_default();
             for workspace in rows.iter().filter_map(|row| Workspace::from_row(row, shared)) {
-                if !found.iter().any(|known| known.id == workspace.id) {
-                    found.push(workspace);
-                }
+                found.entry(workspace.id).or_insert(workspace);
             }
         }
-        found.sort_by_key(|workspace| workspace.id);
-        Ok(found)
+        Ok(found.into_values().collect())
     }
 
     /// Boots a workspace; one that is up or on its way is fine.

@@ -17,6 +17,9 @@ use runcode_plane::wire::CLI_LOGIN_PATH;
 /// How long one connection may take; an idle one holds up nobody else.
 const CONNECTION_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How many connections are served at once; more are closed. Whoever opens them all day cannot exhaust this machine.
+const MAX_CONNECTIONS: usize = 64;
+
 /// How many bytes of a request are read.
 const MAX_REQUEST: usize = 16 * 1024;
 
@@ -77,9 +80,13 @@ impl Listener {
     }
 
     fn serve(&self, stream: TcpStream, results: Sender<Result<Callback>>) {
+        if Arc::strong_count(&self.state) > MAX_CONNECTIONS {
+            return; // each connection holds one
+        }
         let (state, port) = (Arc::clone(&self.state), self.port);
-        // The thread ends with its connection's deadline; the process may end before.
-        std::thread::spawn(move || {
+        // The thread ends with its connection's deadline; the process may end before. One that cannot be made is no
+        // reason to fail.
+        let _ = std::thread::Builder::new().spawn(move || {
             let _ = answer(stream, &state, port, &results);
         });
     }

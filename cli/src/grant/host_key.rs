@@ -8,6 +8,9 @@ use crate::grant::endpoint::{Host, Port};
 /// How many keys a gateway may have.
 const MAX_KEYS: usize = 16;
 
+/// How long a key's base64 may be; RSA with 16384 bits takes 2756.
+const MAX_BLOB: usize = 4096;
+
 /// The key types that may be pinned: no DSA, no certificates.
 const ALGORITHMS: [&str; 5] =
     ["ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa"];
@@ -30,6 +33,9 @@ impl Pins {
         };
         let mut keys = Vec::new();
         for line in text.lines() {
+            if keys.len() == MAX_KEYS {
+                break;
+            }
             let mut fields = line.split([' ', '\t']).filter(|field| !field.is_empty());
             let (Some(names), Some(algorithm), Some(blob)) = (fields.next(), fields.next(), fields.next())
             else {
@@ -48,7 +54,6 @@ impl Pins {
         if keys.is_empty() {
             return Err("has no usable key for this host and port");
         }
-        keys.truncate(MAX_KEYS);
         Ok(Pins(keys))
     }
 
@@ -60,6 +65,9 @@ impl Pins {
 
 /// The canonical `algorithm base64` of a key whose label says what its blob is.
 fn parse_key(algorithm: &str, blob: &str) -> Result<String, &'static str> {
+    if blob.len() > MAX_BLOB {
+        return Err("is longer than any key");
+    }
     if !ALGORITHMS.contains(&algorithm) {
         return Err("is not a key type that is pinned");
     }
@@ -137,6 +145,20 @@ mod tests {
         ] {
             assert!(pins(&format!("[gw.example]:2222 {key}\n")).is_err(), "{key}");
         }
+    }
+
+    #[test]
+    fn a_plane_cannot_make_the_pins_grow_without_end() {
+        let key = |i: u32| {
+            let bytes = std::array::from_fn(|at| u8::try_from(i.wrapping_mul(at as u32 + 1) & 0xff).unwrap());
+            let key =
+                PublicKey::from(ssh_key::public::KeyData::Ed25519(ssh_key::public::Ed25519PublicKey(bytes)));
+            key.to_openssh().unwrap()
+        };
+        let text = (1..5000).map(|i| format!("[gw.example]:2222 {}\n", key(i))).collect::<String>();
+        assert_eq!(pins(&text).unwrap().0.len(), MAX_KEYS);
+        let long = format!("[gw.example]:2222 ssh-rsa {}\n", "A".repeat(MAX_BLOB + 4));
+        assert!(pins(&long).is_err());
     }
 
     #[test]

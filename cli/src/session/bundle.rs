@@ -50,8 +50,11 @@ pub fn validate(json: &str, asked: &Asked<'_>) -> Result<Grant> {
     if !json.trim_ascii_start().starts_with('{') {
         return Err(unsafe_bundle("is not an object"));
     }
-    let raw: RawBundle = serde_json::from_str(json)
-        .map_err(|error| unsafe_bundle("is not an object with each field once").source(error))?;
+    let odd = || unsafe_bundle("is not an object with each field once");
+    if !json.trim_start().starts_with('{') {
+        return Err(odd()); // serde would take an array in its place
+    }
+    let raw: RawBundle = serde_json::from_str(json).map_err(|error| odd().source(error))?;
     if let Some(text) = optional_text("ssh_config", raw.ssh_config.as_ref())?
         && let Some(directive) = tripwire::find(text)
     {

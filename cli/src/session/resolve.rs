@@ -2,6 +2,8 @@
 
 use crate::control_plane::{Client, Workspace};
 use crate::error::{Code, Error, Result};
+use crate::output::progress::note;
+use crate::output::sanitize::short;
 use runcode_plane::wire::MAX_WORKSPACE_ID;
 
 /// The workspace that a name stands for.
@@ -19,7 +21,21 @@ pub fn resolve(name: &str, plane: &Client) -> Result<Target> {
         return Ok(Target { id, row: None });
     }
     let all = plane.workspaces()?;
-    by_name(name, &all).map(|workspace| Target { id: workspace.id, row: Some(workspace.clone()) })
+    let workspace = by_name(name, &all)?;
+    if workspace.shared {
+        note(foreign(name, workspace));
+    }
+    Ok(Target { id: workspace.id, row: Some(workspace.clone()) })
+}
+
+/// A display name is chosen by whoever owns the workspace: one that leads to somebody else's box is worth a word.
+fn foreign(name: &str, workspace: &Workspace) -> String {
+    format!(
+        "note: `{}` is a workspace of somebody else, shared with you: {} (#{})",
+        short(name),
+        short(&workspace.title),
+        workspace.id
+    )
 }
 
 /// A numeric id as it was typed. A number of more than 2^53 names nothing.
@@ -45,33 +61,30 @@ pub fn by_name<'a>(name: &str, all: &'a [Workspace]) -> Result<&'a Workspace> {
                 .hint(what_there_is(all)))
         }
         _ => {
-            let ids = found
-                .iter()
-                .map(|workspace| format!("{} ({})", workspace.id, workspace.title))
-                .collect::<Vec<_>>();
-            Err(Error::new(
-                Code::Ambiguous,
-                format!("several workspaces are called `{name}`: {}", ids.join(", ")),
-            )
-            .hint("give the id instead"))
+            let ids =
+                few(found.iter().map(|workspace| format!("{} ({})", workspace.id, short(&workspace.title))));
+            Err(Error::new(Code::Ambiguous, format!("several workspaces are called `{name}`: {ids}"))
+                .hint("give the id instead"))
         }
     }
 }
 
 fn what_there_is(all: &[Workspace]) -> String {
-    const SHOWN: usize = 20;
     if all.is_empty() {
         return "you have no workspaces; create one on the web".to_owned();
     }
-    let mut names = all
-        .iter()
-        .take(SHOWN)
-        .map(|workspace| format!("{} ({})", workspace.title, workspace.id))
-        .collect::<Vec<_>>();
-    if all.len() > SHOWN {
-        names.push(format!("and {} more", all.len() - SHOWN));
+    let names = all.iter().map(|workspace| format!("{} ({})", short(&workspace.title), workspace.id));
+    format!("there is: {}", few(names))
+}
+
+/// The first of these, and how many more there are.
+fn few(mut names: impl ExactSizeIterator<Item = String>) -> String {
+    const SHOWN: usize = 20;
+    let mut shown = names.by_ref().take(SHOWN).collect::<Vec<_>>();
+    if names.len() > 0 {
+        shown.push(format!("and {} more", names.len()));
     }
-    format!("there is: {}", names.join(", "))
+    shown.join(", ")
 }
 
 #[cfg(test)]
