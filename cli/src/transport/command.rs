@@ -204,6 +204,6 @@ fn has_open_heredoc(snippet: &[u8]) -> bool {
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 #[path = "command_tests.rs"]
 mod tests;

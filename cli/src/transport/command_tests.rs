@@ -1,1 +1,160 @@
+#![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+use std::process::{Command, Output};
 
+use super::*;
+
+/// Runs the text as sshd would have a login shell do.
+fn login(shell: &[&str], command: &RemoteCommand) -> Output {
+    let text: &OsStr = std::os::unix::ffi::OsStrExt::from_bytes(command.text());
+    let mut run = Command::new(shell[0]);
+    run.args(&shell[1..]).arg("-c").arg(text).stdin(std::process::Stdio::null());
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(shell[0])).find(|path| path.is_file());
+    run.env("SHELL", found.unwrap_or_else(|| "/bin/sh".into())).output().unwrap()
+}
+
+fn all_shells() -> Vec<Vec<&'static str>> {
+    let all = [vec!["bash"], vec!["dash"], vec!["zsh", "-f"], vec!["fish"], vec!["tcsh", "-f"], vec!["mksh"]];
+    let there = |shell: &Vec<&str>| {
+        Command::new(shell[0]).args(["-c", ":"]).output().is_ok_and(|run| run.status.success())
+    };
+    all.into_iter().filter(there).collect()
+}
+
+fn posix_shells() -> Vec<Vec<&'static str>> {
+    all_shells().into_iter().filter(|shell| !["fish", "tcsh"].contains(&shell[0])).collect()
+}
+
+fn out(shell: &[&str], command: &RemoteCommand) -> (String, i32) {
+    let run = login(shell, command);
+    (String::from_utf8_lossy(&run.stdout).into_owned(), run.status.code().unwrap_or(-1))
+}
+
+fn snippet(text: &str) -> RemoteCommand {
+    RemoteCommand::snippet(Some(&Workdir::parse("/usr").unwrap()), &[], text).unwrap()
+}
+
+#[test]
+fn a_snippet_runs_in_the_folder_and_its_status_is_the_status() {
+    for shell in all_shells() {
+        for (text, said, status) in [
+            ("pwd", "/usr\n", 0),
+            ("sh -c 'exit 7'", "", 7),
+            ("sh -c 'exit 255'", "", 255),
+            ("false || echo x", "x\n", 0),
+            ("cd /tmp && pwd", "/tmp\n", 0),
+            ("true && false", "", 1),
+            ("echo a # b", "a\n", 0),
+            ("echo a; sh -c 'kill -9 $$'", "a\n", 137),
+            ("exit 3", "", 3),
+            ("exec sh -c 'exit 5'", "", 5),
+            ("echo a\necho b", "a\nb\n", 0),
+            ("", "", 0),
+            ("sleep 0 &", "", 0),
+        ] {
+            assert_eq!(out(&shell, &snippet(text)), (said.to_owned(), status), "{shell:?} {text}");
+        }
+    }
+}
+
+#[test]
+fn what_would_swallow_the_last_line_does_not() {
+    for shell in posix_shells() {
+        for (text, said) in [
+            ("cat <<E\nhi\nE", "hi\n"),
+            ("cat <<'E' | tr a-z A-Z\nhi\nE\necho x", "HI\nx\n"),
+            ("cat <<-E\n\thi\n\tE", "hi\n"),
+            ("echo $((1<<3))", "8\n"),
+            ("set -eu; echo x", "x\n"),
+            ("f() {\necho y\n}\nf", "y\n"),
+        ] {
+            assert_eq!(out(&shell, &snippet(text)), (said.to_owned(), 0), "{shell:?} {text}");
+        }
+        assert!(!out(&shell, &snippet("cat <<E\nhi")).0.contains("exit"), "{shell:?}: open here-document");
+        assert!(!out(&shell, &snippet("echo a\\")).0.contains("exit"), "{shell:?}: backslash");
+        assert_eq!(out(&shell, &snippet("trap 'echo bye' EXIT; sh -c 'exit 6'")), ("bye\n".to_owned(), 6));
+    }
+    let own_variable = snippet("status=9; sh -c 'exit 0'");
+    assert_eq!(out(&["bash"], &own_variable).1, 0, "a variable of the user's is not the status");
+    for (text, expected) in
+        [("a &&", true), ("a |", true), ("a\\", true), ("a <<E\nE", false), ("a <<-E\n\tE", false)]
+    {
+        assert_eq!(runs_on(text.as_bytes()), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_entered_keeps_the_command_from_running() {
+    let gone = Workdir::parse("/no/such/folder").unwrap();
+    for shell in all_shells() {
+        for command in [
+            RemoteCommand::snippet(Some(&gone), &[], "echo ran").unwrap(),
+            RemoteCommand::snippet(Some(&gone), &[], "false; echo ran").unwrap(),
+            RemoteCommand::arguments(Some(&gone), &[], &["echo", "ran"]).unwrap(),
+        ] {
+            let run = login(&shell, &command);
+            let words = String::from_utf8_lossy(&run.stderr);
+            assert_eq!((run.status.code(), run.stdout.len()), (Some(255), 0), "{shell:?}");
+            assert!(words.starts_with("runcode: cannot enter /no/such/folder"), "{shell:?} {words}");
+            assert!(words.contains("--home"), "{shell:?} {words}");
+        }
+    }
+}
+
+#[test]
+fn arguments_and_variables_arrive_exactly() {
+    let odd = "a b'c\\d!e$f\"g\n h";
+    let name = |text: &str| EnvName::parse(text).unwrap();
+    for shell in all_shells() {
+        let plain = RemoteCommand::arguments(None, &[], &["printf", "<%s>", "", odd, "-x"]).unwrap();
+        assert_eq!(out(&shell, &plain), (format!("<><{odd}><-x>"), 0), "{shell:?}");
+        let env = [(name("A"), odd.to_owned()), (name("B_2"), String::new())];
+        let env_args = RemoteCommand::arguments(None, &env, &["sh", "-c", "printf '<%s>' \"$A\" \"$B_2\""]);
+        assert_eq!(out(&shell, &env_args.unwrap()), (format!("<{odd}><>"), 0), "{shell:?}");
+        let env_snippet = RemoteCommand::snippet(None, &env, "sh -c 'echo \"$A\"; exit 3'").unwrap();
+        assert_eq!(out(&shell, &env_snippet), (format!("{odd}\n"), 3), "{shell:?}");
+    }
+    for shell in posix_shells() {
+        let keyword = RemoteCommand::arguments(None, &[], &["if", "x"]).unwrap();
+        assert_eq!(out(&shell, &keyword).1, 127, "{shell:?}: a keyword is the name of a program here");
+    }
+}
+
+#[test]
+fn a_script_of_ours_is_read_by_sh_whatever_the_login_shell() {
+    let script = "a=$1\nfor b in \"$@\"; do\n  printf '[%s]' \"$b\"\ndone\nexit 4";
+    let command = RemoteCommand::script(script, &[b"x y", b"it's\n!", b""]).unwrap();
+    for shell in all_shells() {
+        assert_eq!(out(&shell, &command), ("[x y][it's\n!][]".to_owned(), 4), "{shell:?}");
+    }
+}
+
+#[test]
+fn the_outermost_process_bears_the_token_while_the_command_runs() {
+    for shell in all_shells() {
+        for text in ["sh -c 'ps -ww -o args= -p $PPID'", "true && sh -c 'ps -ww -o args= -p $PPID'"] {
+            let command = snippet(text);
+            assert!(out(&shell, &command).0.contains(command.token()), "{shell:?} {text}");
+        }
+    }
+    assert_ne!(snippet("a").token(), snippet("a").token());
+}
+
+#[test]
+fn too_long_or_with_a_nul_is_refused_before_anything_is_sent() {
+    let long = "x".repeat(MAX_TEXT - 1000);
+    assert!(RemoteCommand::snippet(None, &[], &long).is_ok());
+    let refused = RemoteCommand::snippet(None, &[], "x".repeat(MAX_TEXT)).unwrap_err();
+    assert_eq!(refused.code(), Code::Usage);
+    assert!(RemoteCommand::snippet(None, &[], "a\0b").is_err());
+}
+
+#[test]
+fn names_of_variables() {
+    for good in ["A", "_", "a1_B"] {
+        assert!(EnvName::parse(good).is_ok(), "{good}");
+    }
+    for bad in ["", "1a", "a-b", "a b", "é", "a=b", "a\n"] {
+        assert!(EnvName::parse(bad).is_err(), "{bad:?}");
+    }
+}

@@ -44,6 +44,6 @@ pub fn on_one_line(command: Vec<u8>, name: &str) -> Vec<u8> {
     text
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 #[path = "quote_tests.rs"]
 mod tests;
