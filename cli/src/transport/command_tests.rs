@@ -50,7 +50,6 @@ fn a_snippet_runs_in_the_folder_and_its_status_is_the_status() {
             ("exec sh -c 'exit 5'", "", 5),
             ("echo a\necho b", "a\nb\n", 0),
             ("", "", 0),
-            ("sleep 0 &", "", 0),
         ] {
             assert_eq!(out(&shell, &snippet(text)), (said.to_owned(), status), "{shell:?} {text}");
         }
@@ -66,6 +65,7 @@ fn what_would_swallow_the_last_line_does_not() {
             ("cat <<-E\n\thi\n\tE", "hi\n"),
             ("echo $((1<<3))", "8\n"),
             ("set -eu; echo x", "x\n"),
+            ("sleep 0 &", ""),
             ("f() {\necho y\n}\nf", "y\n"),
         ] {
             assert_eq!(out(&shell, &snippet(text)), (said.to_owned(), 0), "{shell:?} {text}");
