@@ -12,7 +12,7 @@ use crate::fault::{FaultRule, Faults};
 use crate::gateway::{Gateway, Keys};
 use crate::http::{self, Link, Site, Socket, Tickets};
 use crate::options::Options;
-use crate::state::{State, token};
+use crate::state::{State, Store, token};
 
 /// A running control plane with its SSH gateway, on loopback only.
 ///
@@ -37,7 +37,9 @@ impl Plane {
         if !options.listen.is_loopback() {
             return Err(Error::NotLoopback(options.listen));
         }
-        let (state, token) = State::new(&options)?;
+        let store = options.state.as_deref().map(Store::open).transpose()?;
+        let keys = store.as_ref().map_or_else(|| Ok(Keys::fresh()?), Keys::kept_in)?;
+        let (state, token) = State::new(&options, store)?;
         let state = Arc::new(state);
         let log = Arc::new(AccessLog::open(options.access_log.as_deref())?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -53,7 +55,7 @@ impl Plane {
             state.clone(),
             log.clone(),
             gateway_address,
-            Keys::fresh()?,
+            keys,
             Arc::new(Faults::new(options.faults)),
         ));
         let switchboard = token::nonce();

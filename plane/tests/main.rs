@@ -9,4 +9,5 @@ mod exec;
 mod faults;
 mod files;
 mod forward;
+mod kept;
 mod login;

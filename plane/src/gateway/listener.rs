@@ -9,7 +9,7 @@ use std::time::Duration;
 use russh::server::{Config, Handle, run_stream};
 use russh::{Disconnect, MethodKind, MethodSet, SshId};
 use serde_json::json;
-use ssh_key::{Algorithm, PrivateKey};
+use ssh_key::{Algorithm, LineEnding, PrivateKey};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -17,8 +17,9 @@ use super::authority::Authority;
 use super::connection::Connection;
 use super::gate::{Gate, Gated};
 use crate::access_log::AccessLog;
+use crate::error::Error;
 use crate::fault::{Fault, Faults};
-use crate::state::State;
+use crate::state::{Kind, State, Store};
 use crate::workspace::Processes;
 
 /// How long a client has to log in: sshd_config(5), LoginGraceTime.
@@ -55,6 +56,21 @@ impl Keys {
     pub(crate) fn fresh() -> ssh_key::Result<Self> {
         let key = || PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519);
         Ok(Keys { host: key()?, authority: key()? })
+    }
+
+    /// Those that were written down before, or new ones that are from now on.
+    pub(crate) fn kept_in(store: &Store) -> Result<Self, Error> {
+        let broken = |e: rusqlite::Error| Error::State { path: "keys".into(), reason: e.to_string() };
+        let kept = store.all::<String>(Kind::Key).map_err(broken)?;
+        let key = |name: &str| -> Result<PrivateKey, Error> {
+            if let Some((_, text)) = kept.iter().find(|(kept, _)| kept == name) {
+                return Ok(PrivateKey::from_openssh(text)?);
+            }
+            let key = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519)?;
+            store.put(Kind::Key, name, &*key.to_openssh(LineEnding::LF)?).map_err(broken)?;
+            Ok(key)
+        };
+        Ok(Keys { host: key("host")?, authority: key("authority")? })
     }
 }
 

@@ -36,6 +36,9 @@ pub(super) fn refusal(refusal: Refusal) -> Response {
         Refusal::Unavailable => {
             failure(StatusCode::SERVICE_UNAVAILABLE, "SSH is not enabled on this server.")
         }
+        Refusal::NotKept => {
+            failure(StatusCode::INTERNAL_SERVER_ERROR, "The change could not be written to the disk.")
+        }
         Refusal::Said(message) => failure(StatusCode::OK, &message),
     }
 }

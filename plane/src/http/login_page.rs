@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::answer::failure;
+use super::answer::{failure, refusal};
 use super::{Link, Site, peer};
 use crate::state::token;
 
@@ -126,7 +126,10 @@ pub(super) async fn decide(
 
 fn authorize(site: &Site, ask: &Ask) -> Response {
     let user = site.state.first_user();
-    let token = site.state.issue_token(&user);
+    let token = match site.state.issue_token(&user) {
+        Ok(token) => token,
+        Err(reason) => return refusal(reason),
+    };
     site.log.write("authorize", json!({ "user": user, "port": ask.port }));
     see_other(&ask.callback(&[("token", &token), ("email", &user)]))
 }

@@ -2,7 +2,9 @@
 
 mod grant;
 mod lifecycle;
+mod record;
 mod setup;
+mod store;
 pub(crate) mod token;
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,6 +18,8 @@ use crate::options::CredentialMode;
 use crate::wire;
 pub(crate) use grant::Grant;
 pub(crate) use lifecycle::Lifecycle;
+use record::{GrantRecord, WorkspaceRecord};
+pub(crate) use store::{Kind, Store};
 use token::TokenHash;
 
 /// A workspace as served: a folder with a state.
@@ -73,6 +77,8 @@ pub(crate) enum Refusal {
     TooMany,
     /// The plane grants no sessions.
     Unavailable,
+    /// It could not be written down.
+    NotKept,
     /// A refusal with its own words, in a successful answer.
     Said(String),
 }
@@ -87,6 +93,37 @@ struct Inner {
     serial: u64,
     /// When each user's latest sessions were granted, for the rate limit.
     recent: HashMap<String, Vec<SystemTime>>,
+    store: Option<Store>,
+}
+
+impl Inner {
+    /// Writes a change down, where there is something to write it in. What fails here has not happened.
+    fn keep(&self, write: impl FnOnce(&Store) -> rusqlite::Result<()>) -> Result<(), Refusal> {
+        self.store.as_ref().map_or(Ok(()), |store| write(store).map_err(|_| Refusal::NotKept))
+    }
+
+    /// Moves a workspace to another phase.
+    fn change(
+        &mut self,
+        user: &str,
+        id: u64,
+        next: impl FnOnce(Lifecycle) -> Lifecycle,
+    ) -> Result<(), Refusal> {
+        let mut workspace = find(self, user, id)?.clone();
+        workspace.lifecycle = next(workspace.lifecycle);
+        self.keep(|store| store.put(Kind::Workspace, &id.to_string(), &WorkspaceRecord::from(&workspace)))?;
+        self.workspaces.insert(id, workspace);
+        Ok(())
+    }
+
+    /// Forgets grants; returns their serials. One that cannot be forgotten on the disk is forgotten here all the same.
+    fn take_grants(&mut self, ends: impl Fn(&Grant) -> bool) -> Vec<u64> {
+        let ended: Vec<u64> = self.grants.iter().filter(|g| ends(g)).map(|g| g.serial).collect();
+        let names: Vec<String> = ended.iter().map(u64::to_string).collect();
+        let _ = self.keep(|store| store.remove(Kind::Grant, &names));
+        self.grants.retain(|g| !ends(g));
+        ended
+    }
 }
 
 /// The plane's state; every method is one atomic step.
@@ -128,24 +165,33 @@ impl State {
     }
 
     /// Makes a token for `user`.
-    pub(crate) fn issue_token(&self, user: &str) -> String {
+    ///
+    /// # Errors
+    /// [`Refusal::NotKept`].
+    pub(crate) fn issue_token(&self, user: &str) -> Result<String, Refusal> {
         let token = token::fresh();
-        self.lock().tokens.insert(TokenHash::of(&token), user.to_owned());
-        token
+        let hash = TokenHash::of(&token);
+        let mut inner = self.lock();
+        inner.keep(|store| store.put(Kind::Token, &hash.to_string(), &user))?;
+        inner.tokens.insert(hash, user.to_owned());
+        Ok(token)
     }
 
     /// Forgets `token` and every grant of its user; returns the serials that ended with it.
     pub(crate) fn revoke_token(&self, token: &str) -> Vec<u64> {
         let mut inner = self.lock();
         match inner.tokens.remove(&TokenHash::of(token)) {
-            Some(user) => take_grants(&mut inner, |grant| grant.user == user),
+            Some(user) => {
+                let _ = inner.keep(|store| store.remove(Kind::Token, &[TokenHash::of(token).to_string()]));
+                inner.take_grants(|grant| grant.user == user)
+            }
             None => Vec::new(),
         }
     }
 
     /// Forgets every grant of the workspace, or of all; returns the serials that ended.
     pub(crate) fn revoke_grants(&self, workspace: Option<u64>) -> Vec<u64> {
-        take_grants(&mut self.lock(), |grant| workspace.is_none_or(|id| grant.workspace == id))
+        self.lock().take_grants(|grant| workspace.is_none_or(|id| grant.workspace == id))
     }
 
     /// The workspaces of a category, as `user` sees them.
@@ -161,23 +207,20 @@ impl State {
     /// Starts a workspace; fine when it runs.
     pub(crate) fn start(&self, user: &str, id: u64) -> Result<(), Refusal> {
         let mut inner = self.lock();
-        let workspace = find(&mut inner, user, id)?;
-        if let Some(reason) = &workspace.refuse_start {
+        if let Some(reason) = &find(&inner, user, id)?.refuse_start {
             return Err(Refusal::Said(reason.clone()));
         }
-        workspace.lifecycle = workspace.lifecycle.start(SystemTime::now(), self.boot_delay);
-        Ok(())
+        inner.change(user, id, |phase| phase.start(SystemTime::now(), self.boot_delay))
     }
 
     /// Stops a workspace and forgets its grants; fine when it is stopped. Returns the serials that ended.
     pub(crate) fn stop(&self, user: &str, id: u64) -> Result<Vec<u64>, Refusal> {
         let mut inner = self.lock();
-        let workspace = find(&mut inner, user, id)?;
-        if let Some(reason) = &workspace.refuse_stop {
+        if let Some(reason) = &find(&inner, user, id)?.refuse_stop {
             return Err(Refusal::Said(reason.clone()));
         }
-        workspace.lifecycle = workspace.lifecycle.stop(SystemTime::now(), self.boot_delay);
-        Ok(take_grants(&mut inner, |grant| grant.workspace == id))
+        inner.change(user, id, |phase| phase.stop(SystemTime::now(), self.boot_delay))?;
+        Ok(inner.take_grants(|grant| grant.workspace == id))
     }
 
     /// Grants `key` a session of at most `ttl` on a running workspace.
@@ -193,7 +236,7 @@ impl State {
             return Err(Refusal::Unavailable);
         }
         let mut inner = self.lock();
-        let workspace = find(&mut inner, user, id)?.clone();
+        let workspace = find(&inner, user, id)?.clone();
         if !workspace.has_ssh() {
             return Err(Refusal::Forbidden);
         }
@@ -217,7 +260,8 @@ impl State {
             expires: now + ttl.min(self.max_ttl),
             certified: self.credential == CredentialMode::Certificate,
         };
-        inner.grants.retain(|grant| grant.is_live(now));
+        inner.take_grants(|grant| !grant.is_live(now));
+        inner.keep(|store| store.put(Kind::Grant, &grant.serial.to_string(), &GrantRecord::from(&grant)))?;
         inner.grants.push(grant.clone());
         Ok((workspace, grant))
     }
@@ -256,12 +300,6 @@ impl State {
     }
 }
 
-fn find<'a>(inner: &'a mut Inner, user: &str, id: u64) -> Result<&'a mut Workspace, Refusal> {
-    inner.workspaces.get_mut(&id).filter(|w| w.is_open_to(user)).ok_or(Refusal::NotFound)
-}
-
-fn take_grants(inner: &mut Inner, ends: impl Fn(&Grant) -> bool) -> Vec<u64> {
-    let ended = inner.grants.iter().filter(|g| ends(g)).map(|g| g.serial).collect();
-    inner.grants.retain(|g| !ends(g));
-    ended
+fn find<'a>(inner: &'a Inner, user: &str, id: u64) -> Result<&'a Workspace, Refusal> {
+    inner.workspaces.get(&id).filter(|w| w.is_open_to(user)).ok_or(Refusal::NotFound)
 }

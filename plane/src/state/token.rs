@@ -4,11 +4,33 @@ use sha2::{Digest, Sha256};
 
 /// SHA-256 of a token. A token holds 256 random bits, so no salt or slow hash is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct TokenHash(pub(crate) [u8; 32]);
+pub(crate) struct TokenHash([u8; 32]);
 
 impl TokenHash {
     pub(crate) fn of(token: &str) -> Self {
         TokenHash(Sha256::digest(token.as_bytes()).into())
+    }
+}
+
+impl std::fmt::Display for TokenHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+impl std::str::FromStr for TokenHash {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut bytes = [0; 32];
+        if text.len() != 64 || !text.is_ascii() {
+            return Err(());
+        }
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            let digits = text.get(2 * at..2 * at + 2).ok_or(())?;
+            *byte = u8::from_str_radix(digits, 16).map_err(drop)?;
+        }
+        Ok(TokenHash(bytes))
     }
 }
 
