@@ -1,11 +1,18 @@
 //! The command line.
+//!
+//! Building clap's description of every verb takes longer than a warm `exec` has. So the verb that stands first is parsed
+//! with its own description alone; the whole is built only when that does not do: for help, mistakes, and global options
+//! that stand before the verb.
 
-use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+
+use clap::{ArgMatches, Args, FromArgMatches as _, Parser, Subcommand};
 use zeroize::Zeroizing;
 
-use crate::commands::{
-    clean, connect, current, demo, dev, disconnect, exec, list, login, logout, run, shell, status, stop,
-};
+use crate::app::App;
+use crate::commands;
+use crate::error::Result;
+use crate::output::report::Outcome;
 
 /// Safe, low-friction SSH access to your remote workspace.
 #[derive(Parser)]
@@ -53,29 +60,80 @@ fn secret(text: &str) -> Result<Zeroizing<String>, std::convert::Infallible> {
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-/// The verbs. What each is for stands with its `Args`, where its help comes from.
-#[derive(Subcommand)]
-#[expect(missing_docs, reason = "a doc comment here would hide that help")]
-pub enum Command {
-    Login(login::Args),
-    Logout(logout::Args),
-    List(list::Args),
-    Connect(connect::Args),
-    Exec(exec::Args),
-    Run(run::Args),
-    Shell(shell::Args),
-    Current(current::Args),
-    Status(status::Args),
-    Disconnect(disconnect::Args),
-    Stop(stop::Args),
-    Clean(clean::Args),
-    Dev(dev::Args),
-    Demo(demo::Args),
+/// One line per verb, in the order of the help: its variant, its module, its name.
+macro_rules! verbs {
+    ($($variant:ident = $module:ident $name:literal;)+) => {
+        /// The verbs. What each is for stands with its `Args`, where its help comes from.
+        #[derive(Subcommand)]
+        #[expect(missing_docs, reason = "a doc comment here would hide that help")]
+        pub enum Command {
+            $(#[command(name = $name)] $variant(commands::$module::Args),)+
+        }
+
+        impl Command {
+            /// Does what the verb says.
+            pub fn run(self, app: &App) -> Result<Outcome> {
+                match self {
+                    $(Command::$variant(args) => commands::$module::run(args, app),)+
+                }
+            }
+
+            fn description(verb: &str) -> Option<clap::Command> {
+                match verb {
+                    $($name => Some(commands::$module::Args::augment_args(clap::Command::new($name))),)+
+                    _ => None,
+                }
+            }
+
+            fn parsed(verb: &str, matches: &ArgMatches) -> Option<Command> {
+                match verb {
+                    $($name => commands::$module::Args::from_arg_matches(matches).ok().map(Command::$variant),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+verbs! {
+    Login = login "login";
+    Logout = logout "logout";
+    List = list "list";
+    Connect = connect "connect";
+    Exec = exec "exec";
+    Run = run "run";
+    Shell = shell "shell";
+    Current = current "current";
+    Status = status "status";
+    Disconnect = disconnect "disconnect";
+    Stop = stop "stop";
+    Clean = clean "clean";
+    Dev = dev "dev";
+    Demo = demo "demo";
 }
 
 impl Command {
     /// Whether the exit status is the remote command's, so that our own failures must be 255, as with ssh.
     pub fn passes_status(&self) -> bool {
         matches!(self, Command::Exec(_) | Command::Run(_) | Command::Shell(_))
+    }
+}
+
+impl Cli {
+    /// Parses the arguments of a process, the program's own name first.
+    pub fn parse_process(args: &[OsString]) -> Result<Cli, clap::Error> {
+        match Cli::parse_first_verb(args) {
+            Some(cli) => Ok(cli),
+            None => Cli::try_parse_from(args),
+        }
+    }
+
+    /// The quick way: `None` when there is more to say than what the arguments mean.
+    fn parse_first_verb(args: &[OsString]) -> Option<Cli> {
+        let verb = args.get(1)?.to_str()?;
+        let description = Globals::augment_args(Command::description(verb)?.disable_help_flag(true));
+        let matches = description.try_get_matches_from(&args[1..]).ok()?;
+        let globals = Globals::from_arg_matches(&matches).ok()?;
+        Some(Cli { globals, command: Command::parsed(verb, &matches)? })
     }
 }

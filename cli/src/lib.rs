@@ -20,11 +20,10 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use serde_json::json;
 
 use crate::app::App;
-use crate::args::{Cli, Command};
+use crate::args::Cli;
 use crate::error::{Code, Error, Result};
 use crate::output::report::{Outcome, Text};
 use crate::output::{progress, sanitize};
@@ -37,36 +36,24 @@ const OWN_FAILURE: u8 = 255;
 pub fn main() -> ExitCode {
     sys::platform::forbid_core_dumps();
     let args = std::env::args_os().collect::<Vec<_>>();
-    let cli = match Cli::try_parse_from(&args) {
+    if let [_, only] = &args[..]
+        && (only == "--version" || only == "-V")
+    {
+        return ExitCode::from(
+            print(concat!("runcode ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()).map_or(1, |()| 0),
+        );
+    }
+    let cli = match Cli::parse_process(&args) {
         Ok(cli) => cli,
         Err(error) => return unparsed(&error, &args),
     };
     let (is_json, passes_status) = (cli.globals.json, cli.command.passes_status());
     let app = App::new(cli.globals, Env::of_process());
-    let status = match dispatch(cli.command, &app).and_then(|outcome| render(outcome, is_json)) {
+    let status = match cli.command.run(&app).and_then(|outcome| render(outcome, is_json)) {
         Ok(status) => status,
         Err(error) => failed(&error, is_json, passes_status),
     };
     ExitCode::from(status)
-}
-
-fn dispatch(command: Command, app: &App) -> Result<Outcome> {
-    match command {
-        Command::Login(args) => commands::login::run(args, app),
-        Command::Logout(args) => commands::logout::run(args, app),
-        Command::List(args) => commands::list::run(args, app),
-        Command::Connect(args) => commands::connect::run(args, app),
-        Command::Exec(args) => commands::exec::run(args, app),
-        Command::Run(args) => commands::run::run(args, app),
-        Command::Shell(args) => commands::shell::run(args, app),
-        Command::Current(args) => commands::current::run(args, app),
-        Command::Status(args) => commands::status::run(args, app),
-        Command::Disconnect(args) => commands::disconnect::run(args, app),
-        Command::Stop(args) => commands::stop::run(args, app),
-        Command::Clean(args) => commands::clean::run(args, app),
-        Command::Dev(args) => commands::dev::run(args, app),
-        Command::Demo(args) => commands::demo::run(args, app),
-    }
 }
 
 fn render(outcome: Outcome, is_json: bool) -> Result<u8> {
