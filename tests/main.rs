@@ -1,4 +1,5 @@
 //! End-to-end tests: the built binary, real processes, a real ssh client; everything on loopback, in temporary folders.
+#![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
     unreachable_pub,
