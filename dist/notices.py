@@ -1,0 +1,56 @@
+"""Prints the licenses of everything that is linked into the binary, each text once, with the packages it covers."""
+
+import collections
+import json
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+NAMES = ("license", "licence", "copying", "notice", "copyright", "unlicense")
+
+
+def linked(metadata):
+    """Packages that normal dependencies lead to, on any system; not what only builds or tests."""
+    nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
+    found, open_ends = set(), [metadata["resolve"]["root"]]
+    while open_ends:
+        package = open_ends.pop()
+        if package in found:
+            continue
+        found.add(package)
+        for dependency in nodes[package]["deps"]:
+            if any(kind["kind"] is None for kind in dependency["dep_kinds"]):
+                open_ends.append(dependency["pkg"])
+    return [package for package in metadata["packages"] if package["id"] in found and package["source"]]
+
+
+def texts(package):
+    folder = pathlib.Path(package["manifest_path"]).parent
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.name.lower().startswith(NAMES) and path.suffix not in (".rs", ".html"):
+            yield "\n".join(line.rstrip() for line in path.read_text(errors="replace").splitlines()).strip()
+
+
+def main():
+    command = ["cargo", "metadata", "--format-version", "1", "--locked"]
+    metadata = json.loads(subprocess.check_output(command, cwd=ROOT))
+    packages = sorted(linked(metadata), key=lambda package: (package["name"], package["version"]))
+    covered, bare = collections.defaultdict(list), []
+    for package in packages:
+        name = f"{package['name']} {package['version']} ({package['license']})"
+        found = list(texts(package))
+        for text in found:
+            covered[text].append(name)
+        if not found:
+            authors = ", ".join(package["authors"]) or package["repository"] or "its authors"
+            bare.append(f"{name}, by {authors}")
+    print("runcode is built with the packages below; each license text stands after the packages it covers.")
+    for text, names in sorted(covered.items(), key=lambda item: item[1]):
+        print("\n" + "=" * 100 + "\n" + "\n".join(names) + "\n" + "-" * 100 + "\n" + text)
+    if bare:
+        print("\n" + "=" * 100 + "\nUnder the license named, whose text these packages do not carry:\n" + "\n".join(bare))
+    print(f"dist: notices of {len(packages)} packages", file=sys.stderr)
+
+
+main()
