@@ -16,8 +16,9 @@ const LAYERS: &[&[&str]] = &[
     &["error"],
 ];
 
-/// Upward by design: `app` is what commands ask, `args` is what `app` was told and what dispatch reads.
-const ALLOWED: &[(&str, &str)] = &[("commands", "app"), ("app", "args")];
+/// Upward by design: `app` is what commands ask; `args` is what `app` was told, what dispatch reads, and what the manual
+/// and the completions are made from.
+const ALLOWED: &[(&str, &str)] = &[("commands", "app"), ("app", "args"), ("commands", "args")];
 
 fn sources() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -37,7 +37,8 @@ impl App {
 
     /// Where things live.
     pub fn paths(&self) -> Result<&Paths> {
-        get_or_try(&self.paths, || Paths::from_env(&self.env))
+        let (config, cache) = (self.globals.config_dir.clone(), self.globals.cache_dir.clone());
+        get_or_try(&self.paths, || Ok(Paths::from_env(&self.env)?.with(config, cache)))
     }
 
     /// The control plane's base: `--api-base`, else `RUNCODE_API_BASE`, else the hosted one.
@@ -46,6 +47,11 @@ impl App {
             Some(text) => BaseUrl::parse(&text),
             None => BaseUrl::parse(BaseUrl::HOSTED_API),
         })
+    }
+
+    /// Whether the command line brings a token.
+    pub fn has_given_token(&self) -> bool {
+        self.globals.token_stdin || self.globals.token.is_some()
     }
 
     /// The base that the user named, when one was.

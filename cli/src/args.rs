@@ -5,6 +5,7 @@
 //! that stand before the verb.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, FromArgMatches as _, Parser, Subcommand};
 use zeroize::Zeroizing;
@@ -54,6 +55,12 @@ pub struct Globals {
     /// The API token; other users see it in `ps`, so prefer --token-stdin or RUNCODE_TOKEN
     #[arg(long, global = true, value_name = "TOKEN", value_parser = secret, help_heading = "Global options")]
     pub token: Option<Zeroizing<String>>,
+    /// The configuration folder; written into ~/.ssh/config, because an editor's environment may not name it
+    #[arg(long, global = true, hide = true, value_name = "DIR")]
+    pub config_dir: Option<PathBuf>,
+    /// The cache folder, likewise
+    #[arg(long, global = true, hide = true, value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
 }
 
 fn secret(text: &str) -> Result<Zeroizing<String>, std::convert::Infallible> {
@@ -108,6 +115,14 @@ verbs! {
     Disconnect = disconnect "disconnect";
     Stop = stop "stop";
     Clean = clean "clean";
+    ConfigSsh = config_ssh "config-ssh";
+    Proxy = proxy "proxy";
+    Statusline = statusline "statusline";
+    InstallStatusline = install_statusline "install-statusline";
+    InstallPath = install_path "install-path";
+    Doctor = doctor "doctor";
+    Completions = completions "completions";
+    Man = man "man";
     Dev = dev "dev";
     Demo = demo "demo";
 }

@@ -43,6 +43,9 @@ pub fn main() -> ExitCode {
             print(concat!("runcode ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()).map_or(1, |()| 0),
         );
     }
+    if let Some(answer) = commands::completions::answer(&Env::of_process(), args.clone()) {
+        return ExitCode::from(print(&answer).map_or(1, |()| 0));
+    }
     let cli = match Cli::parse_process(&args) {
         Ok(cli) => cli,
         Err(error) => return unparsed(&error, &args),

@@ -45,6 +45,11 @@ pub fn wrapper(launcher: Option<&Path>, program: &Path) -> Result<Vec<u8>> {
     Ok(text)
 }
 
+/// `text` in single quotes, for a person to paste.
+pub fn single_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 fn quoted(path: &Path) -> Result<Vec<u8>> {
     let bytes = path.as_os_str().as_encoded_bytes();
     if bytes.contains(&b'\n') {

@@ -3,13 +3,10 @@
 //! It goes first, so that the user's own defaults cannot weaken it: ssh takes the first value it finds. The only
 //! directives are ones that OpenSSH has had since 7.6, and that JetBrains, VS Code, Zed, asyncssh and paramiko take.
 
-use std::path::PathBuf;
-
 use crate::error::Result;
 use crate::grant::SshUser;
 use crate::integrations::managed_block::Markers;
 use crate::integrations::shell_word;
-use crate::transport::ssh_config::quoted;
 
 /// What the block stands between.
 pub const MARKERS: Markers = Markers {
@@ -48,10 +45,10 @@ pub struct Host {
     pub title: Title,
     /// The name that somebody gave it, possibly hostile.
     pub note: Option<String>,
-    /// Its session's key.
-    pub identity: PathBuf,
-    /// Its session's pins.
-    pub known_hosts: PathBuf,
+    /// Its session's key: a path as a quoted ssh_config value.
+    pub identity: Vec<u8>,
+    /// Its session's pins, likewise.
+    pub known_hosts: Vec<u8>,
 }
 
 /// How ssh is to call us: the words before and after `proxy <id>`.
@@ -91,8 +88,8 @@ impl Host {
         line(format!("    ProxyCommand {}", caller.relay(self.id)?).as_bytes());
         line(format!("    User {}", self.title.0).as_bytes());
         line(format!("    HostKeyAlias runcode-ws-{}", self.id).as_bytes());
-        for (name, path) in [("IdentityFile", &self.identity), ("UserKnownHostsFile", &self.known_hosts)] {
-            line(&[format!("    {name} ").as_bytes(), &quoted(path)?].concat());
+        for (name, value) in [("IdentityFile", &self.identity), ("UserKnownHostsFile", &self.known_hosts)] {
+            line(&[format!("    {name} ").as_bytes(), value].concat());
         }
         for (name, value) in FIXED {
             line(format!("    {name} {value}").as_bytes());

@@ -24,7 +24,7 @@ pub fn program(env: &Env) -> Result<String> {
 }
 
 /// The path of this program, when it is one that stays.
-fn this_program() -> Result<PathBuf> {
+pub fn this_program() -> Result<PathBuf> {
     let path = std::env::current_exe().map_err(|error| Error::io("find this program's own path", error))?;
     if !path.is_file() {
         return Err(Error::new(Code::Error, format!("this program is no longer at `{}`", path.display()))

@@ -54,7 +54,15 @@ impl<'a> Sessions<'a> {
 
     /// A fresh session of the workspace: the one there is, else a new one.
     pub fn obtain(&self, id: u64) -> Result<Obtained> {
-        if let Some(session) = self.usable(self.store().read(id)?) {
+        match self.usable(self.store().read(id)?) {
+            Some(session) => Ok(Obtained { session, reused: true }),
+            None => self.obtain_whole(id),
+        }
+    }
+
+    /// As [`Sessions::obtain`], for programs that read the session's files themselves: every one of them is in place.
+    pub fn obtain_whole(&self, id: u64) -> Result<Obtained> {
+        if let Some(session) = self.usable(self.store().read(id)?).filter(Session::is_intact) {
             return Ok(Obtained { session, reused: true });
         }
         let locked = self.store().lock(id)?;

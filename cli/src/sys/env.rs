@@ -43,6 +43,10 @@ variables! {
     RuncodeSsh = "RUNCODE_SSH";
     /// Set by the launcher: its own absolute path, the stable one to write into other programs' settings.
     RuncodeLauncher = "RUNCODE_LAUNCHER";
+    /// Set while `config-ssh` and `doctor` ask ssh what it would do: no session is renewed for a mere question.
+    RuncodeNoRenewal = "RUNCODE_NO_RENEWAL";
+    /// Set by a shell that completes a command line: its name.
+    RuncodeComplete = "RUNCODE_COMPLETE";
     /// The user's home folder.
     Home = "HOME";
     /// The user's home folder on Windows.

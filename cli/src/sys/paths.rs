@@ -32,6 +32,18 @@ impl Paths {
         })
     }
 
+    /// The folders of a user with this home whose environment names no others.
+    pub fn below(home: &Path) -> Paths {
+        let (config, cache) = if cfg!(windows) { ("AppData/Roaming", "AppData/Local") } else { (".config", ".cache") };
+        Paths { config: home.join(config).join("runcode"), cache: home.join(cache).join("runcode") }
+    }
+
+    /// The same, but for what is given.
+    #[must_use]
+    pub fn with(self, config: Option<PathBuf>, cache: Option<PathBuf>) -> Paths {
+        Paths { config: config.unwrap_or(self.config), cache: cache.unwrap_or(self.cache) }
+    }
+
     /// The configuration folder.
     pub fn config(&self) -> &Path {
         &self.config

@@ -34,6 +34,8 @@ mod signals;
 mod ssh_binary;
 pub mod ssh_config;
 mod ssh_log;
+pub mod ssh_question;
+pub mod ssh_version;
 mod stream;
 
 use std::path::{Path, PathBuf};

@@ -9,7 +9,7 @@ use rustix::io::{Errno, read, write};
 /// How much is moved at a time, in bytes.
 const CHUNK: usize = 256 * 1024;
 
-/// Moves everything from `from` to `to`. Neither is closed. Descriptors that somebody made non-blocking are waited for.
+/// Moves everything from `from` to `to`. Neither is closed. A socket should be non-blocking; what is, is waited for.
 pub(super) fn pump(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     if splice(from, to)? {

@@ -65,6 +65,21 @@ fn the_gateway_may_end_first_and_still_be_sent_to() {
 }
 
 #[test]
+fn the_pipes_stay_usable_while_the_gateway_is_silent() {
+    let Rig { to, from, mut gateway, relay } = rig();
+    gateway.write_all(b"abc").unwrap();
+    let mut from = from.unwrap();
+    // Byte by byte, as ssh reads the banner: the relay waits on the socket meanwhile.
+    for expected in b"abc" {
+        let mut byte = [0];
+        from.read_exact(&mut byte).unwrap();
+        assert_eq!(byte[0], *expected);
+    }
+    drop((to, from));
+    relay.join().unwrap().unwrap();
+}
+
+#[test]
 fn it_ends_when_nobody_reads_though_the_gateway_is_silent() {
     let Rig { to, from, gateway, relay } = rig();
     drop(from);

@@ -35,6 +35,8 @@ fn take_stdio() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 fn between(input: OwnedFd, output: OwnedFd, gateway: TcpStream, mut parent: Parent) -> io::Result<()> {
+    // The kernel locks the pipe while it splices: blocked on a socket there, it would keep ssh from its end of the pipe.
+    gateway.set_nonblocking(true)?;
     let (input, output, gateway) = (Arc::new(input), Arc::new(output), Arc::new(gateway));
     let (ended, endings) = mpsc::channel();
     let (mut woken, wake) = UnixStream::pair()?;

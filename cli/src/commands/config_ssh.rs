@@ -1,0 +1,238 @@
+//! `runcode config-ssh`.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::control_plane::{BaseUrl, Workspace, token};
+use crate::error::{Code, Error, Result};
+use crate::integrations::ssh_config_block::{Caller, Host, MARKERS, Title, body};
+use crate::integrations::user_file::UserFile;
+use crate::integrations::{stable_path, text_diff};
+use crate::output::report::{Outcome, Report, Text};
+use crate::output::sanitize;
+use crate::session::store::{IDENTITY, KNOWN_HOSTS};
+use crate::sys::atomic_file;
+use crate::sys::lock::{self, Lock};
+use crate::sys::paths::{Paths, home};
+use crate::transport::ssh_config::quoted;
+use crate::transport::{SshBinary, ssh_question};
+
+/// Let every program that speaks ssh reach your workspaces: editors, git, rsync, your own terminal.
+///
+/// Writes one block at the top of ~/.ssh/config, with one host per workspace, and touches nothing else in it. Run it
+/// again after you made or renamed a workspace. The hosts work for stopped workspaces too, once those are started.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runcode config-ssh                       write the hosts
+  runcode config-ssh --dry-run             show what would change
+  ssh runcode.my-ws                        then: a shell on the box
+  git clone runcode.my-ws:/path/to/repo    and git, scp, rsync, editors
+  code --remote ssh-remote+runcode.my-ws /home/ubuntu/workspace
+  runcode config-ssh --remove              take the hosts out again")]
+pub struct Args {
+    /// Take the block out: the rest of the file is as it was, byte for byte
+    #[arg(long)]
+    remove: bool,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Default)]
+struct Configured {
+    path: PathBuf,
+    backup: Option<PathBuf>,
+    is_removal: bool,
+    is_dry: bool,
+    diff: String,
+    hosts: Vec<(u64, String)>,
+    skipped: Vec<(u64, String)>,
+    warnings: Vec<String>,
+}
+
+impl Report for Configured {
+    fn json(&self) -> Value {
+        let host = |(id, alias): &(u64, String)| json!({ "workspace_id": id, "host": alias });
+        let skipped = |(id, why): &(u64, String)| json!({ "workspace_id": id, "reason": why });
+        json!({
+            "path": self.path.to_string_lossy(),
+            "changed": !self.diff.is_empty() && !self.is_dry,
+            "removed": self.is_removal && !self.diff.is_empty() && !self.is_dry,
+            "dry_run": self.is_dry,
+            "diff": self.diff,
+            "backup": self.backup.as_ref().map(|path| path.to_string_lossy()),
+            "hosts": self.hosts.iter().map(host).collect::<Value>(),
+            "skipped": self.skipped.iter().map(skipped).collect::<Value>(),
+            "warnings": self.warnings,
+        })
+    }
+
+    fn text(&self, text: &mut Text) {
+        let path = self.path.display();
+        match (self.diff.is_empty(), self.is_dry, self.is_removal) {
+            (true, _, true) => text.line(format!("there is no block of ours in {path}")),
+            (true, _, false) => text.line(format!("✓ {path} is up to date: {} hosts", self.hosts.len())),
+            (_, true, _) => self.diff.lines().for_each(|line| text.line(line)),
+            (_, _, true) => text.line(format!("✓ Took the hosts out of {path}")),
+            (_, _, false) => text.line(format!("✓ Wrote {} hosts into {path}", self.hosts.len())),
+        }
+        if !self.is_dry {
+            self.hosts.iter().for_each(|(_, host)| text.line(format!("  ssh {host}")));
+        }
+        if let Some(backup) = &self.backup {
+            text.line(format!("  the file as it was: {}", backup.display()));
+        }
+        for (id, why) in &self.skipped {
+            text.line(format!("  #{id} is left out: its title {why}"));
+        }
+        self.warnings.iter().for_each(|warning| text.line(format!("! {warning}")));
+    }
+}
+
+/// Writes the block, or takes it out.
+pub fn run(args: Args, app: &App) -> Result<Outcome> {
+    let path = home(app.env())?.join(".ssh/config");
+    let mut report = Configured {
+        is_removal: args.remove,
+        is_dry: args.dry_run,
+        path: path.clone(),
+        ..Configured::default()
+    };
+    let block = if args.remove { None } else { Some(block(app, &mut report)?) };
+    atomic_file::private_dir(app.paths()?.cache())?;
+    let _lock = Lock::acquire(&app.paths()?.cache().join("config-ssh.lock"), lock::PATIENCE)?;
+    let file = UserFile::open(&path)?;
+    let old = file.content();
+    let here = |error: Error| error.context(format!("`{}`", file.target().display()));
+    let new = match (&block, old) {
+        (Some(block), _) => Some(MARKERS.insert(old, block).map_err(here)?),
+        (None, Some(old)) => MARKERS.remove(old).map_err(here)?,
+        (None, None) => None,
+    };
+    if new.as_deref() != old {
+        let name = path.to_string_lossy();
+        report.diff = text_diff::unified(&name, old.unwrap_or_default(), new.as_deref().unwrap_or_default());
+        if !args.dry_run {
+            report.backup = keep_pristine(&path, old)?;
+            file.replace(new.as_deref(), 0o600)?;
+        }
+    }
+    if block.is_some() {
+        report.warnings.extend(verify(app, new.as_deref().unwrap_or_default(), &report.hosts)?);
+    }
+    Ok(report.into())
+}
+
+/// The block's lines for what the control plane lists.
+fn block(app: &App, report: &mut Configured) -> Result<Vec<u8>> {
+    let paths = app.paths()?;
+    let caller = caller(app)?;
+    let mut hosts: Vec<Host> = Vec::new();
+    for workspace in app.plane()?.workspaces()?.into_iter().filter(|workspace| workspace.ssh_capable) {
+        match host(&workspace, paths, &hosts)? {
+            Ok(host) => hosts.push(host),
+            Err(why) => report.skipped.push((workspace.id, why.to_owned())),
+        }
+    }
+    report.hosts = hosts.iter().map(|host| (host.id, host.title.alias())).collect();
+    if token::saved(paths, app.api_base()?).ok().flatten().is_none() {
+        let warning =
+            "your token is in this shell's environment alone; for editors, save it: run `runcode login`";
+        report.warnings.push(warning.to_owned());
+    }
+    body(&hosts, &caller)
+}
+
+fn host(workspace: &Workspace, paths: &Paths, others: &[Host]) -> Result<Result<Host, &'static str>> {
+    let title = match Title::parse(&workspace.title) {
+        Ok(title) if others.iter().any(|other| other.title.alias().eq_ignore_ascii_case(&title.alias())) => {
+            return Ok(Err("is another workspace's too"));
+        }
+        Ok(title) => title,
+        Err(why) => return Ok(Err(why)),
+    };
+    let folder = paths.session(workspace.id);
+    Ok(Ok(Host {
+        id: workspace.id,
+        title,
+        note: workspace.custom_title.as_deref().map(sanitize::short),
+        identity: quoted(&folder.join(IDENTITY))?,
+        known_hosts: quoted(&folder.join(KNOWN_HOSTS))?,
+    }))
+}
+
+/// What the proxy has to be told because the program that runs it may have another environment than this shell.
+fn caller(app: &App) -> Result<Caller> {
+    let mut options = Vec::new();
+    let base = app.api_base()?.to_string();
+    if base != BaseUrl::HOSTED_API {
+        options.extend(["--api-base".to_owned(), base]);
+    }
+    let (paths, home) = (app.paths()?, home(app.env())?);
+    let usual = Paths::below(&home);
+    for (option, folder, usual) in
+        [("--config-dir", paths.config(), usual.config()), ("--cache-dir", paths.cache(), usual.cache())]
+    {
+        if folder != usual {
+            let folder = folder.to_str().ok_or_else(|| {
+                Error::new(Code::Io, format!("`{}` is not UTF-8", folder.display()))
+                    .hint("point XDG_CONFIG_HOME and XDG_CACHE_HOME at folders with plainer names")
+            })?;
+            options.extend([option.to_owned(), folder.to_owned()]);
+        }
+    }
+    Ok(Caller { program: stable_path::program(app.env())?, options })
+}
+
+/// Keeps the file as it was before the first block; a backup that is there already stays.
+fn keep_pristine(path: &Path, old: Option<&[u8]>) -> Result<Option<PathBuf>> {
+    let backup = path.with_file_name("config.bak");
+    let Some(old) = old.filter(|old| matches!(MARKERS.find(old), Ok(None))) else { return Ok(None) };
+    match atomic_file::create_new(&backup, old, 0o600) {
+        Ok(()) => Ok(Some(backup)),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(None),
+        Err(error) => Err(Error::io(format_args!("write `{}`", backup.display()), error)),
+    }
+}
+
+/// Asks ssh whether the hosts are what was meant; what it says otherwise is for the user to know, not to fail on.
+fn verify(app: &App, whole: &[u8], hosts: &[(u64, String)]) -> Result<Vec<String>> {
+    let ssh = match SshBinary::from_env(app.env()).find() {
+        Ok(ssh) => ssh,
+        Err(error) => return Ok(vec![format!("not verified: {}", error.message())]),
+    };
+    let folder = tempfile::tempdir().map_err(|error| Error::io("make a temporary folder", error))?;
+    let block = MARKERS.find(whole)?.map(|span| &whole[span]).unwrap_or_default();
+    let at = |name: &str, content: &[u8]| -> Result<PathBuf> {
+        let path = folder.path().join(name);
+        atomic_file::create_new(&path, content, 0o600)
+            .map_err(|error| Error::io("write a temporary file", error))?;
+        Ok(path)
+    };
+    let (meant, whole) = (at("meant", block)?, at("whole", whole)?);
+    let mut warnings = Vec::new();
+    for (_, host) in hosts {
+        match ssh_question::differences(&ssh, &meant, &whole, host) {
+            Ok(found) => warnings.extend(found.into_iter().map(|what| (host, what))),
+            Err(error) => return Ok(vec![error.message().to_owned()]),
+        }
+    }
+    Ok(told_once(&warnings, hosts.len()))
+}
+
+/// One line per difference, with how many hosts it concerns.
+fn told_once(warnings: &[(&String, String)], hosts: usize) -> Vec<String> {
+    let mut told: Vec<String> = Vec::new();
+    for (host, what) in warnings {
+        let count = warnings.iter().filter(|(_, other)| other == what).count();
+        let whom = if count == hosts && count > 1 { "every host" } else { host.as_str() };
+        let line = format!("by another part of your ssh config, {what} for {whom}");
+        if !told.contains(&line) {
+            told.push(line);
+        }
+    }
+    told
+}

@@ -1,0 +1,135 @@
+//! `runcode doctor`.
+
+mod connection;
+mod machine;
+
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::output::report::{Outcome, Report, Text};
+use crate::output::sanitize;
+
+/// Check this machine, your login and the attached workspace, and say what mends what is wrong.
+///
+/// Exit status 1 when a check fails. A token is never printed.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runcode doctor                           when something does not work
+  runcode doctor --editors                 connect to the attached workspace as VS Code, Zed and sftp do")]
+pub struct Args {
+    /// Also connect to the attached workspace in the ways editors do
+    #[arg(long)]
+    editors: bool,
+}
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Status {
+    Ok,
+    Warn,
+    Fail,
+}
+
+impl Status {
+    fn word(self) -> &'static str {
+        match self {
+            Status::Ok => "ok",
+            Status::Warn => "warn",
+            Status::Fail => "fail",
+        }
+    }
+}
+
+/// One check: what it found, and what mends it.
+struct Check {
+    name: &'static str,
+    status: Status,
+    detail: String,
+    mend: Option<String>,
+}
+
+impl Check {
+    fn ok(name: &'static str, detail: impl Into<String>) -> Check {
+        Check { name, status: Status::Ok, detail: detail.into(), mend: None }
+    }
+
+    fn warn(name: &'static str, detail: impl Into<String>, mend: impl Into<String>) -> Check {
+        Check { name, status: Status::Warn, detail: detail.into(), mend: Some(mend.into()) }
+    }
+
+    fn fail(name: &'static str, detail: impl Into<String>, mend: impl Into<String>) -> Check {
+        Check { name, status: Status::Fail, detail: detail.into(), mend: Some(mend.into()) }
+    }
+
+    /// A failure, with the error's own advice.
+    fn failed(name: &'static str, error: &Error) -> Check {
+        let mend = error.next_step().map(str::to_owned);
+        Check { name, status: Status::Fail, detail: error.message().to_owned(), mend }
+    }
+}
+
+struct Findings(Vec<Check>);
+
+impl Findings {
+    fn has_failed(&self) -> bool {
+        self.0.iter().any(|check| check.status == Status::Fail)
+    }
+}
+
+impl Report for Findings {
+    fn json(&self) -> Value {
+        let check = |check: &Check| {
+            let detail = match &check.mend {
+                Some(mend) => format!("{}; {mend}", check.detail),
+                None => check.detail.clone(),
+            };
+            json!({
+                "name": check.name,
+                "status": check.status.word(),
+                "detail": sanitize::lines(&detail),
+                "fix": check.mend.as_deref().map(sanitize::lines),
+            })
+        };
+        json!({ "ok": !self.has_failed(), "checks": self.0.iter().map(check).collect::<Value>() })
+    }
+
+    fn text(&self, text: &mut Text) {
+        let width = self.0.iter().map(|check| check.name.len()).max().unwrap_or_default();
+        for check in &self.0 {
+            let sign = match check.status {
+                Status::Ok => "✓",
+                Status::Warn => "!",
+                Status::Fail => "✗",
+            };
+            text.line(format!("{sign} {:width$}  {}", check.name, check.detail));
+            if let Some(mend) = &check.mend {
+                text.line(format!("  {:width$}  → {mend}", ""));
+            }
+        }
+    }
+
+    fn exit_status(&self) -> u8 {
+        u8::from(self.has_failed())
+    }
+}
+
+/// Runs every check; none stops another.
+pub fn run(args: Args, app: &App) -> Result<Outcome> {
+    let mut checks = vec![
+        machine::ssh(app),
+        machine::platform(),
+        connection::api_base(app),
+        connection::token(app),
+        connection::auth(app),
+        machine::cache(app),
+        machine::status_line(app),
+        machine::ssh_config(app),
+        connection::attached(app),
+    ];
+    if args.editors {
+        checks.extend(connection::editors(app));
+    }
+    Ok(Findings(checks).into())
+}

@@ -1,0 +1,119 @@
+//! What the control plane and the attached workspace say.
+
+use crate::app::App;
+use crate::commands::doctor::{Check, machine};
+use crate::control_plane::token as tokens;
+use crate::error::{Error, Result};
+use crate::integrations::editor_shapes;
+use crate::integrations::ssh_config_block::{Caller, Host, MARKERS, Title, body};
+use crate::integrations::stable_path;
+use crate::session::Session;
+use crate::session::store::{IDENTITY, KNOWN_HOSTS};
+use crate::sys::{atomic_file, clock};
+use crate::transport::SshBinary;
+use crate::transport::ssh_config::quoted;
+
+/// Whether a token may be sent there at all.
+pub(super) fn api_base(app: &App) -> Check {
+    match app.api_base() {
+        Ok(base) => Check::ok("api-base", base.to_string()),
+        Err(error) => Check::failed("api-base", &error),
+    }
+}
+
+/// Whether there is a token, and from where; never which.
+pub(super) fn token(app: &App) -> Check {
+    const NAME: &str = "token";
+    let saved = app.paths().and_then(|paths| tokens::saved(paths, app.api_base()?));
+    match (app.has_given_token(), machine::has_token_variable(app), saved) {
+        (true, _, _) => Check::ok(NAME, "from the command line"),
+        (_, true, Ok(Some(_))) => Check::ok(NAME, "from RUNCODE_TOKEN (one is saved, too)"),
+        (_, true, _) => Check::ok(NAME, "from RUNCODE_TOKEN; editors need a saved one: `runcode login`"),
+        (_, _, Ok(Some(_))) => Check::ok(NAME, "saved by `runcode login`"),
+        (_, _, Ok(None)) => Check::fail(NAME, "you are not logged in", "run `runcode login`"),
+        (_, _, Err(error)) => Check::failed(NAME, &error),
+    }
+}
+
+/// Whether the control plane takes the token.
+pub(super) fn auth(app: &App) -> Check {
+    const NAME: &str = "auth";
+    let plane = match app.plane() {
+        Ok(plane) => plane,
+        Err(error) => {
+            return Check::warn(NAME, format!("not asked: {}", error.message()), "see the checks above");
+        }
+    };
+    match plane.workspaces() {
+        Ok(workspaces) => {
+            let usable = workspaces.iter().filter(|workspace| workspace.ssh_capable).count();
+            Check::ok(NAME, format!("the control plane takes the token; {usable} workspaces with SSH"))
+        }
+        Err(error) => Check::failed(NAME, &error),
+    }
+}
+
+/// What is attached, and whether its files are whole.
+pub(super) fn attached(app: &App) -> Check {
+    const NAME: &str = "attached-session";
+    let found = (|| -> Result<_> {
+        let store = app.sessions()?.store();
+        let Some(attachment) = store.attachment()? else { return Ok(None) };
+        Ok(Some((attachment.workspace_id, store.read(attachment.workspace_id)?)))
+    })();
+    match found {
+        Err(error) => Check::failed(NAME, &error),
+        Ok(None) => Check::ok(NAME, "no workspace is attached"),
+        Ok(Some((id, None))) => Check::ok(NAME, format!("#{id}; its session is made at the next use")),
+        Ok(Some((id, Some(session)))) if !session.is_intact() => {
+            let damaged = format!("#{id}: the session's files are not what was written");
+            Check::fail(NAME, damaged, format!("run `runcode connect {id} --force`"))
+        }
+        Ok(Some((id, Some(session)))) => {
+            let minutes = session.meta.expires_at.seconds_left(clock::now()) / 60;
+            let user = &session.meta.endpoint.user;
+            Check::ok(NAME, format!("{user} (#{id}), {minutes} min left; renewed at the next use after that"))
+        }
+    }
+}
+
+/// Connects to the attached workspace as editors do, through a block like that of `config-ssh`.
+pub(super) fn editors(app: &App) -> Vec<Check> {
+    let prepared = (|| -> Result<_> {
+        let session = app.sessions()?.attached(app.given_api_base().is_some())?;
+        let ssh = SshBinary::from_env(app.env()).find()?;
+        let folder = tempfile::tempdir().map_err(|error| Error::io("make a temporary folder", error))?;
+        let (config, host) = config(app, &session)?;
+        let path = folder.path().join("config");
+        atomic_file::create_new(&path, &config, 0o600)
+            .map_err(|error| Error::io("write a temporary file", error))?;
+        Ok((ssh, path, host, folder))
+    })();
+    let (ssh, config, host, _folder) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => return vec![Check::failed("editors", &error)],
+    };
+    let shapes = editor_shapes::replay(&ssh, &config, &host);
+    let check = |shape: editor_shapes::Shape| match shape.outcome {
+        Ok(said) => Check::ok(shape.name, said),
+        Err(why) => Check::fail(shape.name, why, format!("run `ssh -v {host}` and read why")),
+    };
+    shapes.into_iter().map(check).collect()
+}
+
+fn config(app: &App, session: &Session) -> Result<(Vec<u8>, String)> {
+    let user = session.meta.endpoint.user.as_str();
+    let title = Title::parse(user)
+        .map_err(|why| Error::new(crate::error::Code::Error, format!("the title `{user}` {why}")))?;
+    let alias = title.alias();
+    let host = Host {
+        id: session.meta.workspace_id,
+        title,
+        note: None,
+        identity: quoted(&session.folder.join(IDENTITY))?,
+        known_hosts: quoted(&session.folder.join(KNOWN_HOSTS))?,
+    };
+    let options = ["--api-base".to_owned(), session.meta.api_base.clone()].to_vec();
+    let caller = Caller { program: stable_path::program(app.env())?, options };
+    Ok((MARKERS.insert(None, &body(&[host], &caller)?)?, alias))
+}

@@ -1,0 +1,184 @@
+//! What can be seen on this machine alone.
+
+use std::path::{Path, PathBuf};
+
+use crate::app::App;
+use crate::commands::doctor::Check;
+use crate::error::Result;
+use crate::integrations::shell_word;
+use crate::integrations::ssh_config_block::MARKERS;
+use crate::integrations::{claude_settings, stable_path};
+use crate::sys::env::Var;
+use crate::sys::paths::home;
+use crate::sys::{atomic_file, platform};
+use crate::transport::SshBinary;
+use crate::transport::ssh_version::{RECOMMENDED, Version};
+
+/// The largest settings file that is read, in bytes.
+const MAX_FILE: usize = 16 << 20;
+
+/// Where ssh is, how old, and what is known of it.
+pub(super) fn ssh(app: &App) -> Check {
+    const NAME: &str = "ssh";
+    let found = SshBinary::from_env(app.env()).find().and_then(|path| Ok((Version::of(&path)?, path)));
+    let ((version, line), path) = match found {
+        Ok(found) => found,
+        Err(error) => return Check::failed(NAME, &error),
+    };
+    let place = format!("{}, {line}", path.display());
+    let Some(version) = version else {
+        return Check::warn(NAME, format!("{place}: no OpenSSH"), "put OpenSSH's `ssh` first on PATH");
+    };
+    let weaknesses = version.weaknesses();
+    if version < RECOMMENDED {
+        let known = format!("{place}: unless your distribution has fixed it, {}", weaknesses.join(", "));
+        return Check::warn(NAME, known, upgrade());
+    }
+    if weaknesses.is_empty() {
+        Check::ok(NAME, place)
+    } else {
+        Check::ok(NAME, format!("{place}: {}", weaknesses.join(", ")))
+    }
+}
+
+fn upgrade() -> &'static str {
+    if cfg!(windows) {
+        "run `winget upgrade Microsoft.OpenSSH.Preview`"
+    } else if cfg!(target_os = "macos") {
+        "run `softwareupdate --install --all`, or `brew install openssh`"
+    } else {
+        "run `sudo apt-get install --only-upgrade openssh-client`, or your distribution's equivalent"
+    }
+}
+
+/// What this program runs on, and what that brings.
+pub(super) fn platform() -> Check {
+    let connections = if cfg!(windows) {
+        "every command makes a connection of its own"
+    } else {
+        "commands share one connection"
+    };
+    let (os, arch, version) = (std::env::consts::OS, std::env::consts::ARCH, env!("CARGO_PKG_VERSION"));
+    Check::ok("platform", format!("{os} {arch}, runcode {version}; {connections}"))
+}
+
+/// Whose the folders are, and who else may read them.
+pub(super) fn cache(app: &App) -> Check {
+    const NAME: &str = "cache";
+    let paths = match app.paths() {
+        Ok(paths) => paths,
+        Err(error) => return Check::failed(NAME, &error),
+    };
+    for path in [paths.cache().to_owned(), paths.config().to_owned(), paths.token()] {
+        let metadata = match std::fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                let why = crate::error::reason(&error);
+                return Check::fail(
+                    NAME,
+                    format!("`{}`: {why}", path.display()),
+                    format!("run `ls -ld {}`", shown(&path)),
+                );
+            }
+        };
+        if path != paths.token() && !metadata.is_dir() {
+            return Check::fail(
+                NAME,
+                format!("`{}` is not a folder", path.display()),
+                format!("run `mv {0} {0}.old`", shown(&path)),
+            );
+        }
+        if !platform::is_own(&metadata) {
+            let mend = format!("run `sudo chown -R \"$(id -un)\" {}`", shown(&path));
+            return Check::fail(NAME, format!("`{}` belongs to another user", path.display()), mend);
+        }
+        if !platform::is_private(&metadata) {
+            let mend = format!("run `chmod go-rwx {}`", shown(&path));
+            return Check::warn(NAME, format!("others may read `{}`", path.display()), mend);
+        }
+    }
+    if paths.cache().exists() {
+        Check::ok(NAME, format!("{} is yours alone", paths.cache().display()))
+    } else {
+        Check::ok(NAME, format!("{} is made when it is needed", paths.cache().display()))
+    }
+}
+
+fn shown(path: &Path) -> String {
+    shell_word::quote(&path.to_string_lossy()).unwrap_or_default()
+}
+
+/// Whether Claude Code shows what is attached, and whether the program that it runs for that is still there.
+pub(super) fn status_line(app: &App) -> Check {
+    const NAME: &str = "status-line";
+    let settings = claude_settings::file(app.env())
+        .and_then(|path| Ok((path.parent().is_some_and(Path::is_dir), atomic_file::read(&path, MAX_FILE)?)));
+    let (has_claude, content) = match settings {
+        Ok(found) => found,
+        Err(error) => {
+            return Check::warn(
+                NAME,
+                error.message(),
+                "mend settings.json, then run `runcode install-statusline`",
+            );
+        }
+    };
+    match content.as_deref().and_then(claude_settings::installed) {
+        Some(command) => match program_of(&command) {
+            Some(program) if !program.is_file() => {
+                let gone = format!("Claude Code runs `{}`, which is gone", program.display());
+                Check::warn(NAME, gone, "run `runcode install-statusline`")
+            }
+            _ => Check::ok(NAME, "Claude Code shows the attached workspace"),
+        },
+        None if has_claude => Check::warn(
+            NAME,
+            "Claude Code does not show the attached workspace",
+            "run `runcode install-statusline`",
+        ),
+        None => Check::ok(NAME, "Claude Code is not set up for this user"),
+    }
+}
+
+/// Whether the hosts in `~/.ssh/config` lead to a program that is there.
+pub(super) fn ssh_config(app: &App) -> Check {
+    const NAME: &str = "ssh-config";
+    match proxy_program(app) {
+        Err(error) => Check::failed(NAME, &error),
+        Ok(None) => Check::ok(NAME, "no hosts for other programs (`runcode config-ssh` writes them)"),
+        Ok(Some(program)) if program.is_file() => {
+            let now = stable_path::program(app.env()).map(PathBuf::from);
+            let through = program.display();
+            match now {
+                Ok(now) if now != program => Check::ok(
+                    NAME,
+                    format!("hosts in ~/.ssh/config lead through {through}; this is {}", now.display()),
+                ),
+                _ => Check::ok(NAME, format!("hosts in ~/.ssh/config lead through {through}")),
+            }
+        }
+        Ok(Some(program)) => {
+            let gone = format!("hosts in ~/.ssh/config lead through `{}`, which is gone", program.display());
+            Check::fail(NAME, gone, "run `runcode config-ssh`")
+        }
+    }
+}
+
+/// The program of the first ProxyCommand in our block.
+fn proxy_program(app: &App) -> Result<Option<PathBuf>> {
+    let content = atomic_file::read(&home(app.env())?.join(".ssh/config"), MAX_FILE)?.unwrap_or_default();
+    let Some(span) = MARKERS.find(&content)? else { return Ok(None) };
+    let block = String::from_utf8_lossy(&content[span]).into_owned();
+    let command = block.lines().find_map(|line| line.trim_start().strip_prefix("ProxyCommand "));
+    Ok(command.and_then(|command| program_of(&command.replace("%%", "%"))))
+}
+
+fn program_of(command: &str) -> Option<PathBuf> {
+    shell_word::split(command)?.into_iter().next().map(PathBuf::from)
+}
+
+/// The variable that the token of this shell is in.
+pub(super) fn has_token_variable(app: &App) -> bool {
+    app.env().var(Var::RuncodeToken).is_some()
+}

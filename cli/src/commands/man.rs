@@ -1,0 +1,75 @@
+//! `runcode man`.
+
+use std::path::PathBuf;
+
+use clap::CommandFactory as _;
+use clap_mangen::Man;
+use serde_json::json;
+
+use crate::app::App;
+use crate::args::Cli;
+use crate::error::{Code, Error, Result};
+use crate::output::report::{Outcome, Simple};
+use crate::sys::atomic_file;
+
+/// Print a manual page, or write all of them into a folder.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runcode man | man -l -                             read it
+  runcode man connect | man -l -                     one command's page
+  runcode man --out ~/.local/share/man/man1          install all pages: man runcode-connect")]
+pub struct Args {
+    /// The command whose page to print [default: the overview]
+    command: Option<String>,
+    /// Write every page into this folder instead
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    out: Option<PathBuf>,
+}
+
+/// The pages, generated from the parser.
+pub fn run(args: Args, _app: &App) -> Result<Outcome> {
+    let mut parser = Cli::command();
+    parser.build();
+    if let Some(folder) = args.out {
+        return write_all(&parser, &folder);
+    }
+    let command = match &args.command {
+        None => &parser,
+        Some(name) => parser.find_subcommand(name).ok_or_else(|| {
+            Error::new(Code::Usage, format!("there is no command `{name}`"))
+                .hint("run `runcode --help` for the list")
+        })?,
+    };
+    page(command).map(Outcome::Raw)
+}
+
+fn write_all(parser: &clap::Command, folder: &std::path::Path) -> Result<Outcome> {
+    std::fs::create_dir_all(folder)
+        .map_err(|error| Error::io(format_args!("make the folder `{}`", folder.display()), error))?;
+    let mut written = Vec::new();
+    for command in
+        std::iter::once(parser).chain(parser.get_subcommands().filter(|command| !command.is_hide_set()))
+    {
+        let name = name(command);
+        let path = folder.join(format!("{name}.1"));
+        atomic_file::write(&path, &page(command)?, 0o644)?;
+        written.push(path.to_string_lossy().into_owned());
+    }
+    let lines = vec![format!("✓ Wrote {} pages into {}", written.len(), folder.display())];
+    Ok(Simple { json: json!({ "pages": written }), lines }.into())
+}
+
+/// `runcode` or `runcode-connect`.
+fn name(command: &clap::Command) -> String {
+    command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned()
+}
+
+fn page(command: &clap::Command) -> Result<Vec<u8>> {
+    let mut page = Vec::new();
+    Man::new(command.clone())
+        .title(name(command).to_uppercase())
+        .render(&mut page)
+        .map_err(|error| Error::io("write the manual", error))?;
+    Ok(page)
+}

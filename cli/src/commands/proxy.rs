@@ -1,0 +1,86 @@
+//! `runcode proxy`, the `ProxyCommand` that `config-ssh` writes.
+
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::time::Duration;
+
+use crate::app::App;
+use crate::error::{Code, Error, Result, reason};
+use crate::grant::Endpoint;
+use crate::output::report::Outcome;
+use crate::session::Session;
+use crate::sys::clock::Deadline;
+use crate::sys::env::Var;
+use crate::transport::relay;
+
+/// How long reaching the gateway may take, all of its addresses together.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// Relay stdin and stdout to a workspace's gateway, as raw bytes.
+///
+/// This is what ssh runs for the hosts that `config-ssh` writes. The session is renewed when it needs to be; a stopped
+/// workspace is not started.
+#[derive(clap::Args)]
+#[command(hide = true)]
+pub struct Args {
+    /// The workspace's id
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=runcode_plane::wire::MAX_WORKSPACE_ID))]
+    id: u64,
+    /// Only renew the session, saying nothing: ssh reads key and certificate before it runs its ProxyCommand
+    #[arg(long)]
+    renew: bool,
+}
+
+/// Renews, connects, relays.
+pub fn run(args: Args, app: &App) -> Result<Outcome> {
+    if args.renew {
+        // Why it fails is for the proxy to say, which runs next and meets the same.
+        let is_question = app.env().var(Var::RuncodeNoRenewal).is_some();
+        let is_renewed = !is_question && session(args.id, app).is_ok();
+        return Ok(Outcome::Status(u8::from(!is_renewed)));
+    }
+    let session = session(args.id, app).map_err(|error| told_for_ssh(error, args.id))?;
+    relay::relay(dial(&session.meta.endpoint)?)?;
+    Ok(Outcome::Status(0))
+}
+
+/// A fresh session with every file in place: other programs hold their paths, and may have lost them to a `clean`.
+fn session(id: u64, app: &App) -> Result<Session> {
+    Ok(app.sessions()?.obtain_whole(id)?.session)
+}
+
+/// Whoever reads this sees it between ssh's own lines, in an editor's log perhaps, and has no shell at hand.
+fn told_for_ssh(error: Error, id: u64) -> Error {
+    match error.code() {
+        Code::Conflict => {
+            error.hint(format!("start it with `runcode connect {id} --start`, then connect again"))
+        }
+        Code::NoToken | Code::Unauthorized => error.hint(
+            "run `runcode login` in a terminal: a RUNCODE_TOKEN of your shell does not reach every program",
+        ),
+        _ => error,
+    }
+    .context(format!("workspace #{id}"))
+}
+
+fn dial(gateway: &Endpoint) -> Result<TcpStream> {
+    let deadline = Deadline::after(DEADLINE);
+    let name = format!("{}:{}", gateway.host, gateway.port);
+    let failed = |error: std::io::Error| {
+        Error::new(Code::Transport, format!("cannot reach the gateway {name}: {}", reason(&error)))
+            .source(error)
+    };
+    let addresses = (gateway.host.as_str(), gateway.port.number()).to_socket_addrs().map_err(failed)?;
+    let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "it has no address");
+    for address in addresses {
+        // An address that swallows packets must leave time for the next one.
+        let patience = deadline.remaining().min(DEADLINE / 2).max(Duration::from_millis(1));
+        match TcpStream::connect_timeout(&address, patience) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+        if deadline.is_past() {
+            break;
+        }
+    }
+    Err(failed(last))
+}

@@ -1,0 +1,137 @@
+//! `runcode statusline`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde::Deserialize;
+
+use crate::app::App;
+use crate::output::report::Outcome;
+use crate::output::sanitize;
+use crate::session::Session;
+use crate::session::attachment::Attachment;
+use crate::session::store::Store;
+use crate::sys::{clock, standard_input};
+
+/// The most that is read from stdin, in bytes.
+const MAX_INPUT: usize = 1 << 20;
+
+/// Print the line that shows which workspace is being worked on, for a status line.
+///
+/// Reads what Claude Code tells its status line on stdin. Prints nothing unless the attached session is live and the
+/// asking project is the one that attached it. It asks nothing of the network, and it never fails.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runcode install-statusline               the easy way
+  runcode statusline --plain               without colours, for other status lines")]
+pub struct Args {
+    /// Without colours
+    #[arg(long)]
+    plain: bool,
+    /// A status-line command to run as well; ours goes in front of what it prints
+    #[arg(long, value_name = "COMMAND")]
+    wrap: Option<String>,
+}
+
+/// What Claude Code says about who asks; everything else in it is ignored.
+#[derive(Debug, Default, Deserialize)]
+struct Asking {
+    workspace: Option<Workspace>,
+    cwd: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Workspace {
+    project_dir: Option<PathBuf>,
+    current_dir: Option<PathBuf>,
+}
+
+/// Looks at what is attached. Whatever goes wrong, the line is empty.
+pub fn run(args: Args, app: &App) -> crate::error::Result<Outcome> {
+    let input = standard_input::read_if_given(MAX_INPUT);
+    let own = project(&input).and_then(|project| segment(&project, args.plain, app));
+    let Some(theirs) = &args.wrap else {
+        return Ok(Outcome::Raw(own.map(|own| format!("{own}\n").into_bytes()).unwrap_or_default()));
+    };
+    let mut line = own.map(|own| format!("{own} ").into_bytes()).unwrap_or_default();
+    line.extend(output_of(theirs, &input));
+    Ok(Outcome::Raw(line))
+}
+
+/// The folder of the session that asks: its project, else where it is. Without any input, our own.
+fn project(input: &[u8]) -> Option<PathBuf> {
+    if input.trim_ascii().is_empty() {
+        return std::env::current_dir().ok();
+    }
+    let asking = serde_json::from_slice::<Asking>(input).ok()?;
+    let workspace = asking.workspace.unwrap_or_default();
+    workspace.project_dir.or(workspace.current_dir).or(asking.cwd)
+}
+
+fn segment(project: &Path, is_plain: bool, app: &App) -> Option<String> {
+    let paths = app.paths().ok()?;
+    let attachment = Attachment::read(paths).ok()??;
+    if !concerns(&attachment, project) {
+        return None;
+    }
+    let session = Store::new(paths).read(attachment.workspace_id).ok()??;
+    let is_same = session.meta.api_base == attachment.api_base;
+    let seconds = session.meta.expires_at.seconds_left(clock::now());
+    (is_same && seconds > 0).then(|| render(&session, seconds, is_plain))
+}
+
+/// Whether the project is inside or around the attaching folder, by either name of it when it has two.
+fn concerns(attachment: &Attachment, project: &Path) -> bool {
+    attachment.concerns(project) || project.canonicalize().is_ok_and(|project| attachment.concerns(&project))
+}
+
+fn render(session: &Session, seconds: u64, is_plain: bool) -> String {
+    let place = match &session.meta.web_url {
+        Some(url) => url.host(),
+        None => session.meta.endpoint.user.to_string(),
+    };
+    let place = sanitize::short(&place);
+    let minutes = (seconds / 60).max(1);
+    if is_plain {
+        return format!("working-on:{place} ~{minutes}m");
+    }
+    let colour = match seconds {
+        0..120 => 41,
+        120..300 => 43,
+        _ => 42,
+    };
+    format!("\u{1b}[1;30;{colour}m ⬡ working-on:{place} · ~{minutes}m \u{1b}[0m")
+}
+
+/// What another status-line command prints for the same input; nothing when it cannot be run.
+fn output_of(command: &str, input: &[u8]) -> Vec<u8> {
+    let mut shell = Command::new("sh"); // Claude Code runs them with Git's sh on Windows too
+    shell.args(["-c", command]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let Ok(mut child) = shell.spawn() else { return Vec::new() };
+    let stdin = child.stdin.take();
+    std::thread::scope(|scope| {
+        scope.spawn(move || stdin.map(|mut stdin| std::io::Write::write_all(&mut stdin, input)));
+        child.wait_with_output().map(|output| output.stdout).unwrap_or_default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_project_is_what_claude_code_says_it_is() {
+        let real = br#"{"session_id":"1","transcript_path":"/t","cwd":"/home/u/p/src","model":{"id":"m","display_name":"M"},
+            "workspace":{"current_dir":"/home/u/p/src","project_dir":"/home/u/p","added_dirs":[]},"version":"2.1.329",
+            "output_style":{"name":"default"},"cost":{"total_cost_usd":0.1},"exceeds_200k_tokens":false}"#;
+        assert_eq!(project(real), Some("/home/u/p".into()));
+        assert_eq!(project(br#"{"cwd":"/c","workspace":{"current_dir":"/d"}}"#), Some("/d".into()));
+        assert_eq!(project(br#"{"cwd":"/c"}"#), Some("/c".into()));
+        assert_eq!(project(b" \n"), std::env::current_dir().ok());
+        for garbage in [&b"{"[..], b"[]", b"null", b"\xff\xfe", b"{\"cwd\":7}", b"{}", b"{\"workspace\":[]}"]
+        {
+            assert_eq!(project(garbage), None, "{garbage:?}");
+        }
+    }
+}
