@@ -5,6 +5,7 @@ mod support;
 
 mod api;
 mod browser;
+mod clients;
 mod exec;
 mod faults;
 mod files;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use russh::server::{Config, Handle, run_stream};
-use russh::{Disconnect, MethodKind, MethodSet, SshId};
+use russh::{Disconnect, MethodKind, MethodSet, Preferred, SshId, compression, kex};
 use serde_json::json;
 use ssh_key::{Algorithm, LineEnding, PrivateKey};
 use tokio::net::{TcpListener, TcpStream};
@@ -232,6 +232,23 @@ fn config(host_key: PrivateKey) -> Config {
         inactivity_timeout: None,
         event_buffer_size: 64,
         nodelay: true,
+        preferred: preferred(),
         ..Config::default()
     }
+}
+
+/// What is offered: of what OpenSSH offers by default, the part that nobody has a complaint about.
+fn preferred() -> Preferred {
+    const KEX: &[kex::Name] = &[
+        kex::MLKEM768X25519_SHA256,
+        kex::CURVE25519,
+        kex::CURVE25519_PRE_RFC_8731,
+        kex::DH_G16_SHA512,
+        kex::DH_G18_SHA512,
+        kex::EXTENSION_SUPPORT_AS_SERVER,
+        kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
+    ];
+    // Compression only for who is logged in.
+    const COMPRESSION: &[compression::Name] = &[compression::NONE, compression::ZLIB_LEGACY];
+    Preferred { kex: KEX.into(), compression: COMPRESSION.into(), ..Preferred::default() }
 }

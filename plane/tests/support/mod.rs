@@ -3,6 +3,7 @@
 pub(crate) mod chromium;
 pub(crate) mod http;
 pub(crate) mod session;
+pub(crate) mod sshd;
 
 use runcode_plane::{Options, Plane, WorkspaceSpec};
 use tempfile::TempDir;

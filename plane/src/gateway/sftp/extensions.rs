@@ -22,6 +22,9 @@ pub(super) const NAMES: &[(&[u8], &[u8])] = &[
     (b"limits@openssh.com", b"1"),
     (b"expand-path@openssh.com", b"1"),
     (b"copy-data", b"1"),
+    (b"home-directory", b"1"),
+    #[cfg(unix)]
+    (b"users-groups-by-id@openssh.com", b"1"),
 ];
 
 pub(super) fn perform(files: &mut Files, packet: &mut Reader<'_>) -> io::Result<Answer> {
@@ -59,6 +62,13 @@ pub(super) fn perform(files: &mut Files, packet: &mut Reader<'_>) -> io::Result<
             Ok(Answer::Name(bytes_of(&Files::real(&path)?)))
         }
         b"copy-data" => copy(files, packet),
+        // Whoever is asked for: there is one user here.
+        b"home-directory" => Ok(Answer::Name(bytes_of(&files.expand(b"~")))),
+        #[cfg(unix)]
+        b"users-groups-by-id@openssh.com" => {
+            let (users, groups) = (packet.string()?, packet.string()?);
+            Ok(Answer::Strings(vec![names("/etc/passwd", users), names("/etc/group", groups)]))
+        }
         #[cfg(unix)]
         b"statvfs@openssh.com" => Ok(space(&rustix::fs::statvfs(files.path(packet.string()?))?)),
         #[cfg(unix)]
@@ -96,6 +106,18 @@ fn clone(open: &Open) -> io::Result<File> {
         Open::File { file, .. } => file.try_clone(),
         Open::Folder(_) => Err(io::Error::other("not a file's handle")),
     }
+}
+
+/// The names of packed ids, packed; an unknown one has an empty name.
+#[cfg(unix)]
+fn names(file: &str, ids: &[u8]) -> Vec<u8> {
+    let mut packed = Vec::new();
+    for id in ids.chunks_exact(4).filter_map(|id| id.try_into().ok()).map(u32::from_be_bytes) {
+        let name = super::longname::name_in(file, id).unwrap_or_default();
+        packed.extend(u32::try_from(name.len()).unwrap_or_default().to_be_bytes());
+        packed.extend_from_slice(name.as_bytes());
+    }
+    packed
 }
 
 #[cfg(unix)]

@@ -59,14 +59,19 @@ fn mode(mode: u32) -> String {
 /// The name of a user or group in a file of the passwd(5) family; the number when it has none.
 #[cfg(unix)]
 fn named(file: &str, id: u32) -> String {
+    name_in(file, id).unwrap_or_else(|| id.to_string())
+}
+
+/// The name of a user or group in a file of the passwd(5) family.
+#[cfg(unix)]
+pub(super) fn name_in(file: &str, id: u32) -> Option<String> {
     let number = id.to_string();
     let text = std::fs::read_to_string(file).unwrap_or_default();
-    let name = text.lines().find_map(|line| {
+    text.lines().find_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;
         (fields.nth(1)? == number).then(|| name.to_owned())
-    });
-    name.unwrap_or(number)
+    })
 }
 
 /// The time, or the year when it is not of the last half year.

@@ -35,6 +35,8 @@ pub(super) enum Answer {
     Names(Vec<(Vec<u8>, Metadata)>),
     /// The fields of an extension's own answer.
     Extended(Vec<u64>),
+    /// The same, of strings.
+    Strings(Vec<Vec<u8>>),
 }
 
 /// Answers one packet.
@@ -318,6 +320,13 @@ fn write(out: &mut Vec<u8>, id: u32, answer: Answer) {
             packet.u32(id);
             for field in fields {
                 packet.u64(field);
+            }
+        }
+        Answer::Strings(fields) => {
+            let mut packet = Writer::new(out, 201);
+            packet.u32(id);
+            for field in fields {
+                packet.string(&field);
             }
         }
     }

@@ -1,0 +1,130 @@
+//! Every client that people use, on the gateway and on a real sshd(8): the same bytes, statuses and signals.
+//!
+//! A case is a script in `tests/clients/`; adding a file adds a case. What it prints and how it ends is compared.
+//! Its environment: `CONFIG` (ssh_config(5) with the host `box`), `BOX` (the workspace's folder), `WORK` (a folder of
+//! its own), `PYTHON` (with asyncssh, paramiko and ansible), `CASES` (the scripts' folder). Status 77 says that
+//! something is missing.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use crate::support::Fixture;
+use crate::support::sshd::Sshd;
+
+const MISSING: i32 = 77;
+
+/// A Python with the client libraries, made once under the target folder; `None` when it cannot be had.
+fn python() -> Option<PathBuf> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients-venv");
+    let python = folder.join("bin/python");
+    let works = |python: &Path| {
+        let test = Command::new(python)
+            .args(["-c", "import asyncssh, paramiko, ansible"])
+            .stderr(Stdio::null())
+            .status();
+        test.is_ok_and(|status| status.success())
+    };
+    if !works(&python) {
+        let run = |command: &mut Command| command.stdout(Stdio::null()).status().is_ok_and(|s| s.success());
+        let made = run(Command::new("python3").args(["-m", "venv"]).arg(&folder))
+            && run(Command::new(&python).args([
+                "-m",
+                "pip",
+                "install",
+                "-q",
+                "asyncssh",
+                "paramiko",
+                "ansible-core",
+            ]));
+        if !made || !works(&python) {
+            say("SKIPPED: no Python with asyncssh, paramiko and ansible can be had here");
+            return None;
+        }
+    }
+    Some(python)
+}
+
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Runs a case; what it printed has the folders' names taken out.
+fn run(script: &Path, config: &Path, folder: &Path, python: Option<&Path>) -> (Option<i32>, String, String) {
+    let work = tempfile::tempdir().unwrap();
+    let folder = folder.canonicalize().unwrap();
+    let output: Output = Command::new("timeout")
+        .args(["60", "sh", "-eu"])
+        .arg(script)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("HOME", work.path())
+        .env("LC_ALL", "C.UTF-8")
+        .env("TERM", "xterm")
+        .env("CONFIG", config)
+        .env("BOX", &folder)
+        .env("WORK", work.path())
+        .env("PYTHON", python.unwrap_or(Path::new("")))
+        .env("CASES", script.parent().unwrap())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let plain = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes);
+        text.replace(folder.to_str().unwrap(), "BOX").replace(work.path().to_str().unwrap(), "WORK")
+    };
+    (output.status.code(), plain(&output.stdout), plain(&output.stderr))
+}
+
+#[test]
+fn every_client_sees_what_it_sees_on_a_real_server() {
+    let Some(sshd) = Sshd::start() else {
+        say("SKIPPED: there is no sshd on this machine to compare with");
+        return;
+    };
+    let python = python();
+    let fixture = Fixture::new();
+    let session = fixture.session();
+    let config = session.path("config");
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+    let mut scripts: Vec<PathBuf> =
+        std::fs::read_dir(&cases).unwrap().map(|entry| entry.unwrap().path()).collect();
+    scripts.retain(|path| path.extension().is_some_and(|extension| extension == "sh"));
+    scripts.sort();
+    assert!(scripts.len() > 10);
+    let mut differences = Vec::new();
+    for script in scripts {
+        let name = script.file_stem().unwrap().to_str().unwrap().to_owned();
+        if let Some(only) = std::env::var_os("RUNCODE_CASE")
+            && only.to_str() != Some(&name)
+        {
+            continue;
+        }
+        let real = run(&script, &sshd.config(), sshd.folder(), python.as_deref());
+        if real.0 == Some(MISSING) {
+            say(&format!("SKIPPED: {name}: {}", real.2.trim()));
+            continue;
+        }
+        let began = std::time::Instant::now();
+        let ours = run(&script, &config, fixture.folder.path(), python.as_deref());
+        say(&format!("{name}: {:?}", began.elapsed()));
+        if real.0 != Some(0) || (ours.0, &ours.1) != (real.0, &real.1) {
+            differences.push(format!("{name}: sshd {real:?}\n{name}: ours {ours:?}"));
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n\n"));
+}
+
+#[test]
+fn signals_reach_the_command_and_its_end_is_told() {
+    let Some(python) = python() else { return };
+    let fixture = Fixture::new();
+    let session = fixture.session();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/signals.py");
+    let output = Command::new(python).arg(script).env("CONFIG", session.path("config")).output().unwrap();
+    let expected = "TERM got 3\nINT got 3\nUSR1 got 3\nUSR2 got 3\nHUP got 3\nALRM got 3\nKILL\n";
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{output:?}");
+}

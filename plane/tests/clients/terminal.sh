@@ -1,0 +1,2 @@
+# Terminals: size, resizing, modes, names, hanging up, tmux, top.
+python3 "$CASES/terminal.py"

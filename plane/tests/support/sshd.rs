@@ -1,0 +1,99 @@
+//! A real sshd(8) of our own, on loopback, with nothing of the system's.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::wait_for;
+
+const PROGRAM: &str = "/usr/sbin/sshd";
+
+pub(crate) struct Sshd {
+    child: Child,
+    dir: TempDir,
+    folder: TempDir,
+}
+
+impl Sshd {
+    /// A server that is ready; `None` where there is none, or where it may not run.
+    pub(crate) fn start() -> Option<Self> {
+        // As root it needs its empty folder, which only the system's own start makes.
+        let root = rustix::process::geteuid().is_root();
+        if !Path::new(PROGRAM).exists() || (root && !Path::new("/run/sshd").exists()) {
+            return None;
+        }
+        let (dir, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = |name: &str| dir.path().join(name);
+        for name in ["host", "id"] {
+            let made = Command::new("ssh-keygen")
+                .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+                .arg(path(name))
+                .status();
+            assert!(made.unwrap().success());
+        }
+        // Somebody else may take the port in between; then it is tried again.
+        for _ in 0..5 {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let config = format!(
+                "ListenAddress 127.0.0.1:{port}\nHostKey {host}\nAuthorizedKeysFile {id}.pub\nPidFile none\n\
+                 StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nPrintMotd no\nPrintLastLog no\n\
+                 AcceptEnv LANG LC_* COLORTERM\nSubsystem sftp internal-sftp\nMaxSessions 1000\n\
+                 SetEnv HOME={home} PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8\n",
+                host = path("host").display(),
+                id = path("id").display(),
+                home = folder.path().canonicalize().unwrap().display(),
+            );
+            std::fs::write(path("sshd_config"), config).unwrap();
+            let mut child = Command::new(PROGRAM)
+                .args(["-D", "-e", "-f"])
+                .arg(path("sshd_config"))
+                .stdin(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .ok()?;
+            wait_for("sshd", || {
+                child.try_wait().unwrap().is_some() || TcpStream::connect(("127.0.0.1", port)).is_ok()
+            });
+            if child.try_wait().unwrap().is_none() {
+                let sshd = Sshd { child, dir, folder };
+                sshd.write_client_config(port);
+                return Some(sshd);
+            }
+        }
+        None
+    }
+
+    fn write_client_config(&self, port: u16) {
+        let path = |name: &str| self.dir.path().join(name);
+        let key = std::fs::read_to_string(path("host.pub")).unwrap();
+        std::fs::write(path("known_hosts"), format!("[127.0.0.1]:{port} {key}")).unwrap();
+        let user = Command::new("id").arg("-un").output().unwrap().stdout;
+        let config = format!(
+            "Host box\n HostName 127.0.0.1\n Port {port}\n User {}\n IdentityFile {}\n IdentitiesOnly yes\n \
+             IdentityAgent none\n UserKnownHostsFile {}\n GlobalKnownHostsFile /dev/null\n BatchMode yes\n \
+             StrictHostKeyChecking yes\n UpdateHostKeys no\n LogLevel ERROR\n",
+            String::from_utf8(user).unwrap().trim(),
+            path("id").display(),
+            path("known_hosts").display(),
+        );
+        std::fs::write(path("config"), config).unwrap();
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.dir.path().join("config")
+    }
+
+    /// The folder that serves as home.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
