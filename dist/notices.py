@@ -7,11 +7,13 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+TARGETS = [f"{arch}-{system}" for arch in ("x86_64", "aarch64") for system in
+           ("unknown-linux-gnu", "apple-darwin", "pc-windows-msvc")]
 NAMES = ("license", "licence", "copying", "notice", "copyright", "unlicense")
 
 
 def linked(metadata):
-    """Packages that normal dependencies lead to, on any system; not what only builds or tests."""
+    """Packages that normal dependencies lead to, on any system of a release; not what only builds or tests."""
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
     found, open_ends = set(), [metadata["resolve"]["root"]]
     while open_ends:
@@ -34,14 +36,16 @@ def texts(package):
 
 def main():
     command = ["cargo", "metadata", "--format-version", "1", "--locked"]
+    for target in TARGETS:
+        command += ["--filter-platform", target]
     metadata = json.loads(subprocess.check_output(command, cwd=ROOT))
     packages = sorted(linked(metadata), key=lambda package: (package["name"], package["version"]))
-    covered, bare = collections.defaultdict(list), []
+    covered, shown, bare = collections.defaultdict(list), {}, []
     for package in packages:
         name = f"{package['name']} {package['version']} ({package['license']})"
         found = list(texts(package))
-        for text in found:
-            covered[text].append(name)
+        for text in found:  # the same words in another layout are the same license
+            covered[shown.setdefault(" ".join(text.split()), text)].append(name)
         if not found:
             authors = ", ".join(package["authors"]) or package["repository"] or "its authors"
             bare.append(f"{name}, by {authors}")

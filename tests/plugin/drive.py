@@ -1,0 +1,249 @@
+"""Drives the real clients through the plugin: what the scripted model is shown, and what then happens on the box."""
+
+import json
+import pathlib
+import re
+import sys
+import tempfile
+import time
+import traceback
+
+import models
+from models import Say
+from stage import MARKETPLACE, ROOT, Machine, Release
+
+
+def answer(result):
+    """The JSON document in what a shell tool shows."""
+    return json.loads(result[result.index("{") : result.rindex("}") + 1])
+
+
+def has(text, *parts):
+    for part in parts:
+        assert part in text, f"{part!r} was not shown: {text[:1500]}"
+
+
+def test_the_manifests_are_valid(machine):
+    for what in (ROOT, ROOT / ".claude-plugin/plugin.json"):
+        machine.run("claude", "plugin", "validate", "--strict", what)
+    version = re.search(r'^version = "(.+)"', (ROOT / "Cargo.toml").read_text(), re.M)[1]
+    manifests = [json.loads((ROOT / name).read_text()) for name in (".claude-plugin/plugin.json", ".codex-plugin/plugin.json")]
+    assert [manifest["version"] for manifest in manifests] == [version] * 2, "the manifests follow Cargo.toml"
+    prompts = manifests[1]["interface"]["defaultPrompt"]
+    assert len(prompts) <= 3 and all(len(prompt) <= 128 for prompt in prompts)
+    links = [path for path in ROOT.glob("[!t.]*/**/*") if path.is_symlink()]
+    assert not links, f"links break on Windows: {links}"
+
+
+def claude(machine, model, prompt, *options):
+    """A `claude -p` in the project folder; the events it prints."""
+    done = machine.run(
+        *("claude", "-p", prompt, "--output-format", "stream-json", "--verbose", *options), ANTHROPIC_BASE_URL=model.base
+    )
+    assert not model.problems, f"{model.problems}\n{done.stdout[-3000:]}"
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def install_in_claude(machine):
+    machine.run("claude", "plugin", "marketplace", "add", MARKETPLACE)
+    machine.run("claude", "plugin", "install", "runcode@runcode")
+    (plugin,) = json.loads(machine.run("claude", "plugin", "list", "--json").stdout)
+    assert plugin["id"] == "runcode@runcode" and plugin["enabled"] and not plugin.get("errors"), plugin
+
+
+def test_claude_connects_works_and_leaves(machine):
+    install_in_claude(machine)
+    (machine.project / "local.bin").write_bytes(bytes(range(256)) * 40)
+
+    def connect(results, shown):
+        has(shown, "Attach a RunCode workspace. The user's words: `test-box", "runcode connect <workspace> --json")
+        return "runcode connect test-box --json"
+
+    def orient(results, shown):
+        connected = answer(results[0])
+        assert connected["workdir"] and connected["reused"] is False and connected["statusline_installed"] is False
+        return "runcode context --json"
+
+    def execute(results, shown):
+        assert answer(results[1])["workspace_id"] == answer(results[0])["workspace_id"]
+        return "runcode exec -- sh -c 'echo \"$1|$2\"; pwd; exit 3' sh 'a  b' 'c$d'; echo status=$?"
+
+    def write(results, shown):
+        has(results[2], "a  b|c$d", "status=3")
+        return "runcode write deep/copy.bin < local.bin && runcode get deep/copy.bin --out back.bin && cmp local.bin back.bin && echo SAME"
+
+    def missing(results, shown):
+        has(results[3], "SAME")
+        return "runcode get no/such/file --json; echo status=$?"
+
+    def leave(results, shown):
+        assert answer(results[4])["error"] == "not_found"
+        return "runcode disconnect --json && runcode exec -- true; echo status=$?"
+
+    def end(results, shown):
+        has(results[5], "status=255", "runcode:")
+        return Say("done")
+
+    model = models.Model([connect, orient, execute, write, missing, leave, end])
+    try:
+        events = claude(machine, model, "/runcode:connect test-box", "--allowedTools", "Bash(runcode:*),Bash(cmp:*),Bash(echo:*)")
+    finally:
+        model.close()
+    assert events[-1]["result"] == "done" and not events[-1]["permission_denials"], events[-1]
+    assert (machine.box / "deep/copy.bin").read_bytes() == (machine.project / "local.bin").read_bytes()
+    assert not (machine.home / ".ssh").exists()
+
+
+def test_claude_frontmatter_alone_permits_the_command(machine):
+    install_in_claude(machine)
+    (machine.box / "seen").write_text("on the box\n")
+    steps = [
+        lambda results, shown: "runcode connect test-box --json",
+        lambda results, shown: answer(results[0]) and "runcode exec -- cat seen",
+        lambda results, shown: has(results[1], "on the box") or "runcode stop --json",
+        lambda results, shown: Say("done"),
+    ]
+    model = models.Model(steps)
+    try:
+        events = claude(machine, model, "/runcode:connect test-box cat seen")
+    finally:
+        model.close()
+    denied = [denial["tool_input"]["command"] for denial in events[-1]["permission_denials"]]
+    assert denied == ["runcode stop --json"], "stop is not among what connect permits"
+
+
+def test_claude_learns_at_the_start_what_is_attached(machine):
+    install_in_claude(machine)
+    told = "this project is attached to the remote workspace test-box"
+    for steps, prompt, expected in (
+        ([lambda results, shown: Say("hello")], "hello", False),
+        ([lambda r, s: "runcode connect test-box --json", lambda r, s: answer(r[0]) and Say("ok")], "/runcode:connect test-box", False),
+        ([lambda results, shown: Say("hello")], "hello", True),
+    ):
+        model = models.Model(steps)
+        try:
+            claude(machine, model, prompt)
+        finally:
+            model.close()
+        assert (told in json.dumps(model.requests)) is expected, prompt
+    elsewhere = machine.dir / "elsewhere"
+    elsewhere.mkdir()
+    hook = machine.installed_plugin() / "plugin/session-start"
+    assert machine.run("sh", hook, cwd=elsewhere).stdout == ""
+    inside = machine.project / "sub"
+    inside.mkdir()
+    assert told in machine.run("sh", hook, cwd=inside).stdout
+    beside = machine.dir / "project-2"
+    beside.mkdir()
+    assert machine.run("sh", hook, cwd=beside).stdout == ""
+
+
+def test_claude_every_command_reaches_the_model(machine):
+    install_in_claude(machine)
+    for file in sorted((ROOT / "commands").glob("*.md")):
+        seen = file.read_text().split("---\n", 2)[2].strip().splitlines()[0].split("`")[0][:60]
+        model = models.Model([lambda results, shown: Say("read")])
+        try:
+            claude(machine, model, f"/runcode:{file.stem} the-argument")
+        finally:
+            model.close()
+        shown = json.dumps(model.requests, ensure_ascii=False)
+        has(shown, json.dumps(seen, ensure_ascii=False)[1:-1])
+        assert "$ARGUMENTS" not in shown and ("the-argument" in shown), file.name
+
+
+def codex(machine, model, prompt, sandbox="danger-full-access"):
+    provider = {"name": '"fake"', "base_url": f'"{model.base}/v1"', "wire_api": '"responses"', "env_key": '"FAKE_KEY"'}
+    provider |= {"supports_websockets": "false", "request_max_retries": "0", "stream_max_retries": "0"}
+    table = "{" + ",".join(f"{key}={value}" for key, value in provider.items()) + "}"
+    settings = ["model_provider=fake", f"model_providers.fake={table}", "check_for_update_on_startup=false"]
+    settings += ["analytics.enabled=false"]
+    options = [word for setting in settings for word in ("-c", setting)]
+    done = machine.run("codex", "exec", "--skip-git-repo-check", "--json", "-s", sandbox, *options, prompt)
+    assert not model.problems, f"{model.problems}\n{done.stdout[-3000:]}"
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def install_in_codex(machine):
+    machine.run("codex", "plugin", "marketplace", "add", MARKETPLACE)
+    machine.run("codex", "plugin", "add", "runcode@runcode")
+    has(machine.run("codex", "plugin", "list").stdout, "runcode")
+
+
+def test_codex_connects_works_and_leaves(machine):
+    install_in_codex(machine)
+    path = {}
+
+    def read_the_skill(results, shown):
+        has(shown, "Work on a remote RunCode workspace over SSH")
+        path["skill"] = re.search(r"(/[^\s\"')]*skills/ssh/SKILL\.md)", shown)[1]
+        return f"cat '{path['skill']}'"
+
+    def connect(results, shown):
+        has(results[0], "two folders above the folder", "# Work on a RunCode workspace")
+        path["runcode"] = str(pathlib.Path(path["skill"]).parents[2] / "bin/runcode")
+        return f"'{path['runcode']}' connect test-box --json"
+
+    def execute(results, shown):
+        assert answer(results[1])["reused"] is False
+        return f"'{path['runcode']}' exec -- 'echo here; pwd'; printf 'one\\n' | '{path['runcode']}' write notes.txt"
+
+    def read(results, shown):
+        has(results[2], "here")
+        return f"'{path['runcode']}' get notes.txt --out fetched.txt && cat fetched.txt"
+
+    def leave(results, shown):
+        has(results[3], "one")
+        return f"'{path['runcode']}' disconnect --json && '{path['runcode']}' current --json"
+
+    def end(results, shown):
+        has(results[4], '"attached":false')
+        return Say("done")
+
+    model = models.Model([read_the_skill, connect, execute, read, leave, end])
+    try:
+        events = codex(machine, model, "Use $runcode:ssh and connect to test-box")
+    finally:
+        model.close()
+    assert any("done" in json.dumps(event) for event in events), events[-2:]
+    assert (machine.box / "notes.txt").read_text() == "one\n"
+
+
+def test_the_release_reaches_each_client_and_runs_the_demo(machine):
+    for install in (install_in_claude, install_in_codex):
+        other = Machine(RELEASE, *sys.argv[1:3])
+        try:
+            install(other)
+            before = len(RELEASE.fetched)
+            shim = other.installed_plugin() / "bin/runcode"
+            demo = other.run(shim, "demo", RUNCODE_API_BASE="", RUNCODE_TOKEN="", RUNCODE_WEB_BASE="", timeout=100)
+            assert demo.stdout or demo.stderr
+            assert len(RELEASE.fetched) == before + 1, "one download"
+            other.run(shim, "--version", RUNCODE_DOWNLOAD_BASE="file:///nowhere")
+        finally:
+            other.close()
+
+
+def main():
+    global RELEASE
+    passed, failed, began = 0, 0, time.monotonic()
+    part = "_".join(sys.argv[3:])
+    with tempfile.TemporaryDirectory() as folder:
+        RELEASE = Release(sys.argv[2], pathlib.Path(folder))
+        for name, test in [(name, test) for name, test in globals().items() if name.startswith("test_") and part in name]:
+            machine = Machine(RELEASE, *sys.argv[1:3])
+            try:
+                test(machine)
+                passed += 1
+            except Exception:  # a failed test is a result of this program
+                failed += 1
+                print(f"FAILED {name.removeprefix('test_').replace('_', ' ')}")
+                traceback.print_exc(file=sys.stdout)
+            finally:
+                machine.close()
+        RELEASE.close()
+    print(f"plugin, real clients, {time.monotonic() - began:.0f} s: {passed} passed, {failed} failed")
+    sys.exit(1 if failed or not passed else 0)
+
+
+main()
