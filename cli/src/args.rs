@@ -110,6 +110,9 @@ verbs! {
     Exec = exec "exec";
     Run = run "run";
     Shell = shell "shell";
+    Write = write "write";
+    Put = put "put";
+    Get = get "get";
     Current = current "current";
     Status = status "status";
     Disconnect = disconnect "disconnect";

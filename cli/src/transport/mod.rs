@@ -10,6 +10,7 @@ pub mod command;
 mod connect_error;
 #[cfg(unix)]
 mod descriptors;
+pub mod files;
 #[cfg(unix)]
 pub mod forward;
 #[cfg(unix)]

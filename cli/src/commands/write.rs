@@ -1,0 +1,43 @@
+//! `runcode write`.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+
+use crate::app::App;
+use crate::error::Result;
+use crate::output::report::Outcome;
+use crate::transport::files::{self, RemotePath};
+
+/// Write a file on the attached workspace: from stdin, or from a file of this machine.
+///
+/// The content may be anything. It is verified and takes the old one's place in one step; a failure leaves the old one.
+/// A relative path starts in the project folder; folders above it are made. The old file's mode stays; with --file,
+/// mode and time are that file's.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runcode write src/app.py < app.py
+  make-config | runcode write /etc/app/config.toml
+  runcode write notes.md --file ~/notes.md")]
+pub struct Args {
+    /// The file on the workspace
+    #[arg(value_name = "PATH")]
+    path: OsString,
+    /// Take the content from this file instead of stdin
+    #[arg(long, value_name = "LOCAL")]
+    file: Option<PathBuf>,
+}
+
+/// Sends the content.
+pub fn run(args: Args, app: &App) -> Result<Outcome> {
+    let sessions = app.sessions()?;
+    let session = sessions.attached(app.given_api_base().is_some())?;
+    let remote = RemotePath::parse(&args.path, &session.meta.workdir)?;
+    let start = |command: &_, streams: &_| sessions.start(&session, command, streams);
+    let summary = match args.file {
+        Some(file) => files::put_as(&start, &file, &remote),
+        None => files::write(&start, io::stdin(), &remote),
+    };
+    Ok(summary?.into())
+}

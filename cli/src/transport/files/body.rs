@@ -1,0 +1,140 @@
+//! What the box sends when a file or folder is fetched: content, and behind it one line of ours that says how it went.
+
+use std::io::{self, Read};
+
+use crate::error::{Code, Error};
+use crate::transport::files::talk::{CHUNK, Fault};
+
+/// The length of that line: mark, `ok` or `er`, SHA-256.
+const TRAILER: usize = 32 + 1 + 2 + 1 + 64 + 1;
+
+/// The content of a transfer. The last bytes are held back: they are the trailer.
+pub(super) struct Body<R> {
+    from: R,
+    left: u64,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl<R: Read> Body<R> {
+    /// The content that comes on `from`; what is over `limit` is left out.
+    pub(super) fn new(from: R, limit: u64) -> Body<R> {
+        Body { from, left: limit, buffer: vec![0; CHUNK + TRAILER], start: 0, end: 0 }
+    }
+
+    /// How much content is there; none is the end.
+    fn available(&mut self) -> io::Result<usize> {
+        if self.end - self.start <= TRAILER {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        while self.end - self.start <= TRAILER {
+            match self.from.read(self.buffer.get_mut(self.end..).unwrap_or_default()) {
+                Ok(0) => return Ok(0),
+                Ok(read) => self.end += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(self.end - self.start - TRAILER)
+    }
+
+    /// Reads to the end and checks the trailer against `ours`, the SHA-256 of the content. `is_checked` is false where the
+    /// box cannot read what it sends a second time.
+    pub(super) fn finish(
+        mut self,
+        mark: &str,
+        ours: &str,
+        path: &str,
+        is_checked: bool,
+    ) -> Result<(), Fault> {
+        while let surplus @ 1.. = self.available().map_err(|_| Fault::Cut)? {
+            self.start += surplus;
+        }
+        let trailer = self.buffer.get(self.start..self.end).unwrap_or_default();
+        let trailer = std::str::from_utf8(trailer).map_err(|_| Fault::Cut)?;
+        let rest = trailer.strip_prefix(mark).and_then(|rest| rest.strip_prefix(' ')).ok_or(Fault::Cut)?;
+        let (state, theirs) = rest.trim_end().split_once(' ').ok_or(Fault::Cut)?;
+        let failed =
+            |what: &str| Fault::Told(Error::new(Code::Io, format!("`{path}` on the workspace {what}")));
+        if state != "ok" {
+            return Err(failed("could not be read to its end"));
+        }
+        if is_checked && theirs.starts_with('-') {
+            let error = Error::new(Code::Unavailable, "the workspace cannot verify what it sends");
+            return Err(error.hint("it needs one of sha256sum, shasum and openssl").into());
+        }
+        if is_checked && theirs != ours {
+            return Err(failed("changed while it was read, or was damaged on its way: try again"));
+        }
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for Body<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(to.len());
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let count = self.available()?.min(wanted);
+        let content = self.buffer.get(self.start..self.start + count).unwrap_or_default();
+        if let Some(to) = to.get_mut(..count) {
+            to.copy_from_slice(content);
+        }
+        self.start += count;
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+    use proptest::prelude::*;
+
+    const MARK: &str = "0123456789abcdef0123456789abcdef";
+
+    /// Gives a few bytes at a time, as a pipe does.
+    struct Dripping<'a>(&'a [u8], usize);
+
+    impl Read for Dripping<'_> {
+        fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+            let count = self.1.min(to.len()).min(self.0.len());
+            to[..count].copy_from_slice(&self.0[..count]);
+            self.0 = &self.0[count..];
+            Ok(count)
+        }
+    }
+
+    fn whole(content: &[u8], hash: &str) -> Vec<u8> {
+        [content, format!("{MARK} ok {hash:-<64}\n").as_bytes()].concat()
+    }
+
+    proptest! {
+        #[test]
+        fn content_and_trailer_are_told_apart(content: Vec<u8>, drip in 1..300_usize, limit in 0..200_u64) {
+            let sent = whole(&content, &"a".repeat(64));
+            let mut body = Body::new(Dripping(&sent, drip), limit);
+            let mut read = Vec::new();
+            body.read_to_end(&mut read).unwrap();
+            prop_assert_eq!(&read[..], &content[..content.len().min(limit as usize)]);
+            prop_assert!(body.finish(MARK, &"a".repeat(64), "x", true).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_cut_or_another_digest_is_a_failure() {
+        let sent = whole(b"content", &"a".repeat(64));
+        for end in 0..sent.len() {
+            let mut body = Body::new(&sent[..end], u64::MAX);
+            io::copy(&mut body, &mut io::sink()).unwrap();
+            assert!(matches!(body.finish(MARK, &"a".repeat(64), "x", true), Err(Fault::Cut)), "{end}");
+        }
+        assert!(Body::new(&sent[..], 99).finish(MARK, &"b".repeat(64), "x", true).is_err());
+        assert!(Body::new(&whole(b"", "")[..], 99).finish(MARK, "", "x", true).is_err());
+        assert!(Body::new(&whole(b"", "")[..], 99).finish(MARK, "", "x", false).is_ok());
+    }
+}

@@ -1,0 +1,90 @@
+//! Bytes on their way: moved in pieces, hashed as they pass, counted for whoever watches.
+
+use std::io::{self, Read, Write};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::transport::files::progress::Progress;
+use crate::transport::files::talk::CHUNK;
+
+/// A SHA-256 in the making.
+#[derive(Clone, Default)]
+pub(super) struct Hash(Sha256);
+
+impl Hash {
+    /// Takes in the next bytes.
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest in lower-case hexadecimal digits.
+    pub(super) fn hex(self) -> String {
+        self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// The SHA-256 of `bytes`.
+pub(super) fn sha256(bytes: &[u8]) -> String {
+    let mut hash = Hash::default();
+    hash.update(bytes);
+    hash.hex()
+}
+
+/// Why a stream stopped.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// It could not be read.
+    Read(io::Error),
+    /// It could not be written.
+    Write(io::Error),
+}
+
+/// Moves what `from` has, to its end, into `to`: how many bytes there were, and their SHA-256.
+pub(super) fn pump(
+    from: &mut impl Read,
+    to: &mut impl Write,
+    progress: &mut Progress,
+) -> Result<(u64, String), Stop> {
+    let (mut hash, mut bytes, mut chunk) = (Hash::default(), 0, vec![0; CHUNK]);
+    loop {
+        let read = match from.read(&mut chunk) {
+            Ok(0) => return Ok((bytes, hash.hex())),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Stop::Read(error)),
+        };
+        let piece = chunk.get(..read).unwrap_or_default();
+        to.write_all(piece).map_err(Stop::Write)?;
+        hash.update(piece);
+        bytes += read as u64;
+        progress.add(read as u64);
+    }
+}
+
+/// A reader that hashes what passes.
+pub(super) struct Hashed<R> {
+    from: R,
+    hash: Hash,
+    progress: Progress,
+}
+
+impl<R: Read> Hashed<R> {
+    /// Nothing has passed yet.
+    pub(super) fn new(from: R, progress: Progress) -> Hashed<R> {
+        Hashed { from, hash: Hash::default(), progress }
+    }
+
+    /// The SHA-256 of what has passed.
+    pub(super) fn hex(self) -> String {
+        self.hash.hex()
+    }
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(to)?;
+        self.hash.update(to.get(..read).unwrap_or_default());
+        self.progress.add(read as u64);
+        Ok(read)
+    }
+}

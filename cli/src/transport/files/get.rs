@@ -1,0 +1,166 @@
+//! A file or folder from the box.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::error::{Code, Error, Result};
+use crate::transport::files::body::Body;
+use crate::transport::files::flow::{Hashed, Stop, pump};
+use crate::transport::files::local_file::{self, LocalFile};
+use crate::transport::files::progress::Progress;
+use crate::transport::files::script::Script;
+use crate::transport::files::talk::{Fault, Start, Talk, talk};
+use crate::transport::files::{RemotePath, Summary, install, unpack};
+
+/// Where what is fetched goes.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// To stdout; files alone.
+    Stdout,
+    /// To this name; a file goes into it when it is a folder.
+    As(PathBuf),
+    /// Into this folder.
+    Into(PathBuf),
+}
+
+impl Place {
+    /// What a user means by `path`, for one thing or for several.
+    pub fn parse(path: &Path, several: bool) -> Place {
+        let bytes = path.as_os_str().as_encoded_bytes();
+        let last = bytes.rsplit(|&byte| byte == b'/' || (cfg!(windows) && byte == b'\\')).next();
+        match last {
+            Some(b"" | b"." | b"..") => Place::Into(path.to_owned()),
+            _ if several => Place::Into(path.to_owned()),
+            _ => Place::As(path.to_owned()),
+        }
+    }
+}
+
+/// Fetches `remote`; it is whole at its place, or what was there stays.
+pub(super) fn get(start: Start<'_>, remote: &RemotePath, place: Place) -> Result<Summary> {
+    let began = Instant::now();
+    let may_be_folder = if matches!(place, Place::Stdout) { "no" } else { "yes" };
+    let arguments = [remote.argument(), may_be_folder.into()];
+    let (remote_name, shown) = (remote.file_name().map(<[u8]>::to_vec), remote.shown());
+    let mut summary = talk(start, Script::Get, &arguments, &remote.shown(), move |talk| {
+        talk.input = None;
+        let record = talk.record()?;
+        let fetch = Fetch { talk, name: remote_name, shown };
+        match record.split_once(' ') {
+            Some(("F", attributes)) => fetch.file(attributes, &place),
+            None if record == "D" => fetch.folder(&place),
+            _ => Err(Fault::Cut),
+        }
+    })
+    .map_err(|error| {
+        if may_be_folder == "no" && error.message().ends_with("is a folder") {
+            Error::new(error.code(), error.message()).hint("say where to put it: --out FOLDER")
+        } else {
+            error
+        }
+    })?;
+    summary.seconds = began.elapsed().as_secs_f64();
+    Ok(summary)
+}
+
+struct Fetch<'a> {
+    talk: &'a mut Talk,
+    name: Option<Vec<u8>>,
+    shown: String,
+}
+
+impl Fetch<'_> {
+    fn file(self, attributes: &str, place: &Place) -> Result<Summary, Fault> {
+        let (size, mode, modified) = parse_attributes(attributes).ok_or(Fault::Cut)?;
+        let target = match place {
+            Place::Stdout => None,
+            Place::As(path) if path.is_dir() => Some(path.join(local_name(self.name.as_deref())?)),
+            Place::As(path) => Some(path.clone()),
+            Place::Into(path) => Some(path.join(local_name(self.name.as_deref())?)),
+        };
+        // The kernel's own files have no size and may differ each time they are read.
+        let limit = if size == 0 { u64::MAX } else { size };
+        let mut body = Body::new(&mut self.talk.output, limit);
+        let mut progress = Progress::new(Some(size));
+        let mut file = target.as_deref().map(LocalFile::create).transpose()?;
+        let moved = match &mut file {
+            Some(file) => pump(&mut body, file.file(), &mut progress),
+            None => pump(&mut body, &mut io::stdout().lock(), &mut progress),
+        };
+        let (bytes, sha256) = match (moved, &target) {
+            (Ok(moved), _) => moved,
+            (Err(Stop::Read(_)), _) => return Err(Fault::Cut),
+            // A reader that has seen enough is a quiet end.
+            (Err(Stop::Write(error)), None) if error.kind() == io::ErrorKind::BrokenPipe => {
+                return Ok(Summary::new("stdout".to_owned(), Instant::now()));
+            }
+            (Err(Stop::Write(error)), None) => return Err(Error::io("write to stdout", error).into()),
+            (Err(Stop::Write(error)), Some(target)) => {
+                return Err(local_file::write_error(target, error).into());
+            }
+        };
+        body.finish(&self.talk.mark, &sha256, &self.shown, size > 0)?;
+        if let Some(file) = file {
+            file.commit(mode, modified)?;
+        }
+        let to = target.map_or_else(|| "stdout".to_owned(), |target| target.display().to_string());
+        let mut summary = Summary::new(to, Instant::now());
+        (summary.files, summary.bytes, summary.sha256) = (1, bytes, Some(sha256));
+        Ok(summary)
+    }
+
+    fn folder(self, place: &Place) -> Result<Summary, Fault> {
+        let target = match (place, &self.name) {
+            (Place::Stdout, _) => return Err(Fault::Cut),
+            (Place::As(path), _) | (Place::Into(path), None) => path.clone(),
+            (Place::Into(path), Some(name)) => path.join(local_name(Some(name))?),
+        };
+        let stage = install::stage(&target)?;
+        let mut body = Body::new(&mut self.talk.output, u64::MAX);
+        let mut hashed = Hashed::new(&mut body, Progress::new(None));
+        let unpacked = unpack::unpack(&mut hashed, stage.path(), &self.shown)?;
+        io::copy(&mut hashed, &mut io::sink()).map_err(|_| Fault::Cut)?;
+        let sha256 = hashed.hex();
+        body.finish(&self.talk.mark, &sha256, &self.shown, true)?;
+        install::install(&stage.path().join(unpack::ROOT), &target)?;
+        let mut summary = Summary::new(target.display().to_string(), Instant::now());
+        (summary.files, summary.bytes, summary.skipped) = (unpacked.files, unpacked.bytes, unpacked.skipped);
+        summary.sha256 = Some(sha256);
+        Ok(summary)
+    }
+}
+
+fn local_name(name: Option<&[u8]>) -> Result<PathBuf> {
+    let name = name.and_then(unpack::local_component);
+    name.ok_or_else(|| {
+        Error::new(Code::Usage, "what is fetched has no name of its own that this machine could use")
+            .hint("name the target: --out NAME")
+    })
+}
+
+/// `<size> <octal mode> <seconds>[.<fraction>]`.
+fn parse_attributes(text: &str) -> Option<(u64, u32, Option<SystemTime>)> {
+    let mut words = text.split(' ');
+    let (size, mode, time) = (words.next()?, words.next()?, words.next()?);
+    let (seconds, fraction) = time.split_once('.').unwrap_or((time, ""));
+    let nanos = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
+    let modified = seconds.parse().ok().and_then(|secs| UNIX_EPOCH.checked_add(Duration::new(secs, nanos)));
+    Some((size.parse().ok()?, u32::from_str_radix(mode, 8).ok()?, modified))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+
+    #[test]
+    fn attributes_of_gnu_busybox_and_bsd() {
+        let time = |secs, nanos| UNIX_EPOCH.checked_add(Duration::new(secs, nanos));
+        assert_eq!(parse_attributes("7 644 12.5"), Some((7, 0o644, time(12, 500_000_000))));
+        assert_eq!(parse_attributes("0 4755 12"), Some((0, 0o4755, time(12, 0))));
+        for bad in ["", "x 644 1", "1 9 1", "1 644", "-1 644 1", "1 644 1.x"] {
+            assert_eq!(parse_attributes(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Files and folders to the box and back: as raw bytes over the session's own connection, in constant memory.
+//!
+//! A transfer is one exchange with a small POSIX script ([`script`]): the box needs a shell and coreutils or busybox. The
+//! receiving side writes beside the target, compares the SHA-256 of what it has with the sender's, and renames; a transfer
+//! that fails or is cut leaves what was there. Folders travel as one tar archive, which the box's tar reads and writes.
+
+mod archive;
+mod body;
+mod failure;
+mod flow;
+mod get;
+mod install;
+mod local_file;
+mod local_tree;
+mod progress;
+mod put_file;
+mod put_folder;
+mod remote_listing;
+mod remote_path;
+mod script;
+mod summary;
+mod talk;
+mod unpack;
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+pub use get::Place;
+pub use local_tree::Selection;
+pub use remote_path::RemotePath;
+pub use summary::Summary;
+pub use talk::Start;
+
+use crate::error::{Error, Result};
+
+/// Sends what comes on `source`; it becomes the content of the file `remote`, whose mode stays.
+pub fn write(start: Start<'_>, source: impl Read + Send + 'static, remote: &RemotePath) -> Result<Summary> {
+    put_file::write(start, source, remote)
+}
+
+/// Sends files and folders. One becomes `remote`, or is merged into it where both are folders; a `remote` that ends in `/`,
+/// and any `remote` for several, is the folder that they go into.
+pub fn put(
+    start: Start<'_>,
+    sources: &[PathBuf],
+    remote: &RemotePath,
+    selection: &Selection,
+) -> Result<Summary> {
+    let read = |source: &PathBuf| {
+        fs::metadata(source).map_err(|error| Error::io(format_args!("read `{}`", source.display()), error))
+    };
+    let are_folders = sources.iter().map(|source| Ok(read(source)?.is_dir())).collect::<Result<Vec<_>>>()?;
+    let into = remote.names_a_folder();
+    match (sources, &are_folders[..]) {
+        ([source], [false]) if into => {
+            let (_, name) = put_folder::names(std::slice::from_ref(source))?.remove(0);
+            put_file::put(start, source, &remote.join(&name))
+        }
+        ([source], [false]) => put_file::put(start, source, remote),
+        ([source], [true]) if into && source.file_name().is_some() => {
+            let (_, name) = put_folder::names(std::slice::from_ref(source))?.remove(0);
+            put_folder::put(start, &[(source.clone(), Vec::new())], &remote.join(&name), selection)
+        }
+        ([source], _) => put_folder::put(start, &[(source.clone(), Vec::new())], remote, selection),
+        _ => put_folder::put(start, &put_folder::names(sources)?, remote, selection),
+    }
+}
+
+/// Sends the content of one file, its mode and its time; it becomes the file `remote`.
+pub fn put_as(start: Start<'_>, source: &Path, remote: &RemotePath) -> Result<Summary> {
+    put_file::put(start, source, remote)
+}
+
+/// Fetches files and folders to `place`, one after the other.
+pub fn get(start: Start<'_>, remotes: &[RemotePath], place: &Place) -> Result<Summary> {
+    let mut all = None::<Summary>;
+    for remote in remotes {
+        let one = get::get(start, remote, place.clone())?;
+        all = Some(match all {
+            None => one,
+            Some(mut all) => {
+                all.add(&one);
+                all
+            }
+        });
+    }
+    all.ok_or_else(|| Error::new(crate::error::Code::Usage, "nothing to fetch"))
+}

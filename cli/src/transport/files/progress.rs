@@ -1,0 +1,59 @@
+//! The progress bar: on a terminal alone, and only for what takes more than a second.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::output::progress;
+
+const SHOW_AFTER: Duration = Duration::from_secs(1);
+
+/// How far a transfer has come.
+pub(super) struct Progress {
+    bar: Option<ProgressBar>,
+    total: Option<u64>,
+    passed: u64,
+    since: Instant,
+    is_watched: bool,
+}
+
+impl Progress {
+    /// Nothing has passed yet; `total` when it is known.
+    pub(super) fn new(total: Option<u64>) -> Progress {
+        Progress { bar: None, total, passed: 0, since: Instant::now(), is_watched: progress::is_watched() }
+    }
+
+    /// So many bytes have passed.
+    pub(super) fn add(&mut self, bytes: u64) {
+        if !self.is_watched {
+            return;
+        }
+        self.passed += bytes;
+        if self.bar.is_none() && self.since.elapsed() >= SHOW_AFTER {
+            self.bar = Some(bar(self.total).with_elapsed(self.since.elapsed()));
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(self.passed);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar(total: Option<u64>) -> ProgressBar {
+    let (bar, template) = match total {
+        Some(total) => (ProgressBar::new(total), "{bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {eta}"),
+        None => (ProgressBar::no_length(), "{bytes}  {bytes_per_sec}"),
+    };
+    bar.set_draw_target(ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}

@@ -1,0 +1,149 @@
+//! Folders and several things at once to the box: what it has already does not travel.
+
+use std::collections::HashSet;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::Instant;
+
+use crate::error::{Code, Error, Result};
+use crate::transport::files::archive::{self, Sent, Unsent};
+use crate::transport::files::local_tree::{self, Entry, Kind, Selection};
+use crate::transport::files::progress::Progress;
+use crate::transport::files::put_file;
+use crate::transport::files::remote_listing::{Format, Listing};
+use crate::transport::files::script::{self, Script};
+use crate::transport::files::talk::{Fault, Start, Talk, talk};
+use crate::transport::files::{RemotePath, Summary};
+
+/// So many bytes of names are asked for one by one; for more, all of the target is listed.
+const NAMES: usize = 32 * 1024;
+
+/// Sends one folder, which becomes `target` or is merged into it: no names; or several things, which go into it under
+/// these names.
+pub(super) fn put(
+    start: Start<'_>,
+    sources: &[(PathBuf, Vec<u8>)],
+    target: &RemotePath,
+    selection: &Selection,
+) -> Result<Summary> {
+    let began = Instant::now();
+    let (mut entries, mut skipped) = (Vec::new(), 0);
+    for (path, name) in sources {
+        skipped += local_tree::walk(path, name, selection, &mut entries)?;
+    }
+    let mut arguments = vec![target.argument()];
+    let names = sources.iter().map(|(_, name)| name);
+    if sources.iter().any(|(_, name)| name.is_empty()) || names.clone().map(Vec::len).sum::<usize>() > NAMES {
+        arguments.push(script::argument(b"."));
+    } else {
+        arguments.extend(names.map(|name| script::argument(name)));
+    }
+    let shown = target.shown();
+    let all = entries.clone();
+    let done = talk(start, Script::PutFolder, &arguments, &target.shown(), move |talk| {
+        converse(talk, entries, &shown)
+    });
+    let mut summary = Summary::new(target.shown(), began);
+    match done {
+        Ok((sent, unchanged)) => {
+            (summary.files, summary.bytes, summary.sha256) = (sent.files, sent.bytes, sent.sha256);
+            summary.unchanged = unchanged;
+        }
+        Err(error) if error.code() == Code::Unavailable => one_by_one(start, &all, target, &mut summary)?,
+        Err(error) => return Err(error),
+    }
+    summary.skipped += skipped;
+    summary.seconds = began.elapsed().as_secs_f64();
+    Ok(summary)
+}
+
+/// What was sent, and how many files did not need to be.
+fn converse(talk: &mut Talk, mut entries: Vec<Entry>, target: &str) -> Result<(Sent, u64), Fault> {
+    let format = match talk.record()?.as_str() {
+        "T 0" => Some(Format::Printf),
+        "T 1" => Some(Format::Stat),
+        "T -" => None,
+        _ => return Err(Fault::Cut),
+    };
+    let before = files(&entries);
+    if let Some(format) = format {
+        let listing = Listing::read(&mut talk.output, format, &talk.mark)?;
+        let mut lacking = Vec::new();
+        for entry in entries {
+            if listing.lacks(&entry, target)? {
+                lacking.push(entry);
+            }
+        }
+        entries = lacking;
+        if entries.is_empty() {
+            let input = talk.input.take();
+            input.ok_or(Fault::Cut)?.write_all(b"none\n").map_err(|_| Fault::Cut)?;
+            talk.done()?;
+            return Ok((Sent::default(), before));
+        }
+    }
+    let unchanged = before - files(&entries);
+    let input = talk.input.take();
+    let (sender, sent) = mpsc::channel();
+    let mark = talk.mark.clone();
+    std::thread::spawn(move || {
+        let Some(mut input) = input else { return };
+        let total =
+            entries.iter().map(|entry| if let Kind::File(size) = entry.kind { size } else { 0 }).sum();
+        let done = match input.write_all(format!("{mark}\n").as_bytes()) {
+            Ok(()) => archive::send(&mut input, &entries, &mut Progress::new(Some(total))),
+            Err(_) => Err(Unsent::There),
+        };
+        let _ = sender.send(done); // before the end of the input, so that it is there when the box answers
+        drop(input);
+    });
+    let done = talk.done();
+    match (done, sent.try_recv()) {
+        (Ok(()), Ok(Ok(sent))) => Ok((sent, unchanged)),
+        (_, Ok(Err(Unsent::Here(error)))) => Err(error.into()),
+        (Err(fault), _) => Err(fault),
+        (Ok(()), _) => Err(Fault::Cut),
+    }
+}
+
+fn files(entries: &[Entry]) -> u64 {
+    entries.iter().filter(|entry| entry.kind != Kind::Folder).count() as u64
+}
+
+/// The way to a box that has no tar: every file by itself. Links stay behind, and are counted.
+fn one_by_one(start: Start<'_>, entries: &[Entry], target: &RemotePath, summary: &mut Summary) -> Result<()> {
+    for entry in entries {
+        match entry.kind {
+            Kind::Folder => {}
+            Kind::Link(_) => summary.skipped += 1,
+            Kind::File(_) => {
+                let done = put_file::put(start, &entry.local, &target.join(&entry.name))?;
+                summary.add(&done);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The names under which several sources go into a folder; two of the same name are an error.
+pub(super) fn names(sources: &[PathBuf]) -> Result<Vec<(PathBuf, Vec<u8>)>> {
+    let mut seen = HashSet::new();
+    let name = |source: &PathBuf| {
+        let usage = |what: &str| Error::new(Code::Usage, format!("`{}` {what}", source.display()));
+        let name = match source.file_name() {
+            Some(name) => name.to_owned(),
+            None => std::fs::canonicalize(source)
+                .ok()
+                .and_then(|path| path.file_name().map(ToOwned::to_owned))
+                .ok_or_else(|| usage("has no name to be sent under"))?,
+        };
+        let name = local_tree::bytes(&name)?.to_vec();
+        if seen.insert(name.clone()) {
+            Ok((source.clone(), name))
+        } else {
+            Err(usage("bears the name of another one"))
+        }
+    };
+    sources.iter().map(name).collect()
+}

@@ -1,0 +1,44 @@
+# $1 the path, $2 whether a folder may come (yes, no).
+place "$1";
+p=$v;
+if [ -d "$p" ]; then
+  [ "$2" = yes ] || fail folder;
+  command -v tar >/dev/null 2>&1 || fail notar;
+  q=$(mktemp -d "${TMPDIR:-/tmp}/runcode-XXXXXXXX") || fail io "no folder for temporary files";
+  trap "rm -rf \"\$q\"" EXIT;
+  trap "exit 1" HUP INT TERM PIPE;
+  e=$(mkfifo "$q/pipe" 2>&1) || fail io "$e";
+  cd "$p" || fail denied;
+  say D;
+  { digest 0 "$q/pipe"; echo "$h" >"$q/hash"; } &
+  { tar -cf - .; echo "$?" >"$q/status"; } | tee "$q/pipe";
+  wait;
+  read -r h <"$q/hash";
+  read -r c <"$q/status";
+  k=ok;
+  [ "$c" -le 1 ] || k=er;
+else
+  [ -e "$p" ] || fail missing;
+  [ -f "$p" ] || fail special;
+  [ -r "$p" ] || fail denied;
+  s=$(stat -L -c "%s %a %.9Y" "$p" 2>/dev/null || stat -L -f "%z %Lp %Fm" "$p" 2>/dev/null) || fail missing;
+  say "F $s";
+  z=${s%% *};
+  h=;
+  c=0;
+  if [ "$z" -gt 1048576 ]; then
+    cat "$p" &
+    digest "$z" "$p";
+    wait "$!" || c=1;
+  else
+    cat "$p" || c=1;
+    digest "$z" "$p";
+  fi;
+  # A file that grows is taken as long as it was.
+  y=$(stat -L -c %s "$p" 2>/dev/null || stat -L -f %z "$p" 2>/dev/null);
+  [ "$y" = "$z" ] || h=$(head -c "$z" "$p" | { digest 0 /dev/stdin; echo "$h"; });
+  k=ok;
+  [ "$c" -eq 0 ] || k=er;
+fi;
+[ ${#h} -eq 64 ] || h=----------------------------------------------------------------;
+printf "%s %s %s\n" "$n" "$k" "$h";

@@ -1,0 +1,29 @@
+# Joined into one line by `script.rs`: every line ends where a blank may follow it. $1$2 is the mark of our own lines; it
+# is given in two halves so that a shell that echoes its command does not show it.
+n=$1$2;
+shift 2;
+LC_ALL=C;
+export LC_ALL;
+say() { printf "%s %s\n" "$n" "$*"; };
+fail() { say "E $*"; exit 1; };
+# The text of an argument, into v: after `=` as it is, after `%` with its odd bytes as octal numbers.
+text() { case $1 in
+  %*) v=$(printf %bx "${1#%}"); v=${v%x};;
+  *) v=${1#?};;
+esac; };
+# A path, into v: after `~` it starts at the home folder.
+place() { case $1 in
+  "~"*) text "${1#?}"; v=$HOME/$v;;
+  *) text "$1";;
+esac; };
+# The SHA-256 of the file $2, which has $1 bytes, into h: openssl starts slowly and hashes fast.
+digest() {
+  h=;
+  if [ "$1" -gt 1048576 ] && command -v openssl >/dev/null 2>&1; then
+    h=$(openssl dgst -sha256 -r <"$2" 2>/dev/null); h=${h%% *};
+  fi;
+  [ ${#h} -eq 64 ] || { h=$(sha256sum <"$2" 2>/dev/null); h=${h%% *}; };
+  [ ${#h} -eq 64 ] || { h=$(shasum -a 256 <"$2" 2>/dev/null); h=${h%% *}; };
+  [ ${#h} -eq 64 ] || { h=$(openssl dgst -sha256 -r <"$2" 2>/dev/null); h=${h%% *}; };
+  [ ${#h} -eq 64 ];
+};

@@ -1,0 +1,44 @@
+# $1 the path, $2 the umask to create with (- the login's own), $3 the mode to set (empty: none, - as the old file has
+# it), $4 the time, $5 how the content comes (inline, stream), $6 $7 the content and its SHA-256 when inline.
+place "$1";
+p=$v;
+m=$3;
+if [ -L "$p" ]; then r=$(readlink -f "$p" && echo x); r=${r%?x}; [ -z "$r" ] || p=$r; fi;
+[ ! -d "$p" ] || fail folder;
+[ ! -e "$p" ] || [ -f "$p" ] || fail special;
+d=${p%/*}/;
+[ -d "$d" ] || e=$(mkdir -p "$d" 2>&1) || fail io "$e";
+if [ "$m" = - ]; then
+  m=;
+  if [ -e "$p" ]; then m=$(stat -c %a "$p" 2>/dev/null || stat -f %Lp "$p" 2>/dev/null); umask 077; fi;
+  case $m in ????) m=${m#?};; esac;
+fi;
+[ "$2" = - ] || umask "$2";
+t=$d.runcode-$n;
+clean() { [ -z "$t" ] || rm -f "$t"; };
+trap clean EXIT;
+trap "exit 1" HUP INT TERM PIPE;
+set -C;
+if [ "$5" = inline ]; then
+  e=$({ printf %b "$6" >"$t"; } 2>&1) || fail io "$e";
+  s=0;
+  w=$7;
+else
+  e=$({ cat >"$t"; } 2>&1) || fail io "$e";
+  # The last 119 bytes are the mark, the length and the SHA-256 of what came before them.
+  x=$(tail -c 119 "$t" 2>/dev/null);
+  case $x in "$n "*) ;; *) fail cut;; esac;
+  x=${x#* };
+  s=${x% *};
+  w=${x#* };
+  s=${s#"${s%%[1-9]*}"};
+  s=${s:-0};
+  e=$(dd if=/dev/null of="$t" bs=1 seek="$s" 2>&1) || fail io "$e";
+fi;
+digest "$s" "$t" || fail nohash;
+[ "$h" = "$w" ] || fail differs;
+[ -z "$m" ] || chmod "$m" "$t" 2>/dev/null;
+[ "$4" = - ] || touch -d "@$4" "$t" 2>/dev/null || touch -d "@${4%.*}" "$t" 2>/dev/null;
+e=$(mv -f "$t" "$p" 2>&1) || fail io "$e";
+t=;
+say ok;

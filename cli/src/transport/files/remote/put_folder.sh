@@ -1,0 +1,75 @@
+# $1 the folder to be, then the names in it that are going to come, each as a path below it.
+place "$1";
+r=$v;
+shift;
+command -v tar >/dev/null 2>&1 || fail notar;
+[ "$r" = / ] || r=${r%/};
+if [ -d "$r" ]; then
+  cd "$r" || fail denied;
+  i=0;
+  for a do text "$a"; set -- "$@" "./$v"; i=$((i + 1)); done;
+  shift "$i";
+  if find . -prune -printf x >/dev/null 2>&1; then
+    say "T 0";
+    find "$@" -printf "%y %m %s %Ts %p\0%l\0" 2>/dev/null;
+    printf "%s\0" "$n";
+  else
+    say "T 1";
+    find "$@" -exec stat -c "%f %s %Y %n" {} + 2>/dev/null;
+    printf "%s\n" "$n";
+  fi;
+  isnew=;
+  s=$r/.runcode-$n;
+else
+  [ ! -e "$r" ] && [ ! -L "$r" ] || fail file;
+  say "T -";
+  isnew=yes;
+  d=${r%/*}/;
+  s=$d.runcode-$n;
+fi;
+read -r a || exit 1;
+[ "$a" = "$n" ] || { [ "$a" != none ] || say ok; exit 0; };
+[ -z "$isnew" ] || [ -d "$d" ] || e=$(mkdir -p "$d" 2>&1) || fail io "$e";
+clean() { [ -z "$s" ] || { chmod -R u+rwX "$s"; rm -rf "$s"; } 2>/dev/null; };
+trap clean EXIT;
+trap "exit 1" HUP INT TERM PIPE;
+o=$(umask);
+umask 077;
+e=$(mkdir "$s" 2>&1) || fail io "$e";
+e=$(tar -xpof - -C "$s" 2>&1) || fail io "$e";
+[ -f "$s/end" ] || fail cut;
+cd "$s/t" || fail cut;
+if [ -s ../sums ]; then
+  if command -v sha256sum >/dev/null 2>&1; then e=$(sha256sum -c ../sums 2>&1 >/dev/null) || fail differs "$e";
+  elif command -v shasum >/dev/null 2>&1; then e=$(shasum -a 256 -c ../sums 2>&1 >/dev/null) || fail differs "$e";
+  else fail nohash;
+  fi;
+fi;
+while read -r w a; do
+  text "$a";
+  digest 0 "$v" && [ "$h" = "$w" ] || fail differs "$a";
+done <../odd || exit 1;
+umask "$o";
+# Moves what $1 has into place: a folder that is not there yet whole, else one by one; each by a rename.
+flush() { [ $# -le 1 ] || { k=$1; shift; e=$(mv -f "$@" "$r/$k/" 2>&1) || fail io "$e"; }; };
+merge() {
+  set -- "$1";
+  for f in "$1"/* "$1"/.[!.]* "$1"/..?*; do
+    [ -e "$f" ] || [ -L "$f" ] || continue;
+    if [ -d "$f" ] && [ ! -L "$f" ] && [ -d "$r/$f" ]; then
+      ( merge "$f" ) || exit 1;
+    else
+      [ -d "$f" ] || [ ! -d "$r/$f" ] || [ -L "$r/$f" ] || fail folder "$f";
+      set -- "$@" "$f";
+      [ $# -le 200 ] || { flush "$@"; set -- "$1"; };
+    fi;
+  done;
+  flush "$@";
+};
+if [ -n "$isnew" ]; then
+  [ ! -e "$r" ] && [ ! -L "$r" ] || fail file;
+  e=$(mv -f "$s/t" "$r" 2>&1) || fail io "$e";
+else
+  merge .;
+fi;
+say ok;

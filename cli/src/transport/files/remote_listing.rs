@@ -1,0 +1,163 @@
+//! What is at the target already, as the box lists it, and what of ours that leaves to send.
+
+use std::collections::HashMap;
+use std::io::{BufRead, Read as _};
+
+use crate::error::{Code, Error, Result};
+use crate::transport::files::local_tree::{Entry, Kind};
+use crate::transport::files::talk::Fault;
+
+/// The longest record that is read.
+const RECORD: u64 = 64 * 1024;
+
+/// How the box lists: by `find -printf`, NUL between all; or by `stat`, a line each, links without their target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Printf,
+    Stat,
+}
+
+/// Something at the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seen {
+    kind: SeenKind,
+    mode: u32,
+    modified: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum SeenKind {
+    Folder,
+    File(u64),
+    Link(Option<Vec<u8>>),
+    Other,
+}
+
+/// What is at the target, by path.
+#[derive(Debug, Default)]
+pub(super) struct Listing(HashMap<Vec<u8>, Seen>);
+
+impl Listing {
+    /// Reads a listing to the mark at its end. What cannot be understood counts as not there.
+    pub(super) fn read(from: &mut impl BufRead, format: Format, mark: &str) -> Result<Listing, Fault> {
+        let end = if format == Format::Printf { 0 } else { b'\n' };
+        let mut record = || -> Result<Vec<u8>, Fault> {
+            let mut bytes = Vec::new();
+            from.take(RECORD).read_until(end, &mut bytes).map_err(|_| Fault::Cut)?;
+            if bytes.pop() == Some(end) { Ok(bytes) } else { Err(Fault::Cut) }
+        };
+        let mut listing = Listing::default();
+        loop {
+            let first = record()?;
+            if first == mark.as_bytes() {
+                return Ok(listing);
+            }
+            let entry = match format {
+                Format::Printf => printf(&first, record()?),
+                Format::Stat => stat(&first),
+            };
+            if let Some((name, seen)) = entry {
+                listing.0.insert(name, seen);
+            }
+        }
+    }
+
+    /// Whether `entry` has to be sent; an error when something of another kind is in its place.
+    pub(super) fn lacks(&self, entry: &Entry, target: &str) -> Result<bool> {
+        let Some(seen) = self.0.get(&entry.name) else { return Ok(true) };
+        match (&entry.kind, &seen.kind) {
+            (Kind::Folder, SeenKind::Folder) => Ok(false),
+            (Kind::Folder, _) | (_, SeenKind::Folder) => {
+                let name = crate::output::sanitize::short(&String::from_utf8_lossy(&entry.name));
+                Err(Error::new(
+                    Code::Io,
+                    format!("`{name}` in `{target}` on the workspace is in the way: it is of another kind"),
+                )
+                .hint("move it away first; nothing was changed"))
+            }
+            (Kind::File(size), SeenKind::File(there)) => {
+                Ok((*size, entry.mode, entry.modified) != (*there, seen.mode, seen.modified))
+            }
+            (Kind::Link(target), SeenKind::Link(Some(there))) => Ok(target != there),
+            _ => Ok(true),
+        }
+    }
+}
+
+/// `<type> <octal mode> <size> <seconds> <name>` and the link's target.
+fn printf(record: &[u8], link: Vec<u8>) -> Option<(Vec<u8>, Seen)> {
+    let (words, name) = words::<4>(record)?;
+    let kind = match words[0] {
+        "d" => SeenKind::Folder,
+        "f" => SeenKind::File(words[2].parse().ok()?),
+        "l" => SeenKind::Link(Some(link)),
+        _ => SeenKind::Other,
+    };
+    let mode = u32::from_str_radix(words[1], 8).ok()? & 0o777;
+    Some((plain(name), Seen { kind, mode, modified: words[3].parse().ok()? }))
+}
+
+/// `<hexadecimal st_mode> <size> <seconds> <name>`.
+fn stat(record: &[u8]) -> Option<(Vec<u8>, Seen)> {
+    let (words, name) = words::<3>(record)?;
+    let mode = u32::from_str_radix(words[0], 16).ok()?;
+    let kind = match mode & 0o170_000 {
+        0o040_000 => SeenKind::Folder,
+        0o100_000 => SeenKind::File(words[1].parse().ok()?),
+        0o120_000 => SeenKind::Link(None),
+        _ => SeenKind::Other,
+    };
+    Some((plain(name), Seen { kind, mode: mode & 0o777, modified: words[2].parse().ok()? }))
+}
+
+fn words<const N: usize>(record: &[u8]) -> Option<([&str; N], &[u8])> {
+    let mut parts = record.splitn(N + 1, |&byte| byte == b' ');
+    let mut words = [""; N];
+    for word in &mut words {
+        *word = std::str::from_utf8(parts.next()?).ok()?;
+    }
+    Some((words, parts.next()?))
+}
+
+/// A name without its leading `./`, as ours are.
+fn plain(name: &[u8]) -> Vec<u8> {
+    let parts = name.split(|&byte| byte == b'/').filter(|part| !matches!(*part, b"" | b"."));
+    parts.collect::<Vec<_>>().join(&b'/')
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+
+    fn entry(name: &str, kind: Kind) -> Entry {
+        Entry { local: "/x".into(), name: name.into(), kind, mode: 0o644, modified: 12 }
+    }
+
+    #[test]
+    fn both_formats_say_the_same() {
+        let printf = b"d 755 4 9 .\0\0f 644 3 12 ././a\nb\0\0l 777 1 5 ./l\0to\0MARK\0";
+        let listing = Listing::read(&mut &printf[..], Format::Printf, "MARK").unwrap();
+        assert!(!listing.lacks(&entry("", Kind::Folder), "t").unwrap());
+        assert!(!listing.lacks(&entry("a\nb", Kind::File(3)), "t").unwrap());
+        assert!(listing.lacks(&entry("a\nb", Kind::File(4)), "t").unwrap());
+        assert!(!listing.lacks(&entry("l", Kind::Link(b"to".into())), "t").unwrap());
+        assert!(listing.lacks(&entry("l", Kind::Link(b"else".into())), "t").unwrap());
+        assert!(listing.lacks(&entry("a\nb", Kind::Folder), "t").is_err());
+        assert!(listing.lacks(&entry("new", Kind::File(0)), "t").unwrap());
+        let stat = b"41ed 4 9 .\n81a4 3 12 ./a b\na1ff 1 5 ./l\nMARK\n";
+        let listing = Listing::read(&mut &stat[..], Format::Stat, "MARK").unwrap();
+        assert!(!listing.lacks(&entry("a b", Kind::File(3)), "t").unwrap());
+        assert!(listing.lacks(&entry("l", Kind::Link(b"to".into())), "t").unwrap());
+        assert!(listing.lacks(&entry("", Kind::File(3)), "t").is_err());
+    }
+
+    #[test]
+    fn nonsense_is_no_listing_and_no_panic() {
+        for bytes in [&b""[..], b"x", b"d 755\0", b"f 644 3 12 a\0"] {
+            assert!(Listing::read(&mut &*bytes, Format::Printf, "MARK").is_err());
+        }
+        let odd = b"f 9 \xff 12 a\0\0 \0\0MARK\0";
+        assert!(Listing::read(&mut &odd[..], Format::Printf, "MARK").unwrap().0.is_empty());
+    }
+}

@@ -1,0 +1,103 @@
+//! Paths on the box.
+
+use std::ffi::OsStr;
+
+use crate::error::{Code, Error, Result};
+use crate::grant::Workdir;
+use crate::output::sanitize;
+use crate::transport::files::script;
+
+/// A path on the box as the user gave it: any bytes. A relative one starts in the project folder, one that begins with
+/// `~/` in the home folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemotePath {
+    from_home: bool,
+    bytes: Vec<u8>,
+}
+
+impl RemotePath {
+    /// The path that `text` means.
+    pub fn parse(text: &OsStr, workdir: &Workdir) -> Result<RemotePath> {
+        let bytes = text.as_encoded_bytes();
+        if bytes.is_empty() {
+            return Err(Error::new(Code::Usage, "a path on the workspace cannot be empty"));
+        }
+        if cfg!(windows) && text.to_str().is_none() {
+            return Err(Error::new(Code::Usage, "a path on the workspace is not valid Unicode"));
+        }
+        Ok(match bytes {
+            [b'/', ..] => RemotePath { from_home: false, bytes: bytes.to_vec() },
+            b"~" => RemotePath { from_home: true, bytes: b".".to_vec() },
+            [b'~', b'/', rest @ ..] => RemotePath { from_home: true, bytes: [b"./", rest].concat() },
+            _ => {
+                let bytes = [workdir.as_str().trim_end_matches('/').as_bytes(), bytes].join(&b'/');
+                RemotePath { from_home: false, bytes }
+            }
+        })
+    }
+
+    /// Whether it can only be a folder: it ends in `/`, `.` or `..`.
+    pub fn names_a_folder(&self) -> bool {
+        matches!(self.bytes.rsplit(|&byte| byte == b'/').next(), Some(b"" | b"." | b".."))
+    }
+
+    /// The path of `name` below it.
+    #[must_use]
+    pub fn join(&self, name: &[u8]) -> RemotePath {
+        let mut bytes = self.bytes.clone();
+        if bytes.last() != Some(&b'/') {
+            bytes.push(b'/');
+        }
+        bytes.extend_from_slice(name);
+        RemotePath { from_home: self.from_home, bytes }
+    }
+
+    /// The last name in it; none where it has none of its own (`/`, `.`, `..`).
+    pub fn file_name(&self) -> Option<&[u8]> {
+        let end = self.bytes.iter().rposition(|&byte| byte != b'/')?;
+        let name = self.bytes.get(..=end)?.rsplit(|&byte| byte == b'/').next()?;
+        (!matches!(name, b"." | b"..")).then_some(name)
+    }
+
+    /// As an argument of our scripts.
+    pub(super) fn argument(&self) -> Vec<u8> {
+        let argument = script::argument(&self.bytes);
+        if self.from_home { [b"~".to_vec(), argument].concat() } else { argument }
+    }
+
+    /// For people.
+    pub fn shown(&self) -> String {
+        let home = if self.from_home { "~/" } else { "" };
+        let path = String::from_utf8_lossy(&self.bytes);
+        sanitize::short(&format!("{home}{}", path.strip_prefix("./").unwrap_or(&path)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+
+    #[test]
+    fn where_a_path_starts_and_what_it_names() {
+        let parse = |text: &str| RemotePath::parse(text.as_ref(), &Workdir::default()).unwrap();
+        for (text, argument, folder, name) in [
+            ("a b", "=/home/ubuntu/workspace/a b", false, Some("a b")),
+            ("-n", "=/home/ubuntu/workspace/-n", false, Some("-n")),
+            ("/x/y/", "=/x/y/", true, Some("y")),
+            ("~/x", "~=./x", false, Some("x")),
+            ("~x", "=/home/ubuntu/workspace/~x", false, Some("~x")),
+            ("~", "~=.", true, None),
+            (".", "=/home/ubuntu/workspace/.", true, None),
+            ("a/..", "=/home/ubuntu/workspace/a/..", true, None),
+            ("/", "=/", true, None),
+            ("é", "%/home/ubuntu/workspace/\\0303\\0251", false, Some("é")),
+        ] {
+            let path = parse(text);
+            assert_eq!(String::from_utf8(path.argument()).unwrap(), argument);
+            assert_eq!(path.names_a_folder(), folder, "{text}");
+            assert_eq!(path.file_name(), name.map(str::as_bytes), "{text}");
+        }
+        assert!(RemotePath::parse("".as_ref(), &Workdir::default()).is_err());
+    }
+}

@@ -1,0 +1,98 @@
+//! Our own scripts on the box, and how their arguments are written.
+//!
+//! Each is one line of POSIX sh: the whole text is then quoted once, and no login shell sees a line feed.
+
+use crate::error::Result;
+use crate::transport::RemoteCommand;
+
+const PRELUDE: &str = include_str!("remote/prelude.sh");
+
+/// A script of ours.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Script {
+    PutFile,
+    PutFolder,
+    Get,
+}
+
+impl Script {
+    fn source(self) -> &'static str {
+        match self {
+            Script::PutFile => include_str!("remote/put_file.sh"),
+            Script::PutFolder => include_str!("remote/put_folder.sh"),
+            Script::Get => include_str!("remote/get.sh"),
+        }
+    }
+
+    fn text(self) -> String {
+        one_line(PRELUDE) + &one_line(self.source())
+    }
+
+    /// The command that runs it; its own lines begin with `mark`.
+    pub(super) fn command(self, mark: &str, arguments: &[Vec<u8>]) -> Result<RemoteCommand> {
+        let (first, second) = mark.split_at(mark.len() / 2);
+        let mut all = vec![first.as_bytes(), second.as_bytes()];
+        all.extend(arguments.iter().map(Vec::as_slice));
+        RemoteCommand::script(&self.text(), &all)
+    }
+}
+
+fn one_line(source: &str) -> String {
+    let lines = source.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.flat_map(|line| [line, " "]).collect()
+}
+
+/// A text as an argument: `=` and the text, or `%` and the text with its odd bytes written for `printf %b`. What is not
+/// printable ASCII is not trusted to pass through every login shell.
+pub(super) fn argument(text: &[u8]) -> Vec<u8> {
+    if text.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+        [b"=", text].concat()
+    } else {
+        [b"%".to_vec(), octal(text)].concat()
+    }
+}
+
+/// `bytes` as `printf %b` (POSIX) takes them: what is not printable ASCII, and the backslash, as `\0ddd`.
+pub(super) fn octal(bytes: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(bytes.len() * 2);
+    for &byte in bytes {
+        if matches!(byte, b' '..=b'~') && byte != b'\\' {
+            text.push(byte);
+        } else {
+            text.extend_from_slice(format!("\\0{byte:03o}").as_bytes());
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn every_script_is_one_line_that_sh_understands() {
+        for script in [Script::PutFile, Script::PutFolder, Script::Get] {
+            let text = script.text();
+            assert!(!text.contains('\n'));
+            let sh = std::process::Command::new("sh").args(["-n", "-c", &text]).output().unwrap();
+            assert!(sh.status.success(), "{script:?}: {}", String::from_utf8_lossy(&sh.stderr));
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn printf_gives_every_byte_back() {
+        let all = (0..=255).collect::<Vec<u8>>();
+        let text = String::from_utf8(octal(&all)).unwrap();
+        let printed = std::process::Command::new("sh").args(["-c", "printf %b \"$1\"", "sh", &text]).output();
+        assert_eq!(printed.unwrap().stdout, all);
+    }
+
+    #[test]
+    fn plain_text_stays_readable() {
+        assert_eq!(argument(b"/a b\\'"), b"=/a b\\'");
+        assert_eq!(argument(b"/a\nb\xff\\"), b"%/a\\0012b\\0377\\0134");
+    }
+}

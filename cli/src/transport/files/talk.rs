@@ -1,0 +1,162 @@
+//! One exchange with a script of ours on the box: its input, its output, and how both end.
+//!
+//! What the login shell prints before the script runs is skipped: our own lines bear a random mark. Input is written by a
+//! thread that is not waited for when the box has given up, since what it reads from may never come to an end.
+
+use std::io::{self, BufRead as _, BufReader, PipeReader, PipeWriter, Read};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::error::{Code, Error, Result};
+use crate::output::sanitize;
+use crate::transport::files::failure;
+use crate::transport::files::script::Script;
+use crate::transport::{Ended, Limits, RemoteCommand, Running, Stream, Streams};
+
+/// What starts a command on the box: once, on a connection that stands or is made to.
+pub type Start<'a> = &'a dyn Fn(&RemoteCommand, &Streams) -> Result<Running>;
+
+/// How much is moved at a time.
+pub(super) const CHUNK: usize = 256 * 1024;
+
+/// The longest line that is looked at, and the most that a login shell may print before our script's first line.
+const LINE: u64 = 64 * 1024;
+const NOISE: u64 = 64 * 1024 * 1024;
+
+/// How long the rest may take once the command is over and nothing but our own work is left.
+const REST: Duration = Duration::from_secs(2);
+
+/// Why an exchange did not come to its end.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The output ended before what had to come.
+    Cut,
+    /// Anything that can be told as it is.
+    Told(Error),
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Fault {
+        Fault::Told(error)
+    }
+}
+
+/// What an exchange goes over.
+pub(super) struct Talk {
+    /// The script's input; dropping it ends it.
+    pub(super) input: Option<PipeWriter>,
+    /// The script's output.
+    pub(super) output: BufReader<PipeReader>,
+    /// What our own lines begin with.
+    pub(super) mark: String,
+    path: String,
+}
+
+impl Talk {
+    /// The next line of ours; a failure that the script tells of is an error.
+    pub(super) fn record(&mut self) -> Result<String, Fault> {
+        let mut skipped = 0;
+        loop {
+            let mut line = Vec::new();
+            let read = (&mut self.output).take(LINE).read_until(b'\n', &mut line).map_err(|_| Fault::Cut)?;
+            skipped += read as u64;
+            if read == 0 || skipped > NOISE {
+                return Err(Fault::Cut);
+            }
+            let line = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
+            let Some((_, record)) = line.split_once(&format!("{} ", self.mark)) else { continue };
+            return match record.strip_prefix("E ") {
+                Some(failed) => Err(failure::of(failed, &self.path).into()),
+                None => Ok(record.to_owned()),
+            };
+        }
+    }
+
+    /// Waits for the script to say that all is done.
+    pub(super) fn done(&mut self) -> Result<(), Fault> {
+        loop {
+            if self.record()? == "ok" {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Runs `script` and has `body` talk to it. `path` is what failures name.
+pub(super) fn talk<T: Send + 'static>(
+    start: Start<'_>,
+    script: Script,
+    arguments: &[Vec<u8>],
+    path: &str,
+    body: impl FnOnce(&mut Talk) -> Result<T, Fault> + Send + 'static,
+) -> Result<T> {
+    let mark = format!("{:032x}", rand::random::<u128>());
+    let command = script.command(&mark, arguments)?;
+    let pipe = || io::pipe().map_err(|error| Error::io("make a pipe", error));
+    let ((stdin, input), (output, stdout), (errors, stderr)) = (pipe()?, pipe()?, pipe()?);
+    widen(&input);
+    widen(&stdout);
+    let streams = Streams { stdin: stdin.into(), stdout: stdout.into(), stderr: Stream::from(stderr) };
+    let running = start(&command, &streams)?;
+    drop(streams);
+    let last_words = collect(errors);
+    let (sender, result) = mpsc::channel();
+    let mut talk = Talk {
+        input: Some(input),
+        output: BufReader::with_capacity(CHUNK, output),
+        mark,
+        path: path.to_owned(),
+    };
+    std::thread::spawn(move || {
+        let done = body(&mut talk);
+        drop(talk);
+        let _ = sender.send(done);
+    });
+    let ended = running.wait(&Limits { timeout: None, interruptible: true })?;
+    let patience = if matches!(ended, Ended::Interrupted { .. }) { REST } else { Duration::MAX };
+    let done = match result.recv_timeout(patience) {
+        Ok(done) => done,
+        Err(_) => Err(Fault::Cut),
+    };
+    match (done, ended) {
+        (Ok(value), _) => Ok(value),
+        (Err(_), Ended::Interrupted { .. }) => Err(Error::new(Code::Interrupted, "interrupted")
+            .hint("what was there before is unchanged, unless the last step was being taken")),
+        (Err(Fault::Told(error)), _) => Err(error),
+        (Err(Fault::Cut), Ended::Status(status)) => {
+            let words = last_words.recv_timeout(REST).unwrap_or_default();
+            let said = words.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+            Err(Error::new(
+                Code::Error,
+                format!("the workspace's shell gave up with status {status}: {}", sanitize::short(said)),
+            ))
+        }
+        (Err(Fault::Cut), _) => {
+            Err(Error::new(Code::Transport, "the connection was lost before the transfer was complete")
+                .hint("what was there before is unchanged; run the command again"))
+        }
+    }
+}
+
+/// Reads what is said on stderr to its end; the last of it comes through the channel.
+fn collect(mut errors: PipeReader) -> mpsc::Receiver<String> {
+    const KEPT: usize = 4096;
+    let (sender, words) = mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut kept, mut chunk) = (Vec::new(), [0; KEPT]);
+        while let Ok(read @ 1..) = errors.read(&mut chunk) {
+            kept.extend_from_slice(chunk.get(..read).unwrap_or_default());
+            kept.drain(..kept.len().saturating_sub(KEPT));
+        }
+        let _ = sender.send(String::from_utf8_lossy(&kept).into_owned());
+    });
+    words
+}
+
+/// Lets a pipe hold more, so that both its ends change turns less often. Refused is fine.
+fn widen(pipe: &PipeWriter) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = rustix::pipe::fcntl_setpipe_size(pipe, 1 << 20);
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = pipe;
+}
