@@ -56,14 +56,20 @@ pub fn mode_of(metadata: &Metadata) -> u32 {
 /// Opens or creates a file for the owner alone, never through a symbolic link.
 pub fn open_private(path: &Path) -> io::Result<File> {
     let nofollow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-    File::options()
+    let mut options = File::options();
+    let file = options
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
         .custom_flags(nofollow)
-        .open(path)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    if mode_of(&metadata) != 0o600 && is_own(&metadata) {
+        file.set_permissions(Permissions::from_mode(0o600))?; // the umask may have taken bits that the owner needs
+    }
+    Ok(file)
 }
 
 /// Makes a rename or removal inside the folder durable.
