@@ -1,0 +1,78 @@
+//! The table of the numbered cases: none is without a test, and every test that it names is there.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use serde::Deserialize;
+
+/// A row of `cases.json`.
+#[derive(Deserialize)]
+struct Case {
+    /// The case in a few words.
+    case: String,
+    /// `file::name` of each test that proves it.
+    tests: Vec<String>,
+}
+
+/// The number of the last case.
+const LAST: u32 = 43;
+
+/// Cases of commands that do not exist yet; the list may only shrink.
+const OPEN: [u32; 2] = [40, 43];
+
+#[test]
+fn every_case_names_tests_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = std::fs::read(root.join("tests/hostile/cases.json")).unwrap();
+    let table: BTreeMap<u32, Case> = serde_json::from_slice(&table).unwrap();
+    assert_eq!(table.keys().copied().collect::<Vec<_>>(), (1..=LAST).collect::<Vec<_>>());
+    let compiled = compiled();
+    let mut wrong = Vec::new();
+    for (number, case) in &table {
+        assert!(!case.case.is_empty());
+        if case.tests.is_empty() && OPEN.contains(number) {
+            super::skipped(&format!("case {number}"), "its command does not exist yet");
+        } else if case.tests.is_empty() {
+            wrong.push(format!("{number}: no test"));
+        }
+        for test in &case.tests {
+            let (file, name) = test.rsplit_once("::").unwrap_or((test, ""));
+            let source = std::fs::read_to_string(root.join(file)).unwrap_or_default();
+            let is_there = match file.rsplit_once('.') {
+                Some((_, "py")) => source.contains(&format!("def {name}(")),
+                Some((stem, "rs")) if file.starts_with("tests/") => {
+                    let module = stem.trim_start_matches("tests/").replace('/', "::");
+                    compiled.contains(&format!("{module}::{name}: test"))
+                }
+                Some((_, "rs")) => is_test(&source, name),
+                _ => false,
+            };
+            if !is_there {
+                wrong.push(format!("{number}: {test}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The tests in this very binary, as it lists them.
+fn compiled() -> String {
+    let output =
+        Command::new(std::env::current_exe().unwrap()).args(["--list", "--format=terse"]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Whether `source` has a test function of this name: an attribute `#[test]` right above it, other attributes aside.
+fn is_test(source: &str, name: &str) -> bool {
+    let lines = source.lines().map(str::trim).collect::<Vec<_>>();
+    let start = format!("fn {name}(");
+    lines.iter().enumerate().any(|(number, line)| {
+        line.starts_with(&start)
+            && lines[..number]
+                .iter()
+                .rev()
+                .take_while(|line| line.starts_with("#["))
+                .any(|line| *line == "#[test]")
+    })
+}

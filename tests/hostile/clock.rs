@@ -1,0 +1,84 @@
+//! A clock that was set back or forward, as libfaketime shows it to the process.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use super::skipped;
+use crate::support::{Said, World, until};
+
+/// The library that `faketime` preloads; debian keeps it in a folder per architecture.
+fn library() -> Option<PathBuf> {
+    let folders = [
+        "/usr/lib/x86_64-linux-gnu",
+        "/usr/lib/aarch64-linux-gnu",
+        "/usr/lib64",
+        "/usr/lib",
+        "/usr/local/lib",
+    ];
+    folders
+        .iter()
+        .map(|folder| PathBuf::from(folder).join("faketime/libfaketime.so.1"))
+        .find(|path| path.is_file())
+}
+
+fn at(mut command: Command, library: &PathBuf, shift: &str) -> Said {
+    command.env("LD_PRELOAD", library).env("FAKETIME", shift).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    Said::of(command.output().unwrap())
+}
+
+#[test]
+fn a_clock_that_was_moved_gives_the_right_answer_or_a_coded_error() {
+    let Some(library) = library() else {
+        return skipped("a clock that was moved", "there is no libfaketime");
+    };
+    let world = World::new();
+    let probe = at(world.command(&["--version"]), &library, "+3600s");
+    if probe.status != 0 || !probe.stderr.is_empty() {
+        return skipped("a clock that was moved", "libfaketime does not load");
+    }
+    // An hour back: the session seems to last longer than it does; the gateway knows better, and it is renewed.
+    let world = world.connected();
+    assert_eq!(
+        at(world.command(&["exec", "--", "echo back"]), &library, "-3600s").succeeds().text(),
+        "back\n"
+    );
+    // An hour forward: what the plane grants seems to be over. That is said, with the clock named, and nothing changes.
+    let before = world.snapshot();
+    let ahead =
+        at(world.command(&["connect", "1", "--json"]), &library, "+3600s").fails_as("unsafe_bundle", 1);
+    assert!(ahead.json()["hint"].as_str().unwrap().contains("clock"), "{ahead:?}");
+    assert_eq!(
+        world.snapshot().get(&world.cache("ws-1/meta.json")),
+        before.get(&world.cache("ws-1/meta.json"))
+    );
+    for shift in ["+3600s", "-3600s", "+700d", "-20000d", "@1960-01-01 00:00:00", "@2200-01-01 00:00:00"] {
+        for arguments in [
+            &["status", "--json"][..],
+            &["current", "--json"],
+            &["exec", "--json", "--", "true"],
+            &["connect", "1", "--force", "--json"],
+        ] {
+            let said = at(world.command(arguments), &library, shift);
+            assert!([0, 1, 2, 255].contains(&said.status), "{shift} {arguments:?}: {said:?}");
+        }
+    }
+    assert_eq!(world.run(&["run", "1", "--", "echo now"]).succeeds().text(), "now\n");
+}
+
+/// Once the plane has refused to renew an expired session, nothing goes on over its connection.
+#[test]
+fn an_expired_session_that_is_refused_loses_its_master() {
+    let world = World::with(|options| options.max_ttl = Duration::from_secs(2)).connected();
+    world.run(&["exec", "--", "true"]).succeeds();
+    let master = || crate::support::processes_with(&world.cache("ws-1").to_string_lossy());
+    assert!(!master().is_empty(), "the master is up");
+    let meta: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(world.cache("ws-1/meta.json")).unwrap()).unwrap();
+    let expires: jiff::Timestamp = meta["expires_at"].as_str().unwrap().parse().unwrap();
+    until("it has expired", || jiff::Timestamp::now() > expires);
+    let mut command = world.command(&["exec", "--", "true"]);
+    command.env("RUNCODE_TOKEN", "revoked");
+    Said::of(command.output().unwrap()).ends_with(255);
+    until("the master is gone", || master().is_empty());
+}

@@ -1,0 +1,168 @@
+//! Killed at any step: `kill -9` on the way into every system call that changes the disk, one after the other. Whatever
+//! step it was, what is there afterwards is the old state or the new one, whole, and the next command works.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::{assert_whole, program, skipped, wrapped};
+use crate::support::fake_plane::{FakePlane, respond};
+use crate::support::{Said, World, processes_with};
+
+/// The calls that change the disk, or lie between two that do.
+const CALLS: [&str; 18] = [
+    "mkdir",
+    "mkdirat",
+    "rename",
+    "renameat",
+    "renameat2",
+    "unlink",
+    "unlinkat",
+    "rmdir",
+    "link",
+    "linkat",
+    "fsync",
+    "fdatasync",
+    "fchmod",
+    "chmod",
+    "fchmodat",
+    "write",
+    "flock",
+    "symlink",
+];
+
+/// More calls of one kind than any of these commands makes.
+const MANY: usize = 200;
+
+/// Runs `command` again and again, killed on the way into each of its calls in turn; after each, `check` is told which.
+/// How often it was killed.
+fn killed_at_every_step(command: impl Fn() -> Command, mut check: impl FnMut(&str)) -> usize {
+    let mut kills = 0;
+    for call in CALLS {
+        for number in 1..MANY {
+            let mut strace = Command::new("strace");
+            let inject = format!("inject={call}:signal=KILL:when={number}");
+            strace
+                .args(["-qq", "-o", "/dev/null", "-e"])
+                .arg(format!("trace={call}"))
+                .args(["-e", &inject, "--"]);
+            let output = wrapped(strace, &command()).output().unwrap();
+            let step = format!("{call} {number}");
+            // strace dies as its child did.
+            if std::os::unix::process::ExitStatusExt::signal(&output.status) != Some(9) {
+                let words = String::from_utf8_lossy(&output.stderr).into_owned();
+                assert!(!words.contains("invalid system call"), "{words}");
+                Said::of(output).succeeds();
+                break;
+            }
+            kills += 1;
+            check(&step);
+            assert!(number < MANY - 1, "{step}");
+        }
+    }
+    kills
+}
+
+#[test]
+fn connect_killed_at_any_step_leaves_a_whole_session() {
+    if program("strace").is_none() {
+        return skipped("connect killed at any step", "there is no strace");
+    }
+    let world = World::new().connected();
+    let kills = killed_at_every_step(
+        || world.command(&["connect", "1", "--force"]),
+        |step| {
+            let said = world.run(&["exec", "--", "echo alive"]);
+            assert!(said.status == 0 && said.text() == "alive\n", "{step}: {said:?}");
+            world.run(&["connect", "1"]).succeeds(); // takes the lock, and so clears up
+            assert_whole(&world);
+            let mut ssh = Command::new("ssh");
+            ssh.arg("-F").arg(world.cache("ws-1/config")).args(["-O", "check", "runcode-box"]);
+            assert!(ssh.output().unwrap().status.success(), "{step}");
+        },
+    );
+    assert!(kills > 30, "only {kills} steps were found");
+    world.run(&["clean", "--all"]).succeeds();
+    assert_eq!(processes_with(&world.home().to_string_lossy()), Vec::<String>::new(), "a process is left");
+}
+
+#[test]
+fn a_first_connect_killed_at_any_step_leaves_nothing_or_a_session() {
+    if program("strace").is_none() {
+        return skipped("a first connect killed at any step", "there is no strace");
+    }
+    let world = World::new();
+    let kills = killed_at_every_step(
+        || {
+            let _ = std::fs::remove_dir_all(world.cache(""));
+            world.command(&["run", "1", "--", "true"])
+        },
+        |step| {
+            let said = world.run(&["connect", "1", "--json"]);
+            assert_eq!(said.status, 0, "{step}: {said:?}");
+            assert_whole(&world);
+            world.run(&["clean", "--all"]).succeeds();
+        },
+    );
+    assert!(kills > 20, "only {kills} steps were found");
+}
+
+#[test]
+fn login_killed_at_any_step_leaves_one_token_and_sends_it_to_its_own_plane_only() {
+    if program("strace").is_none() {
+        return skipped("login killed at any step", "there is no strace");
+    }
+    let list = |stream: &mut std::net::TcpStream| {
+        respond(stream, 200, br#"{"error":false,"data":{"workspaces":[]}}"#)
+    };
+    let (one, two) =
+        (FakePlane::start(move |_, stream| list(stream)), FakePlane::start(move |_, stream| list(stream)));
+    let world = World::new();
+    let login = |plane: &FakePlane, token: &str| {
+        let file = world.home().join(token);
+        std::fs::write(&file, token).unwrap();
+        let mut command = world.command(&["login", "--paste"]);
+        command.env("RUNCODE_API_BASE", plane.base()).env_remove("RUNCODE_TOKEN");
+        super::in_shell(&format!("exec \"$@\" < '{}'", file.display()), &command)
+    };
+    let token = world.home().join(".config/runcode/token");
+    // With a login to each plane in turn, the token that is there may be either's.
+    Said::of(login(&one, "token-one").output().unwrap()).succeeds();
+    let mut kills = 0;
+    for (plane, secret, other) in [(&two, "token-two", "token-one"), (&one, "token-one", "token-two")] {
+        kills += killed_at_every_step(
+            || {
+                let before = if plane.base() == two.base() { &one } else { &two };
+                Said::of(login(before, other).output().unwrap()).succeeds();
+                login(plane, secret)
+            },
+            |step| {
+                let saved = std::fs::read_to_string(&token).unwrap();
+                assert!(saved == "token-one" || saved == "token-two", "{step}: {saved}");
+                for plane in [&one, &two] {
+                    let mut command = world.command(&["list", "--json"]);
+                    command.env("RUNCODE_API_BASE", plane.base()).env_remove("RUNCODE_TOKEN");
+                    let said = Said::of(command.output().unwrap());
+                    assert!(said.status == 0 || said.json()["error"] == "no_token", "{step}: {said:?}");
+                }
+            },
+        );
+    }
+    assert!(kills > 10, "only {kills} steps were found");
+    for (plane, foreign) in [(&one, "token-two"), (&two, "token-one")] {
+        assert!(
+            plane.seen().iter().all(|request| !request.text.contains(foreign)),
+            "a token went to the other plane"
+        );
+    }
+    world.run(&["logout"]).succeeds();
+    assert_no_copy(world.home(), &["token-one", "token-two"]);
+}
+
+/// No file below the configuration holds one of the words.
+fn assert_no_copy(home: &Path, words: &[&str]) {
+    let folder = home.join(".config/runcode");
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let content = std::fs::read_to_string(entry.path()).unwrap();
+        assert!(!words.iter().any(|word| content.contains(word)), "{}", entry.path().display());
+    }
+}

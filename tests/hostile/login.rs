@@ -1,0 +1,105 @@
+//! The login's port, with the whole machine and every web page as its neighbours.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::Child;
+
+use crate::support::World;
+
+/// A login that waits for its browser.
+struct Waiting {
+    child: Child,
+    port: u16,
+    state: String,
+}
+
+impl Waiting {
+    fn start(world: &World) -> Waiting {
+        let mut child = world
+            .command(&["login", "--no-browser", "--timeout", "60"])
+            .env_remove("RUNCODE_TOKEN")
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+        let url = lines.map(Result::unwrap).find(|line| line.starts_with("http")).unwrap();
+        let port = url.split("port=").nth(1).unwrap().split('&').next().unwrap().parse().unwrap();
+        let state = url.split("state=").nth(1).unwrap().to_owned();
+        Waiting { child, port, state }
+    }
+
+    fn connect(&self) -> TcpStream {
+        TcpStream::connect(("127.0.0.1", self.port)).unwrap()
+    }
+
+    fn send(&self, request: &str) -> String {
+        let mut stream = self.connect();
+        let _ = stream.write_all(request.as_bytes());
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        answer
+    }
+
+    fn get(&self, query: &str) -> String {
+        self.send(&format!("GET /callback?{query} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n", self.port))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_flood_of_idle_connections_does_not_end_or_block_the_login() {
+    let world = World::new();
+    let mut login = Waiting::start(&world);
+    let idle = (0..300).map(|_| login.connect()).collect::<Vec<_>>();
+    assert!(login.child.try_wait().unwrap().is_none());
+    drop(idle);
+    let token = world.plane().token();
+    let query = format!("state={}&token={token}", login.state);
+    crate::support::until("the callback is taken", || login.get(&query).starts_with("HTTP/1.1 200"));
+    assert!(login.child.wait().unwrap().success());
+}
+
+#[test]
+fn nothing_of_a_request_is_echoed_and_no_page_is_kept() {
+    let world = World::new();
+    let mut login = Waiting::start(&world);
+    let (state, port) = (login.state.clone(), login.port);
+    let answers = [
+        login.get("state=wrong&token=EVIL"),
+        login.get(&format!("state={state}&token=a&token=EVIL")),
+        login.get(&format!("state={state}&state={state}&token=EVIL")),
+        login.get(&format!("state={state}&token=EVIL%0d%0aSet-Cookie:x")),
+        login.get(&format!("state={state}&token=EVIL&email=%3Cscript%3E%1b[2J")),
+        login.get(&format!("state={state}&token={}", "EVIL".repeat(2000))),
+        login.send(&format!("GET /EVIL?state={state} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n")),
+        login.send(&format!("POST /callback?state={state}&token=EVIL HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n")),
+        login.send(&format!("GET /callback?state={state}&token=EVIL HTTP/1.1\r\nHost: EVIL.example:{port}\r\n\r\n")),
+        login.send(&format!("GET /callback?state={state}&token=EVIL HTTP/1.1\r\n\r\n")),
+        login.send(&format!("GET http://127.0.0.1:{port}/callback?state={state}&token=EVIL HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n")),
+        login.send("\0\0\0\0\r\n\r\n"),
+        login.send(&format!("{}\r\n\r\n", "x".repeat(20_000))),
+    ];
+    for answer in &answers {
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+        assert!(
+            answer.is_empty()
+                || answer.contains("Cache-Control: no-store")
+                    && answer.contains("Referrer-Policy: no-referrer"),
+            "{answer}"
+        );
+        assert!(
+            !answer.contains("EVIL") && !answer.contains("script>") && !answer.contains(&state),
+            "{answer}"
+        );
+    }
+    assert!(login.child.try_wait().unwrap().is_none(), "the login goes on");
+    assert!(!world.home().join(".config/runcode/token").exists());
+    let token = world.plane().token();
+    assert!(login.get(&format!("state={state}&token={token}&email=you%40x")).starts_with("HTTP/1.1 200"));
+    assert!(login.child.wait().unwrap().success());
+}
