@@ -1,0 +1,45 @@
+//! A bundle's bytes become a session's config and pins, or a refusal; whatever is rendered says what we meant and no more.
+#![no_main]
+use std::path::Path;
+use std::time::Duration;
+
+use libfuzzer_sys::fuzz_target;
+use runcode::session::bundle::{Asked, validate};
+use runcode::transport::ssh_config::SessionConfig;
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEe3oXm2oOlvLcJe4QsUTYZhWzFQvuLGTtLPdcqO3IGK";
+
+fuzz_target!(|json: &str| {
+    let key = ssh_key::PublicKey::from_openssh(KEY).unwrap();
+    let now: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let ttl = Duration::from_secs(1800);
+    let Ok(grant) = validate(json, &Asked { key: &key, ttl, now }) else { return };
+    assert!((1..=1800).contains(&grant.expires_at.seconds_left(now)));
+    let alias = format!("runcode-{}", grant.endpoint.user);
+    let config = SessionConfig {
+        alias: &alias,
+        endpoint: &grant.endpoint,
+        host_key_alias: "runcode-ws-1",
+        identity: Path::new("/c/id"),
+        certificate: None,
+        known_hosts: Path::new("/c/known_hosts"),
+        control_path: Some(Path::new("/c/master")),
+    };
+    let text = String::from_utf8(config.render().unwrap()).unwrap();
+    for (number, line) in text.lines().enumerate() {
+        let words = line.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>();
+        assert_eq!(words.len(), 2, "{line}");
+        assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{line}");
+        assert_eq!(number == 0, words[0] == "Host", "{line}");
+        assert!(!words[0].eq_ignore_ascii_case("include") && !words[0].eq_ignore_ascii_case("match"), "{line}");
+    }
+    assert!(text.contains("\n    ProxyCommand none\n") && text.contains("\n    StrictHostKeyChecking yes\n"));
+    for line in grant.pins.known_hosts("runcode-ws-1").lines() {
+        let words = line.split(' ').collect::<Vec<_>>();
+        assert!(words.len() == 3 && words[0] == "runcode-ws-1", "{line}");
+    }
+    assert!(!grant.workdir.as_str().contains(['\'', '"', '$', '`', '\\', ' ', '\n', ';', '&', '|']));
+    if let Some(url) = grant.web_url {
+        assert!(!url.to_string().contains(['?', '#', '\u{1b}', '\n']));
+    }
+});
