@@ -11,5 +11,6 @@ mod support;
 mod commands;
 mod failures;
 mod help;
+mod hostile;
 mod layers;
 mod sessions;
