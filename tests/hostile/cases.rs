@@ -56,6 +56,44 @@ fn every_case_names_tests_that_are_there() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// SECURITY.md names a test for each defence: all of them exist, as a test, a case of the launchers' or a fuzz target.
+#[test]
+fn what_security_md_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("SECURITY.md")).unwrap();
+    let mut sources = String::new();
+    let mut folders = vec![root.join("cli/src"), root.join("tests")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            let is_source = path.extension().is_some_and(|extension| extension == "rs" || extension == "py");
+            if path.is_dir() && !path.ends_with("target") {
+                folders.push(path);
+            } else if is_source {
+                sources.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let is_name = |word: &&str| {
+        word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit())
+    };
+    let names =
+        text.split('`').skip(1).step_by(2).filter(is_name).filter(|name| name.matches('_').count() > 2);
+    let names = names.collect::<Vec<_>>();
+    assert!(names.len() > 20, "{names:?}");
+    let is_there =
+        |name: &str| sources.contains(&format!("fn {name}(")) || sources.contains(&format!("def {name}("));
+    let missing = names.into_iter().filter(|name| !is_there(name)).collect::<Vec<_>>();
+    assert!(missing.is_empty(), "{missing:?}");
+    let fuzzed = text
+        .split("fuzz `")
+        .skip(1)
+        .flat_map(|rest| rest.split('|').next().unwrap_or_default().split('`').step_by(2));
+    for target in fuzzed.filter(|target| is_name(target) && !target.is_empty()) {
+        assert!(root.join(format!("tests/fuzz/fuzz_targets/{target}.rs")).exists(), "{target}");
+    }
+}
+
 /// The tests in this very binary, as it lists them.
 fn compiled() -> String {
     let output =
