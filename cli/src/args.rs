@@ -113,6 +113,8 @@ verbs! {
     Write = write "write";
     Put = put "put";
     Get = get "get";
+    Context = context "context";
+    Forward = forward "forward";
     Current = current "current";
     Status = status "status";
     Disconnect = disconnect "disconnect";

@@ -6,12 +6,16 @@ use crate::control_plane::{BaseUrl, Client};
 use crate::error::{Code, Error, Result};
 use crate::output::progress::note;
 use crate::session::attachment::Attachment;
+#[cfg(unix)]
+use crate::session::forwards;
 use crate::session::mint::{self, Order};
 use crate::session::store::{Locked, Session, Store};
 use crate::sys::clock;
 use crate::sys::env::Env;
 use crate::sys::paths::Paths;
-use crate::transport::{Cause, Ended, Failure, Limits, RemoteCommand, Running, Streams, Transport};
+use crate::transport::{
+    Cause, Ended, Failure, Limits, RemoteCommand, Running, Streams, Transport, Unconnected,
+};
 
 /// How long a command that does nothing may take.
 const PROBE_DEADLINE: Duration = Duration::from_secs(15);
@@ -166,7 +170,7 @@ impl<'a> Sessions<'a> {
             current.is_fresh(now) || current.meta == session.meta && current.is_valid(now)
         };
         if let Some(current) = current.filter(|current| serves(current) && current.is_intact()) {
-            match self.transport(&current).start_master() {
+            match self.start_master(&current) {
                 Ok(()) => return Ok(current),
                 Err(failed) if matches!(failed.cause, Cause::NoClient | Cause::Forbidden) || !is_ours => {
                     return Err(failed.error);
@@ -185,8 +189,17 @@ impl<'a> Sessions<'a> {
             (Err(error), Some((failed, _))) if error.code() == Code::Network => return Err(failed.error),
             (Err(error), _) => return Err(error),
         };
-        self.transport(&renewed).start_master()?;
+        self.start_master(&renewed)?;
         Ok(renewed)
+    }
+
+    /// Brings a master up, with the forwards that were asked for. The caller holds the lock.
+    fn start_master(&self, session: &Session) -> Result<(), Unconnected> {
+        let transport = self.transport(session);
+        transport.start_master()?;
+        #[cfg(unix)]
+        forwards::restore(&transport, &session.folder);
+        Ok(())
     }
 
     /// Brings the connection up so that the first command finds it warm, healing the session where that is what it takes.
@@ -209,7 +222,7 @@ impl<'a> Sessions<'a> {
         let transport = self.transport(session);
         {
             let _locked = self.store().lock(session.meta.workspace_id)?;
-            transport.start_master()?;
+            self.start_master(session)?;
         }
         let nothing = RemoteCommand::snippet(None, &[], "exit 0")?;
         let running = transport.start(&nothing, &Streams::null()).map_err(Failure::into_error)?;
@@ -265,7 +278,7 @@ impl<'a> Sessions<'a> {
         let ttl = old.as_ref().filter(|_| is_ours).map_or(mint::DEFAULT_TTL, |old| old.meta.ttl());
         let mut order = order.unwrap_or(Order { ttl, new_key: false });
         order.new_key |= !is_ours;
-let minted = (self.plane)().and_then(|plane| mint::mint(locked, id, plane, self.env, order));
+        let minted = (self.plane)().and_then(|plane| mint::mint(locked, id, plane, self.env, order));
         if let (Err(error), Some(old)) = (&minted, &old) {
             self.end_if_refused(error, old);
         }

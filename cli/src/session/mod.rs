@@ -2,7 +2,9 @@
 
 pub mod attachment;
 pub mod bundle;
+pub mod context;
 pub mod execution;
+pub mod forwards;
 pub mod keypair;
 pub mod live;
 pub mod mint;

@@ -1,0 +1,111 @@
+//! `runcode context`.
+
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::error::Result;
+use crate::output::report::{Outcome, Report, Text};
+use crate::session::context::{self, Context, Space};
+use crate::session::resolve::resolve;
+
+/// Show what a workspace is: system, project, tools, room, and the ports that are listened on.
+///
+/// One round trip; nothing is changed.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runcode context
+  runcode context my-ws --json")]
+pub struct Args {
+    /// The workspace: its id, title or display name [default: the attached one]
+    workspace: Option<String>,
+}
+
+struct Seen {
+    workspace_id: u64,
+    workdir: String,
+    context: Context,
+}
+
+fn space(space: Option<Space>) -> Value {
+    space.map_or(Value::Null, |space| json!({ "total_bytes": space.total, "free_bytes": space.free }))
+}
+
+impl Report for Seen {
+    fn json(&self) -> Value {
+        let seen = &self.context;
+        let git = seen.git.as_ref().map(
+            |git| json!({ "branch": git.branch, "dirty": git.dirty, "remote": git.remote, "head": git.head }),
+        );
+        let ports = seen.ports.iter().map(|port| json!({ "port": port.port, "loopback": port.loopback }));
+        json!({
+            "workspace_id": self.workspace_id,
+            "workdir": self.workdir,
+            "cwd": seen.cwd,
+            "in_workdir": seen.in_workdir,
+            "os": seen.os,
+            "arch": seen.arch,
+            "kernel": seen.kernel,
+            "distro": seen.distro,
+            "user": seen.user,
+            "shell": seen.shell,
+            "cpus": seen.cpus,
+            "memory": space(seen.memory),
+            "disk": space(seen.disk),
+            "container": seen.container,
+            "git": git,
+            "markers": seen.markers,
+            "tools": seen.tools,
+            "ports": ports.collect::<Vec<_>>(),
+        })
+    }
+
+    fn text(&self, text: &mut Text) {
+        let seen = &self.context;
+        let known = |value: &Option<String>| value.clone().unwrap_or_else(|| "?".to_owned());
+        let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30));
+        let mut row = |name: &str, value: String| {
+            if !value.is_empty() {
+                text.line(format!("{name:<9} {value}"));
+            }
+        };
+        let missing = if seen.in_workdir { "" } else { " (there is no project folder)" };
+        row("folder", format!("{}{missing}", seen.cwd));
+        row("system", format!("{}, {} {}", known(&seen.distro), known(&seen.os), known(&seen.arch)));
+        row("kernel", known(&seen.kernel));
+        row("user", format!("{}, {}", known(&seen.user), known(&seen.shell)));
+        row("cpus", seen.cpus.map(|count| count.to_string()).unwrap_or_default());
+        for (name, space) in [("memory", seen.memory), ("disk", seen.disk)] {
+            let told = space.map(|space| format!("{} free of {}", gib(space.free), gib(space.total)));
+            row(name, told.unwrap_or_default());
+        }
+        row("container", seen.container.clone().unwrap_or_default());
+        if let Some(git) = &seen.git {
+            let state = if git.dirty { "changed" } else { "clean" };
+            let branch = git.branch.clone().unwrap_or_else(|| "detached".to_owned());
+            row("git", format!("{branch}, {state}, {}", git.remote.clone().unwrap_or_default()));
+        }
+        row("project", seen.markers.join(" "));
+        let tool = |(name, version): (&String, &Option<String>)| match version {
+            Some(version) => format!("{name} {version}"),
+            None => name.clone(),
+        };
+        row("tools", seen.tools.iter().map(tool).collect::<Vec<_>>().join(", "));
+        let ports = seen.ports.iter().map(|port| port.port.to_string()).collect::<Vec<_>>();
+        if !ports.is_empty() {
+            row("ports", format!("{}  (runcode forward PORT)", ports.join(" ")));
+        }
+    }
+}
+
+/// Looks around.
+pub fn run(args: Args, app: &App) -> Result<Outcome> {
+    let sessions = app.sessions()?;
+    let session = match &args.workspace {
+        Some(name) => sessions.obtain(resolve(name, app.plane()?)?.id)?.session,
+        None => sessions.attached(app.given_api_base().is_some())?,
+    };
+    let context = context::look(&sessions, &session)?;
+    let workdir = session.meta.workdir.to_string();
+    Ok(Seen { workspace_id: session.meta.workspace_id, workdir, context }.into())
+}

@@ -1,0 +1,187 @@
+//! `runcode forward`.
+
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::error::{Code, Error, Result};
+use crate::output::report::{Outcome, Report, Text};
+use crate::session::forwards::{self, Kept};
+
+/// Forward ports of the attached workspace to this machine, in the background.
+///
+/// The forward stays with the session's connection and comes back with it. Only this machine's loopback addresses listen.
+/// Asking twice is fine.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runcode forward 5173                        the box's port 5173 at http://localhost:5173
+  runcode forward 3000 --local 8080 --open    at another port, opened in the browser
+  runcode forward 5432 --to db.internal       a port of a machine that the box can reach
+  runcode forward 9000 -R                     the box's port 9000 leads to this machine's
+  runcode forward --list
+  runcode forward 5173 --cancel")]
+pub struct Args {
+    /// The ports on the workspace
+    #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), required_unless_present_any = ["list", "cancel"])]
+    ports: Vec<u16>,
+    /// The port on this machine, instead of the same one; 0 is any that is free
+    #[arg(long, value_name = "PORT")]
+    local: Option<u16>,
+    /// The host that connections go to, as the other side sees it
+    #[arg(long, value_name = "HOST", default_value = "localhost", value_parser = host)]
+    to: String,
+    /// The other way: the workspace listens, and connections go to this machine
+    #[arg(short = 'R', long)]
+    reverse: bool,
+    /// Show what is forwarded
+    #[arg(long, conflicts_with_all = ["cancel", "local", "reverse", "ports"])]
+    list: bool,
+    /// End the forwards of these ports, or all
+    #[arg(long, conflicts_with = "local")]
+    cancel: bool,
+    /// Open the forwarded port in the browser
+    #[arg(long, conflicts_with_all = ["list", "cancel", "reverse"])]
+    open: bool,
+}
+
+/// A host name or address as a master takes it: it ends up in one field of a request, never in a shell.
+fn host(text: &str) -> Result<String, &'static str> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
+    let is_host =
+        !text.is_empty() && text.len() <= 253 && text.bytes().all(allowed) && !text.starts_with('-');
+    if is_host { Ok(text.to_owned()) } else { Err("is no host name and no address") }
+}
+
+struct Forwards {
+    workspace_id: u64,
+    rows: Vec<(Kept, bool)>,
+    what: What,
+}
+
+#[derive(PartialEq, Eq)]
+enum What {
+    Opened,
+    Listed,
+    Cancelled,
+}
+
+/// The port on this machine, and the one on the workspace's side.
+fn ports(kept: &Kept) -> (u16, u16) {
+    if kept.reverse { (kept.to_port, kept.port) } else { (kept.port, kept.to_port) }
+}
+
+impl Report for Forwards {
+    fn json(&self) -> Value {
+        let row = |(kept, is_active): &(Kept, bool)| {
+            let (local, remote) = ports(kept);
+            json!({
+                "port": remote,
+                "local": local,
+                "to": kept.to_host,
+                "reverse": kept.reverse,
+                "active": is_active,
+                "url": (!kept.reverse).then(|| format!("http://localhost:{local}")),
+            })
+        };
+        let rows = self.rows.iter().map(row).collect::<Vec<_>>();
+        let name = if self.what == What::Cancelled { "cancelled" } else { "forwards" };
+        json!({ "workspace_id": self.workspace_id, name: rows })
+    }
+
+    fn text(&self, text: &mut Text) {
+        if self.rows.is_empty() {
+            return text.line("nothing is forwarded");
+        }
+        for (kept, is_active) in &self.rows {
+            let (local, remote) = ports(kept);
+            let state = match (&self.what, is_active) {
+                (What::Cancelled, _) => "  ended",
+                (_, false) => "  (comes back with the connection)",
+                (_, true) => "",
+            };
+            let host = &kept.to_host;
+            text.line(match kept.reverse {
+                true => format!("the workspace's port {remote} → {host}:{local} here{state}"),
+                false => format!("http://localhost:{local} → {host}:{remote} on the workspace{state}"),
+            });
+        }
+    }
+}
+
+/// Opens, lists or ends forwards.
+pub fn run(args: Args, app: &App) -> Result<Outcome> {
+    if args.ports.len() > 1 && args.local.is_some_and(|port| port != 0) {
+        return Err(Error::new(Code::Usage, "--local names one port, and several are to be forwarded")
+            .hint("forward them one by one, or say --local 0"));
+    }
+    if args.reverse && args.local == Some(0) {
+        return Err(Error::new(
+            Code::Usage,
+            "--local 0 says where to listen, and with -R the workspace does",
+        ));
+    }
+    let sessions = app.sessions()?;
+    let session = sessions.attached(app.given_api_base().is_some())?;
+    let workspace_id = session.meta.workspace_id;
+    if args.list {
+        let rows = forwards::list(&sessions, &session)?;
+        return Ok(Forwards { workspace_id, rows, what: What::Listed }.into());
+    }
+    #[cfg(not(unix))]
+    return Err(unavailable(&args, &session));
+    #[cfg(unix)]
+    {
+        if args.cancel {
+            let chosen = |kept: &Kept| {
+                let (local, remote) = ports(kept);
+                let is_named = args.ports.contains(&remote) || args.ports.contains(&local);
+                args.ports.is_empty() || (args.reverse == kept.reverse && is_named)
+            };
+            let ended = forwards::cancel(&sessions, &session, chosen)?;
+            let rows = ended.into_iter().map(|kept| (kept, false)).collect();
+            return Ok(Forwards { workspace_id, rows, what: What::Cancelled }.into());
+        }
+        let mut rows = Vec::new();
+        for &port in &args.ports {
+            let kept = forwards::add(&sessions, &session, wanted(&args, port))?;
+            if args.open {
+                browse(ports(&kept).0);
+            }
+            rows.push((kept, true));
+        }
+        Ok(Forwards { workspace_id, rows, what: What::Opened }.into())
+    }
+}
+
+#[cfg(unix)]
+fn wanted(args: &Args, port: u16) -> Kept {
+    let local = args.local.unwrap_or(port);
+    let (port, to_port) = if args.reverse { (port, local) } else { (local, port) };
+    Kept { reverse: args.reverse, port, to_host: args.to.clone(), to_port, master: 0 }
+}
+
+#[cfg(unix)]
+fn browse(port: u16) {
+    let url = format!("http://localhost:{port}");
+    if open::that_detached(&url).is_err() {
+        crate::output::progress::note(format!("note: no browser could be opened; go to {url}"));
+    }
+}
+
+/// There are no masters on Windows: the line that does it in a terminal of its own.
+#[cfg(not(unix))]
+fn unavailable(args: &Args, session: &crate::session::Session) -> Error {
+    let side = if args.reverse { 'R' } else { 'L' };
+    let forwards = args.ports.iter().map(|&port| {
+        let local = args.local.unwrap_or(port);
+        let (listen, to) = if args.reverse { (port, local) } else { (local, port) };
+        format!("-{side} 127.0.0.1:{listen}:{}:{to}", args.to)
+    });
+    let route = session.route();
+    Error::new(Code::Unavailable, "ports cannot be forwarded in the background on Windows").hint(format!(
+        "keep this running in a terminal of its own: ssh -F \"{}\" -N {} {}",
+        route.config.display(),
+        forwards.collect::<Vec<_>>().join(" "),
+        route.alias
+    ))
+}

@@ -1,0 +1,162 @@
+//! Port forwards that were asked for: kept beside the session, so that they come back when the connection does.
+//!
+//! They live in the master. The protocol has no way to ask for them, so the list remembers which master has them: when
+//! another one answers, they are made anew.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::session::{Session, Sessions};
+use crate::sys::atomic_file;
+
+#[cfg(unix)]
+use crate::{
+    error::Code,
+    output::progress::note,
+    transport::{Forward, Side, Transport},
+};
+
+const FILE: &str = "forwards.json";
+const MAX_FILE: usize = 64 * 1024;
+
+/// A forward that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Whether the box listens, and not this machine.
+    pub reverse: bool,
+    /// The port that is listened on.
+    pub port: u16,
+    /// Where connections go, as the other side sees it.
+    pub to_host: String,
+    /// The port there.
+    pub to_port: u16,
+    /// The process id of the master that has it.
+    pub master: u32,
+}
+
+impl Kept {
+    fn listens_like(&self, other: &Kept) -> bool {
+        (self.reverse, self.port) == (other.reverse, other.port)
+    }
+}
+
+fn read(folder: &Path) -> Result<Vec<Kept>> {
+    let bytes = atomic_file::read(&folder.join(FILE), MAX_FILE)?;
+    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
+}
+
+fn save(folder: &Path, kept: &[Kept]) -> Result<()> {
+    let path = folder.join(FILE);
+    if kept.is_empty() {
+        return atomic_file::remove(&path).map(|_| ());
+    }
+    let bytes = serde_json::to_vec(kept).map_err(|error| Error::from(std::io::Error::other(error)))?;
+    atomic_file::write(&path, &bytes, 0o600)
+}
+
+/// The forwards of the session, and for each whether the connection that is up has it.
+pub fn list(sessions: &Sessions<'_>, session: &Session) -> Result<Vec<(Kept, bool)>> {
+    let kept = read(&session.folder)?;
+    if kept.is_empty() {
+        return Ok(Vec::new());
+    }
+    let master = sessions.transport(session).master_pid();
+    Ok(kept.into_iter().map(|kept| (kept.clone(), Some(kept.master) == master)).collect())
+}
+
+#[cfg(unix)]
+impl Kept {
+    fn forward(&self) -> Forward {
+        Forward {
+            listen: if self.reverse { Side::Box } else { Side::Here },
+            listen_port: self.port,
+            connect_host: self.to_host.clone(),
+            connect_port: self.to_port,
+        }
+    }
+}
+
+/// Makes the forwards that a connection of before had, on the one that is up now. What cannot be had is noted, and stays
+/// on the list. The caller holds the session's lock.
+#[cfg(unix)]
+pub(super) fn restore(transport: &Transport, folder: &Path) {
+    let Ok(mut all) = read(folder) else { return };
+    if all.is_empty() {
+        return;
+    }
+    let Some(master) = transport.master_pid().filter(|pid| all.iter().any(|kept| kept.master != *pid)) else {
+        return;
+    };
+    for kept in &mut all {
+        if kept.master == master {
+            continue;
+        }
+        match transport.add_forward(&kept.forward()) {
+            Ok(_) => kept.master = master,
+            Err(error) => {
+                note(format!("note: port {} is not forwarded any more: {}", kept.port, error.message()))
+            }
+        }
+    }
+    if let Err(error) = save(folder, &all) {
+        note(format!("note: {}", error.message()));
+    }
+}
+
+/// Makes `wanted` and remembers it. Port 0 is any free one. What is there already is fine.
+#[cfg(unix)]
+pub fn add(sessions: &Sessions<'_>, session: &Session, mut wanted: Kept) -> Result<Kept> {
+    const TRIES: u32 = 5; // a port that is free may be taken before the master gets to it
+    let session = sessions.revive(session)?;
+    let _locked = sessions.store().lock(session.meta.workspace_id)?;
+    let transport = sessions.transport(&session);
+    let is_any = wanted.port == 0 && !wanted.reverse;
+    let mut tries = 0;
+    loop {
+        if is_any {
+            wanted.port = free_port()?;
+        }
+        tries += 1;
+        match transport.add_forward(&wanted.forward()) {
+            Ok(port) => wanted.port = port,
+            Err(error) if is_any && error.code() == Code::Conflict && tries < TRIES => continue,
+            Err(error) => return Err(error),
+        }
+        break;
+    }
+    wanted.master = transport.master_pid().unwrap_or(0);
+    let mut all = read(&session.folder)?;
+    all.retain(|kept| !kept.listens_like(&wanted));
+    all.push(wanted.clone());
+    save(&session.folder, &all)?;
+    Ok(wanted)
+}
+
+/// Ends those that `chosen` picks, and forgets them; what was ended.
+#[cfg(unix)]
+pub fn cancel(
+    sessions: &Sessions<'_>,
+    session: &Session,
+    chosen: impl Fn(&Kept) -> bool,
+) -> Result<Vec<Kept>> {
+    let _locked = sessions.store().lock(session.meta.workspace_id)?;
+    let transport = sessions.transport(session);
+    let (ended, left) = read(&session.folder)?.into_iter().partition::<Vec<_>, _>(chosen);
+    if let Some(master) = transport.master_pid() {
+        for kept in ended.iter().filter(|kept| kept.master == master) {
+            transport.cancel_forward(&kept.forward())?;
+        }
+    }
+    save(&session.folder, &left)?;
+    Ok(ended)
+}
+
+/// A port that is free on both loopback addresses.
+#[cfg(unix)]
+fn free_port() -> Result<u16> {
+    let failed = |error| Error::io("find a free port", error);
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).map_err(failed)?;
+    Ok(listener.local_addr().map_err(failed)?.port())
+}
