@@ -2,6 +2,8 @@
 # it, and puts the binary and its stamp into the cache. Uses the launcher's rc_* values and functions.
 # shellcheck shell=sh disable=SC2015,SC2154,SC3045,SC3067 # rc_* come from the launcher; every shell here has -O
 
+rc_repository=https://github.com/runcode-io/runcode-cli
+
 rc_own="put a runcode binary on PATH, or set RUNCODE_BIN to one"
 if [ -x "$rc_root/target/release/runcode" ]; then
     rc_own="to use what was built here: export RUNCODE_BIN='$rc_root/target/release/runcode'"
@@ -113,7 +115,7 @@ unpack() {
 
 umask 077
 trap '' XFSZ # a write beyond the limit is an error of the tool, not a shell's report of a killed one
-ulimit -f "$rc_max_blocks"
+ulimit -f 131072 # of 512 bytes: nothing over 64 MiB is written
 mkdir -p "$rc_cache/bin" 2>/dev/null || :
 [ -d "$rc_cache/bin" ] && [ -w "$rc_cache/bin" ] ||
     fail io "cannot write to the cache folder $rc_cache/bin" "set RUNCODE_CACHE to a folder of your own"
@@ -134,10 +136,10 @@ if [ "$rc_version" != "$rc_pinned" ]; then
 fi
 download "$rc_asset" "$rc_tmp/archive"
 [ "$(sha256 "$rc_tmp/archive")" = "$rc_expected" ] ||
-    fail unsafe_download "$rc_asset of $rc_version is not the file that was published: its SHA-256 differs" \
+    fail error "$rc_asset of $rc_version is not the file that was published: its SHA-256 differs" \
         "nothing of it was run; try again, and report it if it stays so"
 unpack "$rc_tmp/archive" "$rc_tmp/binary" ||
-    fail unsafe_download "$rc_asset of $rc_version does not hold one regular file runcode$rc_exe" "report this"
+    fail error "$rc_asset of $rc_version does not hold one regular file runcode$rc_exe" "report this"
 chmod 755 "$rc_tmp/binary"
 
 # A folder or link in the binary's place would catch what is moved onto it.

@@ -79,7 +79,7 @@ def case_the_binary_learns_where_its_launcher_is(stage):
 def case_systems_without_a_release(stage):
     for system in ("Linux riscv64", "Linux i686", "FreeBSD amd64", "SunOS i86pc", ""):
         run = stage.run(PATH=stage.tools(uname=f"echo '{system}'"))
-        run.refused("no runcode is published for", "RUNCODE_BIN")
+        run.refused("no runcode is published for", "RUNCODE_BIN", status=2)
 
 
 def case_each_system_has_its_asset(stage):

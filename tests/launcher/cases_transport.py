@@ -40,7 +40,7 @@ def case_a_small_wget_may_only_carry_what_is_pinned(stage):
     wget = f'[ "$1" = -q ] || exit 1; shift $(($# - 2)); exec {shutil.which("curl")} -qs -o "$1" "$2"'
     small = stage.tools("curl", wget=wget)
     assert stage.run("a", RUNCODE_DOWNLOAD_BASE=stage.serve().base, PATH=small).args == ["a"]
-    stage.run(RUNCODE_DOWNLOAD_BASE=stage.serve().base, PATH=small, RUNCODE_PIN_VERSION="v9").refused("does not check")
+    stage.run(RUNCODE_DOWNLOAD_BASE=stage.serve().base, PATH=small, RUNCODE_PIN_VERSION="v9").refused("does not check", status=2)
 
 
 def case_neither_curl_nor_wget(stage):

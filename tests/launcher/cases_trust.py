@@ -12,7 +12,7 @@ def case_a_replaced_asset_with_its_own_manifest_is_refused(stage):
     stage.publish(evil, listed=False)
     (stage.release / "checksums.txt").write_text(f"{sha256(evil)}  {ASSET}\n")
     run = stage.run("list", "--json")
-    assert json.loads(run.out)["error"] == "unsafe_download"
+    assert json.loads(run.out)["error"] == "error"
     run.refused("SHA-256 differs")
     stage.nothing_kept()
 
@@ -25,7 +25,7 @@ def case_only_the_exact_field_counts(stage):
     assert stage.run("a").args == ["a"]
     (stage.plugin / "checksums.txt").write_text("\n".join(lines) + "\n")
     stage.binary.unlink()
-    stage.run().refused("checksums.txt has no", ASSET)
+    stage.run().refused("checksums.txt has no", ASSET, status=2)
 
 
 def case_a_last_line_without_its_newline(stage):
@@ -48,9 +48,9 @@ def case_manifests_that_do_not_decide(stage):
         "",
     ):
         (stage.plugin / "checksums.txt").write_text(text)
-        stage.run().refused("checksums.txt has no")
+        stage.run().refused("checksums.txt has no", status=2)
     (stage.plugin / "checksums.txt").unlink()
-    stage.run().refused("checksums.txt has no")
+    stage.run().refused("checksums.txt has no", status=2)
     assert not touched.exists()
     stage.nothing_kept()
 
@@ -63,7 +63,7 @@ def case_another_release_uses_its_own_manifest_and_says_so(stage):
     stage.run(RUNCODE_PIN_VERSION=OTHER).refused("SHA-256 differs", "trusting the checksums of its own release")
     stage.nothing_kept()
     manifest.write_text(f"{sha256(other)}  {ASSET}.sig\n")
-    stage.run(RUNCODE_PIN_VERSION=OTHER).refused(f"have no {ASSET}")
+    stage.run(RUNCODE_PIN_VERSION=OTHER).refused(f"have no {ASSET}", status=2)
     manifest.write_text(f"{sha256(other)}  {ASSET}\n")
     first = stage.run("a", RUNCODE_PIN_VERSION=OTHER)
     assert first.args == ["a"] and f"{OTHER} is not the pinned {PINNED}" in first.err
@@ -88,12 +88,12 @@ def case_tags_that_are_none(stage):
 def case_no_release_yet_in_a_checkout_names_the_way_out(stage):
     (stage.plugin / "checksums.txt").write_text("# none\n")
     (stage.plugin / "Cargo.toml").write_text("")
-    stage.run().refused("cargo build --release", "RUNCODE_BIN")
+    stage.run().refused("cargo build --release", "RUNCODE_BIN", status=2)
     built = stage.plugin / "target/release/runcode"
     built.parent.mkdir(parents=True)
     built.write_bytes(PAYLOAD)
     built.chmod(0o755)
-    stage.run().refused("export RUNCODE_BIN=", "target/release/runcode")
+    stage.run().refused("export RUNCODE_BIN=", "target/release/runcode", status=2)
     assert stage.run("own", RUNCODE_BIN=built).args == ["own"]
     stage.publish(archive())
     stage.run(RUNCODE_DOWNLOAD_BASE="file:///nowhere").refused("cannot download", "export RUNCODE_BIN=")
