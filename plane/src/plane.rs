@@ -180,5 +180,6 @@ fn serve(
         gateway.end_connections("the server is going down", |_, _| true).await;
         gateway.cut_connections();
         processes.end_all(None).await;
+        processes.end_strays(gateway.address, None).await;
     });
 }

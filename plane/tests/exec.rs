@@ -78,12 +78,19 @@ fn what_a_background_process_writes_after_the_end_still_arrives() {
 fn a_detached_process_holds_nobody_up_and_ends_with_the_plane() {
     let fixture = Fixture::new();
     let began = Instant::now();
-    let pid = fixture.session().output("sleep 60 </dev/null >/dev/null 2>&1 & echo $!");
+    let session = fixture.session();
+    // The second leaves its session, as a daemon does.
+    let pids = session.output(
+        "sleep 60 </dev/null >/dev/null 2>&1 & echo $!; \
+         setsid sh -c 'echo $$ > daemon; exec sleep 60' </dev/null >/dev/null 2>&1 & \
+         until [ -s daemon ]; do sleep 0.02; done; cat daemon",
+    );
     assert!(began.elapsed() < Duration::from_secs(30));
-    let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
-    assert!(test_kill_process(pid).is_ok());
+    let pids: Vec<Pid> = pids.lines().map(|pid| Pid::from_raw(pid.parse().unwrap()).unwrap()).collect();
+    assert_eq!(pids.len(), 2);
+    assert!(pids.iter().all(|pid| test_kill_process(*pid).is_ok()));
     fixture.plane.stop();
-    wait_for("the process to end", || is_gone(pid));
+    wait_for("the processes to end", || pids.iter().all(|pid| is_gone(*pid)));
 }
 
 #[test]

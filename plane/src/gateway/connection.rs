@@ -19,16 +19,15 @@ use super::channel::Line;
 use super::forward::Listeners;
 use super::gate::Gate;
 use super::listener::Gateway;
-use super::{login, relay, run, sftp};
+use super::open_channel::OpenChannel;
+use super::{login, relay, sftp};
 use crate::state::{Grant, Workspace};
-use crate::workspace::{self, Invocation, Login, Terminal, TerminalRequest};
+use crate::workspace::{Login, TerminalRequest};
 
 /// How many channels a client may have open at once.
 const MAX_CHANNELS: usize = 1000;
 /// How long a connection to where a channel shall lead may take.
 const CONNECT_TIME: Duration = Duration::from_secs(60);
-/// How many variables a client may set for one command.
-const MAX_VARIABLES: usize = 64;
 
 pub(super) struct Connection {
     gateway: Arc<Gateway>,
@@ -37,21 +36,8 @@ pub(super) struct Connection {
     gate: Arc<Gate>,
     login: Option<(Workspace, Grant)>,
     handle: Option<Handle>,
-    channels: HashMap<ChannelId, Open>,
+    channels: HashMap<ChannelId, OpenChannel>,
     listeners: Option<Listeners>,
-}
-
-/// A channel, and on a session channel what the client prepared and runs there.
-struct Open {
-    line: Line,
-    variables: Vec<(String, String)>,
-    terminal: Option<TerminalRequest>,
-    running: Option<Running>,
-}
-
-struct Running {
-    session: workspace::Session,
-    terminal: Option<Arc<Terminal>>,
 }
 
 impl Connection {
@@ -86,8 +72,7 @@ impl Connection {
         }
         let id = channel.id();
         let line = Line::new(channel, self.handle.clone()?, self.gate.clone());
-        let open = Open { line: line.clone(), variables: Vec::new(), terminal: None, running: None };
-        self.channels.insert(id, open);
+        self.channels.insert(id, OpenChannel::new(line.clone()));
         Some(line)
     }
 
@@ -122,37 +107,18 @@ impl Connection {
         let (Some((workspace, _)), Some(open)) = (&self.login, self.channels.get_mut(&channel)) else {
             return false;
         };
-        if open.running.is_some() || command.as_ref().is_some_and(|command| command.contains(&0)) {
-            return false;
-        }
         let login = Login { dir: workspace.dir.clone(), client: self.peer, gateway: self.gateway.address };
-        let invocation = Invocation { login, variables: std::mem::take(&mut open.variables), command };
-        let processes = self.gateway.processes.clone();
-        let line = open.line.clone();
-        let started = match &open.terminal {
-            None => workspace::spawn(&invocation).map(|child| {
-                let session = processes.started(child.id().unwrap_or_default(), workspace.id);
-                tokio::spawn(run::piped(line, child, session, processes));
-                Running { session, terminal: None }
-            }),
-            Some(request) => workspace::spawn_in_terminal(&invocation, request).map(|(terminal, ends)| {
-                let session = processes.started(terminal.leader, workspace.id);
-                let terminal = Arc::new(terminal);
-                tokio::spawn(run::in_terminal(line, terminal.clone(), ends, session, processes));
-                Running { session, terminal: Some(terminal) }
-            }),
-        };
+        let started = open.start(login, command, workspace.id, &self.gateway.processes);
         self.gateway.log.write(
             "ssh-start",
             json!({
                 "connection": self.id,
                 "workspace": workspace.title,
-                "terminal": open.terminal.is_some(),
-                "failed": started.as_ref().err().map(|e| e.to_string()),
+                "terminal": open.has_terminal(),
+                "failed": started.as_ref().err().map(ToString::to_string),
             }),
         );
-        open.running = started.ok();
-        open.running.is_some()
+        started.is_ok()
     }
 }
 
@@ -241,10 +207,8 @@ impl Handler for Connection {
         value: &str,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        let open = self.channels.get_mut(&channel).filter(|open| open.variables.len() < MAX_VARIABLES);
-        let accepted = open.filter(|_| workspace::accepts_variable(name, value));
-        let granted = accepted.map(|open| open.variables.push((name.to_owned(), value.to_owned()))).is_some();
-        answer(session, channel, granted)
+        let open = self.channels.get_mut(&channel);
+        answer(session, channel, open.is_some_and(|open| open.set_variable(name, value)))
     }
 
     #[allow(clippy::too_many_arguments)] // the library's signature
@@ -259,15 +223,13 @@ impl Handler for Connection {
         modes: &[(Pty, u32)],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        let open = self.channels.get_mut(&channel).filter(|open| open.running.is_none());
-        let granted = open.map(|open| {
-            open.terminal = Some(TerminalRequest {
-                term: term.to_owned(),
-                size: size(columns, rows, width, height),
-                modes: modes.iter().map(|(mode, value)| (*mode as u8, *value)).collect(),
-            });
-        });
-        answer(session, channel, granted.is_some())
+        let terminal = TerminalRequest {
+            term: term.to_owned(),
+            size: size(columns, rows, width, height),
+            modes: modes.iter().map(|(mode, value)| (*mode as u8, *value)).collect(),
+        };
+        let open = self.channels.get_mut(&channel);
+        answer(session, channel, open.is_some_and(|open| open.set_terminal(terminal)))
     }
 
     async fn window_change_request(
@@ -279,9 +241,9 @@ impl Handler for Connection {
         height: u32,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        let running = self.channels.get(&channel).and_then(|open| open.running.as_ref());
-        let terminal = running.and_then(|running| running.terminal.as_ref());
-        answer(session, channel, terminal.map(|t| t.resize(size(columns, rows, width, height))).is_some())
+        let size = size(columns, rows, width, height);
+        let open = self.channels.get(&channel);
+        answer(session, channel, open.is_some_and(|open| open.resize(size)))
     }
 
     async fn exec_request(
@@ -305,8 +267,8 @@ impl Handler for Connection {
         signal: Sig,
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
-        if let Some(running) = self.channels.get(&channel).and_then(|open| open.running.as_ref()) {
-            running.session.signal(&signal_name(&signal));
+        if let Some(open) = self.channels.get(&channel) {
+            open.signal(&signal_name(&signal));
         }
         Ok(())
     }
@@ -317,7 +279,7 @@ impl Handler for Connection {
         name: &str,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        let open = self.channels.get(&channel).filter(|open| name == "sftp" && open.running.is_none());
+        let open = self.channels.get(&channel).filter(|open| name == "sftp" && open.is_free());
         let served = open.zip(self.login.as_ref()).is_some_and(|(open, (workspace, _))| {
             sftp::serve(open.line.clone(), workspace.dir.clone()).is_ok()
         });

@@ -9,6 +9,7 @@ mod forward;
 mod gate;
 mod listener;
 mod login;
+mod open_channel;
 mod relay;
 mod run;
 mod sftp;

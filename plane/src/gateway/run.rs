@@ -41,9 +41,9 @@ pub(super) async fn piped(line: Line, mut child: Child, session: Session, proces
     };
     tokio::select! {
         () = served => {
-            processes.finished(session);
             line.send_end().await;
             line.close().await;
+            processes.finished(session);
         }
         () = line.over() => {
             line.input.discard();
@@ -106,9 +106,9 @@ pub(super) async fn in_terminal(
     tokio::select! {
         () = served => {
             line.input.discard();
-            processes.finished(session);
             line.send_end().await;
             line.close().await;
+            processes.finished(session);
         }
         () = feed => {}
         () = line.over() => {

@@ -100,9 +100,10 @@ pub(super) async fn stop(
         Err(answer) => return *answer,
     };
     match site.state.stop(&caller.user, id) {
-        Ok(_) => {
+        Ok((home, _)) => {
             site.gateway.end_connections("the workspace was stopped", |_, workspace| workspace == id).await;
             site.gateway.processes.end_all(Some(id)).await;
+            site.gateway.processes.end_strays(site.gateway.address, Some(&home)).await;
             success(json!({}))
         }
         Err(reason) => refusal(reason),

@@ -213,14 +213,15 @@ impl State {
         inner.change(user, id, |phase| phase.start(SystemTime::now(), self.boot_delay))
     }
 
-    /// Stops a workspace and forgets its grants; fine when it is stopped. Returns the serials that ended.
-    pub(crate) fn stop(&self, user: &str, id: u64) -> Result<Vec<u64>, Refusal> {
+    /// Stops a workspace and forgets its grants; fine when it is stopped. Returns its folder and the serials that ended.
+    pub(crate) fn stop(&self, user: &str, id: u64) -> Result<(PathBuf, Vec<u64>), Refusal> {
         let mut inner = self.lock();
         if let Some(reason) = &find(&inner, user, id)?.refuse_stop {
             return Err(Refusal::Said(reason.clone()));
         }
         inner.change(user, id, |phase| phase.stop(SystemTime::now(), self.boot_delay))?;
-        Ok(inner.take_grants(|grant| grant.workspace == id))
+        let dir = find(&inner, user, id)?.dir.clone();
+        Ok((dir, inner.take_grants(|grant| grant.workspace == id)))
     }
 
     /// Grants `key` a session of at most `ttl` on a running workspace.

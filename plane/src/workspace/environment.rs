@@ -37,7 +37,10 @@ impl Login {
             ("SHELL".into(), account.shell.clone().into()),
             ("LANG".into(), std::env::var_os("LANG").unwrap_or_else(|| "C.UTF-8".into())),
             ("SSH_CLIENT".into(), format!("{} {} {}", client.ip(), client.port(), gateway.port()).into()),
-            ("SSH_CONNECTION".into(), connection_mark(client, gateway).into()),
+            (
+                "SSH_CONNECTION".into(),
+                format!("{} {} {} {}", client.ip(), client.port(), gateway.ip(), gateway.port()).into(),
+            ),
         ];
         if let Some(zone) = std::env::var_os("TZ") {
             variables.push(("TZ".into(), zone));
@@ -45,11 +48,6 @@ impl Login {
         variables.extend(accepted.iter().map(|(name, value)| (name.into(), value.into())));
         variables
     }
-}
-
-/// `SSH_CONNECTION`, which also marks a process as one of this connection.
-pub(super) fn connection_mark(client: SocketAddr, gateway: SocketAddr) -> String {
-    format!("{} {} {} {}", client.ip(), client.port(), gateway.ip(), gateway.port())
 }
 
 /// Whether a client may set the variable: Debian's `AcceptEnv LANG LC_*`, and `COLORTERM`.

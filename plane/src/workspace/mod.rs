@@ -3,6 +3,7 @@
 mod account;
 mod command;
 mod environment;
+mod proc;
 mod processes;
 mod terminal;
 

@@ -1,8 +1,12 @@
 //! The processes that the gateway started, so that all of them can be ended.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use super::proc;
 
 /// How long an ended session has between the request to end and the kill.
 const GRACE: Duration = Duration::from_secs(2);
@@ -62,19 +66,36 @@ impl Processes {
         }
         while ends.join_next().await.is_some() {}
     }
+
+    /// Ends what left its session (setsid(2), as daemons do) but still bears the mark of a login: its environment.
+    /// Known on Linux only.
+    pub(crate) async fn end_strays(&self, gateway: SocketAddr, home: Option<&Path>) {
+        let strays = || proc::processes_of_gateway(gateway, home);
+        if strays().is_empty() {
+            return;
+        }
+        system::signal_each(&strays(), false);
+        let mut waited = Duration::ZERO;
+        while !strays().is_empty() && waited < GRACE {
+            tokio::time::sleep(POLL).await;
+            waited += POLL;
+        }
+        system::signal_each(&strays(), true);
+    }
 }
 
 #[cfg(unix)]
 mod system {
-    use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+    use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 
+    use super::super::proc;
     use super::Session;
 
     impl Session {
         /// The process groups of the session: the leader's and, where they can be found, those that a shell made for its jobs.
         fn groups(self) -> Vec<Pid> {
             let mut groups: Vec<i32> = vec![self.0];
-            groups.extend(job_groups(self.0));
+            groups.extend(proc::groups_of_session(self.0));
             groups.dedup();
             groups.into_iter().filter(|group| *group > 1).filter_map(Pid::from_raw).collect()
         }
@@ -109,6 +130,14 @@ mod system {
         }
     }
 
+    /// Asks processes to end, or kills them.
+    pub(super) fn signal_each(processes: &[i32], kill: bool) {
+        let signal = if kill { Signal::KILL } else { Signal::TERM };
+        for process in processes.iter().copied().filter_map(Pid::from_raw) {
+            let _ = kill_process(process, signal);
+        }
+    }
+
     fn named(name: &str) -> Option<Signal> {
         Some(match name {
             "ABRT" => Signal::ABORT,
@@ -127,26 +156,11 @@ mod system {
             _ => return None,
         })
     }
+}
 
-    /// The groups of the session's processes, from proc(5): field 5 is the group, 6 the session.
-    fn job_groups(session: i32) -> Vec<i32> {
-        let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-        let processes = entries.flatten().filter(|entry| {
-            entry.file_name().to_str().is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit()))
-        });
-        let mut groups: Vec<i32> = processes
-            .filter_map(|entry| {
-                let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-                let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
-                let state = *fields.first()?;
-                let of: i32 = fields.get(3)?.parse().ok()?;
-                (of == session && state != "Z").then(|| fields.get(2)?.parse().ok()).flatten()
-            })
-            .collect();
-        groups.sort_unstable();
-        groups.dedup();
-        groups
-    }
+#[cfg(not(unix))]
+mod system {
+    pub(super) fn signal_each(_processes: &[i32], _kill: bool) {}
 }
 
 #[cfg(not(unix))]
