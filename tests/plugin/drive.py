@@ -1,5 +1,6 @@
 """Drives the real clients through the plugin: what the scripted model is shown, and what then happens on the box."""
 
+import concurrent.futures
 import json
 import pathlib
 import re
@@ -152,14 +153,14 @@ def test_claude_every_command_reaches_the_model(machine):
         assert "$ARGUMENTS" not in shown and ("the-argument" in shown), file.name
 
 
-def codex(machine, model, prompt, sandbox="danger-full-access"):
+def codex(machine, model, prompt, *more, sandbox="danger-full-access"):
     provider = {"name": '"fake"', "base_url": f'"{model.base}/v1"', "wire_api": '"responses"', "env_key": '"FAKE_KEY"'}
     provider |= {"supports_websockets": "false", "request_max_retries": "0", "stream_max_retries": "0"}
     table = "{" + ",".join(f"{key}={value}" for key, value in provider.items()) + "}"
     settings = ["model_provider=fake", f"model_providers.fake={table}", "check_for_update_on_startup=false"]
     settings += ["analytics.enabled=false"]
     options = [word for setting in settings for word in ("-c", setting)]
-    done = machine.run("codex", "exec", "--skip-git-repo-check", "--json", "-s", sandbox, *options, prompt)
+    done = machine.run("codex", "exec", "--skip-git-repo-check", "--json", "-s", sandbox, *more, *options, prompt)
     assert not model.problems, f"{model.problems}\n{done.stdout[-3000:]}"
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
@@ -176,7 +177,7 @@ def test_codex_connects_works_and_leaves(machine):
 
     def read_the_skill(results, shown):
         has(shown, "Work on a remote RunCode workspace over SSH")
-        path["skill"] = re.search(r"(/[^\s\"')]*skills/ssh/SKILL\.md)", shown)[1]
+        path["skill"] = re.search(r"<path>([^<]*/skills/ssh/SKILL\.md)</path>", shown)[1]
         return f"cat '{path['skill']}'"
 
     def connect(results, shown):
@@ -209,41 +210,78 @@ def test_codex_connects_works_and_leaves(machine):
     assert (machine.box / "notes.txt").read_text() == "one\n"
 
 
-def test_the_release_reaches_each_client_and_runs_the_demo(machine):
-    for install in (install_in_claude, install_in_codex):
-        other = Machine(RELEASE, *sys.argv[1:3])
+def test_codex_learns_at_the_start_what_is_attached(machine):
+    install_in_codex(machine)
+    shim = machine.installed_plugin() / "bin/runcode"
+    trusted = "--dangerously-bypass-hook-trust"  # what the user does once, under /hooks
+    for attached in (False, True):
+        if attached:
+            machine.run(shim, "connect", "test-box")
+        model = models.Model([lambda results, shown: Say("hello")])
         try:
-            install(other)
-            before = len(RELEASE.fetched)
-            shim = other.installed_plugin() / "bin/runcode"
-            demo = other.run(shim, "demo", RUNCODE_API_BASE="", RUNCODE_TOKEN="", RUNCODE_WEB_BASE="", timeout=100)
-            assert demo.stdout or demo.stderr
-            assert len(RELEASE.fetched) == before + 1, "one download"
-            other.run(shim, "--version", RUNCODE_DOWNLOAD_BASE="file:///nowhere")
+            codex(machine, model, "hello", trusted)
         finally:
-            other.close()
+            model.close()
+        shown = json.dumps(model.requests)
+        assert ("this project is attached to the remote workspace test-box" in shown) is attached
+        assert (f"'{shim}' exec --" in shown) is attached
+
+
+def test_codex_says_what_a_sandbox_without_sockets_means(machine):
+    install_in_codex(machine)
+    shim = machine.installed_plugin() / "bin/runcode"
+    machine.run(shim, "connect", "test-box")
+    model = models.Model([lambda results, shown: f"'{shim}' list --json", lambda results, shown: Say(answer(results[0])["error"])])
+    try:
+        events = codex(machine, model, "list", sandbox="workspace-write")
+    finally:
+        model.close()
+    assert any(f'"text": "{code}"' in json.dumps(event) for event in events for code in ("network", "transport", "io")), events
+
+
+def fetches_and_runs_the_demo(machine, install):
+    install(machine)
+    shim = machine.installed_plugin() / "bin/runcode"
+    demo = machine.run(shim, "demo", RUNCODE_API_BASE="", RUNCODE_TOKEN="", RUNCODE_WEB_BASE="", timeout=100)
+    assert demo.stdout + demo.stderr
+    machine.run(shim, "--version", RUNCODE_DOWNLOAD_BASE="file:///nowhere")
+
+
+def test_the_release_runs_the_demo_from_claudes_plugin(machine):
+    fetches_and_runs_the_demo(machine, install_in_claude)
+
+
+def test_the_release_runs_the_demo_from_codexs_plugin(machine):
+    fetches_and_runs_the_demo(machine, install_in_codex)
+
+
+def attempt(test, release):
+    """What a test came to: None, or the text of its failure; and its seconds."""
+    began, problem = time.monotonic(), None
+    machine = Machine(release, *sys.argv[1:3])
+    try:
+        test(machine)
+    except Exception:  # a failed test is a result of this program
+        problem = traceback.format_exc()
+    finally:
+        machine.close()
+    return problem, time.monotonic() - began
 
 
 def main():
-    global RELEASE
-    passed, failed, began = 0, 0, time.monotonic()
-    part = "_".join(sys.argv[3:])
-    with tempfile.TemporaryDirectory() as folder:
-        RELEASE = Release(sys.argv[2], pathlib.Path(folder))
-        for name, test in [(name, test) for name, test in globals().items() if name.startswith("test_") and part in name]:
-            machine = Machine(RELEASE, *sys.argv[1:3])
-            try:
-                test(machine)
-                passed += 1
-            except Exception:  # a failed test is a result of this program
+    failed, began, part = 0, time.monotonic(), "_".join(sys.argv[3:])
+    tests = [test for name, test in globals().items() if name.startswith("test_") and part in name]
+    with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(4) as pool:
+        release = Release(sys.argv[2], pathlib.Path(folder))
+        for test, job in [(test, pool.submit(attempt, test, release)) for test in tests]:
+            problem, seconds = job.result()
+            print(f"{'FAILED' if problem else 'ok'} {test.__name__[5:].replace('_', ' ')}, {seconds:.0f} s")
+            if problem:
                 failed += 1
-                print(f"FAILED {name.removeprefix('test_').replace('_', ' ')}")
-                traceback.print_exc(file=sys.stdout)
-            finally:
-                machine.close()
-        RELEASE.close()
-    print(f"plugin, real clients, {time.monotonic() - began:.0f} s: {passed} passed, {failed} failed")
-    sys.exit(1 if failed or not passed else 0)
+                print(problem)
+        release.close()
+    print(f"plugin, real clients, {time.monotonic() - began:.0f} s: {len(tests) - failed} passed, {failed} failed")
+    sys.exit(1 if failed or not tests else 0)
 
 
 main()

@@ -17,7 +17,7 @@ class Release:
     """The asset and the plugin's repository that pins it, made once for all tests."""
 
     def __init__(self, binary, folder):
-        self.folder, self.repositories, self.fetched = folder / "release", folder / "git", []
+        self.folder, self.repositories = folder / "release", folder / "git"
         self.folder.mkdir()
         (self.folder / "THIRD-PARTY-NOTICES").write_text("none\n")
         system = {"Linux": "linux", "Darwin": "darwin"}[os.uname().sysname]
@@ -31,10 +31,6 @@ class Release:
         class Handler(http.server.SimpleHTTPRequestHandler):
             def __init__(self, *args):
                 super().__init__(*args, directory=str(release.folder))
-
-            def do_GET(self):
-                release.fetched.append(self.path)
-                super().do_GET()
 
             def log_message(self, *_):
                 pass
@@ -65,10 +61,8 @@ class Machine:
     """A home of its own and a `runcode dev`; nothing of the real home, no proxy that leads anywhere."""
 
     def __init__(self, release, clients, binary):
-        # Codex refuses to put its helpers below the system's folder for temporary files.
-        base = ROOT / "target/plugin-tests"
-        base.mkdir(parents=True, exist_ok=True)
-        self.dir = pathlib.Path(tempfile.mkdtemp(dir=base))
+        # Not inside the repository: Codex would take every skill there for a part of this plugin.
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="plugin-"))
         self.home, self.project, self.box = self.dir / "home", self.dir / "project", self.dir / "box"
         for folder in (self.home, self.project, self.box, self.dir / "tmp"):
             folder.mkdir()
