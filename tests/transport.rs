@@ -1,0 +1,376 @@
+//! What running a command promises, on both transports, through the embedded gateway and a real sshd: the streams and the
+//! status as they are, nothing run twice, nothing stuck, nothing left behind.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::fs::OFlags;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Said, World, is_running, processes_with, until};
+
+/// Runs `test` in every kind of world, over each transport.
+fn everywhere(test: impl Fn(&Way<'_>)) {
+    for world in World::each() {
+        let world = world.connected();
+        for transport in ["mux", "openssh"] {
+            eprintln!("over {transport}");
+            test(&Way { world: &world, transport });
+        }
+    }
+}
+
+/// A world and a transport.
+struct Way<'a> {
+    world: &'a World,
+    transport: &'a str,
+}
+
+impl Way<'_> {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.world.command(&[&["exec"], arguments].concat());
+        command.env("RUNCODE_TRANSPORT", self.transport);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
+        Said::of(self.command(arguments).output().unwrap())
+    }
+
+    /// A shell line in which `$RUNCODE` is the binary.
+    fn shell(&self, line: &str) -> Said {
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(line).stdin(Stdio::null());
+        let ours = self.command(&[]);
+        shell.env_clear().envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        shell.env("RUNCODE", env!("CARGO_BIN_EXE_runcode")).current_dir(self.world.home());
+        Said::of(shell.output().unwrap())
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.world.workspace().join(name)
+    }
+
+    fn master(&self) -> i32 {
+        std::fs::read_to_string(self.world.cache("ws-1/master.pid")).unwrap().trim().parse().unwrap()
+    }
+}
+
+fn signal(pid: i32, signal: Signal) {
+    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+}
+
+#[test]
+fn streams_are_separate_binary_and_late_and_the_status_is_exact() {
+    everywhere(|way| {
+        for status in [0, 1, 7, 126, 127, 254, 255] {
+            let said = way.run(&["--", &format!("echo out; echo err >&2; sh -c 'exit {status}'")]);
+            assert_eq!((said.status, said.text(), said.stderr.as_str()), (status, "out\n", "err\n"));
+        }
+        assert_eq!(way.run(&["--", "sh -c 'kill -TERM $$'"]).status, 143);
+        let all: Vec<u8> = (0..=255).collect();
+        std::fs::write(way.file("all"), &all).unwrap();
+        assert_eq!(way.run(&["--", "cat all"]).stdout, all);
+        let late = way.run(&["--", "(sleep 0.3; echo late) & exit 3"]);
+        assert_eq!((late.status, late.text()), (3, "late\n"));
+        let killed = way.run(&["--", "kill -9 $$"]);
+        assert_eq!((killed.status, killed.stderr.contains("runcode: ")), (255, true), "{killed:?}");
+    });
+}
+
+#[test]
+fn stdin_may_be_closed_null_a_file_a_pipe_or_left_alone() {
+    everywhere(|way| {
+        std::fs::write(way.world.home().join("input"), "one\ntwo\nthree\n").unwrap();
+        for (line, expected) in [
+            ("$RUNCODE exec -- cat <&-", ""),
+            ("$RUNCODE exec -- cat </dev/null", ""),
+            ("$RUNCODE exec -- cat <input", "one\ntwo\nthree\n"),
+            ("cat input | $RUNCODE exec -- cat", "one\ntwo\nthree\n"),
+            ("cat input | { read first; $RUNCODE exec -n -- echo x; cat; }", "x\ntwo\nthree\n"),
+            (
+                "while read -r line; do $RUNCODE exec --no-stdin -- echo \"$line\"; done <input",
+                "one\ntwo\nthree\n",
+            ),
+            ("$RUNCODE exec -- 'echo out; echo err >&2' >both 2>&1; cat both", "out\nerr\n"),
+            ("{ $RUNCODE exec -- echo a; $RUNCODE exec -- echo b; } >two; cat two", "a\nb\n"),
+            ("$RUNCODE exec -- 'echo gone' >&-; echo $?", "0\n"),
+            // A held-open stdin keeps no command from ending.
+            ("sleep 30 | { $RUNCODE exec -- echo x; kill $$; }", "x\n"),
+        ] {
+            let said = way.shell(line);
+            assert_eq!((said.text(), said.stderr.as_str()), (expected, ""), "{line}");
+        }
+    });
+}
+
+#[test]
+fn a_long_stream_and_a_long_command_line_arrive_whole() {
+    everywhere(|way| {
+        let mut child = way
+            .command(&["--", "tee >(cat >/dev/null) 2>/dev/null || cat"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let writer = std::thread::spawn(move || {
+            let chunk: Vec<u8> = (0..1 << 20).map(|at: u32| (at % 251) as u8).collect();
+            (0..64).for_each(|_| stdin.write_all(&chunk).unwrap());
+        });
+        let mut all = Vec::new();
+        stdout.read_to_end(&mut all).unwrap();
+        writer.join().unwrap();
+        assert_eq!((all.len(), child.wait().unwrap().code()), (64 << 20, Some(0)));
+        let chunk = &all[..1 << 20];
+        assert!(all.chunks(1 << 20).all(|part| part == chunk));
+
+        let long = "x".repeat(130_000);
+        assert_eq!(way.run(&["--", "printf", "%s", &long]).succeeds().stdout.len(), long.len());
+        let longer = "x".repeat(131_060);
+        assert!(way.run(&["--", "printf", "%s", &longer]).ends_with(255).stderr.contains("runcode: "));
+    });
+}
+
+#[test]
+fn the_callers_descriptions_stay_blocking() {
+    everywhere(|way| {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let status = way
+            .command(&["--", "cat; echo out"])
+            .stdin(OwnedFd::from(theirs.try_clone().unwrap()))
+            .stdout(writer.try_clone().unwrap())
+            .stderr(OwnedFd::from(theirs.try_clone().unwrap()))
+            .spawn()
+            .unwrap();
+        let mut status = status;
+        ours.shutdown(std::net::Shutdown::Write).unwrap();
+        assert!(status.wait().unwrap().success());
+        for (fd, what) in [(theirs.as_fd(), "socket"), (writer.as_fd(), "pipe")] {
+            let flags = rustix::fs::fcntl_getfl(fd).unwrap();
+            assert!(!flags.contains(OFlags::NONBLOCK), "{what}");
+        }
+        drop(writer);
+        let mut said = String::new();
+        reader.read_to_string(&mut said).unwrap();
+        assert_eq!(said, "out\n");
+    });
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_remote_command() {
+    everywhere(|way| {
+        let mark = format!("y{}", std::process::id());
+        assert_eq!(way.shell(&format!("$RUNCODE exec -- yes {mark} | head -n 1")).text(), format!("{mark}\n"));
+        until("yes is gone", || processes_with(&format!("yes {mark}")).is_empty());
+    });
+}
+
+#[test]
+fn a_signal_and_a_timeout_end_the_remote_process_group() {
+    everywhere(|way| {
+        for (which, status) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+            let child = started(way, &["--", "echo up; sleep 987; echo never"]);
+            signal(child.id().cast_signed(), which);
+            let said = Said::of(child.wait_with_output().unwrap());
+            assert_eq!((said.status, said.stderr.as_str()), (status, ""), "{which:?}");
+            until("sleep is gone", || processes_with("sleep 987").is_empty());
+        }
+        let deaf = started(way, &["--", "trap '' INT; echo up; sleep 986; sleep 986"]);
+        signal(deaf.id().cast_signed(), Signal::INT);
+        assert_eq!(Said::of(deaf.wait_with_output().unwrap()).ends_with(130).stderr, "");
+        until("the deaf one is gone", || processes_with("sleep 986").is_empty());
+
+        let said = way.run(&["--timeout", "1", "--", "sleep 985"]).ends_with(255);
+        assert!(said.stderr.contains("longer than 1 s, and it was ended"), "{}", said.stderr);
+        until("the slow one is gone", || processes_with("sleep 985").is_empty());
+    });
+}
+
+/// A command that has said its first line, which is dropped.
+fn started(way: &Way<'_>, arguments: &[&str]) -> Child {
+    let mut child = way.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = [0; 3];
+    child.stdout.as_mut().unwrap().read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"up\n");
+    child
+}
+
+#[test]
+fn a_second_interrupt_gives_up_at_once() {
+    everywhere(|way| {
+        let child = started(way, &["--", "trap '' INT; echo up; sleep 984; sleep 984"]);
+        let pid = child.id().cast_signed();
+        signal(pid, Signal::INT);
+        std::thread::sleep(Duration::from_millis(300)); // between the two, so that they are two
+        let asked = Instant::now();
+        signal(pid, Signal::INT);
+        let said = Said::of(child.wait_with_output().unwrap());
+        assert!(asked.elapsed() < Duration::from_millis(1500));
+        assert_eq!(said.status, 130);
+        assert!(said.stderr.contains("may still be running"), "{}", said.stderr);
+        until("the box ends it all the same", || processes_with("sleep 984").is_empty());
+    });
+}
+
+#[test]
+fn a_master_that_is_killed_stopped_or_replaced_is_made_anew_and_the_command_runs_once() {
+    everywhere(|way| {
+        let socket = control_path(way);
+        let once = |what: &str| {
+            let log = way.file("log");
+            let _ = std::fs::remove_file(&log);
+            let said = way.run(&["--", "echo ran >> log; echo ok"]);
+            assert_eq!((said.status, said.text()), (0, "ok\n"), "{what}: {}", said.stderr);
+            assert_eq!(std::fs::read_to_string(&log).unwrap(), "ran\n", "{what}");
+        };
+        once("before");
+        let killed = way.master();
+        signal(killed, Signal::KILL);
+        once("killed");
+        let stopped = way.master();
+        signal(stopped, Signal::STOP);
+        once("stopped");
+        until("the stopped one is gone", || !is_running(stopped));
+        let replaced = way.master();
+        std::fs::remove_file(&socket).unwrap();
+        let listener = UnixListener::bind(&socket).unwrap();
+        let liar = std::thread::spawn(move || {
+            if let Ok((mut stream, _)) = listener.accept() {
+                let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+            }
+        });
+        once("replaced");
+        liar.join().unwrap();
+        until("the replaced one is gone", || !is_running(replaced));
+    });
+}
+
+fn control_path(way: &Way<'_>) -> PathBuf {
+    let config = std::fs::read_to_string(way.world.cache("ws-1/config")).unwrap();
+    let line = config.lines().find_map(|line| line.trim().strip_prefix("ControlPath ")).unwrap();
+    PathBuf::from(line.trim_matches('"'))
+}
+
+#[test]
+fn what_was_started_before_the_connection_went_is_not_run_again() {
+    everywhere(|way| {
+        let child = started(way, &["--", "echo ran >> once; echo up; sleep 983"]);
+        signal(way.master(), Signal::KILL);
+        let said = Said::of(child.wait_with_output().unwrap()).ends_with(255);
+        assert!(said.stderr.contains("not run again"), "{}", said.stderr);
+        assert_eq!(std::fs::read_to_string(way.file("once")).unwrap(), "ran\n");
+        std::fs::remove_file(way.file("once")).unwrap();
+        for left in processes_with("sleep 983") {
+            assert!(!left.contains("runcode"), "{left}");
+        }
+    });
+}
+
+#[test]
+fn the_master_holds_nothing_of_the_caller_and_ends_with_the_session() {
+    for world in World::each() {
+        let way = Way { world: &world, transport: "mux" };
+        // Without a copy of the pipe anywhere, `cat` sees its end as soon as connect has ended.
+        let began = Instant::now();
+        let said = way.shell("$RUNCODE connect box 3>&1 9>&1 2>&1 | cat");
+        assert!(said.text().contains("exec"), "{said:?}");
+        assert!(began.elapsed() < Duration::from_secs(30));
+        way.run(&["--", "true"]).succeeds();
+        let pid = way.master();
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let fields = stat.rsplit_once(") ").unwrap().1.split(' ').collect::<Vec<_>>();
+        assert_eq!((fields[3], fields[4]), (pid.to_string().as_str(), "0"), "its own session, no terminal");
+        for name in ["0", "1", "2"] {
+            let target = std::fs::read_link(format!("/proc/{pid}/fd/{name}")).unwrap();
+            assert!(target.ends_with("null") || target.ends_with("master.log"), "{}", target.display());
+        }
+        world.run(&["disconnect"]).succeeds();
+        assert!(!is_running(pid));
+        let cache = world.cache("");
+        assert_eq!(processes_with(cache.to_str().unwrap()), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn many_at_once_share_one_connection() {
+    everywhere(|way| {
+        let pid = way.master();
+        let spawn = |i: usize| way.command(&["--", &format!("echo {i}")]).spawn().unwrap();
+        let children = (0..50).map(|i| (i, spawn(i))).collect::<Vec<_>>();
+        for (i, child) in children {
+            let said = Said::of(child.wait_with_output().unwrap());
+            assert_eq!((said.status, said.text()), (0, format!("{i}\n").as_str()), "{}", said.stderr);
+        }
+        assert_eq!(way.master(), pid);
+    });
+}
+
+/// Commands run while the gateway is killed again and again: each runs at most once, and success means that it ran. The
+/// long version (`RUNCODE_STORM=60`) is a minute of it.
+#[test]
+fn a_gateway_that_comes_and_goes_makes_no_command_run_twice() {
+    let seconds = std::env::var("RUNCODE_STORM").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
+    for transport in ["mux", "openssh"] {
+        let Some(world) = World::real() else { return };
+        let mut world = world.connected();
+        let template = world.command(&["exec", "--"]);
+        let owned = |(name, value): (&OsStr, Option<&OsStr>)| Some((name.to_owned(), value?.to_owned()));
+        let environment = template.get_envs().filter_map(owned).collect::<Vec<_>>();
+        let folder = world.home().to_owned();
+        let end = Instant::now() + Duration::from_secs(seconds);
+        let run = |worker: usize| {
+            let mut said = Vec::new();
+            while Instant::now() < end {
+                let id = format!("{worker}-{}", said.len());
+                let mut command = Command::new(template.get_program());
+                command.args(template.get_args()).arg(format!("echo {id} >> log"));
+                command.env_clear().envs(environment.iter().cloned()).env("RUNCODE_TRANSPORT", transport);
+                command.current_dir(&folder).stdin(Stdio::null());
+                said.push((id, Said::of(command.output().unwrap())));
+            }
+            said
+        };
+        let said = std::thread::scope(|scope| {
+            let run = &run;
+            let workers = (0..16).map(|worker| scope.spawn(move || run(worker))).collect::<Vec<_>>();
+            while Instant::now() + Duration::from_secs(2) < end {
+                std::thread::sleep(Duration::from_secs(if seconds > 20 { 5 } else { 2 }));
+                world.restart_plane();
+            }
+            workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect::<Vec<_>>()
+        });
+        let log = std::fs::read_to_string(world.workspace().join("log")).unwrap();
+        let mut succeeded = 0;
+        for (id, said) in &said {
+            let times = log.lines().filter(|line| line == id).count();
+            assert!(times <= 1, "{id} ran {times} times: {said:?}");
+            assert!(said.status == 0 || said.stderr.starts_with("runcode: "), "{id}: {said:?}");
+            assert!(said.status != 0 || times == 1, "{id} did not run: {said:?}");
+            succeeded += usize::from(said.status == 0);
+        }
+        eprintln!("over {transport}: {succeeded} of {} succeeded", said.len());
+        assert!(succeeded > 0);
+        world.run(&["clean", "--all"]).succeeds();
+        assert_eq!(processes_with(world.cache("").to_str().unwrap()), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_regular_file_as_output_keeps_its_place() {
+    everywhere(|way| {
+        let path = way.world.home().join("log");
+        let mut file = File::create(&path).unwrap();
+        file.write_all(b"head\n").unwrap();
+        assert!(way.command(&["--", "echo body"]).stdout(file.try_clone().unwrap()).status().unwrap().success());
+        file.write_all(b"tail\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "head\nbody\ntail\n");
+    });
+}
