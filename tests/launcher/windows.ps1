@@ -33,7 +33,7 @@ $ways = @{
     'pwsh'       = 'pwsh.exe', '-NoProfile', '-File', $script
 }
 foreach ($way in $ways.GetEnumerator()) {
-    Test-Launcher $way.Key $way.Value { } $true
+    Test-Launcher $way.Key $way.Value { $null } $true
     Test-Launcher $way.Key $way.Value { $env:RUNCODE_DOWNLOAD_BASE = 'file:///nowhere' } $true
     Test-Launcher $way.Key $way.Value { Set-Content (Get-Cached).FullName 'tampered' } $false
     Test-Launcher $way.Key $way.Value { $env:RUNCODE_DOWNLOAD_BASE = ([uri]$release).AbsoluteUri } $true
