@@ -49,10 +49,11 @@ impl RealSshd {
         let config = format!(
             "Port {}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\nUsePAM no\n\
              PermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nMaxSessions 100\nMaxStartups 200\n\
-             AcceptEnv LANG LC_*\nSubsystem sftp internal-sftp\nLogLevel ERROR\n",
+             SetEnv HOME={}\nAcceptEnv LANG LC_*\nSubsystem sftp internal-sftp\nLogLevel ERROR\n",
             self.port,
             at("host_key"),
-            at("keys")
+            at("keys"),
+            at("")
         );
         std::fs::write(self.folder.join("config"), config).unwrap();
         let child = Command::new(SSHD)
