@@ -9,8 +9,12 @@
 mod support;
 
 mod commands;
+mod context;
 mod failures;
+mod files;
+mod forward;
 mod help;
 mod hostile;
 mod layers;
 mod sessions;
+mod transport;

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::app::App;
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::output::report::Outcome;
 use crate::transport::files::{self, RemotePath, Selection};
 
@@ -14,6 +14,7 @@ use crate::transport::files::{self, RemotePath, Selection};
 /// are merged into those of the same name; what is unchanged (type, size, mode, time) does not travel again. Everything
 /// is verified and takes its place by renaming; modes, times and links are kept.
 #[derive(clap::Args)]
+#[command(override_usage = "runcode put [OPTIONS] <LOCAL>... <REMOTE>")]
 #[command(after_help = "\
 Examples:
   runcode put local.py src/app.py             one file, under a new name
@@ -21,12 +22,9 @@ Examples:
   runcode put . app --git                     a project without what git ignores
   runcode put site www --exclude node_modules --exclude '*.log'")]
 pub struct Args {
-    /// The files and folders of this machine
-    #[arg(value_name = "LOCAL", required = true, num_args = 1..)]
-    local: Vec<PathBuf>,
-    /// The place on the workspace; a relative path starts in the project folder
-    #[arg(value_name = "REMOTE")]
-    remote: OsString,
+    /// The files and folders of this machine, then the place on the workspace
+    #[arg(value_name = "PATH", required = true, num_args = 1..)]
+    paths: Vec<OsString>,
     /// Leave out what matches, as in .gitignore; may be given several times
     #[arg(long, value_name = "PATTERN")]
     exclude: Vec<String>,
@@ -37,10 +35,17 @@ pub struct Args {
 
 /// Sends them.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
+    let (remote, local) = match args.paths.split_last() {
+        Some((remote, local @ [_, ..])) => (remote, local.iter().map(PathBuf::from).collect::<Vec<_>>()),
+        _ => {
+            return Err(Error::new(Code::Usage, "put takes what to send, and where to")
+                .hint("runcode put LOCAL... REMOTE"));
+        }
+    };
     let sessions = app.sessions()?;
     let session = sessions.attached(app.given_api_base().is_some())?;
-    let remote = RemotePath::parse(&args.remote, &session.meta.workdir)?;
+    let remote = RemotePath::parse(remote, &session.meta.workdir)?;
     let start = |command: &_, streams: &_| sessions.start(&session, command, streams);
     let selection = Selection { exclude: args.exclude, git: args.git };
-    Ok(files::put(&start, &args.local, &remote, &selection)?.into())
+    Ok(files::put(&start, &local, &remote, &selection)?.into())
 }

@@ -38,12 +38,21 @@ packaged() {
   [ -n "$v" ] || v=$($t "$1" --version </dev/null 2>/dev/null)
   fact "tool.$1" "$v"
 }
+# Java says its version in a file, too, and takes long to start.
+java_fact() {
+  at=$(command -v java 2>/dev/null) || return
+  file=$(readlink -f "$at" 2>/dev/null)
+  while IFS='=' read -r key value; do
+    [ "$key" = JAVA_VERSION ] && { fact tool.java "$value"; return; }
+  done 2>/dev/null <"${file%/bin/*}/release"
+  tool java -version
+}
 tool() { command -v "$1" >/dev/null 2>&1 && fact "tool.$1" "$($t "$@" </dev/null 2>&1)"; }
 
 git_facts &
 for name in python3 node ruby docker git make rustc; do tool "$name" --version & done
 tool go version &
-tool java -version &
+java_fact &
 for name in pnpm npm; do packaged "$name" & done
 
 fact system "$(uname -srm 2>/dev/null)"
@@ -67,10 +76,7 @@ for name in package.json pyproject.toml requirements.txt go.mod Cargo.toml pom.x
   Makefile Dockerfile docker-compose.yml; do
   [ -e "$name" ] && fact marker "$name"
 done
-for table in /proc/net/tcp /proc/net/tcp6; do
-  while read -r _ local _ state _ _ _ owner _; do
-    [ "$state" = 0A ] && [ "$owner" = "$uid" ] && fact port "$local"
-  done 2>/dev/null <"$table"
-done
+sed -n "s/^ *[0-9]*: \([0-9A-F:]*\) [0-9A-F:]* 0A [^ ]* [^ ]* [^ ]*  *$uid .*/$n port \1/p" \
+  /proc/net/tcp /proc/net/tcp6 2>/dev/null
 wait
 fact end

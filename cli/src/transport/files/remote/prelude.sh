@@ -5,7 +5,11 @@ shift 2;
 LC_ALL=C;
 export LC_ALL;
 say() { printf "%s %s\n" "$n" "$*"; };
-fail() { say "E $*"; exit 1; };
+fail() {
+  case $* in *"No space left"*) set -- io "No space left on device";; esac;
+  say "E $*";
+  exit 1;
+};
 # The text of an argument, into v: after `=` as it is, after `%` with its odd bytes as octal numbers.
 text() { case $1 in
   %*) v=$(printf %bx "${1#%}"); v=${v%x};;

@@ -1,0 +1,84 @@
+//! `context`: right, stable, and deaf to what the box's programs print.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::World;
+
+#[test]
+fn a_workspace_is_described() {
+    for world in World::each() {
+        let world = world.connected();
+        let folder = world.workspace();
+        let git = |arguments: &[&str]| {
+            let mut git = Command::new("git");
+            git.args(["-c", "user.name=n", "-c", "user.email=e", "-c", "safe.directory=*"]).args(arguments);
+            assert!(git.current_dir(&folder).env("HOME", world.home()).output().unwrap().status.success());
+        };
+        git(&["init", "-q", "-b", "main"]);
+        git(&["remote", "add", "origin", "https://user:secret@example.com/r.git"]);
+        git(&["commit", "-q", "--allow-empty", "-m", "first"]);
+        let context = world.run(&["context", "--json"]).succeeds().json();
+        assert_eq!(context["git"]["branch"], "main");
+        assert_eq!(context["git"]["dirty"], false);
+        assert_eq!(context["git"]["remote"], "https://example.com/r.git");
+        assert_eq!(context["git"]["head"].as_str().unwrap().len(), 40);
+        for name in ["package.json", "Makefile", "new file"] {
+            fs::write(folder.join(name), "").unwrap();
+        }
+        let context = world.run(&["context", "box", "--json"]).succeeds().json();
+        assert_eq!(context["markers"], serde_json::json!(["package.json", "Makefile"]));
+        assert_eq!(context["git"]["dirty"], true);
+        assert_eq!((&context["workspace_id"], &context["cwd"]), (&1.into(), &context["workdir"]));
+        for field in ["os", "arch", "kernel", "user", "shell"] {
+            assert!(!context[field].as_str().unwrap().is_empty(), "{field}");
+        }
+        assert!(context["cpus"].as_u64().unwrap() > 0 && context["disk"]["free_bytes"].as_u64().unwrap() > 0);
+        assert!(context["memory"]["total_bytes"].as_u64().unwrap() > 0);
+        assert!(context["tools"]["git"].as_str().unwrap().starts_with(|c: char| c.is_ascii_digit()));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let context = world.run(&["context", "--json"]).succeeds().json();
+        let listed = context["ports"].as_array().unwrap().iter().find(|row| row["port"] == port);
+        assert_eq!(listed.unwrap()["loopback"], true);
+        let text = world.run(&["context"]).succeeds();
+        assert!(text.text().contains("main, changed") && !text.text().contains("secret"));
+    }
+}
+
+#[test]
+fn what_the_box_prints_names_no_field_and_steers_no_terminal() {
+    let world = World::new().connected();
+    let folder = world.workspace();
+    fs::write(folder.join(".bashrc"), "echo 'cwd /evil'; printf '\\033[2Jnoise'\n").unwrap();
+    fs::write(folder.join(".zshenv"), "echo 'cwd /evil'; printf '\\033[2Jnoise'\n").unwrap();
+    let bin = folder.join("bin");
+    fs::create_dir(&bin).unwrap();
+    for name in ["git", "node", "python3"] {
+        let script = "#!/bin/sh\nprintf 'user evil\\nM user evil\\n\\033]0;title\\007 9.9\\n'; printf '\\nuser evil\\n' >&2; yes | head -c 3000000\n";
+        fs::write(bin.join(name), script).unwrap();
+        fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let before = world.run(&["context", "--json"]).succeeds().json();
+    fs::write(folder.join(".bashrc"), format!("echo noise; export PATH={}:$PATH\n", bin.display())).unwrap();
+    let after = world.run(&["context", "--json"]).succeeds();
+    assert!(
+        !after.text().contains('\u{1b}') && !world.run(&["context"]).succeeds().text().contains('\u{1b}')
+    );
+    for field in ["user", "cwd", "os", "markers"] {
+        assert_eq!(after.json()[field], before[field], "{field}");
+    }
+    assert!(Path::new(before["cwd"].as_str().unwrap()).ends_with("box"));
+}
+
+#[test]
+fn a_missing_project_folder_is_told() {
+    let world = World::new().connected();
+    fs::remove_dir_all(world.workspace()).unwrap();
+    let said = world.run(&["context", "--json"]);
+    if said.status == 0 {
+        assert_eq!(said.json()["in_workdir"], false);
+    }
+}

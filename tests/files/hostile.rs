@@ -1,0 +1,73 @@
+//! A box that lies.
+
+use super::*;
+
+/// A box whose `tar` is the box's own idea.
+#[test]
+fn a_hostile_archive_writes_nothing_outside() {
+    let Some(world) = with_login("PATH=$PWD/evil:$PATH; export PATH;", "sh") else { return };
+    let evil = world.home().join("evil");
+    fs::create_dir(&evil).unwrap();
+    fs::create_dir(world.workspace().join("d")).unwrap();
+    let script = "#!/bin/sh\ncat \"$HOME/evil/archive\"\n";
+    fs::write(evil.join("tar"), script).unwrap();
+    fs::set_permissions(evil.join("tar"), fs::Permissions::from_mode(0o755)).unwrap();
+    let member = |kind: u8, name: &str, link: &str, content: &[u8]| {
+        let mut block = [0_u8; 512];
+        block[..name.len()].copy_from_slice(name.as_bytes());
+        block[100..107].copy_from_slice(b"0004755");
+        block[124..135].copy_from_slice(format!("{:011o}", content.len()).as_bytes());
+        block[136..147].copy_from_slice(b"00000000000");
+        block[156] = kind;
+        block[157..157 + link.len()].copy_from_slice(link.as_bytes());
+        block[257..263].copy_from_slice(b"ustar\0");
+        block[148..156].copy_from_slice(b"        ");
+        let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
+        block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        let padding = vec![0; content.len().next_multiple_of(512) - content.len()];
+        [&block[..], content, &padding].concat()
+    };
+    let end = [0; 1024];
+    let outside = world.home().join("outside");
+    fs::write(&outside, "mine").unwrap();
+    let absolute = outside.display().to_string();
+    for members in [
+        vec![member(b'0', "../outside", "", b"evil")],
+        vec![member(b'0', "a/../../outside", "", b"evil")],
+        vec![member(b'0', &absolute, "", b"evil")],
+        vec![member(b'2', "l", "..", b""), member(b'0', "l/outside", "", b"evil")],
+        vec![member(b'2', "l", &absolute, b""), member(b'1', "h", "l", b"")],
+        vec![member(b'1', "h", "../outside", b"")],
+        vec![member(b'1', "h", &absolute, b"")],
+    ] {
+        fs::write(evil.join("archive"), [members.concat(), end.to_vec()].concat()).unwrap();
+        world.run(&["get", "d", "--out", "got", "--json"]).fails_as("io", 1);
+        assert!(!world.home().join("got").exists() && litter(world.home()).is_empty());
+        assert_eq!(fs::read(&outside).unwrap(), b"mine");
+    }
+    // A link of its own replaces nothing that is outside either, and is not followed by what comes after it.
+    let mild = [
+        member(b'2', "l", &absolute, b""),
+        member(b'0', "l", "", b"file"),
+        member(b'3', "dev", "", b""),
+        member(b'0', "s", "", b"x"),
+    ];
+    fs::write(evil.join("archive"), [mild.concat(), end.to_vec()].concat()).unwrap();
+    let got = world.run(&["get", "d", "--out", "got", "--json"]).succeeds().json();
+    assert_eq!(got["skipped"], 1);
+    assert_eq!(
+        (fs::read(&outside).unwrap(), fs::read(world.home().join("got/l")).unwrap()),
+        (b"mine".to_vec(), b"file".to_vec())
+    );
+    assert_eq!(fs::metadata(world.home().join("got/s")).unwrap().mode() & 0o7777, 0o755);
+    // A link that is there already is no way out for the next archive.
+    fs::remove_file(world.home().join("got/l")).unwrap();
+    symlink(world.home(), world.home().join("got/l")).unwrap();
+    fs::write(evil.join("archive"), [member(b'0', "l/outside", "", b"evil"), end.to_vec()].concat()).unwrap();
+    world.run(&["get", "d", "--out", "got", "--json"]).fails_as("io", 1);
+    assert_eq!(fs::read(&outside).unwrap(), b"mine");
+    fs::write(evil.join("archive"), member(b'0', "cut", "", b"x")).unwrap();
+    fs::write(evil.join("tar"), "#!/bin/sh\nhead -c 300 \"$HOME/evil/archive\"\n").unwrap();
+    assert_ne!(world.run(&["get", "d", "--out", "got2", "--json"]).status, 0);
+    assert!(!world.home().join("got2").exists());
+}

@@ -1,0 +1,40 @@
+//! Large and growing files.
+
+use super::*;
+
+#[test]
+fn a_large_file_takes_little_memory() {
+    let world = World::new().connected();
+    let mut child = world.command(&["write", "zero"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let chunk = vec![0; 1 << 20];
+    for _ in 0..96 {
+        stdin.write_all(&chunk).unwrap();
+    }
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let peak =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim().trim_end_matches(" kB");
+    assert!(peak.parse::<u32>().unwrap() < 32 * 1024, "{peak} KiB");
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+    assert_eq!(fs::metadata(world.workspace().join("zero")).unwrap().len(), 96 << 20);
+}
+
+#[test]
+fn a_file_that_grows_is_taken_as_long_as_it_was() {
+    let world = World::new().connected();
+    let path = world.workspace().join("log");
+    fs::write(&path, noise(20_000_000)).unwrap();
+    let mut log = fs::File::options().append(true).open(&path).unwrap();
+    let writer = std::thread::spawn(move || {
+        for _ in 0..2000 {
+            log.write_all(b"one more line\n").unwrap();
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    });
+    for _ in 0..5 {
+        world.run(&["get", "log", "--out", "log"]).succeeds();
+        assert!(fs::metadata(world.home().join("log")).unwrap().len() >= 20_000_000);
+    }
+    writer.join().unwrap();
+}

@@ -1,0 +1,129 @@
+//! `forward`: ports come, come back and go.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+
+use crate::support::{World, until};
+
+/// A server on a free loopback port that greets whoever connects; it ends with the test.
+fn greeter() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.write_all(b"hello");
+        }
+    });
+    port
+}
+
+fn greeted(port: u16) -> bool {
+    let mut text = String::new();
+    TcpStream::connect(("127.0.0.1", port)).is_ok_and(|mut stream| stream.read_to_string(&mut text).is_ok())
+        && text == "hello"
+}
+
+fn free() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn ports_are_forwarded_listed_cancelled_and_asking_twice_is_fine() {
+    for world in World::each() {
+        let world = world.connected();
+        let (first, second, local) = (greeter().to_string(), greeter().to_string(), free());
+        for _ in 0..2 {
+            let said =
+                world.run(&["forward", &first, "--local", &local.to_string(), "--json"]).succeeds().json();
+            assert_eq!(said["forwards"][0]["url"], format!("http://localhost:{local}"));
+            assert!(greeted(local));
+        }
+        let said = world.run(&["forward", &first, &second, "--local", "0", "--json"]).succeeds().json();
+        for row in said["forwards"].as_array().unwrap() {
+            assert!(greeted(u16::try_from(row["local"].as_u64().unwrap()).unwrap()), "{said}");
+        }
+        let listed = world.run(&["forward", "--list", "--json"]).succeeds().json();
+        assert_eq!(listed["forwards"].as_array().unwrap().len(), 3);
+        assert!(listed["forwards"].as_array().unwrap().iter().all(|row| row["active"] == true));
+        world.run(&["forward", &first, "--cancel"]).succeeds();
+        assert!(!greeted(local));
+        assert_eq!(
+            world.run(&["forward", "--list", "--json"]).succeeds().json()["forwards"]
+                .as_array()
+                .unwrap()
+                .len(),
+            1
+        );
+        world.run(&["forward", "--cancel"]).succeeds();
+        world.run(&["forward", "--cancel", &first]).succeeds();
+        assert_eq!(world.run(&["forward", "--list"]).succeeds().text(), "nothing is forwarded\n");
+    }
+}
+
+#[test]
+fn a_taken_port_is_named_for_either_loopback() {
+    let world = World::new().connected();
+    let there = greeter().to_string();
+    let mut taken = vec![TcpListener::bind("127.0.0.1:0").unwrap()];
+    taken.extend(TcpListener::bind("[::1]:0"));
+    for listener in &taken {
+        let port = listener.local_addr().unwrap().port().to_string();
+        let said = world.run(&["forward", &there, "--local", &port, "--json"]).fails_as("conflict", 2).json();
+        assert!(said["message"].as_str().unwrap().contains(&port), "{said}");
+    }
+    assert_eq!(world.run(&["forward", "--list"]).succeeds().text(), "nothing is forwarded\n");
+}
+
+#[test]
+fn the_other_way_leads_here() {
+    for world in World::each() {
+        let world = world.connected();
+        let (here, there) = (greeter(), free());
+        world
+            .run(&["forward", &there.to_string(), "-R", "--local", &here.to_string(), "--to", "127.0.0.1"])
+            .succeeds();
+        assert!(greeted(there));
+        world.run(&["forward", &there.to_string(), "-R", "--cancel"]).succeeds();
+        until("the box no longer listens", || TcpStream::connect(("127.0.0.1", there)).is_err());
+    }
+}
+
+#[test]
+fn forwards_come_back_with_the_connection() {
+    for world in World::each() {
+        let world = world.connected();
+        let (there, local) = (greeter().to_string(), free());
+        world.run(&["forward", &there, "--local", &local.to_string()]).succeeds();
+        let pid = std::fs::read_to_string(world.cache("ws-1/master.pid")).unwrap();
+        assert!(Command::new("kill").args(["-9", pid.trim()]).status().unwrap().success());
+        until("the forward is gone", || TcpStream::connect(("127.0.0.1", local)).is_err());
+        assert_eq!(
+            world.run(&["forward", "--list", "--json"]).succeeds().json()["forwards"][0]["active"],
+            false
+        );
+        world.run(&["exec", "true"]).succeeds();
+        assert!(greeted(local));
+        assert_eq!(
+            world.run(&["forward", "--list", "--json"]).succeeds().json()["forwards"][0]["active"],
+            true
+        );
+    }
+}
+
+#[test]
+fn nonsense_is_a_usage_error() {
+    let world = World::new().connected();
+    for arguments in [
+        &["forward"][..],
+        &["forward", "0"],
+        &["forward", "65536"],
+        &["forward", "x"],
+        &["forward", "1", "--to", "a b"],
+        &["forward", "1", "--to=-x"],
+        &["forward", "1", "2", "--local", "7"],
+        &["forward", "--list", "7"],
+    ] {
+        world.run(arguments).ends_with(2);
+    }
+}
