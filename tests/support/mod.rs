@@ -1,5 +1,6 @@
 //! What every test stands on: a user with an empty home, and a plane with a gateway of its own.
 
+pub mod desk;
 pub mod fake_plane;
 pub mod real_sshd;
 
@@ -80,6 +81,11 @@ impl World {
     /// Its API base.
     pub fn base(&self) -> String {
         self.api_base.clone()
+    }
+
+    /// The token of its user.
+    pub fn token(&self) -> &str {
+        &self.token
     }
 
     /// Ends the plane: nothing answers any more.

@@ -73,9 +73,10 @@ pub fn answer(env: &Env, words: Vec<std::ffi::OsString>) -> Option<Vec<u8>> {
     let verbs = parser.get_subcommands().map(|verb| verb.get_name().to_owned()).collect::<Vec<_>>();
     for verb in verbs {
         parser = parser.mut_subcommand(verb, |verb| {
-            let has_workspace = verb.get_arguments().any(|argument| argument.get_id() == "workspace");
-            let candidates = ArgValueCandidates::new(|| names().unwrap_or_default());
-            if has_workspace { verb.mut_arg("workspace", |argument| argument.add(candidates)) } else { verb }
+            verb.mut_args(|argument| match argument.get_id().as_str() {
+                "workspace" => argument.add(ArgValueCandidates::new(|| names().unwrap_or_default())),
+                _ => argument,
+            })
         });
     }
     let mut answer = Vec::new();

@@ -69,7 +69,17 @@ fn page(command: &clap::Command) -> Result<Vec<u8>> {
     let mut page = Vec::new();
     Man::new(command.clone())
         .title(name(command).to_uppercase())
+        .source(concat!("runcode ", env!("CARGO_PKG_VERSION")))
         .render(&mut page)
         .map_err(|error| Error::io("write the manual", error))?;
-    Ok(page)
+    let page = String::from_utf8_lossy(&page);
+    // The examples are columns: shown as they are, under a name that a reader of manuals looks for.
+    let page = match page.split_once(".SH EXTRA\nExamples:\n") {
+        Some((before, examples)) => match examples.split_once("\n.SH ") {
+            Some((examples, after)) => format!("{before}.SH EXAMPLES\n.nf\n{examples}\n.fi\n.SH {after}"),
+            None => format!("{before}.SH EXAMPLES\n.nf\n{examples}.fi\n"),
+        },
+        None => page.into_owned(),
+    };
+    Ok(page.into_bytes())
 }

@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::output::sanitize;
@@ -47,13 +48,13 @@ impl Way<'_> {
     fn command(&self, options: &[&str]) -> Command {
         let mut command = Command::new(self.ssh);
         command.arg("-F").arg(self.config).args(options);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
     /// One command, as git and rsync do.
     fn terminal(&self) -> Result<String, String> {
-        let said = run(self.command(&["-T", self.host, "echo", WORD]), b"")?;
+        let said = Running::start(self.command(&["-T", self.host, "echo", WORD]))?.first(WORD.len())?;
         expect(&said, "a command was answered")
     }
 
@@ -61,68 +62,90 @@ impl Way<'_> {
     fn vs_code(&self) -> Result<String, String> {
         let port = free_port()?;
         let forward = port.to_string();
-        let mut command = self.command(&["-T", "-D", &forward, "-o", "ConnectTimeout=15", self.host, "sh"]);
-        let mut child = Running(command.stdin(Stdio::piped()).spawn().map_err(told)?);
-        let mut stdin = child.0.stdin.take().ok_or("no stdin")?;
-        stdin.write_all(format!("echo {WORD}\n").as_bytes()).map_err(told)?;
-        let said = read_word(&mut child)?;
-        let answer = socks(port);
-        drop(stdin);
-        let rest = child.end()?;
-        if rest.contains("prohibited") {
+        let options = ["-T", "-D", &forward, "-o", "ConnectTimeout=15", self.host, "sh"];
+        let mut child = Running::start(self.command(&options))?;
+        child.say(format!("echo {WORD}\n").as_bytes())?;
+        expect(&child.first(WORD.len())?, "")?;
+        socks(port)?;
+        if child.end().contains("prohibited") {
             return Err("the gateway does not allow TCP forwarding, which Remote-SSH needs".to_owned());
         }
-        expect(&said, "")?;
-        answer.map(|()| "a script on stdin was answered, and the SOCKS port takes connections".to_owned())
+        Ok("a script on stdin was answered, and the SOCKS port takes connections".to_owned())
     }
 
     /// A master of the editor's own, and a command through it.
     fn zed(&self) -> Result<String, String> {
         let folder = tempfile::Builder::new().prefix("rc").tempdir_in("/tmp").map_err(told)?;
         let socket = format!("ControlPath={}/s", folder.path().display());
-        let master = self.command(&["-N", "-o", "ControlMaster=yes", "-o", &socket, self.host]).spawn();
-        let mut master = Running(master.map_err(told)?);
+        let options = ["-N", "-o", "ControlMaster=yes", "-o", &socket, self.host];
+        let mut master = Running::start(self.command(&options))?;
         let deadline = Deadline::after(PATIENCE);
         while !folder.path().join("s").exists() {
-            if master.has_ended() {
-                return Err(master.end()?);
-            }
-            if deadline.is_past() {
-                return Err("no master came up".to_owned());
+            if master.has_ended() || deadline.is_past() {
+                return Err(master.end());
             }
             deadline.pause(Duration::from_millis(10));
         }
-        let said = run(self.command(&["-T", "-o", &socket, self.host, "echo", WORD]), b"")?;
+        let said = Running::start(self.command(&["-T", "-o", &socket, self.host, "echo", WORD]))?
+            .first(WORD.len())?;
         expect(&said, "a master of its own came up, and a command went through it")
     }
 
     /// The file protocol that scp and most editors use.
     fn sftp(&self) -> Result<String, String> {
+        let mut child = Running::start(self.command(&["-T", "-s", self.host, "sftp"]))?;
         // SSH_FXP_INIT, version 3 (draft-ietf-secsh-filexfer-02): the answer is SSH_FXP_VERSION.
-        let said = run(self.command(&["-T", "-s", self.host, "sftp"]), &[0, 0, 0, 5, 1, 0, 0, 0, 3])?;
-        match said.get(4) {
+        child.say(&[0, 0, 0, 5, 1, 0, 0, 0, 3])?;
+        match child.first(5)?.last() {
             Some(2) => Ok("the SFTP subsystem answers".to_owned()),
-            _ => Err("the SFTP subsystem does not answer".to_owned()),
+            _ => Err("the SFTP subsystem answers with something else".to_owned()),
         }
     }
 }
 
-/// A process that is ended when it is no longer wanted.
+/// An ssh that is ended when it is no longer wanted.
 struct Running(Child);
 
 impl Running {
+    fn start(mut command: Command) -> Result<Running, String> {
+        command.spawn().map(Running).map_err(told)
+    }
+
+    fn say(&mut self, words: &[u8]) -> Result<(), String> {
+        let stdin = self.0.stdin.as_mut().ok_or("no stdin")?;
+        let _ = stdin.write_all(words); // one that has ended says why on stderr
+        Ok(())
+    }
+
+    /// The first bytes of its stdout; its last words when it ends before, or takes too long.
+    fn first(&mut self, count: usize) -> Result<Vec<u8>, String> {
+        let mut stdout = self.0.stdout.take().ok_or("no stdout")?;
+        let (sender, received) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut bytes = vec![0; count];
+            let read = stdout.read_exact(&mut bytes).map(|()| bytes);
+            let _ = sender.send(read);
+        });
+        match received.recv_timeout(PATIENCE) {
+            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Err(_)) => Err(self.end()),
+            Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+        }
+    }
+
     fn has_ended(&mut self) -> bool {
         matches!(self.0.try_wait(), Ok(Some(_)))
     }
 
-    /// Ends it; what it had to say on stderr.
-    fn end(mut self) -> Result<String, String> {
+    /// Ends it; the last line that it had to say on stderr.
+    fn end(&mut self) -> String {
         let _ = self.0.kill();
-        let mut said = String::new();
-        if let Some(stderr) = &mut self.0.stderr {
-            stderr.take(64 * 1024).read_to_string(&mut said).map_err(told)?;
-        }
-        Ok(last_line(said.as_bytes()))
+        let mut said = Vec::new();
+        let _ = self.0.stderr.take().map(|stderr| stderr.take(64 * 1024).read_to_end(&mut said));
+        let text = String::from_utf8_lossy(&said);
+        sanitize::short(
+            text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("ssh ended without a word"),
+        )
     }
 }
 
@@ -133,31 +156,8 @@ impl Drop for Running {
     }
 }
 
-fn run(mut command: Command, input: &[u8]) -> Result<Vec<u8>, String> {
-    let mut child = command.stdin(Stdio::piped()).spawn().map_err(told)?;
-    if let Some(mut stdin) = child.stdin.take() {
-        let _ = stdin.write_all(input); // a child that has ended says more than this would
-    }
-    let output = child.wait_with_output().map_err(told)?;
-    if output.stdout.is_empty() { Err(last_line(&output.stderr)) } else { Ok(output.stdout) }
-}
-
-/// What a child says first on stdout.
-fn read_word(child: &mut Running) -> Result<Vec<u8>, String> {
-    let stdout = child.0.stdout.as_mut().ok_or("no stdout")?;
-    let mut said = vec![0; WORD.len()];
-    match stdout.read_exact(&mut said) {
-        Ok(()) => Ok(said),
-        Err(_) => {
-            let mut why = Vec::new();
-            let _ = child.0.stderr.take().map(|stderr| stderr.take(64 * 1024).read_to_end(&mut why));
-            Err(last_line(&why))
-        }
-    }
-}
-
 fn expect(said: &[u8], good: &str) -> Result<String, String> {
-    if said.windows(WORD.len()).any(|window| window == WORD.as_bytes()) {
+    if said == WORD.as_bytes() {
         Ok(good.to_owned())
     } else {
         Err("a command was answered with something else".to_owned())
@@ -184,10 +184,4 @@ fn free_port() -> Result<u16, String> {
 
 fn told(error: std::io::Error) -> String {
     crate::error::reason(&error)
-}
-
-fn last_line(stderr: &[u8]) -> String {
-    let text = String::from_utf8_lossy(stderr);
-    let line = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("ssh ended without a word");
-    sanitize::short(line)
 }

@@ -110,7 +110,10 @@ impl Caller {
     fn relay(&self, id: u64) -> Result<String> {
         let mut words = vec![shell_word::quote(&self.program)?, "proxy".to_owned(), id.to_string()];
         for option in &self.options {
-            words.push(shell_word::quote(option)?);
+            words.push(if is_plain(option) { option.clone() } else { shell_word::quote(option)? });
+        }
+        if words.last().is_some_and(|last| last.ends_with('"')) {
+            words.push("--".to_owned()); // paramiko strips quotes that stand first and last in a line
         }
         Ok(words.join(" ").replace('%', "%%"))
     }
@@ -121,14 +124,20 @@ impl Caller {
         let id = id.to_string();
         let words = [&self.program, "proxy", "--renew", &id].map(str::to_owned);
         let words = words.into_iter().chain(self.options.iter().cloned()).collect::<Vec<_>>();
-        let is_plain =
+        let is_quotable =
             |word: &String| !word.contains(['\'', '"', '\\']) && !word.chars().any(char::is_control);
         // cmd.exe knows no single quotes.
-        let quote = |word: &String| if cfg!(windows) { word.clone() } else { format!("'{word}'") };
+        let quote =
+            |word: &String| if cfg!(windows) || is_plain(word) { word.clone() } else { format!("'{word}'") };
         let fits =
-            words.iter().all(is_plain) && !(cfg!(windows) && words.iter().any(|word| word.contains(' ')));
+            words.iter().all(is_quotable) && !(cfg!(windows) && words.iter().any(|word| word.contains(' ')));
         fits.then(|| words.iter().map(quote).collect::<Vec<_>>().join(" ").replace('%', "%%"))
     }
+}
+
+/// Whether every shell reads `word` as it is, without quotes.
+fn is_plain(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/.:_-".contains(&byte))
 }
 
 /// What is the same for every workspace. No HostName (JetBrains would dial it), no RemoteCommand and no forwards

@@ -1,7 +1,7 @@
 //! What the control plane and the attached workspace say.
 
+use super::{Check, machine};
 use crate::app::App;
-use crate::commands::doctor::{Check, machine};
 use crate::control_plane::token as tokens;
 use crate::error::{Error, Result};
 use crate::integrations::editor_shapes;

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Check;
 use crate::app::App;
-use crate::commands::doctor::Check;
 use crate::error::Result;
 use crate::integrations::shell_word;
 use crate::integrations::ssh_config_block::MARKERS;

@@ -1,0 +1,93 @@
+//! `doctor`: what is wrong, and what mends it.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::Value;
+
+use crate::support::{Said, World};
+
+fn check(report: &Value, name: &str) -> (String, String) {
+    let check = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == name);
+    let check = check.unwrap_or_else(|| panic!("no check `{name}` in {report}"));
+    (check["status"].as_str().unwrap().to_owned(), check["detail"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_healthy_machine_passes() {
+    let world = World::new().connected();
+    let report = world.run(&["doctor", "--json"]).succeeds().json();
+    assert_eq!(report["ok"], true);
+    for name in
+        ["token", "api-base", "platform", "status-line", "auth", "cache", "attached-session", "ssh-config"]
+    {
+        assert_eq!(check(&report, name).0, "ok", "{name}: {report}");
+    }
+    assert!(check(&report, "ssh").1.contains("OpenSSH"));
+    assert!(!report.to_string().contains(world.token()));
+    let text = world.run(&["doctor"]).succeeds();
+    assert!(!text.text().contains(world.token()) && text.text().contains("✓ auth"));
+}
+
+#[test]
+fn each_fault_names_what_mends_it() {
+    let world = World::new();
+    let run = |change: &dyn Fn(&mut std::process::Command)| {
+        let mut command = world.command(&["doctor", "--json"]);
+        change(&mut command);
+        Said::of(command.output().unwrap())
+    };
+    let without_token = run(&|command| {
+        command.env_remove("RUNCODE_TOKEN");
+    });
+    let report = without_token.ends_with(1).json();
+    assert_eq!(report["ok"], false);
+    assert!(check(&report, "token").1.contains("runcode login"));
+    let report = run(&|command| {
+        command.env("RUNCODE_TOKEN", "wrong");
+    });
+    assert!(check(&report.ends_with(1).json(), "auth").1.contains("runcode login"));
+    let report = run(&|command| {
+        command.env("RUNCODE_API_BASE", "http://example.com");
+    });
+    assert_eq!(check(&report.ends_with(1).json(), "api-base").0, "fail");
+    let report = run(&|command| {
+        command.env("PATH", "/nowhere");
+    });
+    let (status, detail) = check(&report.ends_with(1).json(), "ssh");
+    assert!(status == "fail" && detail.contains("install"), "{detail}");
+    let report = run(&|command| {
+        command.env_remove("HOME");
+    });
+    assert_eq!(check(&report.ends_with(1).json(), "cache").0, "fail");
+}
+
+#[test]
+fn open_folders_damaged_sessions_and_lost_programs_are_seen() {
+    let world = World::new().connected();
+    world.run(&["config-ssh"]).succeeds();
+    std::fs::set_permissions(world.cache(""), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let report = world.run(&["doctor", "--json"]).succeeds().json();
+    assert!(check(&report, "cache").1.contains("chmod go-rwx"), "{report}");
+    std::fs::set_permissions(world.cache(""), std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::fs::write(world.cache("ws-1/known_hosts"), "").unwrap();
+    let config = world.home().join(".ssh/config");
+    let text = std::fs::read_to_string(&config).unwrap().replace("ProxyCommand \"", "ProxyCommand \"/gone");
+    std::fs::write(&config, text).unwrap();
+    let report = world.run(&["doctor", "--json"]).ends_with(1).json();
+    assert!(check(&report, "attached-session").1.contains("connect 1 --force"), "{report}");
+    assert!(check(&report, "ssh-config").1.contains("runcode config-ssh"), "{report}");
+}
+
+#[test]
+fn the_ways_of_editors_are_replayed() {
+    for world in World::each() {
+        world.run(&["connect", "1"]).succeeds();
+        let said = world.run(&["doctor", "--editors", "--json"]);
+        let report = said.json();
+        for name in ["terminal", "vs-code", "sftp", "zed"] {
+            assert_eq!(check(&report, name).0, "ok", "{report}");
+        }
+    }
+    let report = World::new().run(&["doctor", "--editors", "--json"]).ends_with(1).json();
+    assert!(check(&report, "editors").1.contains("runcode connect"), "{report}");
+}

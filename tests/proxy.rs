@@ -1,0 +1,159 @@
+//! `proxy`: what ssh runs for the hosts of `config-ssh`.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use runcode_plane::{CredentialMode, WorkspaceSpec};
+use serde_json::{Value, json};
+
+use crate::support::desk::Desk;
+use crate::support::{Said, World, processes_with, until};
+
+fn logged(credential: CredentialMode) -> Desk {
+    Desk::at(World::with(|options| {
+        let folder = options.workspaces[0].dir.clone();
+        options.access_log = Some(folder.with_file_name("access.log"));
+        options.credential = credential;
+        options.workspaces.push(WorkspaceSpec { running: true, ..WorkspaceSpec::new("other", &folder) });
+        options.workspaces.push(WorkspaceSpec::new("asleep", &folder));
+    }))
+}
+
+fn mints(world: &World) -> usize {
+    let log = std::fs::read_to_string(world.home().join("access.log")).unwrap();
+    log.lines().filter(|line| line.contains("ssh-session")).count()
+}
+
+/// Makes the session one that ended an hour ago, for us and for the gateway, with a key as old as `key_age`.
+fn expire(desk: &Desk, key_age: Duration) {
+    let path = desk.world.cache("ws-1/meta.json");
+    let mut meta: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let ago =
+        |seconds: u64| (jiff::Timestamp::now() - jiff::SignedDuration::from_secs(seconds as i64)).to_string();
+    meta["expires_at"] = json!(ago(3600));
+    meta["key_created_at"] = json!(ago(key_age.as_secs()));
+    std::fs::write(&path, meta.to_string()).unwrap();
+    desk.world.plane().revoke_sessions();
+}
+
+#[test]
+fn the_first_connection_after_expiry_works_in_either_mode() {
+    for credential in [CredentialMode::Key, CredentialMode::Certificate] {
+        let desk = logged(credential);
+        let connect = || Said::of(desk.ssh(&[&desk.host, "echo here"]).output().unwrap());
+        assert_eq!(connect().succeeds().text(), "here\n", "{credential:?}, cold");
+        for key_age in [Duration::from_secs(3700), Duration::from_secs(30 * 3600)] {
+            expire(&desk, key_age);
+            let said = connect();
+            assert_eq!(
+                (said.status, said.text()),
+                (0, "here\n"),
+                "{credential:?}, {key_age:?}: {}",
+                said.stderr
+            );
+        }
+        assert_eq!(mints(&desk.world), 3, "{credential:?}");
+    }
+}
+
+#[test]
+fn it_works_again_after_a_clean_and_after_a_lost_pin() {
+    let desk = logged(CredentialMode::Key);
+    let connect = || Said::of(desk.ssh(&[&desk.host, "echo here"]).output().unwrap()).succeeds();
+    connect();
+    std::fs::remove_file(desk.world.cache("ws-1/known_hosts")).unwrap();
+    connect();
+    desk.world.run(&["clean", "--all"]).succeeds();
+    connect();
+}
+
+#[test]
+fn twenty_cold_connections_mint_once() {
+    let desk = logged(CredentialMode::Key);
+    let children =
+        (0..20).map(|i| desk.ssh(&[&desk.host, &format!("echo {i}")]).spawn().unwrap()).collect::<Vec<_>>();
+    for (i, child) in children.into_iter().enumerate() {
+        assert_eq!(Said::of(child.wait_with_output().unwrap()).succeeds().text(), format!("{i}\n"));
+    }
+    assert_eq!(mints(&desk.world), 1);
+}
+
+#[test]
+fn two_workspaces_keep_their_own_pins() {
+    let desk = logged(CredentialMode::Key);
+    let connect = |host: &str| Said::of(desk.ssh(&[host, "echo here"]).output().unwrap());
+    connect("runcode.box").succeeds();
+    desk.world.plane().change_host_key().unwrap();
+    connect("runcode.other").succeeds();
+    let refused = connect("runcode.box");
+    assert_eq!(refused.status, 255);
+    assert!(refused.stderr.contains("Host key verification failed"), "{refused:?}");
+    let pin = |id: u32| std::fs::read_to_string(desk.world.cache(&format!("ws-{id}/known_hosts"))).unwrap();
+    assert!(pin(1).starts_with("runcode-ws-1 ") && pin(2).starts_with("runcode-ws-2 "));
+    assert_ne!(pin(1).split(' ').nth(2), pin(2).split(' ').nth(2));
+}
+
+#[test]
+fn a_stopped_workspace_fails_with_the_words_that_help() {
+    let desk = logged(CredentialMode::Key);
+    let said = Said::of(desk.ssh(&["runcode.asleep", "true"]).output().unwrap());
+    assert_eq!((said.status, said.text()), (255, ""));
+    assert!(said.stderr.contains("runcode connect 3 --start"), "{said:?}");
+    let unknown = desk.world.run(&["proxy", "77"]);
+    assert_eq!((unknown.status, unknown.text()), (2, ""));
+}
+
+#[test]
+fn without_a_saved_token_it_says_to_log_in() {
+    let desk = logged(CredentialMode::Key);
+    desk.world.run(&["logout"]).succeeds();
+    let said = Said::of(desk.ssh(&[&desk.host, "true"]).output().unwrap());
+    assert_eq!(said.status, 255);
+    assert!(said.stderr.contains("runcode login"), "{said:?}");
+}
+
+/// The pipes stay open in this test: only the parent's death can end it.
+#[test]
+fn it_ends_within_a_second_of_its_parents_death() {
+    for desk in Desk::each() {
+        let cache = desk.world.cache("");
+        let cache = cache.to_str().unwrap();
+        let script = format!(
+            "'{}' proxy 1 --cache-dir '{cache}' --api-base '{}'; exit 1",
+            env!("CARGO_BIN_EXE_runcode"),
+            desk.world.base()
+        );
+        let mut parent = desk.program("sh", &["-c", &script]).stdin(Stdio::piped()).spawn().unwrap();
+        let mut stdin = parent.stdin.take().unwrap();
+        let mut stdout = BufReader::new(parent.stdout.take().unwrap());
+        let mut banner = String::new();
+        stdout.read_line(&mut banner).unwrap();
+        assert!(banner.starts_with("SSH-2.0-"), "{banner:?}");
+        stdin.write_all(b"SSH-2.0-test\r\n").unwrap();
+        let ours = || {
+            processes_with(cache)
+                .into_iter()
+                .filter(|line| line.contains(" proxy 1 ") && !line.contains("exit 1"))
+                .count()
+        };
+        assert_eq!(ours(), 1);
+        parent.kill().unwrap();
+        parent.wait().unwrap();
+        let start = Instant::now();
+        until("the proxy has ended", || ours() == 0);
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        drop(stdin);
+        let _ = stdout.read_to_end(&mut Vec::new());
+    }
+}
+
+#[test]
+fn it_ends_when_stdout_has_no_reader() {
+    let desk = Desk::new();
+    let mut child = desk.world.command(&["proxy", "1"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut String::new()).unwrap();
+    drop(stdout);
+    assert!(child.wait().unwrap().success());
+}
