@@ -67,22 +67,22 @@ def test_claude_connects_works_and_leaves(machine):
 
     def execute(results, shown):
         assert answer(results[1])["workspace_id"] == answer(results[0])["workspace_id"]
-        return "runcode exec -- sh -c 'echo \"$1|$2\"; pwd; exit 3' sh 'a  b' 'c$d'; echo status=$?"
+        return "runcode exec -- printf '%s|' 'a  b' '*' '' && runcode exec -- 'echo x | tr x y; exit 3'"
 
     def write(results, shown):
-        has(results[2], "a  b|c$d", "status=3")
+        has(results[2], "a  b|*||y", "Exit code 3")
         return "runcode write deep/copy.bin < local.bin && runcode get deep/copy.bin --out back.bin && cmp local.bin back.bin && echo SAME"
 
     def missing(results, shown):
         has(results[3], "SAME")
-        return "runcode get no/such/file --json; echo status=$?"
+        return "runcode get no/such/file --json"
 
     def leave(results, shown):
         assert answer(results[4])["error"] == "not_found"
-        return "runcode disconnect --json && runcode exec -- true; echo status=$?"
+        return "runcode disconnect --json && runcode exec -- true"
 
     def end(results, shown):
-        has(results[5], "status=255", "runcode:")
+        has(results[5], "Exit code 255", "runcode:")
         return Say("done")
 
     model = models.Model([connect, orient, execute, write, missing, leave, end])
