@@ -5,6 +5,7 @@
 //! its own), `PYTHON` (with asyncssh, paramiko and ansible), `CASES` (the scripts' folder). Status 77 says that
 //! something is missing.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -23,7 +24,7 @@ fn python() -> Option<PathBuf> {
     let python = folder.join("bin/python");
     let works = |python: &Path| {
         let test = Command::new(python)
-            .args(["-c", "import asyncssh, paramiko, ansible"])
+            .args(["-c", "import asyncssh, paramiko, ansible, ssh_audit"])
             .stderr(Stdio::null())
             .status();
         test.is_ok_and(|status| status.success())
@@ -41,11 +42,42 @@ fn python() -> Option<PathBuf> {
                 "ansible-core",
             ]));
         if !made || !works(&python) {
-            say("SKIPPED: no Python with asyncssh, paramiko and ansible can be had here");
+            say("SKIPPED: no Python with asyncssh, paramiko, ansible and ssh-audit can be had here");
             return None;
         }
     }
     Some(python)
+}
+
+/// The algorithms that ssh-audit complains about, and how badly.
+fn complaints(python: &Path, port: u64) -> BTreeSet<(String, &'static str)> {
+    let output = Command::new(python.with_file_name("ssh-audit"))
+        .args(["-n", "--skip-rate-test", "-p", &port.to_string(), "127.0.0.1"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let (mut name, mut found) = (String::new(), BTreeSet::new());
+    let mut seen = 0;
+    for line in text.lines() {
+        if ["(kex)", "(key)", "(enc)", "(mac)"].iter().any(|kind| line.starts_with(kind)) {
+            name = line.split_whitespace().nth(1).unwrap().to_owned();
+            seen += 1;
+        }
+        let level = ["[fail]", "[warn]"].into_iter().find(|level| line.contains(level));
+        found.extend(level.map(|level| (name.clone(), level)));
+    }
+    assert!(seen > 10, "{text}");
+    found
+}
+
+#[test]
+fn an_audit_finds_nothing_that_it_does_not_find_on_a_real_server() {
+    let (Some(sshd), Some(python)) = (Sshd::start(), python()) else { return };
+    let fixture = Fixture::new();
+    let ours = complaints(&python, fixture.plane.gateway_addr().port().into());
+    let theirs = complaints(&python, sshd.port().into());
+    assert!(ours.is_subset(&theirs), "{:?}", ours.difference(&theirs));
+    assert!(!ours.iter().any(|(_, level)| *level == "[fail]"), "{ours:?}");
 }
 
 fn say(text: &str) {

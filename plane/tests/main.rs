@@ -12,3 +12,4 @@ mod files;
 mod forward;
 mod kept;
 mod login;
+mod refusals;

@@ -28,14 +28,14 @@ impl Processes {
         let session = Session(i32::try_from(leader).unwrap_or(i32::MAX));
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         // A number is used again only once nothing is left of the session that had it.
-        sessions.retain(|session, _| session.is_alive());
+        sessions.retain(|session, _| session.has_group());
         sessions.insert(session, workspace);
         session
     }
 
     /// Forgets a session that ended by itself, unless something of it goes on in the background.
     pub(crate) fn finished(&self, session: Session) {
-        if !session.is_alive() {
+        if !session.has_group() {
             self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&session);
         }
     }
@@ -102,9 +102,12 @@ mod system {
 
         /// Whether a process of the session is left.
         pub(crate) fn is_alive(self) -> bool {
-            let lives = |group: Pid| test_kill_process_group(group).is_ok();
-            // Most often the answer is the leader's own group, without a look at every process.
-            Pid::from_raw(self.0).is_some_and(lives) || self.groups().into_iter().any(lives)
+            self.has_group() || self.groups().into_iter().any(|group| test_kill_process_group(group).is_ok())
+        }
+
+        /// Whether a process of the leader's own group is left: the cheap question.
+        pub(super) fn has_group(self) -> bool {
+            Pid::from_raw(self.0).is_some_and(|group| test_kill_process_group(group).is_ok())
         }
 
         /// Sends a signal, by its name in RFC 4254, section 6.10, to the leader's group. Unknown names do nothing.
@@ -166,6 +169,9 @@ mod system {
 #[cfg(not(unix))]
 impl Session {
     pub(crate) fn is_alive(self) -> bool {
+        false
+    }
+    fn has_group(self) -> bool {
         false
     }
     pub(crate) fn signal(self, _name: &str) {}

@@ -14,9 +14,14 @@ pub(crate) struct Sshd {
     child: Child,
     dir: TempDir,
     folder: TempDir,
+    port: u16,
 }
 
 impl Sshd {
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// A server that is ready; `None` where there is none, or where it may not run.
     pub(crate) fn start() -> Option<Self> {
         // As root it needs its empty folder, which only the system's own start makes.
@@ -57,7 +62,7 @@ impl Sshd {
                 child.try_wait().unwrap().is_some() || TcpStream::connect(("127.0.0.1", port)).is_ok()
             });
             if child.try_wait().unwrap().is_none() {
-                let sshd = Sshd { child, dir, folder };
+                let sshd = Sshd { child, dir, folder, port };
                 sshd.write_client_config(port);
                 return Some(sshd);
             }
