@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{Said, World};
+use crate::support::{Said, World, skipped};
 
 #[test]
 fn every_shell_has_a_script_that_it_reads() {
@@ -24,7 +24,7 @@ fn every_shell_has_a_script_that_it_reads() {
         }
         match Command::new(program).args(arguments).arg(&path).output() {
             Ok(output) => drop(Said::of(output).succeeds()),
-            Err(_) => eprintln!("SKIPPED: there is no {program}"),
+            Err(_) => skipped(&format!("there is no {program}")),
         }
     }
     world.run(&["completions", "tcsh"]).ends_with(2);
@@ -60,7 +60,7 @@ fn bash_itself_completes_a_workspace() {
     command.args(["--norc", "-c", script]).env_clear().env("HOME", world.home()).current_dir(world.home());
     let path = format!("{}:/usr/bin:/bin", folder.display());
     let Ok(output) = command.env("PATH", path).output() else {
-        return eprintln!("SKIPPED: there is no bash");
+        return skipped("there is no bash");
     };
     assert_eq!(Said::of(output).succeeds().text().trim(), "box");
 }

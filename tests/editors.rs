@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Child, Stdio};
 
 use crate::support::desk::Desk;
-use crate::support::{PATIENCE, Said, processes_with, until};
+use crate::support::{PATIENCE, Said, processes_with, skipped, until};
 
 /// Bytes of every kind, more than any buffer holds.
 fn bytes(count: u32) -> Vec<u8> {
@@ -53,7 +53,7 @@ fn scp_sftp_and_rsync_carry_files() {
         Said::of(child.wait_with_output().unwrap()).succeeds();
         arrived();
         if desk.program("rsync", &["--version"]).output().is_err() {
-            eprintln!("SKIPPED: there is no rsync");
+            skipped("there is no rsync");
             continue;
         }
         for (from, to) in [(&here, &remote), (&remote, &back_name)] {

@@ -9,9 +9,9 @@
 mod support;
 
 mod commands;
-mod context;
 mod completions;
 mod config_ssh;
+mod context;
 mod doctor;
 mod editors;
 mod failures;
@@ -24,5 +24,5 @@ mod layers;
 mod proxy;
 mod python_clients;
 mod sessions;
-mod transport;
 mod statusline;
+mod transport;

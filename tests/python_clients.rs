@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::support::Said;
 use crate::support::desk::Desk;
+use crate::support::{Said, skipped};
 
 /// The folder of a virtual environment with the clients; `None`, said loudly, where they cannot be had.
 fn environment() -> Option<&'static Path> {
@@ -38,7 +38,7 @@ fn install() -> Option<PathBuf> {
     if made.is_ok() && installed.is_ok() && has_all() {
         return Some(folder);
     }
-    eprintln!("SKIPPED: asyncssh, paramiko and ansible-core cannot be installed from PyPI here");
+    skipped("asyncssh, paramiko and ansible-core cannot be installed from PyPI here");
     None
 }
 

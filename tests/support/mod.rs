@@ -263,6 +263,11 @@ impl Said {
     }
 }
 
+/// Says loudly what was left out, and why.
+pub fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}
+
 /// Waits until `condition` holds.
 #[track_caller]
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {

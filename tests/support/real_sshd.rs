@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use crate::support::fake_plane::{FakePlane, respond};
-use crate::support::until;
+use crate::support::{skipped, until};
 
 /// Where Debian and macOS have it.
 const SSHD: &str = "/usr/sbin/sshd";
@@ -25,7 +25,7 @@ impl RealSshd {
     /// Starts one below `folder`; `None`, said loudly, where there is none.
     pub fn start(folder: &Path) -> Option<RealSshd> {
         if !Path::new(SSHD).exists() {
-            eprintln!("SKIPPED: there is no {SSHD}");
+            skipped(&format!("there is no {SSHD}"));
             return None;
         }
         let folder = folder.join("sshd");
