@@ -1,7 +1,8 @@
 //! What a plane with a state folder remembers.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use runcode_plane::{CredentialMode, Error, Options, Plane, WorkspaceSpec};
 use ssh_key::{Algorithm, PrivateKey};
@@ -46,4 +47,52 @@ fn workspaces_tokens_and_keys_outlive_the_plane_and_sessions_do_not() {
     let bytes = std::fs::read(state.join("plane.sqlite3")).unwrap();
     let plain = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
     assert!(!plain(&token), "a token is only kept as a hash");
+}
+
+/// Not a test: the plane that the next one kills. It writes where it is to a file.
+#[test]
+#[ignore = "run by a_kill_loses_nothing_that_was_confirmed"]
+fn serves_until_killed() {
+    let folder = PathBuf::from(std::env::var_os("RUNCODE_TEST_STATE").unwrap());
+    let mut spec = WorkspaceSpec::new("kept-1", &folder);
+    spec.running = true;
+    let options = Options { auto_authorize: true, ..Options::default() };
+    let plane =
+        Plane::start(Options { state: Some(folder.join("state")), workspaces: vec![spec], ..options })
+            .unwrap();
+    std::fs::write(folder.join("new"), format!("{} {}", plane.api_base(), plane.token())).unwrap();
+    std::fs::rename(folder.join("new"), folder.join("ready")).unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(60));
+}
+
+#[test]
+fn a_kill_loses_nothing_that_was_confirmed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Command::new(std::env::current_exe().unwrap())
+        .args(["kept::serves_until_killed", "--exact", "--ignored"])
+        .env("RUNCODE_TEST_STATE", folder.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let ready = folder.path().join("ready");
+    wait_for("the server", || ready.exists());
+    let text = std::fs::read_to_string(ready).unwrap();
+    let (base, first) = text.split_once(' ').unwrap();
+    let mut tokens = vec![first.to_owned()];
+    for n in 0..20 {
+        let page = http::request(base, "GET", &format!("/auth/cli-login/?port=1&state=s{n}"), &[], "");
+        let location = page.header("location");
+        tokens.push(location.split_once("token=").unwrap().1.split('&').next().unwrap().to_owned());
+    }
+    let stopped = http::call(base, first, "GET", "/workspace/stop?workspace_id=1", "");
+    assert_eq!(stopped.status, 200);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let plane = start(&folder.path().join("state"), Vec::new());
+    for token in &tokens {
+        assert!(titles(&plane, token).contains("kept-1"));
+    }
+    wait_for("the stop", || {
+        titles(&plane, first).contains("\"current_state\":\"stopped\",\"interim_state\":null")
+    });
 }
