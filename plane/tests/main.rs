@@ -9,6 +9,7 @@ mod clients;
 mod exec;
 mod faults;
 mod files;
+mod flow;
 mod forward;
 mod kept;
 mod login;
