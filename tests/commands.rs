@@ -116,7 +116,7 @@ fn what_looks_like_an_ssh_option_is_the_commands() {
 #[test]
 fn no_stdin_leaves_the_callers_input_alone() {
     let world = World::new().connected();
-    let script = format!("while read line; do \"$0\" exec -n -- echo \"$line\"; done");
+    let script = "while read line; do \"$0\" exec -n -- echo \"$line\"; done";
     let mut shell = world.command::<&str>(&[]);
     let binary = shell.get_program().to_owned();
     shell = {

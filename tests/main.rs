@@ -1,6 +1,7 @@
 //! End-to-end tests: the built binary, real processes, a real ssh client; everything on loopback, in temporary folders.
 #![cfg(unix)]
 #![allow(
+    clippy::print_stderr,
     clippy::unwrap_used,
     unreachable_pub,
     reason = "a failing step is the test's failure; one binary, nothing to reach it"

@@ -182,9 +182,7 @@ fn a_renewal_lets_running_commands_finish_and_a_disconnect_does_not() {
     world.run(&["exec", "--", "true"]).succeeds();
     world.run(&["disconnect"]).succeeds();
     Said::of(slow.wait_with_output().unwrap()).ends_with(255);
-    until("no master is left", || {
-        processes_with("[stopped mux]").is_empty() && processes_with(&cache).is_empty()
-    });
+    until("no master is left", || !is_running(second) && processes_with(&cache).is_empty());
 }
 
 #[test]

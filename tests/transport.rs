@@ -168,7 +168,10 @@ fn the_callers_descriptions_stay_blocking() {
 fn a_reader_that_leaves_ends_the_remote_command() {
     everywhere(|way| {
         let mark = format!("y{}", std::process::id());
-        assert_eq!(way.shell(&format!("$RUNCODE exec -- yes {mark} | head -n 1")).text(), format!("{mark}\n"));
+        assert_eq!(
+            way.shell(&format!("$RUNCODE exec -- yes {mark} | head -n 1")).text(),
+            format!("{mark}\n")
+        );
         until("yes is gone", || processes_with(&format!("yes {mark}")).is_empty());
     });
 }
@@ -369,7 +372,9 @@ fn a_regular_file_as_output_keeps_its_place() {
         let path = way.world.home().join("log");
         let mut file = File::create(&path).unwrap();
         file.write_all(b"head\n").unwrap();
-        assert!(way.command(&["--", "echo body"]).stdout(file.try_clone().unwrap()).status().unwrap().success());
+        assert!(
+            way.command(&["--", "echo body"]).stdout(file.try_clone().unwrap()).status().unwrap().success()
+        );
         file.write_all(b"tail\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "head\nbody\ntail\n");
     });

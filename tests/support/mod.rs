@@ -102,8 +102,7 @@ impl World {
         if let Some((sshd, _)) = &mut self.sshd {
             return sshd.restart();
         }
-        let port = |base: &str| base.rsplit(':').next().unwrap().parse().unwrap();
-        self.options.http_port = port(&self.api_base);
+        self.options.http_port = self.api_base.rsplit(':').next().unwrap().parse().unwrap();
         self.options.ssh_port = self.plane().gateway_addr().port();
         self.options.users =
             vec![UserSpec { email: "you@localhost".into(), token: Some(self.token.clone()) }];

@@ -34,7 +34,8 @@ impl Paths {
 
     /// The folders of a user with this home whose environment names no others.
     pub fn below(home: &Path) -> Paths {
-        let (config, cache) = if cfg!(windows) { ("AppData/Roaming", "AppData/Local") } else { (".config", ".cache") };
+        let (config, cache) =
+            if cfg!(windows) { ("AppData/Roaming", "AppData/Local") } else { (".config", ".cache") };
         Paths { config: home.join(config).join("runcode"), cache: home.join(cache).join("runcode") }
     }
 

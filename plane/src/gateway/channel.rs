@@ -34,7 +34,7 @@ impl Line {
         let (end, over) = watch::channel(false);
         let (closed, is_closed) = watch::channel(false);
         let input = Arc::new(Backlog::new(gate.clone()));
-        tokio::spawn(receive(arriving, input.clone(), is_closed, end));
+        tokio::spawn(receive(arriving, End { input: input.clone(), over: end }, is_closed));
         Line { input, output: Arc::new(output), handle, gate, over, closed: Arc::new(closed) }
     }
 
@@ -89,13 +89,21 @@ impl Line {
     }
 }
 
-/// Moves what arrives to the backlog until either side closes the channel.
-async fn receive(
-    mut arriving: ChannelReadHalf,
+/// The end of what a client sends; dropping it says that nothing more comes.
+struct End {
     input: Arc<Backlog>,
-    mut closed: watch::Receiver<bool>,
-    end: watch::Sender<bool>,
-) {
+    over: watch::Sender<bool>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.input.end();
+        self.over.send_replace(true);
+    }
+}
+
+/// Moves what arrives to the backlog until either side closes the channel.
+async fn receive(mut arriving: ChannelReadHalf, end: End, mut closed: watch::Receiver<bool>) {
     loop {
         let message = tokio::select! {
             message = arriving.wait() => message,
@@ -105,15 +113,13 @@ async fn receive(
         match message {
             Some(ChannelMsg::Data { data }) => {
                 // No room for what the client sends ahead: better no channel than one with a gap.
-                if input.push(data).is_err() {
+                if end.input.push(data).is_err() {
                     break;
                 }
             }
-            Some(ChannelMsg::Eof) => input.end(),
+            Some(ChannelMsg::Eof) => end.input.end(),
             Some(ChannelMsg::Close) | None => break,
             Some(_) => {}
         }
     }
-    input.end();
-    end.send_replace(true);
 }
