@@ -22,6 +22,9 @@ mod summary;
 mod talk;
 mod unpack;
 
+#[cfg(fuzzing)]
+pub use unpack::fuzz as unpack_for_fuzzing;
+
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};

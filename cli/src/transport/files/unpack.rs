@@ -192,11 +192,7 @@ impl Unpacking<'_> {
         // Inner ones first: what is made in a folder changes its time.
         for (path, (mode, modified)) in self.folders.iter().rev() {
             let kept = platform::set_mode(path, mode | 0o700).and_then(|()| {
-                if cfg!(windows) {
-                    Ok(())
-                } else {
-                    File::open(path)?.set_modified(UNIX_EPOCH + Duration::from_secs(*modified))
-                }
+                if cfg!(windows) { Ok(()) } else { set_modified(&File::open(path)?, *modified) }
             });
             kept.map_err(|error| write_error(path, error))?;
         }
@@ -224,8 +220,17 @@ fn file(entry: &mut Entry<'_, impl Read>, path: &Path, mode: u32, modified: u64)
     if let Some(permissions) = platform::permissions(mode) {
         file.set_permissions(permissions).map_err(failed)?;
     }
-    file.set_modified(UNIX_EPOCH + Duration::from_secs(modified)).map_err(failed)?;
+    set_modified(&file, modified).map_err(failed)?;
     Ok(bytes)
+}
+
+/// Sets the time that the archive tells, in seconds since 1970; one that no clock here can show is left out.
+fn set_modified(file: &File, seconds: u64) -> io::Result<()> {
+    let is_sane = seconds < 1 << 33; // the year 2242
+    match UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).filter(|_| is_sane) {
+        Some(time) => file.set_modified(time),
+        None => Ok(()),
+    }
 }
 
 /// A name of the box as one name of this machine, unless it means something else here.
@@ -262,4 +267,36 @@ fn symlink(target: &[u8], path: &Path) -> io::Result<bool> {
 #[cfg(not(unix))]
 fn symlink(_target: &[u8], _path: &Path) -> io::Result<bool> {
     Ok(false)
+}
+
+/// What the fuzz target `archive` calls.
+#[cfg(fuzzing)]
+pub fn fuzz(mut archive: &[u8], stage: &Path) -> Option<u64> {
+    unpack(&mut archive, stage, "x").ok().map(|unpacked| unpacked.files)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+
+    #[test]
+    fn a_time_beyond_all_clocks_is_left_out() {
+        for seconds in [u64::MAX, 1 << 62, i64::MAX as u64] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(1);
+            header.set_mode(0o644);
+            header.set_mtime(seconds);
+            let mut folder = header.clone();
+            folder.set_size(0);
+            folder.set_entry_type(EntryType::Directory);
+            let mut archive = tar::Builder::new(Vec::new());
+            archive.append_data(&mut folder, "d", io::empty()).unwrap();
+            archive.append_data(&mut header, "d/f", &b"x"[..]).unwrap();
+            let stage = tempfile::tempdir().unwrap();
+            let done = unpack(&mut &archive.into_inner().unwrap()[..], stage.path(), "x").unwrap();
+            assert_eq!(done.files, 1);
+            assert_eq!(fs::read(stage.path().join("t/d/f")).unwrap(), b"x");
+        }
+    }
 }
