@@ -1,7 +1,6 @@
 //! A control plane that is not what it should be, and what lies on the way to it.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -297,7 +296,6 @@ fn a_corporate_authority_is_honoured_and_no_other() {
         .env("RUNCODE_API_BASE", format!("https://127.0.0.2:{}", server.port))
         .env("SSL_CERT_FILE", folder.join("cert.pem"));
     Said::of(other.output().unwrap()).fails_as("network", 1);
-    drop(TcpStream::connect(("127.0.0.1", server.port)).map(|mut stream| stream.read(&mut [])));
 }
 
 /// What was never expected of a bundle is refused as a whole; the key that it was asked for stays unused.

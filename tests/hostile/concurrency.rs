@@ -39,8 +39,11 @@ fn connects_to_two_boxes_at_once_leave_the_pointer_at_one_of_them() {
 fn everything_at_once_ends_well() {
     let seconds = std::env::var("HOSTILE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
     let world = World::new().connected();
+    let own = "# mine\r\nHost *\n\tUser me";
+    std::fs::create_dir(world.home().join(".ssh")).unwrap();
+    std::fs::write(world.home().join(".ssh/config"), own).unwrap();
     let end = Instant::now() + Duration::from_secs(seconds);
-    let jobs: [&[&str]; 8] = [
+    let jobs: [&[&str]; 11] = [
         &["connect", "1", "--json"],
         &["exec", "--json", "--", "echo hi"],
         &["run", "1", "--json", "--", "echo hi"],
@@ -49,6 +52,9 @@ fn everything_at_once_ends_well() {
         &["status", "--json"],
         &["clean", "1", "--json"],
         &["exec", "--json", "--", "cat", "/dev/null"],
+        &["config-ssh", "--json"],
+        &["config-ssh", "--remove", "--json"],
+        &["proxy", "1"],
     ];
     std::thread::scope(|scope| {
         let world = &world;
@@ -69,7 +75,7 @@ fn everything_at_once_ends_well() {
                                 ["not_found", "transport"]
                                     .contains(&json["error"].as_str().unwrap_or_default())
                             }); // `exec` may have put out something before
-                    assert!(is_told, "{job:?}: {said:?}");
+                    assert!(is_told || job[0] == "proxy", "{job:?}: {said:?}");
                     if said.status == 0 && job[0] == "run" {
                         assert_eq!(said.text(), "hi\n");
                     }
@@ -84,7 +90,9 @@ fn everything_at_once_ends_well() {
     assert_whole(&world);
     world.run(&["clean", "--all"]).succeeds();
     assert_eq!(processes_with(&world.home().to_string_lossy()), Vec::<String>::new(), "a process is left");
-    assert_eq!(names(&world.cache("")), Vec::<String>::new());
+    assert_eq!(names(&world.cache("")), ["config-ssh.lock"]);
+    world.run(&["config-ssh", "--remove"]).succeeds();
+    assert_eq!(std::fs::read_to_string(world.home().join(".ssh/config")).unwrap(), own);
 }
 
 /// Two planes, so two gateways with a key each; one cache.

@@ -107,6 +107,39 @@ fn a_first_connect_killed_at_any_step_leaves_nothing_or_a_session() {
 }
 
 #[test]
+fn config_ssh_killed_at_any_step_leaves_the_users_file_whole() {
+    if program("strace").is_none() {
+        return skipped("config-ssh killed at any step", "there is no strace");
+    }
+    let world = World::new();
+    let own = "# mine\r\nHost *\n\tUser me\n\n# no newline at the end";
+    let config = world.home().join(".ssh/config");
+    std::fs::create_dir(world.home().join(".ssh")).unwrap();
+    let block = {
+        std::fs::write(&config, own).unwrap();
+        world.run(&["config-ssh"]).succeeds();
+        std::fs::read_to_string(&config).unwrap()
+    };
+    assert!(block.ends_with(own) && block.len() > own.len());
+    let mut kills = 0;
+    for (arguments, before) in [(&["config-ssh"][..], own), (&["config-ssh", "--remove"], block.as_str())] {
+        kills += killed_at_every_step(
+            || {
+                std::fs::write(&config, before).unwrap();
+                world.command(arguments)
+            },
+            |step| {
+                let now = std::fs::read_to_string(&config).unwrap();
+                assert!(now == own || now == block, "{arguments:?} {step}: {now}");
+                let backup = std::fs::read_to_string(world.home().join(".ssh/config.bak")).unwrap();
+                assert_eq!(backup, own, "{step}: the pristine file");
+            },
+        );
+    }
+    assert!(kills > 8, "only {kills} steps were found");
+}
+
+#[test]
 fn login_killed_at_any_step_leaves_one_token_and_sends_it_to_its_own_plane_only() {
     if program("strace").is_none() {
         return skipped("login killed at any step", "there is no strace");

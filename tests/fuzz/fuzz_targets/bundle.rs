@@ -31,7 +31,10 @@ fuzz_target!(|json: &str| {
         assert_eq!(words.len(), 2, "{line}");
         assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{line}");
         assert_eq!(number == 0, words[0] == "Host", "{line}");
-        assert!(!words[0].eq_ignore_ascii_case("include") && !words[0].eq_ignore_ascii_case("match"), "{line}");
+        assert!(
+            !words[0].eq_ignore_ascii_case("include") && !words[0].eq_ignore_ascii_case("match"),
+            "{line}"
+        );
     }
     assert!(text.contains("\n    ProxyCommand none\n") && text.contains("\n    StrictHostKeyChecking yes\n"));
     for line in grant.pins.known_hosts("runcode-ws-1").lines() {

@@ -16,8 +16,12 @@ fuzz_target!(|head: &[u8]| {
         assert!(text.to_ascii_lowercase().contains("host:") && text.contains("4000"));
         if let Ok(callback) = outcome {
             let token = callback.token.expose();
-            assert!(!token.is_empty() && token.len() <= 4096 && token.bytes().all(|byte| byte.is_ascii_graphic()));
-            assert!(callback.email.is_none_or(|email| email.len() <= 320 && !email.chars().any(char::is_control)));
+            assert!(
+                !token.is_empty() && token.len() <= 4096 && token.bytes().all(|byte| byte.is_ascii_graphic())
+            );
+            assert!(
+                callback.email.is_none_or(|email| email.len() <= 320 && !email.chars().any(char::is_control))
+            );
         }
     }
 });

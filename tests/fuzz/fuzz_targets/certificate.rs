@@ -11,7 +11,9 @@ fuzz_target!(|text: &str| {
     let key = ssh_key::PublicKey::from_openssh(KEY).unwrap();
     let user = SshUser::parse("box").unwrap();
     let now: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-    let Ok(certificate) = Certificate::parse(text, &key, &user, now, Duration::from_secs(1800)) else { return };
+    let Ok(certificate) = Certificate::parse(text, &key, &user, now, Duration::from_secs(1800)) else {
+        return;
+    };
     let line = certificate.as_str();
     assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
     assert_eq!(line.split(' ').count(), 2);

@@ -13,10 +13,17 @@ fuzz_target!(|text: &str| {
             let words = line.split(' ').collect::<Vec<_>>();
             let [name, label, blob] = words[..] else { panic!("{line}") };
             assert_eq!(name, "us");
-            assert_eq!(ssh_key::PublicKey::from_openssh(&format!("{label} {blob}")).unwrap().algorithm().as_str(), label);
+            assert_eq!(
+                ssh_key::PublicKey::from_openssh(&format!("{label} {blob}")).unwrap().algorithm().as_str(),
+                label
+            );
             assert!(text.contains(blob));
         }
-        let own = if port == 22 { lines.replace("us ", "gw.example ") } else { lines.replace("us ", "[gw.example]:2222 ") };
+        let own = if port == 22 {
+            lines.replace("us ", "gw.example ")
+        } else {
+            lines.replace("us ", "[gw.example]:2222 ")
+        };
         assert!(Pins::parse(&own, &host, port.try_into().unwrap()).unwrap() == pins);
     }
 });

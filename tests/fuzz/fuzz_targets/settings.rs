@@ -14,12 +14,20 @@ fuzz_target!(|content: &[u8]| {
     }
     let was_ours = installed(content).is_some();
     for foreign in [Foreign::Refuse, Foreign::Replace, Foreign::Wrap] {
-        let Ok(new) = install(Some(content), "\"/h/.local/bin/runcode\" statusline", foreign) else { continue };
+        let Ok(new) = install(Some(content), "\"/h/.local/bin/runcode\" statusline", foreign) else {
+            continue;
+        };
         let value: serde_json::Value = serde_json::from_slice(&new).unwrap();
-        assert!(value["statusLine"]["command"].as_str().unwrap().starts_with("\"/h/.local/bin/runcode\" statusline"));
+        assert!(
+            value["statusLine"]["command"]
+                .as_str()
+                .unwrap()
+                .starts_with("\"/h/.local/bin/runcode\" statusline")
+        );
         assert!(installed(&new).is_some());
         let old: serde_json::Value = serde_json::from_slice(content).unwrap_or_default();
-        for (name, member) in old.as_object().into_iter().flatten().filter(|(name, _)| *name != "statusLine") {
+        for (name, member) in old.as_object().into_iter().flatten().filter(|(name, _)| *name != "statusLine")
+        {
             assert_eq!(&value[name], member, "{name}");
         }
         let undone = undo(&new, Some(content)).unwrap();
