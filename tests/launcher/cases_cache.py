@@ -47,7 +47,10 @@ def case_a_folder_in_the_binarys_place(stage):
 
 def case_a_link_in_the_binarys_place(stage):
     evil = stage.dir / "evil"
-    for target in (evil, stage.dir / "nothing", stage.dir):
+    same = stage.dir / "same"
+    same.write_bytes(PAYLOAD)
+    same.chmod(0o755)
+    for target in (evil, same, stage.dir / "nothing", stage.dir):
         stage.run()
         binary = stage.binary
         evil.write_bytes(EVIL)

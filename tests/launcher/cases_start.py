@@ -122,7 +122,7 @@ def case_launchers_on_path_are_not_taken(stage):
     linked = stage.dir / "linked"
     linked.mkdir()
     (linked / "runcode").symlink_to(stage.plugin / "bin/runcode")
-    folders = [stage.plugin / "bin", stage.plugin / "launcher", copy / "bin", copy / "launcher", linked]
+    folders = [copy / "bin", copy / "launcher", stage.plugin / "bin", stage.plugin / "launcher", linked]
     assert stage.run("a", PATH=":".join([*map(str, folders), path])).args == ["a"]
     stage.left_clean()
 
