@@ -48,6 +48,7 @@ pub(super) async fn piped(line: Line, mut child: Child, session: Session, proces
         () = line.over() => {
             line.input.discard();
             processes.end(session).await;
+            line.close().await;
         }
     }
 }
@@ -114,6 +115,7 @@ pub(super) async fn in_terminal(
         () = line.over() => {
             line.input.discard();
             processes.end(session).await;
+            line.close().await;
         }
     }
     drop(terminal);
