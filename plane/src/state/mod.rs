@@ -135,7 +135,7 @@ pub(crate) struct State {
     ssh_enabled: bool,
     sessions_per_minute: u32,
     /// Holds the plain names of folders whose own are not.
-    _aliases: tempfile::TempDir,
+    _aliases: Option<tempfile::TempDir>,
 }
 
 impl State {

@@ -57,7 +57,9 @@ impl State {
             credential: options.credential,
             ssh_enabled: options.ssh_enabled,
             sessions_per_minute: options.sessions_per_minute,
-            _aliases: aliases,
+            // A plane that is killed leaves nothing behind where nothing was needed.
+            _aliases: Some(aliases)
+                .filter(|folder| std::fs::read_dir(folder).is_ok_and(|mut e| e.next().is_some())),
         };
         Ok((state, token))
     }
