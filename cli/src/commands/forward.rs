@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::output::report::{Outcome, Report, Text};
 use crate::session::forwards::{self, Kept};
+use crate::session::{Session, Sessions};
 
 /// Forward ports of the attached workspace to this machine, in the background.
 ///
@@ -59,6 +60,7 @@ struct Forwards {
 }
 
 #[derive(PartialEq, Eq)]
+#[cfg_attr(not(unix), allow(dead_code, reason = "nothing can be opened there"))]
 enum What {
     Opened,
     Listed,
@@ -127,30 +129,31 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         let rows = forwards::list(&sessions, &session)?;
         return Ok(Forwards { workspace_id, rows, what: What::Listed }.into());
     }
-    #[cfg(not(unix))]
-    return Err(unavailable(&args, &session));
-    #[cfg(unix)]
-    {
-        if args.cancel {
-            let chosen = |kept: &Kept| {
-                let (local, remote) = ports(kept);
-                let is_named = args.ports.contains(&remote) || args.ports.contains(&local);
-                args.ports.is_empty() || (args.reverse == kept.reverse && is_named)
-            };
-            let ended = forwards::cancel(&sessions, &session, chosen)?;
-            let rows = ended.into_iter().map(|kept| (kept, false)).collect();
-            return Ok(Forwards { workspace_id, rows, what: What::Cancelled }.into());
-        }
-        let mut rows = Vec::new();
-        for &port in &args.ports {
-            let kept = forwards::add(&sessions, &session, wanted(&args, port))?;
-            if args.open {
-                browse(ports(&kept).0);
-            }
-            rows.push((kept, true));
-        }
-        Ok(Forwards { workspace_id, rows, what: What::Opened }.into())
+    act(&args, &sessions, &session)
+}
+
+#[cfg(unix)]
+fn act(args: &Args, sessions: &Sessions<'_>, session: &Session) -> Result<Outcome> {
+    let workspace_id = session.meta.workspace_id;
+    if args.cancel {
+        let chosen = |kept: &Kept| {
+            let (local, remote) = ports(kept);
+            let is_named = args.ports.contains(&remote) || args.ports.contains(&local);
+            args.ports.is_empty() || (args.reverse == kept.reverse && is_named)
+        };
+        let ended = forwards::cancel(sessions, session, chosen)?;
+        let rows = ended.into_iter().map(|kept| (kept, false)).collect();
+        return Ok(Forwards { workspace_id, rows, what: What::Cancelled }.into());
     }
+    let mut rows = Vec::new();
+    for &port in &args.ports {
+        let kept = forwards::add(sessions, session, wanted(args, port))?;
+        if args.open {
+            browse(ports(&kept).0);
+        }
+        rows.push((kept, true));
+    }
+    Ok(Forwards { workspace_id, rows, what: What::Opened }.into())
 }
 
 #[cfg(unix)]
@@ -170,7 +173,7 @@ fn browse(port: u16) {
 
 /// There are no masters on Windows: the line that does it in a terminal of its own.
 #[cfg(not(unix))]
-fn unavailable(args: &Args, session: &crate::session::Session) -> Error {
+fn act(args: &Args, _sessions: &Sessions<'_>, session: &Session) -> Result<Outcome> {
     let side = if args.reverse { 'R' } else { 'L' };
     let forwards = args.ports.iter().map(|&port| {
         let local = args.local.unwrap_or(port);
@@ -178,10 +181,11 @@ fn unavailable(args: &Args, session: &crate::session::Session) -> Error {
         format!("-{side} 127.0.0.1:{listen}:{}:{to}", args.to)
     });
     let route = session.route();
-    Error::new(Code::Unavailable, "ports cannot be forwarded in the background on Windows").hint(format!(
+    let error = Error::new(Code::Unavailable, "ports cannot be forwarded in the background on Windows");
+    Err(error.hint(format!(
         "keep this running in a terminal of its own: ssh -F \"{}\" -N {} {}",
         route.config.display(),
         forwards.collect::<Vec<_>>().join(" "),
         route.alias
-    ))
+    )))
 }

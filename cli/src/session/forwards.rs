@@ -7,13 +7,13 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::session::{Session, Sessions};
 use crate::sys::atomic_file;
 
 #[cfg(unix)]
 use crate::{
-    error::Code,
+    error::{Code, Error},
     output::progress::note,
     transport::{Forward, Side, Transport},
 };
@@ -36,17 +36,12 @@ pub struct Kept {
     pub master: u32,
 }
 
-impl Kept {
-    fn listens_like(&self, other: &Kept) -> bool {
-        (self.reverse, self.port) == (other.reverse, other.port)
-    }
-}
-
 fn read(folder: &Path) -> Result<Vec<Kept>> {
     let bytes = atomic_file::read(&folder.join(FILE), MAX_FILE)?;
     Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
 }
 
+#[cfg(unix)]
 fn save(folder: &Path, kept: &[Kept]) -> Result<()> {
     let path = folder.join(FILE);
     if kept.is_empty() {
@@ -68,6 +63,10 @@ pub fn list(sessions: &Sessions<'_>, session: &Session) -> Result<Vec<(Kept, boo
 
 #[cfg(unix)]
 impl Kept {
+    fn listens_like(&self, other: &Kept) -> bool {
+        (self.reverse, self.port) == (other.reverse, other.port)
+    }
+
     fn forward(&self) -> Forward {
         Forward {
             listen: if self.reverse { Side::Box } else { Side::Here },
