@@ -17,7 +17,7 @@ use crate::output::sanitize;
 #[command(after_help = "\
 Examples:
   runcode doctor                           when something does not work
-  runcode doctor --editors                 connect to the attached workspace as VS Code, Zed and sftp do")]
+  runcode doctor --editors                 also connect as editors do")]
 pub struct Args {
     /// Also connect to the attached workspace in the ways editors do
     #[arg(long)]

@@ -20,8 +20,8 @@ use crate::sys::paths::home;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  runcode install-path                     write the wrapper, say whether PATH has the folder
-  runcode install-path --profile           also put the folder on PATH in your shell's startup file
+  runcode install-path                     write it, say whether PATH has it
+  runcode install-path --profile           also edit your startup file
   runcode install-path --remove            take both out again")]
 pub struct Args {
     /// Take the wrapper out, and our lines out of the shells' startup files

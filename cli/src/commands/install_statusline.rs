@@ -23,7 +23,7 @@ const MAX_BACKUP: usize = 16 << 20;
 #[command(after_help = "\
 Examples:
   runcode install-statusline               set it
-  runcode install-statusline --wrap        keep the status line there is, with ours in front
+  runcode install-statusline --wrap        keep the one there is, ours in front
   runcode install-statusline --remove      undo it")]
 pub struct Args {
     /// Undo it: the file is as it was before, byte for byte

@@ -16,9 +16,9 @@ use crate::sys::atomic_file;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  runcode man | man -l -                             read it
-  runcode man connect | man -l -                     one command's page
-  runcode man --out ~/.local/share/man/man1          install all pages: man runcode-connect")]
+  runcode man | man -l -                       read it
+  runcode man connect | man -l -               one command's page
+  runcode man --out ~/.local/share/man/man1    install all pages")]
 pub struct Args {
     /// The command whose page to print [default: the overview]
     command: Option<String>,

@@ -24,7 +24,7 @@ const MAX_INPUT: usize = 1 << 20;
 #[command(after_help = "\
 Examples:
   runcode install-statusline               the easy way
-  runcode statusline --plain               without colours, for other status lines")]
+  runcode statusline --plain               for other status lines, no colours")]
 pub struct Args {
     /// Without colours
     #[arg(long)]
