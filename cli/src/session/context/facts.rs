@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::output::sanitize;
 
+/// How many markers, ports or tools are believed.
+const MANY: usize = 256;
+
 /// What a workspace is. Everything in it came from the box and has been neutralised for terminals.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Context {
@@ -84,8 +87,9 @@ impl Context {
                 continue;
             };
             match name {
-                "marker" => context.markers.push(sanitize::short(value)),
-                "port" => context.ports.extend(port(value)),
+                "marker" if context.markers.len() < MANY => context.markers.push(sanitize::short(value)),
+                "port" if context.ports.len() < MANY => context.ports.extend(port(value)),
+                "marker" | "port" => {}
                 _ => {
                     facts.entry(name).or_insert_with(|| sanitize::short(value.trim()));
                 }
@@ -109,12 +113,18 @@ impl Context {
             remote: take("git.remote").map(|url| without_password(&url)),
             head: take("git.head").filter(|head| head != "(initial)"),
         });
-        let tools = facts.iter().filter_map(|(name, told)| Some((name.strip_prefix("tool.")?, told)));
+        let tools = facts.iter().filter_map(|(name, told)| Some((tool(name)?, told))).take(MANY);
         context.tools = tools.map(|(name, told)| (name.to_owned(), version(told))).collect();
         context.ports.sort();
         context.ports.dedup_by_key(|port| port.port);
         Some(context)
     }
+}
+
+/// The name of a tool, as our probe has them; a box may say anything.
+fn tool(fact: &str) -> Option<&str> {
+    let is_plain = |name: &&str| name.len() <= 32 && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    fact.strip_prefix("tool.").filter(is_plain)
 }
 
 /// From kibibytes, as the kernel and df(1) tell.
@@ -168,7 +178,7 @@ mod tests {
     fn facts_become_fields_and_noise_none() {
         let text = "motd: welcome\ncwd /evil\nnoiseM cwd /w\nM inside yes\nM cwd /other\nM system Linux 6.1.0 x86_64\nM git.dirty no\n\
             M git.branch main\nM git.remote https://u:secret@h/p.git\nM tool.go go version go1.22.1 linux/amd64\n\
-            M tool.java openjdk version \"17.0.9\" 2023-10-17\nM tool.node broken \u{1b}[2J\nM memory.total 4\nM memory.free 2\n\
+            M tool.java openjdk version \"17.0.9\" 2023-10-17\nM tool.\u{202e}x v1.2\nM tool.node broken \u{1b}[2J\nM memory.total 4\nM memory.free 2\n\
             M marker go.mod\nM port 0100007F:1435\nM port 00000000:1F90\nM end \n";
         let context = Context::parse(text, "M").unwrap();
         assert_eq!((context.cwd.as_str(), context.in_workdir), ("/w", true));
@@ -179,6 +189,7 @@ mod tests {
         assert_eq!(context.tools["go"].as_deref(), Some("1.22.1"));
         assert_eq!(context.tools["java"].as_deref(), Some("17.0.9"));
         assert_eq!(context.tools["node"], None);
+        assert_eq!(context.tools.len(), 3, "a tool of another name is none of ours");
         assert_eq!(context.memory, Some(Space { total: 4096, free: 2048 }));
         assert_eq!(context.markers, ["go.mod"]);
         let ports = context.ports.iter().map(|port| (port.port, port.loopback)).collect::<Vec<_>>();
