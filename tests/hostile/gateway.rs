@@ -5,9 +5,11 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use super::{program, skipped};
-use crate::support::{Said, World, until};
+use crate::support::fake_plane::FakePlane;
+use crate::support::{Said, World, processes_with, until};
 
 /// A relay to the gateway of which a test can say how many bytes it lets through; it accepts until the process ends.
 struct Relay {
@@ -89,6 +91,28 @@ fn a_connection_that_is_cut_anywhere_is_an_error_and_the_next_one_works() {
         assert_eq!(relay.accepted.load(Ordering::SeqCst), 1, "{limit}: it was tried once");
         assert_eq!(world.run(&["exec", "--", "echo in"]).succeeds().text(), "in\n");
     }
+}
+
+/// A gateway that takes connections and never says a word: told in time, and the lock is free afterwards.
+#[test]
+fn a_gateway_that_says_nothing_is_given_up() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let held = std::thread::spawn(move || silent.incoming().take(4).collect::<Vec<_>>());
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEe3oXm2oOlvLcJe4QsUTYZhWzFQvuLGTtLPdcqO3IGK";
+    let bundle = serde_json::json!({"error": false, "bundle": {"host": "127.0.0.1", "port": port, "user": "box",
+        "known_hosts": format!("[127.0.0.1]:{port} {key}"), "expires_at": "2999-01-01T00:00:00Z"}});
+    let plane = FakePlane::answering(200, bundle.to_string());
+    let world = World::new();
+    let start = Instant::now();
+    let said = world.run_at(&plane.base(), &["connect", "1", "--json"]).succeeds();
+    assert!(said.stderr.contains("SSH does not answer yet"), "{said:?}");
+    assert!(start.elapsed() < Duration::from_secs(40), "{:?}", start.elapsed());
+    let start = Instant::now();
+    world.run_at(&plane.base(), &["disconnect", "--json"]).succeeds();
+    assert!(start.elapsed() < Duration::from_secs(10), "the lock was held");
+    assert_eq!(processes_with(&world.home().to_string_lossy()), Vec::<String>::new(), "an ssh is left");
+    drop(held);
 }
 
 /// Neither an agent nor a configuration of the user's or the system's has a say in a session.
