@@ -120,13 +120,14 @@ pub fn is_on_path(env: &Env, folder: &Path) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
     use std::process::Command;
 
+    /// Written by another process: were it open in this one, a test that forks meanwhile would make it busy (ETXTBSY).
     fn write(path: &Path, content: &[u8]) {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, content).unwrap();
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "printf %s \"$1\" >\"$0\" && chmod 755 \"$0\""]).arg(path);
+        assert!(shell.arg(String::from_utf8_lossy(content).as_ref()).status().unwrap().success());
     }
 
     #[test]

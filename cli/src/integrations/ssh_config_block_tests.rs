@@ -1,6 +1,5 @@
 #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -100,8 +99,10 @@ fn arrives(name: &str, option: &str) {
     std::fs::create_dir(&odd).unwrap();
     let (program, seen) = (odd.join("runcode"), folder.path().join("seen"));
     let script = format!("#!/bin/sh\nprintf '%s|' \"$@\" >>'{0}'\necho >>'{0}'\n", seen.display());
-    std::fs::write(&program, script).unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    // Written by another process: were it open in this one, a test that forks meanwhile would make it busy (ETXTBSY).
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "printf %s \"$1\" >\"$0\" && chmod 755 \"$0\""]).arg(&program).arg(script);
+    assert!(shell.status().unwrap().success());
     let caller = Caller {
         program: program.to_str().unwrap().to_owned(),
         options: vec!["--api-base".to_owned(), option.to_owned()],
