@@ -61,6 +61,9 @@ fn a_cache_that_is_no_private_folder_is_a_coded_error_or_made_one() {
     std::fs::write(file.join("runcode"), "mine").unwrap();
     with_cache(&world, &file, &["connect", "1", "--json"]).fails_as("io", 1);
     with_cache(&world, &file, &["exec", "--json", "--", "true"]).fails_as("io", 255);
+    let quiet = with_cache(&world, &file, &["statusline"]).succeeds();
+    assert!(quiet.stdout.is_empty() && quiet.stderr.is_empty(), "{quiet:?}");
+    with_cache(&world, &file, &["doctor", "--json"]).ends_with(1).json();
     assert_eq!(std::fs::read(file.join("runcode")).unwrap(), b"mine");
     let dangling = fresh("dangling");
     symlink("nowhere", dangling.join("runcode")).unwrap();
