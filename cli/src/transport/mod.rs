@@ -43,9 +43,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sys::clock::Deadline;
 use crate::sys::env::{Env, Var};
+
+use running::Process;
+use signals::Watch;
 
 pub use command::{EnvName, RemoteCommand};
 #[cfg(unix)]
@@ -61,6 +64,9 @@ const WARM: Duration = Duration::from_secs(2);
 
 /// How long the box may take to open a session on a connection that stands.
 const OPEN_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How long after a signal it is still waited for whether the command was started: if it was, it has to be ended.
+const AFTER_SIGNAL: Duration = Duration::from_secs(3);
 
 /// How long a command waits for one of those to end that take up the connection (`MaxSessions`).
 const QUEUE: Duration = Duration::from_secs(60);
@@ -145,46 +151,60 @@ impl Transport {
 
     /// Asks the box to run `command`; returns once it has been asked. A full connection is waited for.
     ///
-    /// The streams are lent: to see the end of a pipe's other side, drop them afterwards.
+    /// The streams are lent: to see the end of a pipe's other side, drop them afterwards. A signal that asks this process
+    /// to end does so as long as nothing was started; one that comes later is kept for [`Running::wait`].
     pub fn start(&self, command: &RemoteCommand, streams: &Streams) -> Result<Running, Failure> {
         let deadline = Deadline::after(QUEUE);
         let mut pause = Duration::from_millis(5);
         loop {
-            match self.start_once(command, streams) {
-                Err(Failure::Busy(_)) if !deadline.is_past() => deadline.pause(pause),
-                done => return done,
+            let watch =
+                Watch::start().map_err(|error| Failure::NotStarted(Error::io("watch for signals", error)))?;
+            match self.start_once(command, streams, Some(&watch)) {
+                Ok(process) => return Ok(self.running(command, process, Some(watch))),
+                Err(Failure::Busy(_)) if !deadline.is_past() => {
+                    watch.let_pass();
+                    deadline.pause(pause);
+                }
+                Err(failure) => {
+                    watch.let_pass();
+                    return Err(failure);
+                }
             }
             pause = (pause * 3 / 2).min(Duration::from_millis(250));
         }
     }
 
-    fn start_once(&self, command: &RemoteCommand, streams: &Streams) -> Result<Running, Failure> {
-        let process = match &self.route.control_path {
+    /// As [`Transport::start`], on a connection of its own where the master's is full: for what must not wait.
+    fn start_beside(&self, command: &RemoteCommand, streams: &Streams) -> Result<Running, Failure> {
+        let process = match self.start_once(command, streams, None) {
+            Err(Failure::Busy(_)) => {
+                openssh::start(self, command, streams, openssh::Via::OwnConnection, None)?
+            }
+            done => done?,
+        };
+        Ok(self.running(command, process, None))
+    }
+
+    fn start_once(
+        &self,
+        command: &RemoteCommand,
+        streams: &Streams,
+        watch: Option<&Watch>,
+    ) -> Result<Box<dyn Process>, Failure> {
+        match &self.route.control_path {
             #[cfg(unix)]
             Some(path) if self.through_ssh => {
                 master::alive(path, master::ANSWER).map_err(|trouble| mux::failure(self, path, trouble))?;
-                openssh::start(self, command, streams, openssh::Via::Master)?
+                openssh::start(self, command, streams, openssh::Via::Master, watch)
             }
             #[cfg(unix)]
-            Some(path) => mux::start(self, path, command, streams)?,
-            _ => openssh::start(self, command, streams, openssh::Via::OwnConnection)?,
-        };
-        Ok(self.running(command, process))
-    }
-
-    /// As [`Transport::start`], on a connection of its own where the master's is full: for what must not wait.
-    fn start_beside(&self, command: &RemoteCommand, streams: &Streams) -> Result<Running, Failure> {
-        match self.start_once(command, streams) {
-            Err(Failure::Busy(_)) => {
-                let process = openssh::start(self, command, streams, openssh::Via::OwnConnection)?;
-                Ok(self.running(command, process))
-            }
-            done => done,
+            Some(path) => mux::start(self, path, command, streams, watch),
+            _ => openssh::start(self, command, streams, openssh::Via::OwnConnection, watch),
         }
     }
 
-    fn running(&self, command: &RemoteCommand, process: Box<dyn running::Process>) -> Running {
-        Running { process, transport: self.clone(), token: command.token().to_owned() }
+    fn running(&self, command: &RemoteCommand, process: Box<dyn Process>, watch: Option<Watch>) -> Running {
+        Running { process, transport: self.clone(), token: command.token().to_owned(), watch }
     }
 
     /// Opens a forward, for as long as the master lives; the port it listens on. One that is open already is fine. The

@@ -22,7 +22,7 @@ use crate::transport::outcome::{Ended, Failure};
 use crate::transport::running::Process;
 use crate::transport::signals::Watch;
 use crate::transport::stream::Streams;
-use crate::transport::{OPEN_DEADLINE, Transport, connect_error};
+use crate::transport::{AFTER_SIGNAL, OPEN_DEADLINE, Transport, connect_error};
 
 /// How long a master takes to say hello, on a machine that is busy.
 const HELLO: Duration = master::ANSWER;
@@ -33,6 +33,7 @@ pub(super) fn start(
     path: &Path,
     command: &RemoteCommand,
     streams: &Streams,
+    watch: Option<&Watch>,
 ) -> Result<Box<dyn Process>, Failure> {
     let failed = |trouble| failure(transport, path, trouble);
     let mut connection = Connection::open(path, Deadline::after(HELLO)).map_err(failed)?;
@@ -40,7 +41,7 @@ pub(super) fn start(
     let passed = Passed::of(streams)
         .map_err(|error| Failure::NotStarted(Error::io("open the streams of the command", error)))?;
     let deadline = Deadline::after(OPEN_DEADLINE);
-    match ask(&mut connection, command, &passed, deadline) {
+    match ask(&mut connection, command, &passed, deadline, watch) {
         Ok(Some(Reply::SessionOpened(session))) => {
             Ok(Box::new(Session { connection, session, status: None, _flags: flags }))
         }
@@ -60,12 +61,43 @@ fn ask(
     command: &RemoteCommand,
     passed: &Passed,
     deadline: Deadline,
+    watch: Option<&Watch>,
 ) -> Result<Option<Reply>, Trouble> {
     connection.send(&mux_wire::new_session(command.text()), deadline)?;
     for fd in passed.fds() {
         connection.pass(fd, deadline)?;
     }
-    connection.receive(deadline)
+    // After a signal the answer is still waited for, if not for long: taken back at the wrong moment, the command may run.
+    let (mut deadline, mut watch) = (deadline, watch);
+    loop {
+        if let Some(reply) = connection.next()? {
+            return Ok(reply);
+        }
+        if watch.is_some_and(Watch::has_any) {
+            watch = None;
+            deadline = Deadline::after(AFTER_SIGNAL.min(deadline.remaining()));
+        }
+        if deadline.is_past() {
+            return Err(Trouble::Silent);
+        }
+        ready(connection, watch, deadline)?;
+    }
+}
+
+/// Waits until the master has said something, a signal came, or the deadline passed.
+fn ready(connection: &Connection, watch: Option<&Watch>, deadline: Deadline) -> Result<(), Errno> {
+    let timeout = Timespec::try_from(deadline.remaining()).ok();
+    let socket = PollFd::new(connection, PollFlags::IN);
+    let polled = match watch {
+        Some(watch) => {
+            rustix::event::poll(&mut [socket, PollFd::new(watch, PollFlags::IN)], timeout.as_ref())
+        }
+        None => rustix::event::poll(&mut [socket], timeout.as_ref()),
+    };
+    match polled {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Takes the request back. A master drops it when it sees us hang up, and it looks after its clients before it reads what
@@ -122,29 +154,11 @@ impl Process for Session {
             if let Some(ended) = self.hear()? {
                 return Ok(Some(ended));
             }
-            if deadline.is_past() {
+            if deadline.is_past() || watch.is_some_and(Watch::has_any) {
                 return Ok(None);
             }
-            let timeout = Timespec::try_from(deadline.remaining()).ok();
-            let socket = PollFd::new(&self.connection, PollFlags::IN);
-            let (mut both, mut alone);
-            let fds: &mut [PollFd<'_>] = match watch {
-                Some(watch) => {
-                    both = [socket, PollFd::new(watch, PollFlags::IN)];
-                    &mut both
-                }
-                None => {
-                    alone = [socket];
-                    &mut alone
-                }
-            };
-            match rustix::event::poll(fds, timeout.as_ref()) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(errno) => return Err(Error::io("wait for the connection", errno.into())),
-            }
-            if fds.get(1).is_some_and(|watch| !watch.revents().is_empty()) {
-                return Ok(None);
-            }
+            ready(&self.connection, watch, deadline)
+                .map_err(|errno| Error::io("wait for the connection", errno.into()))?;
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::transport::running::Process;
 use crate::transport::signals::Watch;
 use crate::transport::ssh_log::{Log, Phase};
 use crate::transport::stream::Streams;
-use crate::transport::{OPEN_DEADLINE, Transport};
+use crate::transport::{AFTER_SIGNAL, OPEN_DEADLINE, Transport};
 
 /// What a connection of its own may take longer than a session on one that is up: `ConnectTimeout`, then the keys.
 const COLD_DEADLINE: Duration = Duration::from_secs(40);
@@ -31,6 +31,7 @@ pub(super) fn start(
     command: &RemoteCommand,
     streams: &Streams,
     via: Via,
+    watch: Option<&Watch>,
 ) -> Result<Box<dyn Process>, Failure> {
     let not_started = |error: std::io::Error| Failure::NotStarted(Error::io("run ssh", error));
     let log = Log::create(&transport.route.folder).map_err(not_started)?;
@@ -55,7 +56,7 @@ pub(super) fn start(
         #[cfg(unix)]
         _flags: flags,
     };
-    running.opened(transport, via)?;
+    running.opened(transport, via, watch)?;
     Ok(Box::new(running))
 }
 
@@ -70,11 +71,15 @@ struct Ssh {
 
 impl Ssh {
     /// Waits until the log says that the command was asked for.
-    fn opened(&mut self, transport: &Transport, via: Via) -> Result<(), Failure> {
+    fn opened(&mut self, transport: &Transport, via: Via, watch: Option<&Watch>) -> Result<(), Failure> {
         let patience = if via == Via::Master { OPEN_DEADLINE } else { COLD_DEADLINE };
-        let deadline = Deadline::after(patience);
+        let (mut deadline, mut watch) = (Deadline::after(patience), watch);
         let mut pause = Duration::from_micros(500);
         loop {
+            if watch.is_some_and(Watch::has_any) {
+                watch = None;
+                deadline = Deadline::after(AFTER_SIGNAL.min(deadline.remaining()));
+            }
             let ended = self.child.try_wait().ok().flatten(); // before the log, so that the log is whole
             let io = |error| Failure::MayHaveStarted(Error::io("read the log of ssh", error));
             match self.log.phase().map_err(io)? {
@@ -93,7 +98,7 @@ impl Ssh {
             if deadline.is_past() {
                 return Err(Failure::NotStarted(silent(patience)));
             }
-            deadline.pause(pause);
+            sleep(watch, pause.min(deadline.remaining()));
             pause = (pause * 2).min(Duration::from_millis(10));
         }
     }
@@ -121,9 +126,10 @@ impl Process for Ssh {
             if deadline.is_past() {
                 return Ok(None);
             }
-            if sleep(watch, pause.min(deadline.remaining())) {
+            if watch.is_some_and(Watch::has_any) {
                 return Ok(None);
             }
+            sleep(watch, pause.min(deadline.remaining()));
             pause = (pause * 2).min(Duration::from_millis(20));
         }
     }
@@ -139,23 +145,18 @@ impl Drop for Ssh {
     }
 }
 
-/// Sleeps; whether a signal came.
+/// Sleeps until a signal comes, or for `pause`.
 #[cfg(unix)]
-fn sleep(watch: Option<&Watch>, pause: Duration) -> bool {
+fn sleep(watch: Option<&Watch>, pause: Duration) {
     use rustix::event::{PollFd, PollFlags, Timespec};
-    let Some(watch) = watch else {
-        std::thread::sleep(pause);
-        return false;
-    };
+    let Some(watch) = watch else { return std::thread::sleep(pause) };
     let pause = Timespec::try_from(pause).ok();
-    let mut fds = [PollFd::new(watch, PollFlags::IN)];
-    rustix::event::poll(&mut fds, pause.as_ref()) != Ok(0)
+    let _ = rustix::event::poll(&mut [PollFd::new(watch, PollFlags::IN)], pause.as_ref());
 }
 
 #[cfg(windows)]
-fn sleep(_watch: Option<&Watch>, pause: Duration) -> bool {
+fn sleep(_watch: Option<&Watch>, pause: Duration) {
     std::thread::sleep(pause);
-    false
 }
 
 /// Starts `ssh` so that a signal from the terminal comes to us alone: it is we who pass it on.

@@ -25,7 +25,9 @@ pub(super) enum Outcome {
 
 /// Finds the process whose arguments bear the token `$1` (a pattern that does not match itself), sends the signal `$2` to
 /// its group, and kills what is left after 2 s. A process that leads no group is signalled alone, so that a server's own
-/// group is never hit. One that is dead and not yet waited for (`Z`) does not count as left.
+/// group is never hit. One that is dead and not yet waited for (`Z`) does not count as left, and an `ssh` that bears the
+/// token is no more than its messenger (where the box is this machine). A command that was asked for just now may take a
+/// moment to appear.
 const SCRIPT: &str = r#"
 holders() {
   if [ -r /proc/self/stat ]; then
@@ -40,19 +42,31 @@ processes() {
       read -r line 2>/dev/null <"$stat" || continue
       pid=${stat#/proc/}
       set -- ${line##*) }
-      echo "${pid%/stat} $3 $1"
+      case $line in *"(ssh) "*) ;; *) echo "${pid%/stat} $3 $1";; esac
     done
   else
-    ps -ax -o pid= -o pgid= -o state=
+    ps -ax -o pid= -o pgid= -o state= -o comm= | while read -r pid group state name; do
+      case $name in ssh|*/ssh) ;; *) echo "$pid $group $state";; esac
+    done
   fi
 }
-holders=$(echo $(holders "$1"))
-found=$(processes | while read -r pid group state; do
-  case " $holders " in *" $pid "*) if [ "$pid" = "$group" ]; then echo "-$pid"; else echo "$pid"; fi;; esac
-done)
+pause() { sleep 0.1 2>/dev/null || { sleep 1; tries=$((tries + 9)); }; }
+find() {
+  holders=$(echo $(holders "$1"))
+  processes | while read -r pid group state; do
+    case " $holders " in *" $pid "*) if [ "$pid" = "$group" ]; then echo "-$pid"; else echo "$pid"; fi;; esac
+  done
+}
+tries=0
+found=$(find "$1")
+while [ -z "$found" ]; do
+  tries=$((tries + 1))
+  [ $tries -ge 20 ] && { echo none; exit; }
+  pause
+  found=$(find "$1")
+done
 groups=$(for one in $found; do case $one in -*) echo "$one";; esac; done)
 [ -n "$groups" ] && found=$groups
-[ -n "$found" ] || { echo none; exit; }
 send() { for one in $found; do kill -s "$1" -- "$one" 2>/dev/null; done; }
 left() {
   for one in $found; do
@@ -70,7 +84,7 @@ while left; do
   tries=$((tries + 1))
   [ $tries -eq 20 ] && send KILL
   [ $tries -ge 30 ] && { echo left; exit; }
-  sleep 0.1 2>/dev/null || { sleep 1; tries=$((tries + 9)); }
+  pause
 done
 echo gone
 "#;

@@ -3,7 +3,7 @@
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::sys::clock::Deadline;
 use crate::transport::outcome::{Ended, Limits};
 use crate::transport::signals::Watch;
@@ -26,6 +26,8 @@ pub struct Running {
     pub(super) process: Box<dyn Process>,
     pub(super) transport: Transport,
     pub(super) token: String,
+    /// Since before it was started, so that no signal is missed.
+    pub(super) watch: Option<Watch>,
 }
 
 impl Running {
@@ -34,19 +36,21 @@ impl Running {
     /// The first signal is passed on to the remote process group, and what is left of it 2 s later is killed; a second
     /// one gives up at once.
     pub fn wait(mut self, limits: &Limits) -> Result<Ended> {
-        let watch = if limits.interruptible {
-            Some(Watch::start().map_err(|error| Error::io("watch for signals", error))?)
-        } else {
-            None
+        let watch = match self.watch.take() {
+            Some(watch) if !limits.interruptible => {
+                watch.let_pass();
+                None
+            }
+            watch => watch,
         };
         let deadline = Deadline::after(limits.timeout.unwrap_or(Duration::MAX));
         loop {
-            if let Some(ended) = self.process.wait(watch.as_ref(), deadline)? {
-                return Ok(ended);
-            }
             if let Some(signal) = watch.as_ref().and_then(Watch::take) {
                 let remote_ended = self.end(signal, watch.as_ref())?;
                 return Ok(Ended::Interrupted { signal, remote_ended });
+            }
+            if let Some(ended) = self.process.wait(watch.as_ref(), deadline)? {
+                return Ok(ended);
             }
             if deadline.is_past() {
                 let remote_ended = self.end(TERM, watch.as_ref())?;

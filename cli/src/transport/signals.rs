@@ -18,6 +18,14 @@ impl Watch {
     pub(super) fn take(&self) -> Option<i32> {
         None
     }
+
+    /// Never one.
+    pub(super) fn has_any(&self) -> bool {
+        false
+    }
+
+    /// Nothing to do.
+    pub(super) fn let_pass(self) {}
 }
 
 #[cfg(unix)]
@@ -66,6 +74,18 @@ mod unix {
             while rustix::io::read(&self.0.wakeup, &mut bytes).is_ok_and(|count| count == bytes.len()) {}
             let last = self.0.last.swap(0, Ordering::SeqCst);
             i32::try_from(last).ok().filter(|&signal| signal > 0)
+        }
+
+        /// Whether a signal came that nobody has taken.
+        pub(in crate::transport) fn has_any(&self) -> bool {
+            self.0.last.load(Ordering::SeqCst) != 0
+        }
+
+        /// Stops watching; a signal that came meanwhile does what it would have done.
+        pub(in crate::transport) fn let_pass(self) {
+            if let Some(signal) = self.take() {
+                let _ = signal_hook::low_level::emulate_default_handler(signal);
+            }
         }
     }
 
