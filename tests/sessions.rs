@@ -259,6 +259,19 @@ fn dev_runs_a_command_pointed_at_it_and_leaves_nothing() {
 }
 
 #[test]
+fn dev_keeps_its_folder_to_itself_whatever_the_umask() {
+    let world = World::new();
+    let dev = world.command(&["dev", "--", "runcode", "run", "demo", "--", "stat -c %a .."]);
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "umask 000; exec \"$@\"", "sh"]).arg(dev.get_program()).args(dev.get_args());
+    command.env_clear().envs(dev.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    for variable in ["RUNCODE_API_BASE", "RUNCODE_WEB_BASE", "RUNCODE_TOKEN"] {
+        command.env_remove(variable);
+    }
+    assert_eq!(Said::of(command.output().unwrap()).succeeds().text(), "700\n");
+}
+
+#[test]
 fn demo_shows_all_of_it_and_leaves_nothing() {
     let world = World::new();
     let temporary = world.home().join("tmp");

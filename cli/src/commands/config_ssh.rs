@@ -204,7 +204,7 @@ fn verify(app: &App, whole: &[u8], hosts: &[(u64, String)]) -> Result<Vec<String
         Ok(ssh) => ssh,
         Err(error) => return Ok(vec![format!("not verified: {}", error.message())]),
     };
-    let folder = tempfile::tempdir().map_err(|error| Error::io("make a temporary folder", error))?;
+    let folder = atomic_file::temporary_dir("runcode-")?;
     let block = MARKERS.find(whole)?.map(|span| &whole[span]).unwrap_or_default();
     let at = |name: &str, content: &[u8]| -> Result<PathBuf> {
         let path = folder.path().join(name);

@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::output::report::Outcome;
 use crate::output::sanitize;
+use crate::sys::atomic_file;
 use crate::sys::env::Var;
 
 /// See everything work on this machine, without an account.
@@ -23,10 +24,7 @@ pub struct Args {}
 /// Starts a plane of its own, runs the commands as a user would, and takes everything down again.
 pub fn run(_args: Args, app: &App) -> Result<Outcome> {
     let started = Instant::now();
-    let folder = tempfile::Builder::new()
-        .prefix("runcode-demo-")
-        .tempdir()
-        .map_err(|error| Error::io("make a temporary folder", error))?;
+    let folder = atomic_file::temporary_dir("runcode-demo-")?;
     let workspace = folder.path().join("demo-box");
     std::fs::create_dir(&workspace).map_err(|error| Error::io("make a temporary folder", error))?;
     let options = Options {

@@ -18,6 +18,7 @@ use crate::output::progress::note;
 use crate::output::report::Outcome;
 use crate::session::attachment::Attachment;
 use crate::session::store::Store;
+use crate::sys::atomic_file;
 use crate::sys::env::Var;
 use crate::sys::interrupt::Interrupt;
 use crate::transport::Transport;
@@ -88,10 +89,7 @@ fn workspace(text: &str) -> Result<(SshUser, PathBuf), String> {
 /// Serves until the command ends, or until interrupted.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let interrupt = Interrupt::listen()?;
-    let fresh = tempfile::Builder::new()
-        .prefix("runcode-dev-")
-        .tempdir()
-        .map_err(|error| Error::io("make a temporary folder", error))?;
+    let fresh = atomic_file::temporary_dir("runcode-dev-")?;
     let plane = Plane::start(options(&args, &fresh)?).map_err(failed)?;
     let outcome = if args.command.is_empty() {
         announce(&plane, app).map(|()| {

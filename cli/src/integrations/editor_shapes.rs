@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::output::sanitize;
+use crate::sys::atomic_file;
 use crate::sys::clock::Deadline;
 
 /// How long one way may take.
@@ -75,7 +76,8 @@ impl Way<'_> {
 
     /// A master of the editor's own, and a command through it.
     fn zed(&self) -> Result<String, String> {
-        let folder = tempfile::Builder::new().prefix("rc").tempdir_in("/tmp").map_err(told)?;
+        let folder =
+            atomic_file::temporary_dir_in(Path::new("/tmp"), "rc").map_err(|error| error.to_string())?;
         let socket = format!("ControlPath={}/s", folder.path().display());
         let options = ["-N", "-o", "ControlMaster=yes", "-o", &socket, self.host];
         let mut master = Running::start(self.command(&options))?;

@@ -135,6 +135,21 @@ pub fn private_dir(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A fresh folder among the system's temporary ones, for this user alone whatever the umask; removed when dropped.
+pub fn temporary_dir(prefix: &str) -> Result<tempfile::TempDir> {
+    temporary_dir_in(&std::env::temp_dir(), prefix)
+}
+
+/// As [`temporary_dir`], in `folder`.
+pub fn temporary_dir_in(folder: &Path, prefix: &str) -> Result<tempfile::TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(prefix).rand_bytes(RANDOM);
+    if let Some(private) = platform::permissions(0o700) {
+        builder.permissions(private);
+    }
+    builder.tempdir_in(folder).map_err(|error| Error::io("make a temporary folder", error))
+}
+
 /// Whether the folder `path` is there. One of somebody else's is an error: nothing in it is believed.
 pub fn is_own_dir(path: &Path) -> Result<bool> {
     match std::fs::metadata(path) {

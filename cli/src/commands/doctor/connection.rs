@@ -82,7 +82,7 @@ pub(super) fn editors(app: &App) -> Vec<Check> {
     let prepared = (|| -> Result<_> {
         let session = app.sessions()?.attached(app.given_api_base().is_some())?;
         let ssh = SshBinary::from_env(app.env()).find()?;
-        let folder = tempfile::tempdir().map_err(|error| Error::io("make a temporary folder", error))?;
+        let folder = atomic_file::temporary_dir("runcode-")?;
         let (config, host) = config(app, &session)?;
         let path = folder.path().join("config");
         atomic_file::create_new(&path, &config, 0o600)

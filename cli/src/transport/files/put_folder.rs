@@ -68,7 +68,7 @@ fn converse(talk: &mut Talk, mut entries: Vec<Entry>, target: &str) -> Result<(S
     };
     let before = files(&entries);
     if let Some(format) = format {
-        let listing = Listing::read(&mut talk.output, format, &talk.mark)?;
+        let listing = Listing::read(&mut talk.output, format, &talk.mark, &entries)?;
         let mut lacking = Vec::new();
         for entry in entries {
             if listing.lacks(&entry, target)? {

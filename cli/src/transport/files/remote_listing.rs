@@ -1,6 +1,6 @@
 //! What is at the target already, as the box lists it, and what of ours that leaves to send.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, Read as _};
 
 use crate::error::{Code, Error, Result};
@@ -38,8 +38,15 @@ enum SeenKind {
 pub(super) struct Listing(HashMap<Vec<u8>, Seen>);
 
 impl Listing {
-    /// Reads a listing to the mark at its end. What cannot be understood counts as not there.
-    pub(super) fn read(from: &mut impl BufRead, format: Format, mark: &str) -> Result<Listing, Fault> {
+    /// Reads a listing to the mark at its end, and keeps what it says of `entries`: a box that lists without end costs
+    /// no memory. What cannot be understood counts as not there.
+    pub(super) fn read(
+        from: &mut impl BufRead,
+        format: Format,
+        mark: &str,
+        entries: &[Entry],
+    ) -> Result<Listing, Fault> {
+        let ours = entries.iter().map(|entry| entry.name.as_slice()).collect::<HashSet<_>>();
         let end = if format == Format::Printf { 0 } else { b'\n' };
         let mut record = || -> Result<Vec<u8>, Fault> {
             let mut bytes = Vec::new();
@@ -56,7 +63,7 @@ impl Listing {
                 Format::Printf => printf(&first, record()?),
                 Format::Stat => stat(&first),
             };
-            if let Some((name, seen)) = entry {
+            if let Some((name, seen)) = entry.filter(|(name, _)| ours.contains(name.as_slice())) {
                 listing.0.insert(name, seen);
             }
         }
@@ -136,8 +143,9 @@ mod tests {
 
     #[test]
     fn both_formats_say_the_same() {
+        let ours = ["", "a\nb", "a b", "l"].map(|name| entry(name, Kind::Folder));
         let printf = b"d 755 4 9 .\0\0f 644 3 12 ././a\nb\0\0l 777 1 5 ./l\0to\0MARK\0";
-        let listing = Listing::read(&mut &printf[..], Format::Printf, "MARK").unwrap();
+        let listing = Listing::read(&mut &printf[..], Format::Printf, "MARK", &ours).unwrap();
         assert!(!listing.lacks(&entry("", Kind::Folder), "t").unwrap());
         assert!(!listing.lacks(&entry("a\nb", Kind::File(3)), "t").unwrap());
         assert!(listing.lacks(&entry("a\nb", Kind::File(4)), "t").unwrap());
@@ -145,8 +153,11 @@ mod tests {
         assert!(listing.lacks(&entry("l", Kind::Link(b"else".into())), "t").unwrap());
         assert!(listing.lacks(&entry("a\nb", Kind::Folder), "t").is_err());
         assert!(listing.lacks(&entry("new", Kind::File(0)), "t").unwrap());
+        assert_eq!(listing.0.len(), 3);
+        let other = Listing::read(&mut &printf[..], Format::Printf, "MARK", &ours[..1]).unwrap();
+        assert_eq!(other.0.len(), 1, "what is not ours is not kept");
         let stat = b"41ed 4 9 .\n81a4 3 12 ./a b\na1ff 1 5 ./l\nMARK\n";
-        let listing = Listing::read(&mut &stat[..], Format::Stat, "MARK").unwrap();
+        let listing = Listing::read(&mut &stat[..], Format::Stat, "MARK", &ours).unwrap();
         assert!(!listing.lacks(&entry("a b", Kind::File(3)), "t").unwrap());
         assert!(listing.lacks(&entry("l", Kind::Link(b"to".into())), "t").unwrap());
         assert!(listing.lacks(&entry("", Kind::File(3)), "t").is_err());
@@ -155,9 +166,14 @@ mod tests {
     #[test]
     fn nonsense_is_no_listing_and_no_panic() {
         for bytes in [&b""[..], b"x", b"d 755\0", b"f 644 3 12 a\0"] {
-            assert!(Listing::read(&mut &*bytes, Format::Printf, "MARK").is_err());
+            assert!(Listing::read(&mut &*bytes, Format::Printf, "MARK", &[]).is_err());
         }
         let odd = b"f 9 \xff 12 a\0\0 \0\0MARK\0";
-        assert!(Listing::read(&mut &odd[..], Format::Printf, "MARK").unwrap().0.is_empty());
+        assert!(
+            Listing::read(&mut &odd[..], Format::Printf, "MARK", &[entry("a", Kind::Folder)])
+                .unwrap()
+                .0
+                .is_empty()
+        );
     }
 }
