@@ -1,6 +1,6 @@
 //! What the box sends when a file or folder is fetched: content, and behind it one line of ours that says how it went.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use crate::error::{Code, Error};
 use crate::transport::files::talk::{CHUNK, Fault};
@@ -72,19 +72,26 @@ impl<R: Read> Body<R> {
     }
 }
 
-impl<R: Read> Read for Body<R> {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(to.len());
-        if wanted == 0 {
-            return Ok(0);
+impl<R: Read> BufRead for Body<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.left == 0 {
+            return Ok(&[]);
         }
+        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX);
         let count = self.available()?.min(wanted);
-        let content = self.buffer.get(self.start..self.start + count).unwrap_or_default();
-        if let Some(to) = to.get_mut(..count) {
-            to.copy_from_slice(content);
-        }
+        Ok(self.buffer.get(self.start..self.start + count).unwrap_or_default())
+    }
+
+    fn consume(&mut self, count: usize) {
         self.start += count;
         self.left -= count as u64;
+    }
+}
+
+impl<R: Read> Read for Body<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(to)?;
+        self.consume(count);
         Ok(count)
     }
 }

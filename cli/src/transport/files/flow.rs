@@ -1,11 +1,10 @@
 //! Bytes on their way: moved in pieces, hashed as they pass, counted for whoever watches.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 
 use sha2::{Digest as _, Sha256};
 
 use crate::transport::files::progress::Progress;
-use crate::transport::files::talk::CHUNK;
 
 /// A SHA-256 in the making.
 #[derive(Clone, Default)]
@@ -41,21 +40,22 @@ pub(super) enum Stop {
 
 /// Moves what `from` has, to its end, into `to`: how many bytes there were, and their SHA-256.
 pub(super) fn pump(
-    from: &mut impl Read,
+    from: &mut impl BufRead,
     to: &mut impl Write,
     progress: &mut Progress,
 ) -> Result<(u64, String), Stop> {
-    let (mut hash, mut bytes, mut chunk) = (Hash::default(), 0, vec![0; CHUNK]);
+    let (mut hash, mut bytes) = (Hash::default(), 0);
     loop {
-        let read = match from.read(&mut chunk) {
-            Ok(0) => return Ok((bytes, hash.hex())),
-            Ok(read) => read,
+        let piece = match from.fill_buf() {
+            Ok([]) => return Ok((bytes, hash.hex())),
+            Ok(piece) => piece,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(Stop::Read(error)),
         };
-        let piece = chunk.get(..read).unwrap_or_default();
         to.write_all(piece).map_err(Stop::Write)?;
         hash.update(piece);
+        let read = piece.len();
+        from.consume(read);
         bytes += read as u64;
         progress.add(read as u64);
     }

@@ -1,7 +1,7 @@
 //! One file to the box.
 
 use std::fs::File;
-use std::io::{self, Read, Write as _};
+use std::io::{self, BufReader, Read, Write as _};
 use std::path::Path;
 use std::time::{Instant, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ use crate::sys::platform;
 use crate::transport::files::flow::{self, Stop, pump};
 use crate::transport::files::progress::Progress;
 use crate::transport::files::script::{Script, octal};
-use crate::transport::files::talk::{Fault, Start, talk};
+use crate::transport::files::talk::{CHUNK, Fault, Start, talk};
 use crate::transport::files::{RemotePath, Summary};
 
 /// Content of so many bytes goes along with the command, which saves the turns of a stream of its own.
@@ -99,7 +99,7 @@ fn send(
 fn stream(
     start: Start<'_>,
     arguments: &[Vec<u8>],
-    mut source: impl Read + Send + 'static,
+    source: impl Read + Send + 'static,
     doing: String,
     total: Option<u64>,
     remote: &RemotePath,
@@ -110,12 +110,13 @@ fn stream(
         std::thread::spawn(move || {
             let Some(mut input) = input else { return };
             let moved =
-                pump(&mut source, &mut input, &mut Progress::new(total)).and_then(|(bytes, sha256)| {
-                    input
-                        .write_all(format!("{mark} {bytes:020} {sha256}\n").as_bytes())
-                        .map_err(Stop::Write)?;
-                    Ok((bytes, sha256))
-                });
+                pump(&mut BufReader::with_capacity(CHUNK, source), &mut input, &mut Progress::new(total))
+                    .and_then(|(bytes, sha256)| {
+                        input
+                            .write_all(format!("{mark} {bytes:020} {sha256}\n").as_bytes())
+                            .map_err(Stop::Write)?;
+                        Ok((bytes, sha256))
+                    });
             let _ = sender.send(moved); // before the end of the input, so that it is there when the box answers
             drop(input);
         });

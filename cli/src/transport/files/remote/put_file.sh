@@ -20,7 +20,8 @@ trap clean EXIT;
 trap "exit 1" HUP INT TERM PIPE;
 set -C;
 if [ "$5" = inline ]; then
-  e=$({ printf %b "$6" >"$t"; } 2>&1) || fail io "$e";
+  # Once more for its words when it fails: that costs a process only then.
+  { printf %b "$6" >"$t"; } 2>/dev/null || e=$({ printf %b "$6" >|"$t"; } 2>&1) || fail io "$e";
   s=0;
   w=$7;
 else
@@ -35,10 +36,14 @@ else
   s=${s:-0};
   e=$(dd if=/dev/null of="$t" bs=1 seek="$s" 2>&1) || fail io "$e";
 fi;
+# While it is hashed; -c, so that it makes no file when this one has been given up.
+if [ "$4" != - ]; then
+  { touch -c -d "@$4" "$t" || touch -c -d "@${4%.*}" "$t"; } 2>/dev/null &
+fi;
 digest "$s" "$t" || fail nohash;
+wait;
 [ "$h" = "$w" ] || fail differs;
 [ -z "$m" ] || chmod "$m" "$t" 2>/dev/null;
-[ "$4" = - ] || touch -d "@$4" "$t" 2>/dev/null || touch -d "@${4%.*}" "$t" 2>/dev/null;
 e=$(mv -f "$t" "$p" 2>&1) || fail io "$e";
 t=;
 say ok;
