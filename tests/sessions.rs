@@ -259,6 +259,41 @@ fn dev_runs_a_command_pointed_at_it_and_leaves_nothing() {
 }
 
 #[test]
+fn dev_gives_back_what_was_attached_before() {
+    let world = World::new().connected();
+    let script = "runcode connect demo >/dev/null && runcode current --json";
+    let within = world.run(&["dev", "--", "sh", "-c", script]).succeeds().json();
+    assert_ne!(within["api_base"], world.base());
+    let after = world.run(&["current", "--json"]).succeeds().json();
+    assert_eq!((&after["api_base"], &after["workspace_id"]), (&world.base().into(), &1.into()));
+    assert_eq!(world.run(&["exec", "--", "echo back"]).succeeds().text(), "back\n");
+}
+
+#[test]
+fn an_interrupted_demo_leaves_nothing() {
+    let world = World::new();
+    let temporary = world.home().join("tmp");
+    std::fs::create_dir(&temporary).unwrap();
+    let demo = world.command(&["demo"]).env("TMPDIR", &temporary).spawn().unwrap();
+    until("it is under way", || std::fs::read_dir(&temporary).unwrap().count() > 0);
+    let pid = rustix::process::Pid::from_raw(demo.id().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    Said::of(demo.wait_with_output().unwrap()).ends_with(130);
+    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
+}
+
+#[test]
+fn a_look_at_the_status_ends_no_running_command() {
+    let world = World::with(|options| options.max_ttl = std::time::Duration::from_secs(2)).connected();
+    let (started, go) = (world.workspace().join("started"), world.workspace().join("go"));
+    let slow = spawn(&world, &["exec", "--", "touch started; while [ ! -e go ]; do sleep 0.05; done; echo whole"]);
+    until("it has started", || started.exists());
+    until("the session is over", || world.run(&["status"]).succeeds().text().starts_with("no active"));
+    std::fs::write(&go, "").unwrap();
+    assert_eq!(Said::of(slow.wait_with_output().unwrap()).succeeds().text(), "whole\n");
+}
+
+#[test]
 fn dev_keeps_its_folder_to_itself_whatever_the_umask() {
     let world = World::new();
     let dev = world.command(&["dev", "--", "runcode", "run", "demo", "--", "stat -c %a .."]);

@@ -76,7 +76,9 @@ impl App {
         get_or_try(&self.plane, || {
             let given = Given { stdin: self.globals.token_stdin, argument: self.globals.token.clone() };
             let base = self.api_base()?;
-            Ok(Client::new(base.clone(), token::find(&given, &self.env, self.paths()?, base)?))
+            let sandboxed = self.env.var(Var::CodexSandboxNetworkDisabled).is_some();
+            Ok(Client::new(base.clone(), token::find(&given, &self.env, self.paths()?, base)?)
+                .in_sandbox(sandboxed))
         })
     }
 

@@ -19,6 +19,7 @@ use crate::output::report::Outcome;
 #[derive(Parser)]
 #[command(
     name = "runcode",
+    bin_name = "runcode",
     version,
     max_term_width = 100,
     arg_required_else_help = true,

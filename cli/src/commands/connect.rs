@@ -99,7 +99,13 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let plane = app.plane()?;
     let target = resolve(&args.workspace, plane)?;
     let started = args.start && boot(plane, &target, deadline)?;
-    let obtained = open(&args, &sessions, target.id, started, deadline)?;
+    let obtained =
+        open(&args, &sessions, target.id, started, deadline).map_err(|error| match error.code() {
+            Code::Conflict => {
+                error.hint(format!("boot it with `runcode connect {} --start`", args.workspace))
+            }
+            _ => error,
+        })?;
     let Obtained { session, reused } = if args.wait {
         Obtained { session: wait(&sessions, obtained.session, deadline)?, reused: obtained.reused }
     } else {

@@ -13,6 +13,7 @@ use crate::output::report::Outcome;
 use crate::output::sanitize;
 use crate::sys::atomic_file;
 use crate::sys::env::Var;
+use crate::sys::interrupt::Interrupt;
 
 /// See everything work on this machine, without an account.
 ///
@@ -24,6 +25,7 @@ pub struct Args {}
 /// Starts a plane of its own, runs the commands as a user would, and takes everything down again.
 pub fn run(_args: Args, app: &App) -> Result<Outcome> {
     let started = Instant::now();
+    let interrupt = Interrupt::listen()?;
     let folder = atomic_file::temporary_dir("runcode-demo-")?;
     let workspace = folder.path().join("demo-box");
     std::fs::create_dir(&workspace).map_err(|error| Error::io("make a temporary folder", error))?;
@@ -35,7 +37,7 @@ pub fn run(_args: Args, app: &App) -> Result<Outcome> {
     };
     let plane =
         Plane::start(options).map_err(|error| Error::new(Code::Error, format!("cannot serve: {error}")))?;
-    let guide = Guide::new(folder.path(), &plane)?;
+    let guide = Guide::new(folder.path(), &plane, interrupt)?;
     let toured = guide.tour(app, started);
     let cleaned = guide.take_down();
     plane.stop();
@@ -50,16 +52,18 @@ struct Guide {
     cache: PathBuf,
     api_base: String,
     web_base: String,
+    interrupt: Interrupt,
 }
 
 impl Guide {
-    fn new(folder: &Path, plane: &Plane) -> Result<Guide> {
+    fn new(folder: &Path, plane: &Plane, interrupt: Interrupt) -> Result<Guide> {
         Ok(Guide {
             runcode: std::env::current_exe().map_err(|error| Error::io("find this program", error))?,
             config: folder.join("config"),
             cache: folder.join("cache"),
             api_base: plane.api_base(),
             web_base: plane.web_base(),
+            interrupt,
         })
     }
 
@@ -138,6 +142,7 @@ impl Guide {
         if expected != 0 && status == Some(expected) {
             say(&format!("   $ echo $?\n     {expected}"))?;
         }
+        self.go_on()?;
         if status == Some(expected) { Ok(()) } else { Err(went_wrong(&format!("runcode {shown}"))) }
     }
 
@@ -158,7 +163,17 @@ impl Guide {
                 say(&format!("     {}", sanitize::line(&line)))?;
             }
         }
-        if child.wait().map_err(failed)?.success() { Ok(()) } else { Err(went_wrong("runcode login")) }
+        let status = child.wait().map_err(failed)?;
+        self.go_on()?;
+        if status.success() { Ok(()) } else { Err(went_wrong("runcode login")) }
+    }
+
+    /// An error once the tour was interrupted: everything is taken down then, as at its end.
+    fn go_on(&self) -> Result<()> {
+        match self.interrupt.signal() {
+            Some(_) => Err(Error::new(Code::Interrupted, "the demo was interrupted; nothing is left behind")),
+            None => Ok(()),
+        }
     }
 
     /// Ends what the tour may have left, also when it stopped half way.

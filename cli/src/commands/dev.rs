@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use runcode_plane::{CredentialMode, Options, Plane, WorkspaceSpec};
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use crate::app::App;
 use crate::control_plane::token;
@@ -35,7 +36,7 @@ use crate::transport::Transport;
 Examples:
   runcode dev -- sh -c 'runcode connect demo && runcode exec -- pwd'
   runcode dev --workspace api=./api --workspace web=./web
-  eval \"$(runcode dev | head -n 3)\"     in another terminal: copy the lines it prints")]
+  runcode dev                              then paste the three lines it prints into another shell")]
 pub struct Args {
     /// Where to listen: a loopback address, with a port for the API if it is to be fixed
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1", value_parser = listen)]
@@ -89,6 +90,7 @@ fn workspace(text: &str) -> Result<(SshUser, PathBuf), String> {
 /// Serves until the command ends, or until interrupted.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let interrupt = Interrupt::listen()?;
+    let before = Before::remember(app)?;
     let fresh = atomic_file::temporary_dir("runcode-dev-")?;
     let plane = Plane::start(options(&args, &fresh)?).map_err(failed)?;
     let outcome = if args.command.is_empty() {
@@ -99,7 +101,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     } else {
         command(&args.command, &plane).and_then(|child| supervise(child, &interrupt)).map(Outcome::Status)
     };
-    let cleaned = forget(&plane.api_base(), app);
+    let cleaned = forget(&plane.api_base(), app).and_then(|()| before.restore());
     plane.stop();
     cleaned.and(outcome)
 }
@@ -211,6 +213,31 @@ fn status_of(status: ExitStatus) -> u8 {
         return u8::try_from(128 + signal).unwrap_or(255);
     }
     status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+}
+
+/// What the user had before: a command that connects or logs in within takes its place, and it comes back afterwards.
+struct Before {
+    files: Vec<(PathBuf, Option<Zeroizing<Vec<u8>>>)>,
+}
+
+impl Before {
+    fn remember(app: &App) -> Result<Before> {
+        let paths = app.paths()?;
+        let read =
+            |path: PathBuf| Ok((path.clone(), atomic_file::read(&path, 64 * 1024)?.map(Zeroizing::new)));
+        let files = [paths.current(), paths.token_origin(), paths.token()];
+        Ok(Before { files: files.into_iter().map(read).collect::<Result<_>>()? })
+    }
+
+    /// Puts back what is gone.
+    fn restore(self) -> Result<()> {
+        for (path, content) in self.files {
+            if let Some(content) = content.filter(|_| !path.exists()) {
+                atomic_file::write(&path, &content, 0o600)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Drops what was made with the plane: its sessions and their connections, the attachment, a token of its.

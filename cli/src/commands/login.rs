@@ -74,6 +74,10 @@ fn from_browser(args: &Args, app: &App) -> Result<Callback> {
     let listener = Listener::bind()?;
     let url = listener.authorize_url(&web);
     announce(&url, app.is_json())?;
+    note(format!(
+        "waiting for the browser ({} s); on another machine, use `runcode login --paste`",
+        args.timeout
+    ));
     if !args.no_browser && open::that_detached(&url).is_err() {
         note("no browser could be opened: open the address yourself");
     }

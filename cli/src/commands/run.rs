@@ -2,7 +2,9 @@
 
 use crate::app::App;
 use crate::error::Result;
+use crate::output::progress::note;
 use crate::output::report::Outcome;
+use crate::session::Session;
 use crate::session::attachment::Attachment;
 use crate::session::execution::{Remote, execute};
 use crate::session::resolve::resolve;
@@ -22,11 +24,25 @@ pub struct Args {
     remote: Remote,
 }
 
+/// Attaches the workspace, and says so when that changes where `exec` and the file verbs go.
+fn attach(session: &Session, app: &App) -> Result<()> {
+    let here = Attachment::here(session.meta.workspace_id, &session.meta.api_base);
+    if let Some(before) = Attachment::read(app.paths()?)?
+        && (before.workspace_id, &before.api_base) != (here.workspace_id, &here.api_base)
+    {
+        note(format!(
+            "note: {} (#{}) is attached now, no longer #{}",
+            session.meta.endpoint.user, here.workspace_id, before.workspace_id
+        ));
+    }
+    here.save(app.paths()?)
+}
+
 /// Makes or reuses the session, attaches it, runs the command.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
     let target = resolve(&args.workspace, app.plane()?)?;
     let session = sessions.obtain(target.id)?.session;
-    Attachment::here(target.id, &session.meta.api_base).save(app.paths()?)?;
+    attach(&session, app)?;
     execute(&sessions, &session, &args.remote).map(Outcome::Status)
 }

@@ -11,7 +11,8 @@ use crate::sys::clock;
 
 /// Show the sessions on this machine and when they expire.
 ///
-/// Nothing is asked of the network. The connection of a session that has expired is ended.
+/// Nothing is asked of the network. The connection of a session that has expired takes no more
+/// commands, and ends when those that run have ended.
 #[derive(clap::Args)]
 pub struct Args {}
 
@@ -75,7 +76,7 @@ pub fn run(_args: Args, app: &App) -> Result<Outcome> {
         let Some(session) = store.read(id)? else { continue };
         let seconds_left = session.meta.expires_at.seconds_left(clock::now());
         if seconds_left == 0 {
-            sessions.end_connection(id)?;
+            sessions.retire_connection(id)?;
             continue;
         }
         let is_warm = sessions.transport(&session).is_warm();

@@ -24,6 +24,10 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 /// How large an answer may be, in bytes.
 pub const MAX_BODY: usize = 1024 * 1024;
 
+/// What to do where a sandbox forbids sockets.
+const SANDBOXED: &str = "Codex's sandbox forbids network access: set `network_access = true` under \
+    [sandbox_workspace_write] in ~/.codex/config.toml, or let the command run outside the sandbox";
+
 /// How many redirects within the origin are followed.
 const MAX_REDIRECTS: usize = 3;
 
@@ -31,13 +35,20 @@ const MAX_REDIRECTS: usize = 3;
 pub struct Client {
     base: BaseUrl,
     token: Token,
+    is_sandboxed: bool,
     http: OnceCell<reqwest::blocking::Client>,
 }
 
 impl Client {
     /// A client; no I/O.
     pub fn new(base: BaseUrl, token: Token) -> Client {
-        Client { base, token, http: OnceCell::new() }
+        Client { base, token, is_sandboxed: false, http: OnceCell::new() }
+    }
+
+    /// The same client, which knows that a sandbox may be why nothing can be reached.
+    #[must_use]
+    pub fn in_sandbox(self, is_sandboxed: bool) -> Client {
+        Client { is_sandboxed, ..self }
     }
 
     /// Where it talks to.
@@ -175,8 +186,13 @@ impl Client {
             Some(io) => crate::error::reason(io),
             None => deepest.to_string(),
         };
-        Error::new(Code::Network, format!("cannot reach the control plane at {}: {why}", self.base))
-            .hint("check the network and RUNCODE_API_BASE, or run `runcode doctor`")
+        Error::new(Code::Network, format!("cannot reach the control plane at {}: {why}", self.base)).hint(
+            if self.is_sandboxed {
+                SANDBOXED
+            } else {
+                "check the network and RUNCODE_API_BASE, or run `runcode doctor`"
+            },
+        )
     }
 
     fn http(&self) -> Result<&reqwest::blocking::Client> {

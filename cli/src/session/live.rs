@@ -242,6 +242,15 @@ impl<'a> Sessions<'a> {
         locked.remove()
     }
 
+    /// Lets the connection finish what runs over it and take nothing new.
+    pub fn retire_connection(&self, id: u64) -> Result<()> {
+        let locked = self.store().lock(id)?;
+        match locked.read()? {
+            Some(session) => self.transport(&session).retire_master(),
+            None => Ok(()),
+        }
+    }
+
     /// Ends the connection, keeping the session's files.
     pub fn end_connection(&self, id: u64) -> Result<()> {
         self.end_master(&self.store().lock(id)?)
