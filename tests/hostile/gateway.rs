@@ -115,6 +115,20 @@ fn a_gateway_that_says_nothing_is_given_up() {
     drop(held);
 }
 
+/// A gateway may send banners without end before anybody is known to it: none is kept, and none reaches the terminal.
+#[test]
+fn a_gateways_banner_fills_no_log_and_no_terminal() {
+    let Some(world) = World::real() else { return };
+    let connected = world.run(&["connect", "1", "--wait"]).succeeds();
+    let ran = world.run(&["exec", "--", "echo in"]).succeeds();
+    assert!(!connected.stderr.contains("BANNER") && ran.stderr.is_empty(), "{connected:?} {ran:?}");
+    for name in super::names(&world.cache("ws-1")) {
+        let path = world.cache("ws-1").join(name);
+        let content = std::fs::read(&path).unwrap_or_default();
+        assert!(!content.windows(6).any(|part| part == b"BANNER"), "{}", path.display());
+    }
+}
+
 /// Neither an agent nor a configuration of the user's or the system's has a say in a session.
 #[test]
 fn an_agent_and_other_configurations_have_no_influence() {

@@ -38,6 +38,8 @@ impl RealSshd {
             .unwrap();
         assert!(made.success());
         std::fs::write(folder.join("keys"), "").unwrap();
+        // What a gateway may say before anybody is known to it: long, and out for the terminal.
+        std::fs::write(folder.join("banner"), "BANNER \u{1b}[2J\n".repeat(5000)).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut sshd = RealSshd { folder, port, child: None };
         sshd.serve();
@@ -49,10 +51,11 @@ impl RealSshd {
         let config = format!(
             "Port {}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\nUsePAM no\n\
              PermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nMaxSessions 100\nMaxStartups 200\n\
-             SetEnv HOME={}\nAcceptEnv LANG LC_*\nSubsystem sftp internal-sftp\nLogLevel ERROR\n",
+             Banner {}\nSetEnv HOME={}\nAcceptEnv LANG LC_*\nSubsystem sftp internal-sftp\nLogLevel ERROR\n",
             self.port,
             at("host_key"),
             at("keys"),
+            at("banner"),
             at("")
         );
         std::fs::write(self.folder.join("config"), config).unwrap();

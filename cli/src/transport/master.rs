@@ -85,7 +85,8 @@ fn spawn(transport: &Transport, log_path: &Path) -> Result<Child, Unconnected> {
     let mut ssh = transport.ssh().map_err(no_client)?;
     atomic_file::remove(log_path).map_err(other)?;
     let log = crate::sys::platform::open_private(log_path).map_err(io)?;
-    ssh.args(["-N", "-T", "-M", "--"]).arg(&transport.route.alias);
+    // Errors alone: a gateway's banners, which may go on for ever, would fill the log.
+    ssh.args(["-o", "LogLevel=ERROR", "-N", "-T", "-M", "--"]).arg(&transport.route.alias);
     ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).current_dir("/");
     openssh::spawn(&mut ssh).map_err(no_client)
 }
