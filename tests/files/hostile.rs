@@ -71,3 +71,35 @@ fn a_hostile_archive_writes_nothing_outside() {
     assert_ne!(world.run(&["get", "d", "--out", "got2", "--json"]).status, 0);
     assert!(!world.home().join("got2").exists());
 }
+
+/// A box that damages what passes: its `cat` turns every Z into a Y.
+#[test]
+fn what_was_damaged_on_its_way_is_refused() {
+    let Some(world) = with_login("PATH=$PWD/evil:$PATH; export PATH;", "sh") else { return };
+    let evil = world.home().join("evil");
+    fs::create_dir(&evil).unwrap();
+    fs::write(evil.join("cat"), "#!/bin/sh\nexec tr Z Y <\"${1:-/dev/stdin}\"\n").unwrap();
+    fs::set_permissions(evil.join("cat"), fs::Permissions::from_mode(0o755)).unwrap();
+    for length in [20_000, 2_000_000] {
+        for (letter, is_refused) in ["x", "Z"].into_iter().zip([false, true]) {
+            let content = letter.repeat(length);
+            fs::write(world.home().join("a"), &content).unwrap();
+            for place in [world.workspace().join("victim"), world.home().join("victim")] {
+                fs::write(place, "old").unwrap();
+            }
+            let put = world.run(&["put", "a", "victim", "--json"]);
+            fs::write(world.workspace().join("source"), &content).unwrap();
+            let got = world.run(&["get", "source", "--out", "victim", "--json"]);
+            for (said, place) in [(put, world.workspace()), (got, world.home().to_owned())] {
+                if is_refused {
+                    said.fails_as("io", 1);
+                } else {
+                    said.succeeds();
+                }
+                let now = fs::read(place.join("victim")).unwrap();
+                assert!(now == if is_refused { b"old" } else { content.as_bytes() });
+            }
+            assert_eq!(litter(world.home()), Vec::<PathBuf>::new());
+        }
+    }
+}
