@@ -45,10 +45,10 @@ pub enum Error {
     /// A key could not be made or read.
     #[error("a gateway key: {0}")]
     Key(#[from] ssh_key::Error),
-    /// The state folder holds something that this version cannot read.
+    /// The state folder holds something that this version cannot read, or is not for this user alone.
     #[error("the state in {path}: {reason}")]
     State {
-        /// The database.
+        /// The database, or what is not this user's.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
