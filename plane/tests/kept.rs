@@ -79,8 +79,10 @@ fn a_kill_loses_nothing_that_was_confirmed() {
     let text = std::fs::read_to_string(ready).unwrap();
     let (base, first) = text.split_once(' ').unwrap();
     let mut tokens = vec![first.to_owned()];
+    let waiting = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = waiting.local_addr().unwrap().port();
     for n in 0..20 {
-        let page = http::request(base, "GET", &format!("/auth/cli-login/?port=1&state=s{n}"), &[], "");
+        let page = http::request(base, "GET", &format!("/auth/cli-login/?port={port}&state=s{n}"), &[], "");
         let location = page.header("location");
         tokens.push(location.split_once("token=").unwrap().1.split('&').next().unwrap().to_owned());
     }

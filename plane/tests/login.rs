@@ -1,12 +1,22 @@
 //! The login page, request by request.
 
+use std::net::TcpListener;
+
 use crate::support::{Fixture, http};
 
+/// For what stops before anybody is called back.
 const PATH: &str = "/auth/cli-login/?port=4711&state=st-ate";
 
+/// A port on which somebody waits, as `runcode login` does, and the page's path with it.
+fn waiting() -> (TcpListener, u16, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, port, format!("/auth/cli-login/?port={port}&state=st-ate"))
+}
+
 /// The page's ticket and the cookie it came with.
-fn open(base: &str) -> (String, String) {
-    let page = http::request(base, "GET", PATH, &[], "");
+fn open(base: &str, path: &str) -> (String, String) {
+    let page = http::request(base, "GET", path, &[], "");
     assert_eq!(page.status, 200, "{}", page.body);
     let (_, rest) = page.body.split_once("name=\"ticket\" value=\"").unwrap();
     let cookie = page.header("set-cookie").split(';').next().unwrap().to_owned();
@@ -22,11 +32,13 @@ fn click(base: &str, ticket: &str, cookie: &str, decision: &str) -> http::Answer
 fn authorizing_hands_out_a_token_that_works_and_the_page_is_spent() {
     let fixture = Fixture::new();
     let base = fixture.plane.web_base();
-    let (ticket, cookie) = open(&base);
+    let (_listener, port, path) = waiting();
+    let (ticket, cookie) = open(&base, &path);
     let answer = click(&base, &ticket, &cookie, "authorize");
     assert_eq!(answer.status, 303);
     let location = answer.header("location");
-    let (_, query) = location.split_once("http://127.0.0.1:4711/callback?state=st-ate&token=").unwrap();
+    let (origin, query) = location.split_once("/callback?state=st-ate&token=").unwrap();
+    assert_eq!(origin, format!("http://127.0.0.1:{port}"));
     let (token, email) = query.split_once("&email=").unwrap();
     assert_eq!(email, "you%40localhost");
     assert_ne!(token, fixture.plane.token());
@@ -37,11 +49,24 @@ fn authorizing_hands_out_a_token_that_works_and_the_page_is_spent() {
     assert_eq!(http::call(&base, token, "GET", "/workspaces?category=active", "").status, 401);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn no_token_is_sent_where_nobody_waits() {
+    let fixture = Fixture::new();
+    let base = fixture.plane.web_base();
+    let (listener, _, path) = waiting();
+    let (ticket, cookie) = open(&base, &path);
+    drop(listener);
+    let answer = click(&base, &ticket, &cookie, "authorize");
+    assert_eq!((answer.status, answer.header("location")), (409, String::new()));
+    assert!(answer.body.contains("Nothing waits on that port any more"), "{}", answer.body);
+}
+
 #[test]
 fn denying_says_so_and_strangers_get_nothing() {
     let fixture = Fixture::new();
     let base = fixture.plane.web_base();
-    let (ticket, cookie) = open(&base);
+    let (ticket, cookie) = open(&base, PATH);
     let other = format!("runcode_login={}", "0".repeat(32));
     assert_eq!(click(&base, &ticket, &other, "authorize").status, 403);
     assert_eq!(click(&base, &ticket, "", "authorize").status, 403);
@@ -81,9 +106,18 @@ fn only_a_port_and_a_plain_state_are_taken() {
 }
 
 #[test]
-fn nobody_is_asked_where_that_was_chosen() {
+fn nobody_is_asked_where_that_was_chosen_but_a_web_page_cannot_ask() {
     let fixture = Fixture::with(|options| options.auto_authorize = true);
-    let answer = http::request(&fixture.plane.web_base(), "GET", PATH, &[], "");
-    assert_eq!(answer.status, 303);
-    assert!(answer.header("location").starts_with("http://127.0.0.1:4711/callback?state=st-ate&token="));
+    let base = fixture.plane.web_base();
+    let (_listener, port, path) = waiting();
+    for from in ["cross-site", "same-site", "same-origin", ""] {
+        let answer = http::request(&base, "GET", &path, &[("Sec-Fetch-Site", from)], "");
+        assert_eq!((answer.status, answer.header("location")), (403, String::new()), "{from}");
+    }
+    for headers in [&[][..], &[("Sec-Fetch-Site", "none")]] {
+        let answer = http::request(&base, "GET", &path, headers, "");
+        assert_eq!(answer.status, 303);
+        let callback = format!("http://127.0.0.1:{port}/callback?state=st-ate&token=");
+        assert!(answer.header("location").starts_with(&callback));
+    }
 }

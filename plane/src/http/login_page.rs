@@ -12,7 +12,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::answer::{failure, refusal};
-use super::{Link, Site, peer};
+use super::peer::{self, Listener};
+use super::{Link, Site};
 use crate::state::token;
 
 const PAGE: &str = include_str!("consent.html");
@@ -58,6 +59,13 @@ pub(super) async fn show(
         return refusal;
     }
     if site.auto_authorize {
+        // Fetch Metadata: a browser says `none` only of what its user opened, and a page cannot change that.
+        if headers.get_all("sec-fetch-site").iter().any(|from| from != "none") {
+            return failure(
+                StatusCode::FORBIDDEN,
+                "A web page asked for this login. Please run `runcode login` yourself.",
+            );
+        }
         return authorize(&site, &ask);
     }
     let browser = browser(&headers).unwrap_or_else(token::nonce);
@@ -124,7 +132,23 @@ pub(super) async fn decide(
     }
 }
 
+/// Hands a token to the program that waits for it, if it is this user's.
 fn authorize(site: &Site, ask: &Ask) -> Response {
+    match peer::listener_on(ask.port) {
+        Listener::Trusted => {}
+        Listener::SomeoneElse => {
+            return failure(
+                StatusCode::FORBIDDEN,
+                "Another user's program waits on that port. Please run `runcode login` again.",
+            );
+        }
+        Listener::Nobody => {
+            return failure(
+                StatusCode::CONFLICT,
+                "Nothing waits on that port any more; run `runcode login` again.",
+            );
+        }
+    }
     let user = site.state.first_user();
     let token = match site.state.issue_token(&user) {
         Ok(token) => token,
