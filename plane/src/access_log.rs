@@ -18,7 +18,11 @@ pub(crate) struct AccessLog {
 impl AccessLog {
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, Error> {
         let Some(path) = path else { return Ok(AccessLog::default()) };
-        let file = OpenOptions::new()
+        let mut options = OpenOptions::new();
+        // One that is there already may be a terminal or a pipe, and keeps its mode.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options
             .create(true)
             .append(true)
             .open(path)
@@ -38,5 +42,21 @@ impl AccessLog {
         if let Ok(mut file) = file.lock() {
             let _ = file.write_all(text.as_bytes());
         }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a test that cannot go on should say where
+
+    use super::*;
+
+    #[test]
+    fn a_new_log_is_for_this_user_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access.log");
+        AccessLog::open(Some(&path)).unwrap().write("event", json!({}));
+        let permissions = std::fs::metadata(path).unwrap().permissions();
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&permissions) & 0o777, 0o600);
     }
 }

@@ -141,7 +141,11 @@ struct Spill {
 
 impl Spill {
     fn new() -> io::Result<Self> {
-        Ok(Spill { file: tempfile::tempfile()?, read: 0, written: 0 })
+        let file = tempfile::tempfile()?;
+        // It has no name, but /proc leads to it.
+        #[cfg(unix)]
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        Ok(Spill { file, read: 0, written: 0 })
     }
 
     fn len(&self) -> usize {
@@ -204,5 +208,12 @@ mod tests {
         backlog.push(Bytes::from_static(b"more")).unwrap();
         assert_eq!(backlog.next().await, None);
         assert_eq!(backlog.gate.total(), 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_put_in_a_file_is_for_this_user_alone() {
+        let permissions = Spill::new().unwrap().file.metadata().unwrap().permissions();
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&permissions) & 0o777, 0o600);
     }
 }

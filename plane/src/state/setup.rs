@@ -17,10 +17,7 @@ const TITLE_LIMIT: usize = 64;
 impl State {
     /// Checks the options; returns the state and a token of the first user.
     pub(crate) fn new(options: &Options, store: Option<Store>) -> Result<(State, String), Error> {
-        let aliases = tempfile::Builder::new()
-            .prefix("runcode-plane-")
-            .tempdir()
-            .map_err(Error::io("a temporary folder"))?;
+        let aliases = private_folder().map_err(Error::io("a temporary folder"))?;
         let mut inner = Inner { store, ..Inner::default() };
         let known = remembered(&mut inner).map_err(unreadable)?;
         let token = add_users(&mut inner, options)?;
@@ -63,6 +60,14 @@ impl State {
         };
         Ok((state, token))
     }
+}
+
+/// A temporary folder for this user alone, whatever the umask.
+fn private_folder() -> std::io::Result<tempfile::TempDir> {
+    let mut folder = tempfile::Builder::new();
+    #[cfg(unix)]
+    folder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    folder.prefix("runcode-plane-").tempdir()
 }
 
 /// Reads what was written down before: users, tokens and grants go to `inner`, the workspaces are returned.
@@ -181,4 +186,16 @@ fn plain_name(id: u64, dir: &Path, aliases: &Path) -> std::io::Result<String> {
 
 fn refused(spec: &WorkspaceSpec, reason: impl Into<String>) -> Error {
     Error::Workspace { title: spec.title.clone(), reason: reason.into() }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a test that cannot go on should say where
+
+    #[test]
+    fn a_temporary_folder_is_for_this_user_alone() {
+        let folder = super::private_folder().unwrap();
+        let permissions = std::fs::metadata(folder.path()).unwrap().permissions();
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&permissions) & 0o777, 0o700);
+    }
 }
