@@ -47,6 +47,10 @@ impl World {
             auto_authorize: true,
             ..Options::default()
         };
+        // Every test holds in both credential modes: `RUNCODE_TEST_CREDENTIAL=certificate cargo test`.
+        if std::env::var_os("RUNCODE_TEST_CREDENTIAL").is_some_and(|mode| mode == "certificate") {
+            options.credential = runcode_plane::CredentialMode::Certificate;
+        }
         change(&mut options);
         let plane = Plane::start(options.clone()).unwrap();
         let (api_base, web_base, token) = (plane.api_base(), plane.web_base(), plane.token().to_owned());
