@@ -286,7 +286,8 @@ fn an_interrupted_demo_leaves_nothing() {
 fn a_look_at_the_status_ends_no_running_command() {
     let world = World::with(|options| options.max_ttl = std::time::Duration::from_secs(2)).connected();
     let (started, go) = (world.workspace().join("started"), world.workspace().join("go"));
-    let slow = spawn(&world, &["exec", "--", "touch started; while [ ! -e go ]; do sleep 0.05; done; echo whole"]);
+    let slow =
+        spawn(&world, &["exec", "--", "touch started; while [ ! -e go ]; do sleep 0.05; done; echo whole"]);
     until("it has started", || started.exists());
     until("the session is over", || world.run(&["status"]).succeeds().text().starts_with("no active"));
     std::fs::write(&go, "").unwrap();

@@ -39,6 +39,7 @@ class Sshd:
         (root / "keys").write_text("")
         (root / "config").write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {root}/host_key\nAuthorizedKeysFile {root}/keys\n"
+            f"SetEnv HOME={root}\n"  # the login shell reads no start-up file of the real home
             "PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nMaxSessions 100\n"
             "Subsystem sftp internal-sftp\nLogLevel ERROR\n"
         )
