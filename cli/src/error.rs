@@ -73,7 +73,7 @@ codes! {
     SshMissing = "ssh_missing", 1;
     /// SSH could not connect, or the connection was lost.
     Transport = "transport", 1;
-    /// A file or folder of this machine could not be read or written.
+    /// A file or folder, of this machine or of the workspace, could not be read or written.
     Io = "io", 1;
     /// Interrupted by a signal.
     Interrupted = "interrupted", 130;

@@ -24,12 +24,12 @@ pub fn line(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// As [`line`], but line feeds stay: for our own messages of several lines that quote foreign words.
+/// As [`line()`], but line feeds stay: for our own messages of several lines that quote foreign words.
 pub fn lines(text: &str) -> String {
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// As [`line`], cut to [`MAX_CHARS`] characters with an ellipsis.
+/// As [`line()`], cut to [`MAX_CHARS`] characters with an ellipsis.
 pub fn short(text: &str) -> String {
     let mut chars = line(text).chars().collect::<Vec<_>>();
     if chars.len() > MAX_CHARS {

@@ -32,7 +32,7 @@ fn prefix(path: &Path) -> OsString {
     prefix
 }
 
-/// Removes the temporary files that a crash left of [`write`] to `path`. The caller knows that nobody is writing it.
+/// Removes the temporary files that a crash left of [`write()`] to `path`. The caller knows that nobody is writing it.
 pub fn sweep(path: &Path) -> Result<()> {
     let prefix = prefix(path);
     let is_stale = |name: &OsStr| {

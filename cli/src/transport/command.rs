@@ -5,7 +5,7 @@
 //! that operators in the command bind to it alone; the last line is `exit`, which keeps the shell in place, for two ends:
 //!
 //! - its arguments show the command's random [`RemoteCommand::token`] while it runs, by which
-//!   [`crate::transport::remote_end`] finds the process group;
+//!   `remote_end` finds the process group;
 //! - a command that a signal killed has the status 128+n instead of none.
 
 use std::ffi::OsStr;
