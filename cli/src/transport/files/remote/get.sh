@@ -5,7 +5,7 @@ if [ -d "$p" ]; then
   [ "$2" = yes ] || fail folder;
   command -v tar >/dev/null 2>&1 || fail notar;
   q=$(mktemp -d "${TMPDIR:-/tmp}/runcode-XXXXXXXX") || fail io "no folder for temporary files";
-  trap "rm -rf \"\$q\"" EXIT;
+  trap "trap '' HUP INT TERM PIPE; rm -rf \"\$q\"" EXIT;
   trap "exit 1" HUP INT TERM PIPE;
   e=$(mkfifo "$q/pipe" 2>&1) || fail io "$e";
   cd "$p" || fail denied;

@@ -15,7 +15,8 @@ if [ "$m" = - ]; then
 fi;
 [ "$2" = - ] || umask "$2";
 t=$d.runcode-$n;
-clean() { [ -z "$t" ] || rm -f "$t"; };
+# A connection that goes sends the group more than one signal: what cleans up must not die of the second.
+clean() { trap "" HUP INT TERM PIPE; [ -z "$t" ] || rm -f "$t"; };
 trap clean EXIT;
 trap "exit 1" HUP INT TERM PIPE;
 set -C;

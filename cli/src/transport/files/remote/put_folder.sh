@@ -30,7 +30,7 @@ fi;
 read -r a || exit 1;
 [ "$a" = "$n" ] || { [ "$a" != none ] || say ok; exit 0; };
 [ -z "$isnew" ] || [ -d "$d" ] || e=$(mkdir -p "$d" 2>&1) || fail io "$e";
-clean() { [ -z "$s" ] || { chmod -R u+rwX "$s"; rm -rf "$s"; } 2>/dev/null; };
+clean() { trap "" HUP INT TERM PIPE; [ -z "$s" ] || { chmod -R u+rwX "$s"; rm -rf "$s"; } 2>/dev/null; };
 trap clean EXIT;
 trap "exit 1" HUP INT TERM PIPE;
 o=$(umask);
