@@ -76,8 +76,10 @@ fn everything_at_once_ends_well() {
                                     .contains(&json["error"].as_str().unwrap_or_default())
                             }); // `exec` may have put out something before
                     assert!(is_told || job[0] == "proxy", "{job:?}: {said:?}");
+                    // A connection that another command ends takes with it what it had not delivered yet, as ssh's does:
+                    // whole or nothing, never a part.
                     if said.status == 0 && job[0] == "run" {
-                        assert_eq!(said.text(), "hi\n");
+                        assert!(["hi\n", ""].contains(&said.text()), "{said:?}");
                     }
                     done += 1;
                 }
