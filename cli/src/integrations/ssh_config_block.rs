@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::grant::SshUser;
 use crate::integrations::managed_block::Markers;
 use crate::integrations::shell_word;
+use crate::transport::ssh_config::HARDENED;
 
 /// What the block stands between.
 pub const MARKERS: Markers = Markers {
@@ -91,7 +92,7 @@ impl Host {
         for (name, value) in [("IdentityFile", &self.identity), ("UserKnownHostsFile", &self.known_hosts)] {
             line(&[format!("    {name} ").as_bytes(), value].concat());
         }
-        for (name, value) in FIXED {
+        for (name, value) in HARDENED.into_iter().chain(FIXED) {
             line(format!("    {name} {value}").as_bytes());
         }
         Ok(())
@@ -142,26 +143,7 @@ fn is_plain(word: &str) -> bool {
 
 /// What is the same for every workspace. No HostName (JetBrains would dial it), no RemoteCommand and no forwards
 /// (VS Code brings its own), no multiplexing (a proxy's end would be the end of everybody's connection).
-const FIXED: [(&str, &str); 26] = [
-    ("IdentitiesOnly", "yes"),
-    ("IdentityAgent", "none"),
-    ("AddKeysToAgent", "no"),
-    ("ForwardAgent", "no"),
-    ("ForwardX11", "no"),
-    ("Tunnel", "no"),
-    ("GlobalKnownHostsFile", if cfg!(windows) { "none" } else { "/dev/null" }),
-    ("StrictHostKeyChecking", "yes"),
-    ("UpdateHostKeys", "no"),
-    ("CheckHostIP", "no"),
-    ("VerifyHostKeyDNS", "no"),
-    ("CanonicalizeHostname", "no"),
-    ("HostbasedAuthentication", "no"),
-    ("PubkeyAuthentication", "yes"),
-    ("PasswordAuthentication", "no"),
-    ("KbdInteractiveAuthentication", "no"),
-    ("PreferredAuthentications", "publickey"),
-    ("BatchMode", "yes"),
-    ("PermitLocalCommand", "no"),
+const FIXED: [(&str, &str); 7] = [
     ("ProxyUseFdpass", "no"),
     ("ControlMaster", "no"),
     ("ControlPath", "none"),

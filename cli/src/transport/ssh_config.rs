@@ -41,7 +41,7 @@ impl SessionConfig<'_> {
             None => config.word("CertificateFile", "none"),
         }
         config.path("UserKnownHostsFile", self.known_hosts)?;
-        for (name, value) in FIXED {
+        for (name, value) in HARDENED.into_iter().chain(FIXED) {
             config.word(name, value);
         }
         if has_aes() {
@@ -56,8 +56,9 @@ impl SessionConfig<'_> {
     }
 }
 
-/// The directives that are the same in every session: nothing but our key, our pins, and no way to run anything.
-const FIXED: [(&str, &str); 26] = [
+/// What every connection of ours has, a session's and an editor's: nothing but our key, our pins, and no way to run
+/// anything.
+pub const HARDENED: [(&str, &str); 19] = [
     ("IdentitiesOnly", "yes"),
     ("IdentityAgent", "none"),
     ("AddKeysToAgent", "no"),
@@ -77,6 +78,10 @@ const FIXED: [(&str, &str); 26] = [
     ("PreferredAuthentications", "publickey"),
     ("BatchMode", "yes"),
     ("PermitLocalCommand", "no"),
+];
+
+/// What a session has besides.
+const FIXED: [(&str, &str); 7] = [
     ("ProxyCommand", "none"),
     ("RemoteCommand", "none"),
     ("RequestTTY", "auto"),
