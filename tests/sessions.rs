@@ -66,9 +66,16 @@ fn a_session_is_private_and_complete() {
         "ServerAliveCountMax 3",
         "ConnectTimeout 15",
         "HostKeyAlias runcode-ws-1",
-        "CertificateFile none",
     ] {
         assert!(config.contains(line), "{line}");
+    }
+    let certificate = world.cache("ws-1/id_ed25519-cert.pub");
+    assert_eq!(certificate.exists(), with_certificates());
+    if with_certificates() {
+        assert_eq!(std::fs::metadata(&certificate).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(config.contains(&format!("CertificateFile \"{}\"", certificate.display())), "{config}");
+    } else {
+        assert!(config.contains("CertificateFile none"), "{config}");
     }
 }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::oneshot;
 
 use crate::access_log::AccessLog;
@@ -23,7 +23,7 @@ pub struct Plane {
     token: String,
     switchboard: String,
     gateway: Arc<Gateway>,
-    state: Arc<State>,
+    runtime: Handle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -71,12 +71,20 @@ impl Plane {
             switchboard: switchboard.clone(),
         });
         let (stop, stopped) = oneshot::channel();
-        let serving = gateway.clone();
+        let (serving, handle) = (gateway.clone(), runtime.handle().clone());
         let thread = std::thread::Builder::new()
             .name("runcode-plane".to_owned())
             .spawn(move || serve(&runtime, site, http, ssh, serving, stopped))
             .map_err(Error::io("a thread"))?;
-        Ok(Plane { address, token, switchboard, gateway, state, stop: Some(stop), thread: Some(thread) })
+        Ok(Plane {
+            address,
+            token,
+            switchboard,
+            gateway,
+            runtime: handle,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     /// The base of the API, `http://127.0.0.1:PORT`.
@@ -124,9 +132,9 @@ impl Plane {
         format!("{}/{}", self.api_base(), self.switchboard)
     }
 
-    /// Forgets every session that was granted. Connections that stand go on, as they do with sshd(8); none opens anew.
+    /// Forgets every session that was granted and ends their connections. Not from within a task: it waits for them.
     pub fn revoke_sessions(&self) {
-        self.state.revoke_grants(None);
+        self.runtime.block_on(self.gateway.revoke_all());
     }
 
     /// Cuts every SSH connection without a word, as a lost network would.
@@ -176,8 +184,8 @@ fn serve(
             () = gateway.clone().serve(ssh) => {}
             _ = stopped => {}
         }
-        gateway.state.revoke_grants(None);
-        gateway.end_connections("the server is going down", |_, _| true).await;
+        gateway.state.revoke_grants();
+        gateway.end_connections("the server is going down", |_| true).await;
         gateway.cut_connections();
         processes.end_all(None).await;
         processes.end_strays(gateway.address, None).await;

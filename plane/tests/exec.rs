@@ -126,6 +126,34 @@ fn a_terminal_has_its_name_size_and_status() {
     assert_eq!(output.stdout, b"screen\r\n");
 }
 
+/// Not a test: what the next one runs with descriptors and ignored signals that it did not ask for.
+#[test]
+#[ignore = "run by nothing_of_what_the_plane_was_started_with_reaches_a_command"]
+fn shows_what_commands_inherit() {
+    let fixture = Fixture::new();
+    let session = fixture.session();
+    let ask = "ls -m /proc/self/fd; grep -h '^SigIgn' /proc/self/status";
+    let output = session.program("ssh").args(["-tt", "box", ask]).output().unwrap();
+    for said in [session.output(ask), String::from_utf8_lossy(&output.stdout).replace('\r', "")] {
+        let (descriptors, ignored) = said.trim().split_once("\nSigIgn:\t").unwrap();
+        assert_eq!(descriptors, "0, 1, 2, 3");
+        // The C library's own signals, from 32 on, are nobody's to change.
+        assert_eq!(u64::from_str_radix(ignored, 16).unwrap() & 0x7fff_ffff, 0, "{ignored}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_of_what_the_plane_was_started_with_reaches_a_command() {
+    let script = "trap '' HUP INT QUIT TERM ALRM; exec 7</dev/null 9>/dev/null
+        exec \"$0\" exec::shows_what_commands_inherit --exact --ignored";
+    let output =
+        std::process::Command::new("sh").arg("-c").arg(script).arg(std::env::current_exe().unwrap()).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
+}
+
 /// Gone, or a zombie that nobody has collected yet.
 fn is_gone(pid: Pid) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));

@@ -13,4 +13,6 @@ mod flow;
 mod forward;
 mod kept;
 mod login;
+mod pages;
 mod refusals;
+mod revocation;

@@ -215,7 +215,7 @@ fn a_certificate_that_is_taken_is_what_ssh_keygen_says() {
     let fingerprint = String::from_utf8(public.stdout).unwrap().split(' ').nth(1).unwrap().to_owned();
     assert!(shown.contains(&format!("Public key: ED25519-CERT {fingerprint}")), "{shown}");
     // Back to a plain key: the old certificate beside it would be picked up by ssh, so it has to go.
-    let plain = World::new();
+    let plain = World::with(|options| options.credential = runcode_plane::CredentialMode::Key);
     let mut command = plain.command(&["connect", "1"]);
     command.env("HOME", world.home());
     Said::of(command.output().unwrap()).succeeds();

@@ -26,6 +26,12 @@ pub struct World {
     options: Options,
 }
 
+/// Whether sessions are proven by certificates, as every test holds with either: `RUNCODE_TEST_CREDENTIAL=certificate
+/// cargo test`.
+pub fn with_certificates() -> bool {
+    std::env::var_os("RUNCODE_TEST_CREDENTIAL").is_some_and(|mode| mode == "certificate")
+}
+
 /// How long anything may take before a test gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -47,8 +53,7 @@ impl World {
             auto_authorize: true,
             ..Options::default()
         };
-        // Every test holds in both credential modes: `RUNCODE_TEST_CREDENTIAL=certificate cargo test`.
-        if std::env::var_os("RUNCODE_TEST_CREDENTIAL").is_some_and(|mode| mode == "certificate") {
+        if with_certificates() {
             options.credential = runcode_plane::CredentialMode::Certificate;
         }
         change(&mut options);

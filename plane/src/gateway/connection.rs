@@ -165,7 +165,7 @@ impl Handler for Connection {
     async fn auth_succeeded(&mut self, session: &mut Session) -> Result<(), Self::Error> {
         let handle = session.handle();
         if let Some((workspace, grant)) = &self.login {
-            self.gateway.logged_in(self.id, grant.serial, workspace.id, handle.clone());
+            self.gateway.logged_in(self.id, grant, handle.clone());
             self.gateway.log.write(
                 "ssh-login",
                 json!({

@@ -19,7 +19,7 @@ use super::gate::{Gate, Gated};
 use crate::access_log::AccessLog;
 use crate::error::Error;
 use crate::fault::{Fault, Faults};
-use crate::state::{Kind, State, Store};
+use crate::state::{Grant, Kind, State, Store};
 use crate::workspace::Processes;
 
 /// How long a client has to log in: sshd_config(5), LoginGraceTime.
@@ -77,8 +77,8 @@ impl Keys {
 /// A connection, as the gateway sees it.
 struct Peer {
     gate: Arc<Gate>,
-    /// Known once it is logged in: its grant's serial number, its workspace, and the way to tell it something.
-    login: Option<(u64, u64, Handle)>,
+    /// Known once it is logged in: what let it in, and the way to tell it something.
+    login: Option<(Grant, Handle)>,
 }
 
 impl Gateway {
@@ -184,21 +184,31 @@ impl Gateway {
         session.await
     }
 
-    /// Takes note that a connection is logged in.
-    pub(super) fn logged_in(&self, id: u64, serial: u64, workspace: u64, handle: Handle) {
+    /// Takes note that a connection is logged in, or cuts it when what it logged in with was taken back meanwhile.
+    pub(super) fn logged_in(&self, id: u64, grant: &Grant, handle: Handle) {
         if let Some(peer) = self.lock().get_mut(&id) {
-            peer.login = Some((serial, workspace, handle));
+            peer.login = Some((grant.clone(), handle));
+            // Only now: whoever takes it back from here on finds the connection.
+            if !self.state.holds(grant.serial) {
+                peer.gate.cut();
+            }
         }
     }
 
-    /// Ends every connection that `ends` names by its grant's serial number and its workspace.
-    pub(crate) async fn end_connections(&self, reason: &str, ends: impl Fn(u64, u64) -> bool) {
+    /// Forgets every grant and ends every connection.
+    pub(crate) async fn revoke_all(&self) {
+        self.state.revoke_grants();
+        self.end_connections("the session was revoked", |_| true).await;
+    }
+
+    /// Ends every connection whose grant `ends` names. The grant may have run out and been forgotten long ago.
+    pub(crate) async fn end_connections(&self, reason: &str, ends: impl Fn(&Grant) -> bool) {
         let ending: Vec<(Arc<Gate>, Handle)> = {
             let connections = self.lock();
             let logged_in = connections.values().filter_map(|peer| Some((&peer.gate, peer.login.as_ref()?)));
             logged_in
-                .filter(|(_, (serial, workspace, _))| ends(*serial, *workspace))
-                .map(|(gate, (_, _, handle))| (gate.clone(), handle.clone()))
+                .filter(|(_, (grant, _))| ends(grant))
+                .map(|(gate, (_, handle))| (gate.clone(), handle.clone()))
                 .collect()
         };
         let mut goodbyes = JoinSet::new();

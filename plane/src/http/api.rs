@@ -100,8 +100,8 @@ pub(super) async fn stop(
         Err(answer) => return *answer,
     };
     match site.state.stop(&caller.user, id) {
-        Ok((home, _)) => {
-            site.gateway.end_connections("the workspace was stopped", |_, workspace| workspace == id).await;
+        Ok(home) => {
+            site.gateway.end_connections("the workspace was stopped", |grant| grant.workspace == id).await;
             site.gateway.processes.end_all(Some(id)).await;
             site.gateway.processes.end_strays(site.gateway.address, Some(&home)).await;
             success(json!({}))
@@ -149,7 +149,7 @@ pub(super) async fn ssh_session(
 
 /// Beyond the contract: forgets the token and ends the sessions of its user.
 pub(super) async fn logout(caller: Caller, State(site): State<Arc<Site>>) -> Response {
-    let ended = site.state.revoke_token(&caller.token);
-    site.gateway.end_connections("logged out", |serial, _| ended.contains(&serial)).await;
+    site.state.revoke_token(&caller.token);
+    site.gateway.end_connections("logged out", |grant| grant.user == caller.user).await;
     success(json!({}))
 }

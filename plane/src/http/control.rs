@@ -25,7 +25,7 @@ pub(super) enum Order {
     ChangeHostKey,
     /// Cut every SSH connection.
     CutConnections,
-    /// Forget every session.
+    /// Forget every session and end its connections.
     RevokeSessions,
 }
 
@@ -40,12 +40,7 @@ pub(super) async fn obey(
             Err(_) => return failure(StatusCode::INTERNAL_SERVER_ERROR, "No key could be made."),
         },
         Ok(Json(Order::CutConnections)) => site.gateway.cut_connections(),
-        Ok(Json(Order::RevokeSessions)) => {
-            let ended = site.state.revoke_grants(None);
-            site.gateway
-                .end_connections("the session was revoked", |serial, _| ended.contains(&serial))
-                .await;
-        }
+        Ok(Json(Order::RevokeSessions)) => site.gateway.revoke_all().await,
         Err(e) => return failure(StatusCode::BAD_REQUEST, &e.body_text()),
     }
     success(json!({}))

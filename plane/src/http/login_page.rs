@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::answer::{failure, refusal};
+use super::page::Page;
 use super::peer::{self, Listener};
 use super::{Link, Site};
 use crate::state::token;
@@ -69,37 +70,29 @@ pub(super) async fn show(
         return authorize(&site, &ask);
     }
     let browser = browser(&headers).unwrap_or_else(token::nonce);
-    let (nonce, port) = (token::nonce(), ask.port);
+    let port = ask.port;
     let ticket = site.tickets.issue(&browser, ask);
-    let page = fill(&[
-        ("nonce", &nonce),
-        ("machine", &machine()),
-        ("port", &port.to_string()),
-        ("user", &site.state.first_user()),
-        ("session", &minutes(site.state.max_ttl())),
+    let values = [
+        ("machine", machine()),
+        ("port", port.to_string()),
+        ("user", site.state.first_user()),
+        ("session", minutes(site.state.max_ttl())),
         (
             "lifetime",
-            if site.keeps_state { "Until you log out." } else { "Until you log out or this server ends." },
+            if site.keeps_state { "Until you log out." } else { "Until you log out or this server ends." }
+                .to_owned(),
         ),
-        ("ticket", &ticket),
-    ]);
-    // Browsers hold the redirect that follows the form to `form-action` as well.
-    let policy = format!(
-        "default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self' http://127.0.0.1:{port}; \
-         frame-ancestors 'none'; base-uri 'none'"
-    );
+        ("ticket", ticket),
+    ];
     let cookie =
         format!("{COOKIE}={browser}; Path={}; HttpOnly; SameSite=Strict", crate::wire::CLI_LOGIN_PATH);
-    let headers = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CONTENT_SECURITY_POLICY, &policy),
-        (header::SET_COOKIE, &cookie),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-    ];
-    (headers, page).into_response()
+    let page = Page {
+        template: PAGE,
+        values: &values.each_ref().map(|(name, value)| (*name, value.as_str())),
+        // Browsers hold the redirect that follows the form to this as well.
+        forms: &format!("'self' http://127.0.0.1:{port}"),
+    };
+    page.answer(StatusCode::OK, &[(header::SET_COOKIE, &cookie)])
 }
 
 /// The click.
@@ -159,10 +152,11 @@ fn authorize(site: &Site, ask: &Ask) -> Response {
 }
 
 /// The refusal for somebody else's browser.
-fn refuse_others(site: &Site, from: SocketAddr) -> Option<Response> {
+pub(super) fn refuse_others(site: &Site, from: SocketAddr) -> Option<Response> {
     let refused = peer::is_someone_else(from, site.address);
-    refused
-        .then(|| failure(StatusCode::FORBIDDEN, "This server logs in the user who started it, nobody else."))
+    refused.then(|| {
+        failure(StatusCode::FORBIDDEN, "This server shows its pages to the user who started it, nobody else.")
+    })
 }
 
 /// The browser's cookie, when it is one of ours.
@@ -171,22 +165,6 @@ fn browser(headers: &HeaderMap) -> Option<String> {
     let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let (_, value) = pairs.find(|(name, _)| *name == COOKIE)?;
     (value.len() == 32 && value.bytes().all(|b| b.is_ascii_hexdigit())).then(|| value.to_owned())
-}
-
-/// The page with its blanks filled in, every value as text.
-fn fill(values: &[(&str, &str)]) -> String {
-    let mut page = String::with_capacity(PAGE.len() + 512);
-    let mut pieces = PAGE.split("{{");
-    page.push_str(pieces.next().unwrap_or_default());
-    for piece in pieces {
-        let (name, rest) = piece.split_once("}}").unwrap_or_default();
-        let value = values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value);
-        page.push_str(
-            &value.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;"),
-        );
-        page.push_str(rest);
-    }
-    page
 }
 
 fn minutes(time: std::time::Duration) -> String {
@@ -231,12 +209,6 @@ fn percent_encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_blank_is_filled_and_every_value_is_text() {
-        let page = fill(&[("machine", "<b>\"&"), ("port", "1")]);
-        assert!(page.contains("&lt;b&gt;&quot;&amp;") && !page.contains("{{"));
-    }
 
     #[test]
     fn the_answer_goes_to_this_machine_and_the_asked_port() {

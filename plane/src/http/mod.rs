@@ -1,4 +1,4 @@
-//! The control plane's HTTP side: the API and the login page.
+//! The control plane's HTTP side: the API and the pages.
 
 mod answer;
 mod api;
@@ -7,9 +7,11 @@ mod control;
 mod faulty;
 mod guard;
 mod login_page;
+mod page;
 mod peer;
 mod socket;
 mod tickets;
+mod workspace_page;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -54,6 +56,7 @@ pub(crate) fn router(site: Arc<Site>) -> Router {
     Router::new()
         .nest(API_PREFIX, api)
         .route(CLI_LOGIN_PATH, get(login_page::show).post(login_page::decide))
+        .route("/w/{title}", get(workspace_page::show))
         .route(&format!("/{}", site.switchboard), post(control::obey))
         .fallback(answer::not_found)
         .layer(from_fn_with_state(site.clone(), guard::guard))

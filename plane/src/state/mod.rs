@@ -116,13 +116,12 @@ impl Inner {
         Ok(())
     }
 
-    /// Forgets grants; returns their serials. One that cannot be forgotten on the disk is forgotten here all the same.
-    fn take_grants(&mut self, ends: impl Fn(&Grant) -> bool) -> Vec<u64> {
-        let ended: Vec<u64> = self.grants.iter().filter(|g| ends(g)).map(|g| g.serial).collect();
-        let names: Vec<String> = ended.iter().map(u64::to_string).collect();
+    /// Forgets grants. One that cannot be forgotten on the disk is forgotten here all the same.
+    fn take_grants(&mut self, ends: impl Fn(&Grant) -> bool) {
+        let names: Vec<String> =
+            self.grants.iter().filter(|g| ends(g)).map(|g| g.serial.to_string()).collect();
         let _ = self.keep(|store| store.remove(Kind::Grant, &names));
         self.grants.retain(|g| !ends(g));
-        ended
     }
 }
 
@@ -177,21 +176,24 @@ impl State {
         Ok(token)
     }
 
-    /// Forgets `token` and every grant of its user; returns the serials that ended with it.
-    pub(crate) fn revoke_token(&self, token: &str) -> Vec<u64> {
+    /// Forgets `token` and every grant of its user.
+    pub(crate) fn revoke_token(&self, token: &str) {
         let mut inner = self.lock();
-        match inner.tokens.remove(&TokenHash::of(token)) {
-            Some(user) => {
-                let _ = inner.keep(|store| store.remove(Kind::Token, &[TokenHash::of(token).to_string()]));
-                inner.take_grants(|grant| grant.user == user)
-            }
-            None => Vec::new(),
+        if let Some(user) = inner.tokens.remove(&TokenHash::of(token)) {
+            let _ = inner.keep(|store| store.remove(Kind::Token, &[TokenHash::of(token).to_string()]));
+            inner.take_grants(|grant| grant.user == user);
         }
     }
 
-    /// Forgets every grant of the workspace, or of all; returns the serials that ended.
-    pub(crate) fn revoke_grants(&self, workspace: Option<u64>) -> Vec<u64> {
-        self.lock().take_grants(|grant| workspace.is_none_or(|id| grant.workspace == id))
+    /// Forgets every grant.
+    pub(crate) fn revoke_grants(&self) {
+        self.lock().take_grants(|_| true);
+    }
+
+    /// Whether the grant with that serial number has not been taken back. One that has run out counts, as long as it is
+    /// remembered: a connection outlives its grant's time, as it does with sshd(8).
+    pub(crate) fn holds(&self, serial: u64) -> bool {
+        self.lock().grants.iter().any(|grant| grant.serial == serial)
     }
 
     /// The workspaces of a category, as `user` sees them.
@@ -204,6 +206,11 @@ impl State {
         seen.map(Workspace::wire).collect()
     }
 
+    /// The workspace called `title`.
+    pub(crate) fn titled(&self, title: &str) -> Option<Workspace> {
+        self.lock().workspaces.values().find(|workspace| workspace.title == title).cloned()
+    }
+
     /// Starts a workspace; fine when it runs.
     pub(crate) fn start(&self, user: &str, id: u64) -> Result<(), Refusal> {
         let mut inner = self.lock();
@@ -213,15 +220,16 @@ impl State {
         inner.change(user, id, |phase| phase.start(SystemTime::now(), self.boot_delay))
     }
 
-    /// Stops a workspace and forgets its grants; fine when it is stopped. Returns its folder and the serials that ended.
-    pub(crate) fn stop(&self, user: &str, id: u64) -> Result<(PathBuf, Vec<u64>), Refusal> {
+    /// Stops a workspace and forgets its grants; fine when it is stopped. Returns its folder.
+    pub(crate) fn stop(&self, user: &str, id: u64) -> Result<PathBuf, Refusal> {
         let mut inner = self.lock();
         if let Some(reason) = &find(&inner, user, id)?.refuse_stop {
             return Err(Refusal::Said(reason.clone()));
         }
         inner.change(user, id, |phase| phase.stop(SystemTime::now(), self.boot_delay))?;
         let dir = find(&inner, user, id)?.dir.clone();
-        Ok((dir, inner.take_grants(|grant| grant.workspace == id)))
+        inner.take_grants(|grant| grant.workspace == id);
+        Ok(dir)
     }
 
     /// Grants `key` a session of at most `ttl` on a running workspace.

@@ -40,8 +40,8 @@ fn os_string(bytes: &[u8]) -> OsString {
     String::from_utf8_lossy(bytes).into_owned().into()
 }
 
-/// Starts a command with three pipes, in a session and process group of its own (setsid(2)), so that it has no
-/// part in the terminal that the plane was started from and can be ended with all that it started.
+/// Starts a command with three pipes, in a session and process group of its own, so that it has no part in the
+/// terminal that the plane was started from and can be ended with all that it started.
 pub(crate) fn spawn(invocation: &Invocation) -> io::Result<Child> {
     let shell = &account::current().shell;
     let mut command = Command::new(shell);
@@ -58,14 +58,7 @@ pub(crate) fn spawn(invocation: &Invocation) -> io::Result<Child> {
         // sshd(8): the shell goes by its last name, with a dash before it when it is a login.
         let name = shell.rsplit('/').next().unwrap_or(shell);
         command.arg0(if invocation.command.is_some() { name.to_owned() } else { format!("-{name}") });
-        own_session(&mut command)?;
+        super::before_exec::stand_alone(&mut command);
     }
     command.spawn()
-}
-
-#[cfg(unix)]
-fn own_session(command: &mut Command) -> io::Result<()> {
-    use process_wrap::tokio::{CommandWrap, CommandWrapper, ProcessSession};
-    // The wrapper's child would wait for the whole group; only what it does before the spawn is wanted.
-    ProcessSession.pre_spawn(command, &CommandWrap::from(Command::new("")))
 }

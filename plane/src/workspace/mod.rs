@@ -1,6 +1,8 @@
 //! A box: a folder, the environment of a login in it, and the processes that run there.
 
 mod account;
+#[cfg(unix)]
+mod before_exec;
 mod command;
 mod environment;
 mod proc;

@@ -80,14 +80,13 @@ impl Session {
 
 /// Asks for a session.
 pub(crate) fn mint(plane: &Plane, id: u64, key: &PrivateKey, ttl: u64) -> http::Answer {
+    mint_as(plane, plane.token(), id, key, ttl)
+}
+
+/// Asks for a session of the user with that token.
+pub(crate) fn mint_as(plane: &Plane, token: &str, id: u64, key: &PrivateKey, ttl: u64) -> http::Answer {
     let body = json!({ "public_key": key.public_key().to_openssh().unwrap(), "ttl": ttl, "client": "test" });
-    http::call(
-        &plane.api_base(),
-        plane.token(),
-        "POST",
-        &format!("/workspace/{id}/ssh-session"),
-        &body.to_string(),
-    )
+    http::call(&plane.api_base(), token, "POST", &format!("/workspace/{id}/ssh-session"), &body.to_string())
 }
 
 /// Runs a program with `input` on its standard input.
