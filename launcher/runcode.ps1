@@ -108,8 +108,20 @@ if ($base -cnotmatch '\A(https://[^/]|file:///|http://(localhost|127\.0\.0\.1|\[
     Stop-Launcher "refusing to download from $base" 'RUNCODE_DOWNLOAD_BASE takes https, file, or http on loopback'
 }
 
-$work = Join-Path (Join-Path $cache 'bin') ('.fetch-' + [guid]::NewGuid().ToString('N'))
-$null = New-Item -ItemType Directory -Path $work -Force
+$folder = Join-Path $cache 'bin'
+$null = New-Item -ItemType Directory -Path $folder -Force
+# Of several first runs one downloads; the others wait, half a minute at most. Windows frees the lock of a dead one.
+$lock = $null
+for ($attempt = 0; $attempt -lt 150 -and -not $lock; $attempt++) {
+    try { $lock = [IO.File]::Open("$bin.lock", 'OpenOrCreate', 'ReadWrite', 'None') }
+    catch { Start-Sleep -Milliseconds 200 }
+}
+if (Test-Cached) {
+    if ($lock) { $lock.Dispose() }
+    if ($step) { exit 0 } else { Start-Runcode $bin }
+}
+$work = Join-Path $folder ('.fetch-' + [guid]::NewGuid().ToString('N'))
+$null = New-Item -ItemType Directory -Path $work
 try {
     if ($version -cne $pinned) {
         [Console]::Error.WriteLine("runcode: $version is not the pinned ${pinned}: trusting the checksums of its own release")
@@ -135,6 +147,7 @@ try {
     Move-Item -LiteralPath $new -Destination $bin
     [IO.File]::WriteAllText($stamp, "$expected $sum new`n")
 } finally {
+    if ($lock) { $lock.Dispose() }
     Remove-Item -LiteralPath $work -Recurse -Force -ErrorAction SilentlyContinue
 }
 if (-not (Test-Cached)) { Stop-Launcher "the cached binary changed while it was being installed: $bin" '' }

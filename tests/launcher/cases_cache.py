@@ -2,8 +2,11 @@
 
 import concurrent.futures
 import os
+import shutil
+import subprocess
+import time
 
-from stage import EVIL, PAYLOAD, archive
+from stage import ASSET, EVIL, PAYLOAD, PINNED, archive
 
 GONE = "file:///nowhere"
 
@@ -118,11 +121,58 @@ def case_a_changed_pin_of_the_same_tag_is_fetched_anew(stage):
 
 
 def case_many_first_runs_at_once(stage):
+    def slowly(handler):
+        time.sleep(0.3)  # long enough for all of them to find nothing in the cache
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write((stage.release / ASSET).read_bytes())
+
+    server = stage.serve(slowly)
     with concurrent.futures.ThreadPoolExecutor(6) as pool:
-        runs = [pool.submit(stage.run, str(number)) for number in range(6)]
+        runs = [pool.submit(stage.run, str(number), RUNCODE_DOWNLOAD_BASE=server.base) for number in range(6)]
     assert [run.result().args for run in runs] == [[str(number)] for number in range(6)]
     stage.left_clean()
+    assert len(server.seen) == 1, server.seen
     assert stage.run("after", RUNCODE_DOWNLOAD_BASE=GONE).args == ["after"]
+
+
+def lock(stage, holder):
+    """As a download under way has it."""
+    place = stage.cache / f"bin/.fetching-runcode-{PINNED}-{ASSET.split('.')[0].removeprefix('runcode_').replace('_', '-')}"
+    place.mkdir(parents=True)
+    (place / "pid").write_text(holder)
+    return place
+
+
+def case_a_lock_that_was_left_behind(stage):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    for holder in (f"{ended.pid}\n", "x; touch /tmp/evil\n", "-1\n"):
+        lock(stage, holder)
+        began = time.monotonic()
+        assert stage.run("mended").args == ["mended"]
+        assert time.monotonic() - began < 20
+        stage.left_clean()
+        stage.binary.unlink()
+
+
+def case_a_lock_that_is_never_given_up(stage):
+    for holder in (f"{os.getpid()}\n", ""):
+        lock(stage, holder)
+        assert stage.run("mended", PATH=stage.tools(sleep=":")).args == ["mended"]
+        stage.left_clean()
+        stage.binary.unlink()
+
+
+case_a_lock_that_is_never_given_up.once = True  # half a minute, but for a `sleep` that some shells have built in
+
+
+def case_a_file_in_the_locks_place(stage):
+    place = lock(stage, "")
+    shutil.rmtree(place)
+    place.write_text("")
+    assert stage.run("mended").args == ["mended"]
+    stage.left_clean()
 
 
 def case_killed_in_the_middle_of_a_fetch(stage):
