@@ -240,10 +240,15 @@ def test_codex_says_what_a_sandbox_without_sockets_means(machine):
 
 
 def fetches_and_runs_the_demo(machine, install):
+    """From nothing: the shim of the installed plugin downloads the release's asset, checks it, and becomes what is in it."""
     install(machine)
-    shim = machine.installed_plugin() / "bin/runcode"
+    shim, cache = machine.installed_plugin() / "bin/runcode", machine.home / ".cache/runcode/bin"
+    assert not cache.exists(), "something has run already"
     demo = machine.run(shim, "demo", RUNCODE_API_BASE="", RUNCODE_TOKEN="", RUNCODE_WEB_BASE="", timeout=100)
-    assert demo.stdout + demo.stderr
+    has(demo.stdout, "$ runcode login", "$ runcode connect", "$ runcode exec")
+    (cached,) = [path for path in cache.iterdir() if not path.name.endswith(".stamp")]
+    assert cached.read_bytes() == machine.release.binary, "another program ran than what the release holds"
+    assert f"/{machine.release.asset.name}" in machine.release.seen
     machine.run(shim, "--version", RUNCODE_DOWNLOAD_BASE="file:///nowhere")
 
 
