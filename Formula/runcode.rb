@@ -5,7 +5,11 @@ class Runcode < Formula
   homepage "https://github.com/runcode-io/runcode-cli"
   version "0.1.0"
   license "MIT"
-  head "https://github.com/runcode-io/runcode-cli.git", branch: "main"
+
+  head do
+    url "https://github.com/runcode-io/runcode-cli.git", branch: "main"
+    depends_on "rust" => :build
+  end
 
   base = "https://github.com/runcode-io/runcode-cli/releases/download/v#{version}"
   on_macos do
@@ -28,8 +32,6 @@ class Runcode < Formula
       sha256 "0000000000000000000000000000000000000000000000000000000000000000"
     end
   end
-
-  depends_on "rust" => :build if build.head?
 
   def install
     system "cargo", "install", *std_cargo_args if build.head?
