@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Child;
 
-use crate::support::{Said, World, is_running, processes_with, until};
+use crate::support::{Said, World, is_running, processes_with, until, with_certificates};
 
 fn spawn(world: &World, arguments: &[&str]) -> Child {
     world.command(arguments).spawn().unwrap()
