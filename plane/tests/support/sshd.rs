@@ -1,5 +1,6 @@
 //! A real sshd(8) of our own, on loopback, with nothing of the system's.
 
+use std::ffi::OsString;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,6 +10,9 @@ use tempfile::TempDir;
 use super::wait_for;
 
 const PROGRAM: &str = "/usr/sbin/sshd";
+/// A user that no machine has.
+const STRANGER: &str = "runcode-stranger";
+const STRANGER_ID: u32 = 64_923;
 
 pub(crate) struct Sshd {
     child: Child,
@@ -22,8 +26,24 @@ impl Sshd {
         self.port
     }
 
-    /// A server that is ready; `None` where there is none, or where it may not run.
+    /// A server for whoever runs the tests; `None` where there is none, or where it may not run.
     pub(crate) fn start() -> Option<Self> {
+        let user = Command::new("id").arg("-un").output().unwrap().stdout;
+        Self::start_for(String::from_utf8(user).unwrap().trim(), None)
+    }
+
+    /// A server for somebody who is not root: sshd(8) takes no signals from root. As root that somebody is made up, in a
+    /// mount namespace where /etc/passwd has one line more; `None` where that may not be had.
+    pub(crate) fn start_unprivileged() -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            return Self::start();
+        }
+        let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
+        let line = format!("{STRANGER}:x:{STRANGER_ID}:{STRANGER_ID}::/:/bin/bash\n");
+        Self::start_for(STRANGER, Some(passwd + &line))
+    }
+
+    fn start_for(user: &str, passwd: Option<String>) -> Option<Self> {
         // As root it needs its empty folder, which only the system's own start makes.
         let root = rustix::process::geteuid().is_root();
         if !Path::new(PROGRAM).exists() || (root && !Path::new("/run/sshd").exists()) {
@@ -38,6 +58,16 @@ impl Sshd {
                 .status();
             assert!(made.unwrap().success());
         }
+        let mut start = vec![OsString::from(PROGRAM)];
+        if let Some(passwd) = &passwd {
+            std::fs::write(path("passwd"), passwd).unwrap();
+            let mount = "mount --bind \"$0\" /etc/passwd && exec \"$@\"";
+            start = ["unshare", "-m", "sh", "-c", mount].map(OsString::from).to_vec();
+            start.extend([path("passwd").into(), PROGRAM.into()]);
+            for folder in [dir.path(), folder.path()] {
+                std::os::unix::fs::chown(folder, Some(STRANGER_ID), None).unwrap();
+            }
+        }
         // Somebody else may take the port in between; then it is tried again.
         for _ in 0..5 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -51,7 +81,8 @@ impl Sshd {
                 home = folder.path().canonicalize().unwrap().display(),
             );
             std::fs::write(path("sshd_config"), config).unwrap();
-            let mut child = Command::new(PROGRAM)
+            let mut child = Command::new(&start[0])
+                .args(&start[1..])
                 .args(["-D", "-e", "-f"])
                 .arg(path("sshd_config"))
                 .stdin(Stdio::null())
@@ -63,23 +94,22 @@ impl Sshd {
             });
             if child.try_wait().unwrap().is_none() {
                 let sshd = Sshd { child, dir, folder, port };
-                sshd.write_client_config(port);
+                sshd.write_client_config(port, user);
                 return Some(sshd);
             }
         }
         None
     }
 
-    fn write_client_config(&self, port: u16) {
+    fn write_client_config(&self, port: u16, user: &str) {
         let path = |name: &str| self.dir.path().join(name);
         let key = std::fs::read_to_string(path("host.pub")).unwrap();
         std::fs::write(path("known_hosts"), format!("[127.0.0.1]:{port} {key}")).unwrap();
-        let user = Command::new("id").arg("-un").output().unwrap().stdout;
         let config = format!(
             "Host box\n HostName 127.0.0.1\n Port {port}\n User {}\n IdentityFile {}\n IdentitiesOnly yes\n \
              IdentityAgent none\n UserKnownHostsFile {}\n GlobalKnownHostsFile /dev/null\n BatchMode yes\n \
              StrictHostKeyChecking yes\n UpdateHostKeys no\n LogLevel ERROR\n",
-            String::from_utf8(user).unwrap().trim(),
+            user,
             path("id").display(),
             path("known_hosts").display(),
         );
