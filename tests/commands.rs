@@ -259,3 +259,120 @@ fn a_pasted_token_is_checked_before_it_is_saved() {
         Some("✓ Logged in")
     );
 }
+
+#[test]
+fn stop_says_what_there_was_to_do() {
+    let world = World::new();
+    let said = world.run(&["stop", "box"]).succeeds();
+    assert!(said.text().contains("box (#1) is stopping") && said.text().contains("connect box --start"));
+    until("it is stopped", || world.run(&["list", "--json"]).json()[0]["state"] == "stopped");
+    for name in ["box", "1"] {
+        let said = world.run(&["stop", name]).succeeds();
+        assert!(said.text().contains("box (#1) was stopped already"), "{said:?}");
+    }
+}
+
+#[test]
+fn disconnect_of_what_is_not_attached_points_to_clean() {
+    let world = World::with(|options| {
+        let mut web = options.workspaces[0].clone();
+        web.title = "web".into();
+        options.workspaces.push(web);
+    })
+    .connected();
+    let said = world.run(&["disconnect", "web", "--json"]).fails_as("not_found", 2).json();
+    assert!(said["message"].as_str().unwrap().contains("box (#1) is"), "{said}");
+    assert!(said["hint"].as_str().unwrap().contains("runcode clean web"), "{said}");
+    assert!(world.cache("current").exists() && world.cache("ws-1").exists());
+    let said = world.run(&["disconnect", "box"]).succeeds();
+    assert!(said.text().contains("Detached from box (#1)") && said.text().contains("runcode stop box"));
+    assert!(!world.cache("current").exists());
+}
+
+#[test]
+fn clean_counts_what_was_there() {
+    let world = World::new().connected();
+    assert_eq!(world.run(&["clean", "box"]).succeeds().text(), "✓ Removed 1 session\n");
+    assert_eq!(world.run(&["clean", "box"]).succeeds().text(), "there was nothing to clean\n");
+    assert_eq!(world.run(&["clean", "1", "--json"]).succeeds().text(), "{\"cleaned\":[]}\n");
+}
+
+#[test]
+fn an_interrupted_start_says_that_the_workspace_keeps_booting() {
+    let world = World::with(|options| {
+        options.workspaces[0].running = false;
+        options.boot_delay = std::time::Duration::from_secs(600);
+    });
+    for json in [&[][..], &["--json"]] {
+        let arguments = [&["connect", "box", "--start"], json].concat();
+        let mut child = world.command(&arguments).spawn().unwrap();
+        let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
+        let mut told = String::new();
+        std::io::BufRead::read_line(&mut stderr, &mut told).unwrap();
+        assert!(told.starts_with("starting workspace #1"), "{told}");
+        until("the plane starts it", || world.run(&["list", "--json"]).json()[0]["state"] == "starting");
+        let pid = child.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        std::io::Read::read_to_string(&mut stderr, &mut told).unwrap();
+        let said = Said::of(child.wait_with_output().unwrap());
+        if json.is_empty() {
+            assert!(told.contains("`box` keeps booting") && told.contains("runcode stop box"), "{told}");
+            said.ends_with(130);
+        } else {
+            let said = said.fails_as("interrupted", 130).json();
+            assert!(said["message"].as_str().unwrap().contains("keeps booting"), "{said}");
+        }
+        assert!(!world.cache("current").exists());
+    }
+}
+
+/// As `runcode … | head`, whose reader may have gone before the first byte comes.
+#[test]
+fn a_reader_that_has_gone_is_a_quiet_end() {
+    let world = World::new().connected();
+    std::fs::write(world.workspace().join("file"), vec![b'x'; 1 << 20]).unwrap();
+    for arguments in [
+        &["list"][..],
+        &["list", "--json"],
+        &["list", "--nope", "--json"],
+        &["--help"],
+        &["man"],
+        &["demo"],
+        &["get", "file"],
+        &["exec", "--", "yes"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let said = Said::of(world.command(arguments).stdout(writer).output().unwrap());
+        assert!(!said.stderr.contains("runcode:"), "{arguments:?}: {said:?}");
+        let status = if arguments.contains(&"--nope") { 2 } else { 141 };
+        assert_eq!(said.status, status, "{arguments:?}: {said:?}");
+    }
+}
+
+#[test]
+fn the_demo_is_one_document_under_json_and_aligned_without() {
+    let world = World::new();
+    let mut command = world.command(&["demo", "--json"]);
+    let said = Said::of(command.env_remove("RUNCODE_TOKEN").output().unwrap()).succeeds();
+    assert_eq!(said.json()["ok"], true);
+    let commands = said.json()["steps"].as_array().unwrap().clone();
+    assert!(commands.len() > 5 && commands.iter().all(|step| step["command"].is_string()), "{commands:?}");
+    for line in said.stderr.lines().filter(|line| !line.is_empty()) {
+        let is_told = line.starts_with(|c: char| c.is_ascii_uppercase() || c.is_ascii_digit());
+        let is_told = is_told || ["just ", "below ", "of this "].iter().any(|words| line.starts_with(words));
+        assert!(is_told || line.starts_with("   "), "{line:?} stands alone in {}", said.stderr);
+    }
+    let narrow = said.stderr.lines().filter(|line| !line.contains(" works in "));
+    assert!(narrow.clone().all(|line| line.chars().count() <= 82), "{}", said.stderr);
+}
+
+#[test]
+fn dev_ends_as_a_shell_does_with_a_command_that_cannot_be_run() {
+    let world = World::new();
+    let said = world.run(&["dev", "--", "no-such-command"]).ends_with(127);
+    assert!(said.stderr.contains("there is no program `no-such-command`"), "{said:?}");
+    world.run(&["dev", "--json", "--", "no-such-command"]).fails_as("not_found", 127);
+    world.run(&["dev", "--", "/dev/null"]).ends_with(126);
+    world.run(&["dev", "--", "sh", "-c", "exit 7"]).ends_with(7);
+}

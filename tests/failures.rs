@@ -188,6 +188,67 @@ fn usage_errors_are_usage() {
     assert!(world.run(&["nonsense"]).ends_with(2).stderr.starts_with("runcode: "));
     world.run(&["exec"]).ends_with(255);
     world.run(&["exec", "--nope", "--", "true"]).ends_with(255);
+    world.run(&["connect", "exec", "--nope"]).ends_with(2);
+}
+
+/// The message has the first, the hint the second.
+#[test]
+fn a_usage_error_says_what_to_write_instead() {
+    let world = World::new();
+    for (arguments, message, hint) in [
+        (&[][..], "there is no command", "runcode --help"),
+        (&["lst"], "no command `lst`", "`list`"),
+        (&["prox"], "no command `prox`", ""),
+        (&["connect"], "<WORKSPACE>", "runcode connect [OPTIONS] <WORKSPACE>"),
+        (&["connect", "a", "b"], "does not take `b`", "runcode connect --help"),
+        (&["connect", "a", "--timeout", "soon"], "not a whole number", "runcode connect --help"),
+        (&["list", "--al"], "no option `--al`", "`--all`"),
+        (&["exec", "-la"], "no option `-l`", "runcode exec -- ls -la"),
+        (&["run", "box", "-la"], "no option `-l`", "runcode run my-ws -- ls -la"),
+        (&["exec"], "<CMD>", "runcode exec [OPTIONS] [--] <CMD>..."),
+        (&["completions", "zssh"], "bash, zsh", "`zsh`"),
+        (&["forward", "8080:80", "-R"], "either way", "runcode forward 80 -R --local 8080"),
+        (&["forward", "8080:80", "--local", "7"], "both name", "runcode forward 80 --local 8080"),
+        (&["forward", "7:db:5"], "runcode forward 5 --to db --local 7", "runcode forward --help"),
+        (&["man", "--json"], "no JSON", "--json"),
+        (&["completions", "bash", "--json"], "no JSON", "--json"),
+    ] {
+        let status = if arguments.iter().any(|word| ["exec", "run"].contains(word)) { 255 } else { 2 };
+        let json = [&["--json"], arguments].concat();
+        let said = world.run(&json).fails_as("usage", status).json();
+        assert!(said["message"].as_str().unwrap().contains(message), "{arguments:?}: {said}");
+        assert!(said["hint"].as_str().unwrap().contains(hint), "{arguments:?}: {said}");
+        assert!(!said.to_string().contains("proxy"), "{said}");
+        if arguments.is_empty() || arguments.iter().any(|word| *word == "man" || *word == "bash") {
+            continue; // no arguments at all are a question; those print what is asked for
+        }
+        let said = world.run(arguments).ends_with(status);
+        assert!(said.stdout.is_empty() && said.stderr.starts_with("runcode: "), "{said:?}");
+        assert!(said.stderr.contains(message) && said.stderr.contains("  hint: "), "{said:?}");
+        assert_eq!(said.stderr.lines().count(), 2, "{said:?}");
+    }
+}
+
+#[test]
+fn a_variable_that_cannot_mean_anything_is_refused() {
+    let world = World::new();
+    for (variable, value, says) in [
+        ("RUNCODE_TRANSPORT", "foo", "openssh"),
+        ("RUNCODE_TRANSPORT", "OpenSSH", "openssh"),
+        ("RUNCODE_CLIENT", "a\nb", "printable"),
+        ("RUNCODE_CLIENT", "böse", "printable"),
+    ] {
+        let mut command = world.command(&["connect", "box", "--json"]);
+        let said = Said::of(command.env(variable, value).output().unwrap()).fails_as("usage", 2).json();
+        assert!(said["message"].as_str().unwrap().contains(variable), "{said}");
+        assert!(said["hint"].as_str().unwrap().contains(says), "{said}");
+        let mut command = world.command(&["exec", "--", "true"]);
+        Said::of(command.env(variable, value).output().unwrap()).ends_with(255);
+    }
+    for transport in ["mux", "openssh", ""] {
+        let mut command = world.command(&["connect", "box"]);
+        Said::of(command.env("RUNCODE_TRANSPORT", transport).output().unwrap()).succeeds();
+    }
 }
 
 #[test]

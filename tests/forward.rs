@@ -62,6 +62,39 @@ fn ports_are_forwarded_listed_cancelled_and_asking_twice_is_fine() {
 }
 
 #[test]
+fn a_pair_of_ports_is_the_local_one_and_the_remote_one() {
+    let world = World::new().connected();
+    let (there, local) = (greeter(), free());
+    let pair = format!("{local}:{there}");
+    let said = world.run(&["forward", &pair, "--json"]).succeeds().json();
+    assert_eq!((&said["forwards"][0]["local"], &said["forwards"][0]["port"]), (&local.into(), &there.into()));
+    assert!(greeted(local));
+    let said = world.run(&["forward", "--cancel", &pair]).succeeds();
+    assert!(said.text().starts_with("ended: ") && !greeted(local), "{said:?}");
+    let said = world.run(&["forward", "--cancel", &pair]).succeeds();
+    assert!(said.text().starts_with("nothing was forwarded there"), "{said:?}");
+    let said = world.run(&["forward", &format!(":{there}"), "--json"]).succeeds().json();
+    assert!(greeted(u16::try_from(said["forwards"][0]["local"].as_u64().unwrap()).unwrap()), "{said}");
+}
+
+#[test]
+fn a_port_that_nothing_listens_on_is_forwarded_with_a_word() {
+    for world in World::each() {
+        let world = world.connected();
+        let (there, silent) = (greeter().to_string(), free().to_string());
+        let said = world.run(&["forward", &silent, "--local", "0", "--json"]).succeeds();
+        assert_eq!(said.json()["forwards"][0]["listening"], false);
+        assert!(said.stderr.contains(&format!("nothing listens on port {silent} ")), "{said:?}");
+        let said = world.run(&["forward", &there, "--local", "0", "--json"]).succeeds();
+        assert_eq!((&said.json()["forwards"][0]["listening"], said.stderr.as_str()), (&true.into(), ""));
+        assert_eq!(
+            world.run(&["forward", "--list", "--json"]).json()["forwards"].as_array().unwrap().len(),
+            2
+        );
+    }
+}
+
+#[test]
 fn a_taken_port_is_named_for_either_loopback() {
     let world = World::new().connected();
     let there = greeter().to_string();
@@ -123,6 +156,11 @@ fn nonsense_is_a_usage_error() {
         &["forward", "1", "--to=-x"],
         &["forward", "1", "2", "--local", "7"],
         &["forward", "--list", "7"],
+        &["forward", "7:"],
+        &["forward", "1:0"],
+        &["forward", "65536:1"],
+        &["forward", "a:b:c:d"],
+        &["forward", "[::1]:80"],
     ] {
         world.run(arguments).ends_with(2);
     }

@@ -37,7 +37,31 @@ fn every_help_is_as_accepted() {
 fn every_help_fits_a_terminal_and_shows_an_example_where_it_takes_arguments() {
     for verb in verbs() {
         let text = help(&[&verb, "--help"]);
-        assert!(text.lines().all(|line| line.chars().count() <= 100), "{verb}: {text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{verb}: {text}");
+        assert!(text.contains("\nExamples:\n") || ["logout", "demo"].contains(&&*verb), "{verb}");
+        // Columns that were broken at the edge are none: at 100 they would be whole.
+        let wide = Command::new(env!("CARGO_BIN_EXE_runcode"))
+            .args([&verb, "--help"])
+            .env_clear()
+            .env("COLUMNS", "100")
+            .output()
+            .unwrap();
+        let wide = String::from_utf8(wide.stdout).unwrap();
+        assert_eq!(text.split("\nExamples:\n").nth(1), wide.split("\nExamples:\n").nth(1), "{verb}");
+    }
+    let top = help(&["--help"]);
+    let start = top.split("Start here:\n").nth(1).unwrap();
+    assert!(start.lines().all(|line| line.starts_with("  runcode ")), "{start}");
+}
+
+#[test]
+fn a_manual_page_has_a_heading_with_a_source_and_no_date() {
+    for (page, name) in [(&["man"][..], "RUNCODE"), (&["man", "config-ssh"], "RUNCODE-CONFIG-SSH")] {
+        let version = env!("CARGO_PKG_VERSION");
+        let heading = format!(".TH {name} 1 \"\" \"runcode {version}\" \"runcode manual\"");
+        let text = help(page);
+        let headings = text.lines().filter(|line| line.starts_with(".TH")).collect::<Vec<_>>();
+        assert_eq!(headings, [heading]);
     }
 }
 

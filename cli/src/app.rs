@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use crate::args::Globals;
 use crate::control_plane::token::Given;
 use crate::control_plane::{BaseUrl, Client, token};
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::session::Sessions;
 use crate::sys::env::{Env, Var};
 use crate::sys::paths::Paths;
@@ -84,8 +84,36 @@ impl App {
 
     /// The sessions.
     pub fn sessions(&self) -> Result<Sessions<'_>> {
+        understood(&self.env)?;
         Ok(Sessions::new(self.paths()?, &self.env, self.api_base()?, Box::new(|| self.plane())))
     }
+}
+
+/// Refuses what a variable of ours cannot mean. Bases, the token and the ssh client are checked where they are used.
+fn understood(env: &Env) -> Result<()> {
+    let refuse = |var: Var, what: &str, hint: &str| {
+        Err(Error::new(Code::Usage, format!("{} {what}", var.name())).hint(hint))
+    };
+    if let Some(name) = env.var(Var::RuncodeTransport).filter(|name| name != "mux" && name != "openssh") {
+        let name = name.to_string_lossy();
+        return refuse(
+            Var::RuncodeTransport,
+            &format!("is `{name}`, which is no transport"),
+            "it may be `mux` (the default: one warm connection) or `openssh`; or unset it",
+        );
+    }
+    if env.var(Var::RuncodeClient).is_some_and(|name| !is_client_name(&name.to_string_lossy())) {
+        return refuse(
+            Var::RuncodeClient,
+            "is not the name of a program",
+            "it may be up to 64 printable ASCII characters, such as `claude-code`; or unset it",
+        );
+    }
+    Ok(())
+}
+
+fn is_client_name(name: &str) -> bool {
+    name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
 }
 
 fn get_or_try<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T>) -> Result<&T> {

@@ -4,6 +4,8 @@
 //! with its own description alone; the whole is built only when that does not do: for help, mistakes, and global options
 //! that stand before the verb.
 
+pub mod usage;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -27,11 +29,11 @@ use crate::output::report::Outcome;
 )]
 #[command(after_help = "\
 Start here:
-  runcode demo                        see all of it work on this machine, no account needed
-  runcode login                       log in, once
-  runcode list                        see your workspaces
-  runcode connect my-ws --start       attach one, booting it if it is stopped
-  runcode exec -- make test           run a command on it")]
+  runcode demo                     see all of it work here, without an account
+  runcode login                    log in, once
+  runcode list                     see your workspaces
+  runcode connect my-ws --start    attach one, booting it if it is stopped
+  runcode exec -- make test        run a command on it")]
 pub struct Cli {
     /// What applies to every command.
     #[command(flatten)]
@@ -79,10 +81,19 @@ macro_rules! verbs {
         }
 
         impl Command {
+            /// Every verb.
+            pub const NAMES: &'static [&'static str] = &[$($name),+];
+
             /// Does what the verb says.
             pub fn run(self, app: &App) -> Result<Outcome> {
                 match self {
                     $(Command::$variant(args) => commands::$module::run(args, app),)+
+                }
+            }
+
+            fn name(&self) -> &'static str {
+                match self {
+                    $(Command::$variant(_) => $name,)+
                 }
             }
 
@@ -136,7 +147,12 @@ verbs! {
 impl Command {
     /// Whether the exit status is the remote command's, so that our own failures must be 255, as with ssh.
     pub fn passes_status(&self) -> bool {
-        matches!(self, Command::Exec(_) | Command::Run(_) | Command::Shell(_))
+        Command::passes_status_as(self.name())
+    }
+
+    /// As [`Command::passes_status`], for a verb that is known by its name alone.
+    fn passes_status_as(name: &str) -> bool {
+        matches!(name, "exec" | "run" | "shell")
     }
 }
 

@@ -87,6 +87,7 @@ pub struct Error {
     code: Code,
     message: String,
     hint: Option<String>,
+    status: Option<u8>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -96,13 +97,20 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// A failure with `message` in the user's words: no full stop, no code, no debug output.
     pub fn new(code: Code, message: impl Into<String>) -> Error {
-        Error { code, message: message.into(), hint: None, source: None }
+        Error { code, message: message.into(), hint: None, status: None, source: None }
     }
 
     /// The same failure with a line that says what to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Error {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same failure, which ends the process with `status` instead of its code's.
+    #[must_use]
+    pub fn ending_with(mut self, status: u8) -> Error {
+        self.status = Some(status);
         self
     }
 
@@ -122,6 +130,11 @@ impl Error {
     /// The code.
     pub fn code(&self) -> Code {
         self.code
+    }
+
+    /// The exit status that it has of its own, whatever its code's.
+    pub fn own_status(&self) -> Option<u8> {
+        self.status
     }
 
     /// What happened.

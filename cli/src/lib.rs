@@ -23,10 +23,10 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::app::App;
-use crate::args::Cli;
+use crate::args::{Cli, usage};
 use crate::error::{Code, Error, Result};
 use crate::output::report::{Outcome, Text};
-use crate::output::{progress, sanitize};
+use crate::output::{progress, sanitize, stdout};
 use crate::sys::env::Env;
 
 /// The exit status of `exec`, `run` and `shell` for a failure of our own, as ssh has it.
@@ -39,12 +39,10 @@ pub fn main() -> ExitCode {
     if let [_, only] = &args[..]
         && (only == "--version" || only == "-V")
     {
-        return ExitCode::from(
-            print(concat!("runcode ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()).map_or(1, |()| 0),
-        );
+        return answer(concat!("runcode ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
     }
-    if let Some(answer) = commands::completions::answer(&Env::of_process(), args.clone()) {
-        return ExitCode::from(print(&answer).map_or(1, |()| 0));
+    if let Some(candidates) = commands::completions::answer(&Env::of_process(), args.clone()) {
+        return answer(&candidates);
     }
     let cli = match Cli::parse_process(&args) {
         Ok(cli) => cli,
@@ -59,69 +57,64 @@ pub fn main() -> ExitCode {
     ExitCode::from(status)
 }
 
+/// Answers a question that is no command.
+fn answer(bytes: &[u8]) -> ExitCode {
+    ExitCode::from(stdout::write(bytes).map_or_else(|error| failed(&error, false, false), |()| 0))
+}
+
 fn render(outcome: Outcome, is_json: bool) -> Result<u8> {
     match outcome {
         Outcome::Status(status) => Ok(status),
-        Outcome::Raw(bytes) => print(&bytes).map(|()| 0),
+        Outcome::Raw(_) if is_json => {
+            Err(Error::new(Code::Usage, "there is no JSON of this: what it prints is for another program")
+                .hint("leave --json out"))
+        }
+        Outcome::Raw(bytes) => stdout::write(&bytes).map(|()| 0),
         Outcome::Report(report) if is_json => {
-            print(format!("{}\n", report.json()).as_bytes()).map(|()| report.exit_status())
+            stdout::write(format!("{}\n", report.json()).as_bytes()).map(|()| report.exit_status())
         }
         Outcome::Report(report) => {
             let mut text = Text::default();
             report.text(&mut text);
-            print(text.as_str().as_bytes()).map(|()| report.exit_status())
+            stdout::write(text.as_str().as_bytes()).map(|()| report.exit_status())
         }
     }
 }
 
-/// Writes to stdout. A reader that has gone is a quiet end.
-fn print(bytes: &[u8]) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::io("write to stdout", error)),
-        _ => Ok(()),
-    }
-}
-
 fn failed(error: &Error, is_json: bool, passes_status: bool) -> u8 {
+    if stdout::is_reader_gone(error) {
+        return stdout::READER_GONE;
+    }
     if is_json {
         let mut document =
             json!({ "error": error.code().as_str(), "message": sanitize::lines(error.message()) });
         if let Some(hint) = error.next_step() {
             document["hint"] = sanitize::lines(hint).into();
         }
-        let _ = print(format!("{document}\n").as_bytes());
+        let _ = stdout::write(format!("{document}\n").as_bytes());
     } else {
         progress::note(format!("runcode: {}", error.message()));
         if let Some(hint) = error.next_step() {
             progress::note(format!("  hint: {hint}"));
         }
     }
-    match error.code() {
-        Code::Interrupted => Code::Interrupted.exit_status(),
-        _ if passes_status => OWN_FAILURE,
-        code => code.exit_status(),
+    match (error.own_status(), error.code()) {
+        (Some(status), _) => status,
+        (None, Code::Interrupted) => Code::Interrupted.exit_status(),
+        (None, _) if passes_status => OWN_FAILURE,
+        (None, code) => code.exit_status(),
     }
 }
 
-/// A command line that is a question (`--help`, `--version`) or not understood.
+/// A command line that is a question (`--help`, or nothing at all), or not understood.
 fn unparsed(error: &clap::Error, args: &[OsString]) -> ExitCode {
     if !error.use_stderr() {
-        return ExitCode::from(print(error.render().to_string().as_bytes()).map_or(1, |()| 0));
+        return answer(error.render().to_string().as_bytes());
     }
-    let own = args.iter().take_while(|arg| *arg != "--").collect::<Vec<_>>();
-    let passes_status = own.iter().any(|arg| *arg == "exec" || *arg == "run" || *arg == "shell");
-    let text = error.render().to_string();
-    let text = text.trim_end();
-    let text = text.strip_prefix("error: ").unwrap_or(text);
-    if own.iter().any(|arg| *arg == "--json") {
-        let message =
-            text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect::<Vec<_>>().join(" ");
-        let usage = Error::new(Code::Usage, message).hint("run `runcode --help`");
-        return ExitCode::from(failed(&usage, true, passes_status));
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = writeln!(io::stderr().lock(), "{}", error.render().to_string().trim_end());
+        return ExitCode::from(Code::Usage.exit_status());
     }
-    let help = error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-    let prefix = if help { "" } else { "runcode: " };
-    let _ = writeln!(io::stderr().lock(), "{prefix}{}", sanitize::lines(text));
-    ExitCode::from(if passes_status { OWN_FAILURE } else { Code::Usage.exit_status() })
+    let line = usage::Line::of(args);
+    ExitCode::from(failed(&line.explain(error), line.is_json, line.passes_status()))
 }

@@ -5,14 +5,18 @@ use serde_json::json;
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::output::report::{Outcome, Simple};
-use crate::session::Sessions;
 use crate::session::attachment::Attachment;
-use crate::session::resolve;
+use crate::session::resolve::resolve_here;
 
-/// Remove sessions from this machine: keys, configs and open connections.
+/// Remove sessions from this machine.
 ///
-/// Workspaces keep running, the saved token stays (see `runcode logout`).
+/// Their keys, their configs and their open connections. Workspaces keep running, the saved token stays (see `runcode logout`).
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runcode clean            the attached workspace's session
+  runcode clean my-ws      another one's
+  runcode clean --all      every one; for a fresh start")]
 pub struct Args {
     /// The workspace: its id, title or display name [default: the attached one]
     #[arg(conflicts_with = "all")]
@@ -25,9 +29,10 @@ pub struct Args {
 /// Ends the connections, then removes the files.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
-    let ids = match (&args.workspace, args.all) {
-        (_, true) => sessions.store().ids()?,
-        (Some(name), _) => vec![known_here(name, &sessions, app)?],
+    let there = sessions.store().ids()?;
+    let mut ids = match (&args.workspace, args.all) {
+        (_, true) => there.clone(),
+        (Some(name), _) => vec![resolve_here(name, &sessions, || app.plane())?],
         (None, _) => match sessions.store().attachment()? {
             Some(attachment) => vec![attachment.workspace_id],
             None => {
@@ -46,25 +51,11 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     if args.all {
         Attachment::clear(app.paths()?, None)?;
     }
+    ids.retain(|id| there.contains(id));
     let line = match ids.len() {
         0 => "there was nothing to clean".to_owned(),
         1 => "✓ Removed 1 session".to_owned(),
         count => format!("✓ Removed {count} sessions"),
     };
     Ok(Simple { json: json!({ "cleaned": ids }), lines: vec![line] }.into())
-}
-
-/// An id, or the title of a session that is here; only another name needs the control plane.
-fn known_here(name: &str, sessions: &Sessions<'_>, app: &App) -> Result<u64> {
-    if let Some(id) = resolve::numeric(name) {
-        return Ok(id);
-    }
-    for id in sessions.store().ids()? {
-        if let Some(session) = sessions.store().read(id)?
-            && session.meta.endpoint.user.as_str().eq_ignore_ascii_case(name)
-        {
-            return Ok(id);
-        }
-    }
-    resolve::resolve(name, app.plane()?).map(|target| target.id)
 }

@@ -1,10 +1,13 @@
 //! `runcode connect`.
 
+mod patience;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::commands::connect::patience::{Patience, Pauses};
 use crate::control_plane::Client;
 use crate::error::{Code, Error, Result};
 use crate::integrations::claude_settings;
@@ -17,17 +20,17 @@ use crate::session::mint::{DEFAULT_TTL, Order};
 use crate::session::resolve::{Target, resolve};
 use crate::session::{Session, Sessions};
 use crate::sys::atomic_file;
-use crate::sys::clock::{self, Deadline};
+use crate::sys::clock;
 
-/// Open a session to a workspace and attach it: `exec` and the file verbs then work on it.
+/// Open a session to a workspace and attach it.
 ///
-/// A session that is still valid is reused. The key is made on this machine; only its public half leaves it.
+/// `exec`, the file verbs and `forward` then work on it. A session that is still valid is reused. The key is made on this machine; only its public half leaves it.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  runcode connect my-ws                    open a session, attach the workspace
-  runcode connect my-ws --start --wait     boot it if it is stopped, return when SSH answers
-  runcode connect 1234 --json              by id, for programs")]
+  runcode connect my-ws                   open a session, attach the workspace
+  runcode connect my-ws --start --wait    boot it, return when SSH answers
+  runcode connect 1234 --json             by id, for programs")]
 pub struct Args {
     /// The workspace: its id, title or display name
     workspace: String,
@@ -94,23 +97,24 @@ impl Report for Connected {
 
 /// Boots when asked, mints or reuses, waits when asked, attaches.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
-    let deadline = Deadline::after(Duration::from_secs(args.timeout));
+    let patience = Patience::new(&args.workspace, args.timeout, args.start || args.wait)?;
     let sessions = app.sessions()?;
     let plane = app.plane()?;
     let target = resolve(&args.workspace, plane)?;
-    let started = args.start && boot(plane, &target, deadline)?;
+    let started = args.start && boot(plane, &target, &patience)?;
     let obtained =
-        open(&args, &sessions, target.id, started, deadline).map_err(|error| match error.code() {
+        open(&args, &sessions, target.id, started, &patience).map_err(|error| match error.code() {
             Code::Conflict => {
                 error.hint(format!("boot it with `runcode connect {} --start`", args.workspace))
             }
             _ => error,
         })?;
     let Obtained { session, reused } = if args.wait {
-        Obtained { session: wait(&sessions, obtained.session, deadline)?, reused: obtained.reused }
+        Obtained { session: wait(&sessions, obtained.session, &patience)?, reused: obtained.reused }
     } else {
         sessions.warm(obtained)
     };
+    patience.check()?;
     Attachment::here(target.id, &session.meta.api_base).save(app.paths()?)?;
     Ok(Connected { session, reused, started, statusline_installed: is_statusline_installed(app) }.into())
 }
@@ -123,7 +127,7 @@ fn is_statusline_installed(app: &App) -> bool {
 }
 
 /// Boots the workspace unless it is up, and waits until it is; says whether it had to.
-fn boot(plane: &Client, target: &Target, deadline: Deadline) -> Result<bool> {
+fn boot(plane: &Client, target: &Target, patience: &Patience) -> Result<bool> {
     let listed = match &target.row {
         Some(row) => Some(row.clone()),
         None => plane.workspaces()?.into_iter().find(|row| row.id == target.id),
@@ -133,6 +137,7 @@ fn boot(plane: &Client, target: &Target, deadline: Deadline) -> Result<bool> {
     }
     note(format!("starting workspace #{}…", target.id));
     plane.start(target.id)?;
+    patience.starts();
     // One that is not listed (a team's) cannot be watched: whether it is up shows when the session is asked for.
     if listed.is_none() {
         return Ok(true);
@@ -142,11 +147,11 @@ fn boot(plane: &Client, target: &Target, deadline: Deadline) -> Result<bool> {
         let state = plane.workspaces()?.into_iter().find(|row| row.id == target.id).map(|row| row.state);
         match state {
             Some(state) if state == "running" => return Ok(true),
-            _ if deadline.is_past() => {
+            _ if patience.deadline.is_past() => {
                 let state = sanitize::short(state.as_deref().unwrap_or("gone"));
                 return Err(not_ready(&format!("workspace #{} is still {state}", target.id)));
             }
-            _ => pauses.next(deadline),
+            _ => pauses.next(patience)?,
         }
     }
 }
@@ -157,7 +162,7 @@ fn open(
     sessions: &Sessions<'_>,
     id: u64,
     started: bool,
-    deadline: Deadline,
+    patience: &Patience,
 ) -> Result<Obtained> {
     let asked = args.ttl.map(Duration::from_secs);
     if !args.force && !started {
@@ -168,8 +173,8 @@ fn open(
     let mut pauses = Pauses::new();
     loop {
         match sessions.obtain_new(id, order) {
-            Err(error) if started && error.code() == Code::Conflict && !deadline.is_past() => {
-                pauses.next(deadline)
+            Err(error) if started && error.code() == Code::Conflict && !patience.deadline.is_past() => {
+                pauses.next(patience)?;
             }
             Err(error) if started && error.code() == Code::Conflict => {
                 return Err(not_ready(error.message()));
@@ -180,7 +185,7 @@ fn open(
 }
 
 /// Waits until a command has been answered. The session is healed once, at the first try.
-fn wait(sessions: &Sessions<'_>, session: Session, deadline: Deadline) -> Result<Session> {
+fn wait(sessions: &Sessions<'_>, session: Session, patience: &Patience) -> Result<Session> {
     let mut failure =
         match sessions.revive(&session).and_then(|session| sessions.probe(&session).map(|()| session)) {
             Ok(session) => return Ok(session),
@@ -189,8 +194,8 @@ fn wait(sessions: &Sessions<'_>, session: Session, deadline: Deadline) -> Result
         };
     note("waiting for SSH…");
     let mut pauses = Pauses::new();
-    while !deadline.is_past() {
-        pauses.next(deadline);
+    while !patience.deadline.is_past() {
+        pauses.next(patience)?;
         let current = sessions.store().read(session.meta.workspace_id)?.unwrap_or_else(|| session.clone());
         match sessions.probe(&current) {
             Ok(()) => return Ok(current),
@@ -203,18 +208,4 @@ fn wait(sessions: &Sessions<'_>, session: Session, deadline: Deadline) -> Result
 fn not_ready(why: &str) -> Error {
     Error::new(Code::NotReady, format!("the workspace was not ready in time: {why}"))
         .hint("try again, or raise --timeout")
-}
-
-/// The pauses between polls: short at first, then about three seconds.
-struct Pauses(Duration);
-
-impl Pauses {
-    fn new() -> Pauses {
-        Pauses(Duration::from_millis(200))
-    }
-
-    fn next(&mut self, deadline: Deadline) {
-        deadline.pause(self.0);
-        self.0 = (self.0 * 3 / 2).min(Duration::from_secs(3));
-    }
 }

@@ -14,6 +14,9 @@ use crate::sys::clock;
 ///
 /// It is the one that `exec` and the file verbs work on. Nothing is asked of the network.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runcode current --json | jq .workspace_id")]
 pub struct Args {}
 
 struct Current {

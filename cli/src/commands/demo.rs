@@ -1,16 +1,17 @@
 //! `runcode demo`.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, PipeReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use runcode_plane::{Options, Plane, WorkspaceSpec};
+use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::error::{Code, Error, Result};
-use crate::output::report::Outcome;
-use crate::output::sanitize;
+use crate::output::report::{Outcome, Report, Text};
+use crate::output::{sanitize, stdout};
 use crate::sys::atomic_file;
 use crate::sys::env::Var;
 use crate::sys::interrupt::Interrupt;
@@ -21,6 +22,21 @@ use crate::sys::interrupt::Interrupt;
 /// It needs nothing but an ssh client, takes seconds, and leaves nothing behind.
 #[derive(clap::Args)]
 pub struct Args {}
+
+/// What the tour showed.
+struct Toured {
+    steps: Vec<Value>,
+    seconds: f64,
+}
+
+impl Report for Toured {
+    fn json(&self) -> Value {
+        json!({ "ok": true, "seconds": self.seconds, "steps": self.steps })
+    }
+
+    /// Everything was said on the way.
+    fn text(&self, _text: &mut Text) {}
+}
 
 /// Starts a plane of its own, runs the commands as a user would, and takes everything down again.
 pub fn run(_args: Args, app: &App) -> Result<Outcome> {
@@ -37,12 +53,12 @@ pub fn run(_args: Args, app: &App) -> Result<Outcome> {
     };
     let plane =
         Plane::start(options).map_err(|error| Error::new(Code::Error, format!("cannot serve: {error}")))?;
-    let guide = Guide::new(folder.path(), &plane, interrupt)?;
+    let mut guide = Guide::new(folder.path(), &plane, interrupt, app)?;
     let toured = guide.tour(app, started);
     let cleaned = guide.take_down();
     plane.stop();
     toured.and(cleaned)?;
-    Ok(Outcome::Status(0))
+    Ok(Toured { steps: guide.steps, seconds: started.elapsed().as_secs_f64() }.into())
 }
 
 /// Runs this very binary in an environment of its own: temporary folders, pointed at the demo's plane.
@@ -53,10 +69,13 @@ struct Guide {
     api_base: String,
     web_base: String,
     interrupt: Interrupt,
+    /// Under `--json` the tour is told on stderr, and stdout is its report's.
+    is_json: bool,
+    steps: Vec<Value>,
 }
 
 impl Guide {
-    fn new(folder: &Path, plane: &Plane, interrupt: Interrupt) -> Result<Guide> {
+    fn new(folder: &Path, plane: &Plane, interrupt: Interrupt, app: &App) -> Result<Guide> {
         Ok(Guide {
             runcode: std::env::current_exe().map_err(|error| Error::io("find this program", error))?,
             config: folder.join("config"),
@@ -64,41 +83,50 @@ impl Guide {
             api_base: plane.api_base(),
             web_base: plane.web_base(),
             interrupt,
+            is_json: app.is_json(),
+            steps: Vec::new(),
         })
     }
 
-    fn tour(&self, app: &App, started: Instant) -> Result<()> {
-        say("This is runcode on a machine of its own: a control plane and an SSH gateway were just")?;
-        say("started on loopback, with one workspace, a temporary folder. Every command below is real.")?;
+    fn tour(&mut self, app: &App, started: Instant) -> Result<()> {
+        self.say("A tour of runcode on this machine alone: a control plane and an SSH gateway were")?;
+        self.say("just started on loopback, with one workspace, a temporary folder. Every command")?;
+        self.say("below is real.")?;
 
-        say(
-            "\n1. Log in. The browser hands a token to a port on 127.0.0.1; here the page says yes by itself.",
-        )?;
+        self.say("\n1. Log in. The browser hands a token to a port on 127.0.0.1; here the page says")?;
+        self.say("   yes by itself.")?;
         self.log_in()?;
-        say("\n2. See the workspaces.")?;
+        self.say("\n2. See the workspaces.")?;
         self.step(&["list"], None, 0)?;
-        say(
-            "\n3. Boot one, wait until SSH answers, attach it. A key is made; only its public half is sent.",
-        )?;
+        self.say("\n3. Boot one, wait until SSH answers, attach it. A key is made; only its public")?;
+        self.say("   half is sent.")?;
         self.step(&["connect", "demo-box", "--start", "--wait"], None, 0)?;
-        say("\n4. Run commands on it, over one connection that stays warm.")?;
+        self.say("\n4. Run commands on it, over one connection that stays warm.")?;
         self.step(&["exec", "--", "uname", "-sm"], None, 0)?;
-        say("\n   The exit status is the command's own.")?;
+        self.say("\n   The exit status is the command's own.")?;
         self.step(&["exec", "--", "exit 42"], None, 42)?;
-        say("\n   stdin and stdout are pipes, exact to the byte.")?;
+        self.say("\n   stdin and stdout are pipes, exact to the byte.")?;
         self.step(&["exec", "--", "tr a-z A-Z"], Some("hello from this side\n"), 0)?;
-        say("\n5. Detach. The session, its key and its connection are gone; the workspace keeps running.")?;
+        self.say("\n5. Detach. The session, its key and its connection are gone; the workspace keeps")?;
+        self.say("   running.")?;
         self.step(&["disconnect"], None, 0)?;
 
-        say(&format!(
-            "\nThat was all of it, in {:.1} s. Nothing is left behind.",
-            started.elapsed().as_secs_f64()
-        ))?;
+        let seconds = started.elapsed().as_secs_f64();
+        self.say(&format!("\nThat was all of it, in {seconds:.1} s. Nothing is left behind."))?;
         if app.env().var(Var::RuncodeToken).is_none() {
-            say(
-                "Next: `runcode login` for your own workspaces, or `runcode dev` to serve folders of this machine.",
-            )?;
+            self.say("Next: `runcode login` for your own workspaces, or `runcode dev` to serve folders")?;
+            self.say("of this machine.")?;
         }
+        Ok(())
+    }
+
+    /// Tells a line, at once.
+    fn say(&self, line: &str) -> Result<()> {
+        let line = format!("{line}\n");
+        if !self.is_json {
+            return stdout::write(line.as_bytes());
+        }
+        let _ = std::io::stderr().lock().write_all(line.as_bytes());
         Ok(())
     }
 
@@ -118,54 +146,54 @@ impl Guide {
     }
 
     /// Shows a command as it would be typed, runs it, and checks its status.
-    fn step(&self, arguments: &[&str], input: Option<&str>, expected: i32) -> Result<()> {
+    fn step(&mut self, arguments: &[&str], input: Option<&str>, expected: i32) -> Result<()> {
         let shown = arguments.iter().map(|word| shown(word)).collect::<Vec<_>>().join(" ");
         let pipe = input.map(|input| format!("echo '{}' | ", input.trim_end())).unwrap_or_default();
-        say(&format!("   $ {pipe}runcode {shown}"))?;
+        let shown = format!("{pipe}runcode {shown}");
+        self.say(&format!("   $ {shown}"))?;
         let mut command = self.command(arguments);
         if input.is_some() {
             command.stdin(Stdio::piped());
         }
-        let failed = |error| Error::io("run this program", error);
-        let mut child = command.stdout(Stdio::piped()).spawn().map_err(failed)?;
-        if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
-            stdin.write_all(input.as_bytes()).map_err(failed)?;
-        }
-        let mut output = String::new();
-        if let Some(mut stdout) = child.stdout.take() {
-            stdout.read_to_string(&mut output).map_err(failed)?;
+        let (mut child, output) = Started::with_output(command)?;
+        if let (Some(mut stdin), Some(input)) = (child.0.stdin.take(), input) {
+            stdin.write_all(input.as_bytes()).map_err(not_run)?;
         }
         for line in output.lines() {
-            say(&format!("     {}", sanitize::line(line)))?;
+            self.say(&format!("     {}", sanitize::line(&line.map_err(not_run)?)))?;
         }
-        let status = child.wait().map_err(failed)?.code();
-        if expected != 0 && status == Some(expected) {
-            say(&format!("   $ echo $?\n     {expected}"))?;
-        }
-        self.go_on()?;
-        if status == Some(expected) { Ok(()) } else { Err(went_wrong(&format!("runcode {shown}"))) }
+        self.done(shown, child, expected)
     }
 
     /// Logs in as a person does, with this process in the browser's place.
-    fn log_in(&self) -> Result<()> {
-        let failed = |error| Error::io("run this program", error);
-        say("   $ runcode login")?;
-        let mut child =
-            self.command(&["login", "--no-browser"]).stdout(Stdio::piped()).spawn().map_err(failed)?;
-        let stdout = child.stdout.take().ok_or_else(|| went_wrong("runcode login"))?;
-        for line in BufReader::new(stdout).lines() {
-            let line = line.map_err(failed)?;
+    fn log_in(&mut self) -> Result<()> {
+        self.say("   $ runcode login")?;
+        let (child, output) = Started::with_output(self.command(&["login", "--no-browser"]))?;
+        for line in output.lines() {
+            let line = line.map_err(not_run)?;
             if line.starts_with(&self.web_base) {
                 let address = line.split("state=").next().unwrap_or_default();
-                say(&format!("     {}state=…", sanitize::line(address)))?;
+                self.say(&format!("     {}state=…", sanitize::line(address)))?;
                 visit(&line)?;
             } else {
-                say(&format!("     {}", sanitize::line(&line)))?;
+                self.say(&format!("     {}", sanitize::line(&line)))?;
             }
         }
-        let status = child.wait().map_err(failed)?;
+        self.done("runcode login".to_owned(), child, 0)
+    }
+
+    /// Waits for a command, and checks that it ended as it should.
+    fn done(&mut self, shown: String, mut child: Started, expected: i32) -> Result<()> {
+        let status = child.0.wait().map_err(not_run)?.code();
+        if expected != 0 && status == Some(expected) {
+            self.say(&format!("   $ echo $?\n     {expected}"))?;
+        }
         self.go_on()?;
-        if status.success() { Ok(()) } else { Err(went_wrong("runcode login")) }
+        if status != Some(expected) {
+            return Err(went_wrong(&shown));
+        }
+        self.steps.push(json!({ "command": shown, "status": expected }));
+        Ok(())
     }
 
     /// An error once the tour was interrupted: everything is taken down then, as at its end.
@@ -179,8 +207,31 @@ impl Guide {
     /// Ends what the tour may have left, also when it stopped half way.
     fn take_down(&self) -> Result<()> {
         let cleaned = self.command(&["clean", "--all"]).stdout(Stdio::null()).status();
-        cleaned.map(|_| ()).map_err(|error| Error::io("run this program", error))
+        cleaned.map(|_| ()).map_err(not_run)
     }
+}
+
+/// A command of the tour; it does not outlive a tour that is cut short.
+struct Started(Child);
+
+impl Started {
+    /// Starts it; what it says on stdout and on stderr, in the order in which it says it.
+    fn with_output(mut command: Command) -> Result<(Started, BufReader<PipeReader>)> {
+        let (reader, writer) = std::io::pipe().map_err(not_run)?;
+        command.stdout(writer.try_clone().map_err(not_run)?).stderr(writer);
+        Ok((Started(command.spawn().map_err(not_run)?), BufReader::new(reader)))
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn not_run(error: std::io::Error) -> Error {
+    Error::io("run this program", error)
 }
 
 /// What a browser does with the authorize address: it follows the redirect to the waiting listener.
@@ -199,11 +250,4 @@ fn went_wrong(what: &str) -> Error {
 /// A word as a person would type it.
 fn shown(word: &str) -> String {
     if word.contains(' ') { format!("'{word}'") } else { word.to_owned() }
-}
-
-fn say(line: &str) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{line}")
-        .and_then(|()| stdout.flush())
-        .map_err(|error| Error::io("write to stdout", error))
 }

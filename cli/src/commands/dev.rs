@@ -1,7 +1,6 @@
 //! `runcode dev`.
 
 use std::ffi::OsString;
-use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
@@ -17,6 +16,7 @@ use crate::error::{Code, Error, Result};
 use crate::grant::SshUser;
 use crate::output::progress::note;
 use crate::output::report::Outcome;
+use crate::output::stdout;
 use crate::session::attachment::Attachment;
 use crate::session::store::Store;
 use crate::sys::atomic_file;
@@ -36,7 +36,7 @@ use crate::transport::Transport;
 Examples:
   runcode dev -- sh -c 'runcode connect demo && runcode exec -- pwd'
   runcode dev --workspace api=./api --workspace web=./web
-  runcode dev                              then paste the three lines it prints into another shell")]
+  runcode dev                              prints three lines for another shell")]
 pub struct Args {
     /// Where to listen: a loopback address, with a port for the API if it is to be fixed
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1", value_parser = listen)]
@@ -158,11 +158,7 @@ fn announce(plane: &Plane, app: &App) -> Result<()> {
             json!({ "api_base": api_base, "web_base": web_base, "token": token, "gateway": gateway })
         );
     }
-    let mut stdout = std::io::stdout().lock();
-    stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(|error| Error::io("write to stdout", error))?;
+    stdout::write(text.as_bytes())?;
     note(format!(
         "serving on this machine only: API {}, SSH gateway {}",
         plane.api_base(),
@@ -188,7 +184,18 @@ fn command(words: &[OsString], plane: &Plane) -> Result<Child> {
             command.env(Var::Path.name(), path);
         }
     }
-    command.spawn().map_err(|error| Error::io(format_args!("run `{}`", program.to_string_lossy()), error))
+    command.spawn().map_err(|error| not_run(&program.to_string_lossy(), error))
+}
+
+/// A command that could not be started ends as a shell ends then: 127 when there is none of that name, else 126.
+fn not_run(program: &str, error: std::io::Error) -> Error {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return Error::new(Code::NotFound, format!("there is no program `{program}` on PATH"))
+            .hint("a line of shell is written `runcode dev -- sh -c '…'`")
+            .source(error)
+            .ending_with(127);
+    }
+    Error::io(format_args!("run `{program}`"), error).ending_with(126)
 }
 
 /// Waits for the command. A Ctrl-C reaches it by itself, being of the same terminal; another signal is passed on.

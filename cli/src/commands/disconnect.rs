@@ -3,13 +3,23 @@
 use serde_json::json;
 
 use crate::app::App;
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::output::report::{Outcome, Simple};
 use crate::session::attachment::Attachment;
+use crate::session::resolve::{resolve_here, shown, title_here};
 
-/// Detach from the workspace and drop the session. The workspace keeps running; `stop` powers it down.
+/// Detach from the workspace and drop the session.
+///
+/// The workspace keeps running; `runcode stop` powers it down. Sessions of workspaces that are not attached are dropped by
+/// `runcode clean <workspace>`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runcode disconnect            end the session, its key and its connection
+  runcode disconnect --keep     detach only: the next connect is instant")]
 pub struct Args {
+    /// The workspace, to be sure that it is this one [default: the attached one]
+    workspace: Option<String>,
     /// Only detach: keep the session for later
     #[arg(long)]
     keep: bool,
@@ -18,18 +28,34 @@ pub struct Args {
 /// Detaches; fine when nothing is attached.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
-    let Some(attachment) = sessions.store().attachment()? else {
+    let attachment = sessions.store().attachment()?;
+    if let Some(name) = &args.workspace {
+        let id = resolve_here(name, &sessions, || app.plane())?;
+        if attachment.as_ref().is_none_or(|attachment| attachment.workspace_id != id) {
+            let what = match &attachment {
+                Some(attachment) => shown(attachment.workspace_id, &sessions),
+                None => "nothing".to_owned(),
+            };
+            return Err(Error::new(Code::NotFound, format!("`{name}` is not attached, {what} is"))
+                .hint(format!("`runcode clean {name}` drops a session that is not attached")));
+        }
+    }
+    let Some(attachment) = attachment else {
         Attachment::clear(app.paths()?, None)?;
         let json = json!({ "disconnected": false, "workspace_id": null });
         return Ok(Simple { json, lines: vec!["no workspace was attached".to_owned()] }.into());
     };
     let id = attachment.workspace_id;
+    let name = shown(id, &sessions);
+    let title = title_here(id, &sessions).unwrap_or(id.to_string());
     Attachment::clear(app.paths()?, Some(id))?;
     if !args.keep {
         sessions.drop_session(id)?;
     }
     let json = json!({ "disconnected": true, "workspace_id": id, "kept": args.keep });
-    let line =
-        format!("✓ Detached from workspace #{id}; it keeps running (`runcode stop {id}` powers it down)");
-    Ok(Simple { json, lines: vec![line] }.into())
+    let lines = vec![
+        format!("✓ Detached from {name}; it keeps running"),
+        format!("  power it down with: runcode stop {}", args.workspace.unwrap_or(title)),
+    ];
+    Ok(Simple { json, lines }.into())
 }

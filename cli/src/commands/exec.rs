@@ -5,17 +5,21 @@ use crate::error::Result;
 use crate::output::report::Outcome;
 use crate::session::execution::{Remote, execute};
 
-/// Run a command on the attached workspace, in its project folder.
+/// Run a command on the attached workspace.
 ///
-/// stdin, stdout and stderr stream as they come, and the exit status is the command's. runcode's own failures end with
+/// It runs in the project folder. stdin, stdout and stderr stream as they come, and the exit status is the command's. runcode's own failures end with
 /// 255 and a line on stderr that begins with `runcode:`. A command is never run twice.
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "runcode exec [OPTIONS] [--] <CMD>...",
+    after_help = "\
 Examples:
-  runcode exec -- make test                         a program and its arguments, exactly
-  runcode exec -- 'cd api && npm ci && npm test'    one argument: a piece of shell
-  runcode exec -- python3 - < local.py              stdin goes along
-  runcode exec --env CI=1 --timeout 600 -- make     a variable, and a limit in seconds")]
+  runcode exec -- make test                  a program and its exact arguments
+  runcode exec -- 'cd api && npm test'       one argument: a piece of shell
+  runcode exec -- python3 - < local.py       stdin goes along
+  runcode exec --env CI=1 -- make            with an environment variable
+  runcode exec --timeout 600 -- make         no longer than ten minutes"
+)]
 pub struct Args {
     #[command(flatten)]
     remote: Remote,

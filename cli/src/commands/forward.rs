@@ -7,24 +7,27 @@ use crate::error::{Code, Error, Result};
 use crate::output::report::{Outcome, Report, Text};
 use crate::session::forwards::{self, Kept};
 use crate::session::{Session, Sessions};
+#[cfg(unix)]
+use crate::{output::progress::note, session::listening::is_listening};
 
-/// Forward ports of the attached workspace to this machine, in the background.
+/// Forward ports of the attached workspace to this machine.
 ///
-/// The forward stays with the session's connection and comes back with it. Only this machine's loopback addresses listen.
+/// It happens in the background: the forward stays with the session's connection and comes back with it. Only this machine's loopback addresses listen.
 /// Asking twice is fine.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  runcode forward 5173                        the box's port 5173 at http://localhost:5173
-  runcode forward 3000 --local 8080 --open    at another port, opened in the browser
-  runcode forward 5432 --to db.internal       a port of a machine that the box can reach
-  runcode forward 9000 -R                     the box's port 9000 leads to this machine's
-  runcode forward --list
-  runcode forward 5173 --cancel")]
+  runcode forward 5173                    its port 5173 as http://localhost:5173
+  runcode forward 3000 --local 8080       its port 3000 as http://localhost:8080
+  runcode forward 8080:3000               the same
+  runcode forward 5432 --to db.internal   a port of a machine that it can reach
+  runcode forward 9000 -R                 its port 9000 leads to this machine's
+  runcode forward --list                  what is forwarded
+  runcode forward 5173 --cancel           no longer")]
 pub struct Args {
-    /// The ports on the workspace
-    #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), required_unless_present_any = ["list", "cancel"])]
-    ports: Vec<u16>,
+    /// The ports on the workspace; LOCAL:PORT is short for PORT --local LOCAL
+    #[arg(value_name = "PORT", value_parser = asked, required_unless_present_any = ["list", "cancel"])]
+    ports: Vec<Asked>,
     /// The port on this machine, instead of the same one; 0 is any that is free
     #[arg(long, value_name = "PORT")]
     local: Option<u16>,
@@ -45,6 +48,28 @@ pub struct Args {
     open: bool,
 }
 
+/// A port of the workspace, and the one on this machine when both were given, as docker and kubectl write them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Asked {
+    local: Option<u16>,
+    remote: u16,
+}
+
+fn asked(text: &str) -> Result<Asked, String> {
+    let number =
+        |text: &str| text.parse::<u16>().map_err(|_| "a port is a number from 1 to 65535".to_owned());
+    let port = |text: &str| number(text).and_then(|port| if port > 0 { Ok(port) } else { number("") });
+    match text.split(':').collect::<Vec<_>>()[..] {
+        [remote] => Ok(Asked { local: None, remote: port(remote)? }),
+        ["", remote] => Ok(Asked { local: Some(0), remote: port(remote)? }),
+        [local, remote] => Ok(Asked { local: Some(number(local)?), remote: port(remote)? }),
+        [local, host, remote] if !host.is_empty() => {
+            Err(format!("write it as `runcode forward {remote} --to {host} --local {local}`"))
+        }
+        _ => Err("write it as PORT, or as LOCAL:PORT".to_owned()),
+    }
+}
+
 /// A host name or address as a master takes it: it ends up in one field of a request, never in a shell.
 fn host(text: &str) -> Result<String, &'static str> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
@@ -55,8 +80,16 @@ fn host(text: &str) -> Result<String, &'static str> {
 
 struct Forwards {
     workspace_id: u64,
-    rows: Vec<(Kept, bool)>,
+    rows: Vec<Row>,
     what: What,
+}
+
+/// A forward, whether the connection that is up has it, and whether something listens where it leads, as far as the box
+/// was asked and says.
+struct Row {
+    kept: Kept,
+    is_active: bool,
+    is_listening: Option<bool>,
 }
 
 #[derive(PartialEq, Eq)]
@@ -74,16 +107,20 @@ fn ports(kept: &Kept) -> (u16, u16) {
 
 impl Report for Forwards {
     fn json(&self) -> Value {
-        let row = |(kept, is_active): &(Kept, bool)| {
+        let row = |Row { kept, is_active, is_listening }: &Row| {
             let (local, remote) = ports(kept);
-            json!({
+            let mut row = json!({
                 "port": remote,
                 "local": local,
                 "to": kept.to_host,
                 "reverse": kept.reverse,
                 "active": is_active,
                 "url": (!kept.reverse).then(|| format!("http://localhost:{local}")),
-            })
+            });
+            if self.what == What::Opened {
+                row["listening"] = (*is_listening).into();
+            }
+            row
         };
         let rows = self.rows.iter().map(row).collect::<Vec<_>>();
         let name = if self.what == What::Cancelled { "cancelled" } else { "forwards" };
@@ -92,19 +129,22 @@ impl Report for Forwards {
 
     fn text(&self, text: &mut Text) {
         if self.rows.is_empty() {
-            return text.line("nothing is forwarded");
+            return text.line(match self.what {
+                What::Cancelled => "nothing was forwarded there (`runcode forward --list` shows what is)",
+                _ => "nothing is forwarded",
+            });
         }
-        for (kept, is_active) in &self.rows {
+        for Row { kept, is_active, .. } in &self.rows {
             let (local, remote) = ports(kept);
-            let state = match (&self.what, is_active) {
-                (What::Cancelled, _) => "  ended",
-                (_, false) => "  (comes back with the connection)",
-                (_, true) => "",
+            let (done, state) = match (&self.what, is_active) {
+                (What::Cancelled, _) => ("ended: ", ""),
+                (_, false) => ("", "  (comes back with the connection)"),
+                (_, true) => ("", ""),
             };
             let host = &kept.to_host;
             text.line(match kept.reverse {
-                true => format!("the workspace's port {remote} → {host}:{local} here{state}"),
-                false => format!("http://localhost:{local} → {host}:{remote} on the workspace{state}"),
+                true => format!("{done}the workspace's port {remote} → {host}:{local} here{state}"),
+                false => format!("{done}http://localhost:{local} → {host}:{remote} on the workspace{state}"),
             });
         }
     }
@@ -122,11 +162,25 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
             "--local 0 says where to listen, and with -R the workspace does",
         ));
     }
+    for asked in args.ports.iter().filter(|asked| !args.cancel && asked.local.is_some()) {
+        let (local, remote) = (asked.local.unwrap_or_default(), asked.remote);
+        if args.reverse || args.local.is_some() {
+            let why = if args.reverse {
+                "with -R could mean either way"
+            } else {
+                "and --local both name a local port"
+            };
+            let reverse = if args.reverse { " -R" } else { "" };
+            return Err(Error::new(Code::Usage, format!("`{local}:{remote}` {why}"))
+                .hint(format!("write it as `runcode forward {remote}{reverse} --local {local}`")));
+        }
+    }
     let sessions = app.sessions()?;
     let session = sessions.attached(app.given_api_base().is_some())?;
     let workspace_id = session.meta.workspace_id;
     if args.list {
-        let rows = forwards::list(&sessions, &session)?;
+        let row = |(kept, is_active)| Row { kept, is_active, is_listening: None };
+        let rows = forwards::list(&sessions, &session)?.into_iter().map(row).collect();
         return Ok(Forwards { workspace_id, rows, what: What::Listed }.into());
     }
     act(&args, &sessions, &session)
@@ -138,27 +192,41 @@ fn act(args: &Args, sessions: &Sessions<'_>, session: &Session) -> Result<Outcom
     if args.cancel {
         let chosen = |kept: &Kept| {
             let (local, remote) = ports(kept);
-            let is_named = args.ports.contains(&remote) || args.ports.contains(&local);
+            let is_named = args.ports.iter().any(|asked| match asked.local {
+                Some(here) => (here, asked.remote) == (local, remote),
+                None => asked.remote == remote || asked.remote == local,
+            });
             args.ports.is_empty() || (args.reverse == kept.reverse && is_named)
         };
         let ended = forwards::cancel(sessions, session, chosen)?;
-        let rows = ended.into_iter().map(|kept| (kept, false)).collect();
+        let row = |kept| Row { kept, is_active: false, is_listening: None };
+        let rows = ended.into_iter().map(row).collect();
         return Ok(Forwards { workspace_id, rows, what: What::Cancelled }.into());
     }
     let mut rows = Vec::new();
-    for &port in &args.ports {
-        let kept = forwards::add(sessions, session, wanted(args, port))?;
+    for &asked in &args.ports {
+        // Before the forward: on this machine's own gateway, it is itself what listens there afterwards.
+        let is_ours = !args.reverse && ["localhost", "127.0.0.1", "::1"].contains(&args.to.as_str());
+        let is_listening = is_ours.then(|| is_listening(sessions, session, asked.remote)).flatten();
+        let kept = forwards::add(sessions, session, wanted(args, asked))?;
+        if is_listening == Some(false) {
+            note(format!(
+                "note: nothing listens on port {} of the workspace yet; once something does, it answers here",
+                asked.remote
+            ));
+        }
         if args.open {
             browse(ports(&kept).0);
         }
-        rows.push((kept, true));
+        rows.push(Row { kept, is_active: true, is_listening });
     }
     Ok(Forwards { workspace_id, rows, what: What::Opened }.into())
 }
 
 #[cfg(unix)]
-fn wanted(args: &Args, port: u16) -> Kept {
-    let local = args.local.unwrap_or(port);
+fn wanted(args: &Args, asked: Asked) -> Kept {
+    let port = asked.remote;
+    let local = asked.local.or(args.local).unwrap_or(port);
     let (port, to_port) = if args.reverse { (port, local) } else { (local, port) };
     Kept { reverse: args.reverse, port, to_host: args.to.clone(), to_port, master: 0 }
 }
@@ -167,7 +235,7 @@ fn wanted(args: &Args, port: u16) -> Kept {
 fn browse(port: u16) {
     let url = format!("http://localhost:{port}");
     if open::that_detached(&url).is_err() {
-        crate::output::progress::note(format!("note: no browser could be opened; go to {url}"));
+        note(format!("note: no browser could be opened; go to {url}"));
     }
 }
 
@@ -175,8 +243,9 @@ fn browse(port: u16) {
 #[cfg(not(unix))]
 fn act(args: &Args, _sessions: &Sessions<'_>, session: &Session) -> Result<Outcome> {
     let side = if args.reverse { 'R' } else { 'L' };
-    let forwards = args.ports.iter().map(|&port| {
-        let local = args.local.unwrap_or(port);
+    let forwards = args.ports.iter().map(|asked| {
+        let port = asked.remote;
+        let local = asked.local.or(args.local).unwrap_or(port);
         let (listen, to) = if args.reverse { (port, local) } else { (local, port) };
         format!("-{side} 127.0.0.1:{listen}:{}:{to}", args.to)
     });

@@ -10,6 +10,8 @@ use crate::output::sanitize;
 use crate::output::table::table;
 
 /// List your workspaces, those shared with you included.
+///
+/// Every command takes a workspace by its ID, its TITLE or its NAME.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -1,6 +1,6 @@
 //! `runcode login`.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::control_plane::{Client, Token, token};
 use crate::error::{Code, Error, Result};
 use crate::output::progress::note;
 use crate::output::report::{Outcome, Report, Text};
-use crate::output::sanitize;
+use crate::output::{sanitize, stdout};
 use crate::sys::clock::Deadline;
 
 /// Log in through the browser and save the token.
@@ -24,7 +24,7 @@ use crate::sys::clock::Deadline;
 Examples:
   runcode login                     open the browser
   runcode login --no-browser        print the address to open yourself
-  runcode login --paste < token     take the token from stdin (a machine without a browser)")]
+  runcode login --paste < token     take the token from stdin")]
 pub struct Args {
     /// Print the address, open nothing
     #[arg(long)]
@@ -75,7 +75,7 @@ fn from_browser(args: &Args, app: &App) -> Result<Callback> {
     let url = listener.authorize_url(&web);
     announce(&url, app.is_json())?;
     note(format!(
-        "waiting for the browser ({} s); on another machine, use `runcode login --paste`",
+        "waiting {} s for the browser (where there is none: `runcode login --paste`)",
         args.timeout
     ));
     if !args.no_browser && open::that_detached(&url).is_err() {
@@ -90,10 +90,7 @@ fn announce(url: &str, is_json: bool) -> Result<()> {
         note(format!("Open this page to authorize this machine: {url}"));
         return Ok(());
     }
-    let mut stdout = std::io::stdout().lock();
-    let shown =
-        writeln!(stdout, "Open this page to authorize this machine:\n{url}").and_then(|()| stdout.flush());
-    shown.map_err(|error| Error::io("write to stdout", error))
+    stdout::write(format!("Open this page to authorize this machine:\n{url}\n").as_bytes())
 }
 
 fn pasted() -> Result<Callback> {

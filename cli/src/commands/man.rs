@@ -65,21 +65,29 @@ fn name(command: &clap::Command) -> String {
     command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned()
 }
 
+/// The heading as man-pages(7) has it, title, section, date, source, manual: an empty date that is not quoted would let
+/// the source take its place.
+fn with_heading(page: &str, name: &str) -> String {
+    let heading = format!(
+        ".TH {} 1 \"\" \"runcode {}\" \"runcode manual\"",
+        name.to_uppercase(),
+        env!("CARGO_PKG_VERSION")
+    );
+    let line = |line: &str| if line.starts_with(".TH ") { heading.clone() } else { line.to_owned() };
+    page.lines().map(line).collect::<Vec<_>>().join("\n") + "\n"
+}
+
 fn page(command: &clap::Command) -> Result<Vec<u8>> {
     let mut page = Vec::new();
-    Man::new(command.clone())
-        .title(name(command).to_uppercase())
-        .source(concat!("runcode ", env!("CARGO_PKG_VERSION")))
-        .render(&mut page)
-        .map_err(|error| Error::io("write the manual", error))?;
-    let page = String::from_utf8_lossy(&page);
+    Man::new(command.clone()).render(&mut page).map_err(|error| Error::io("write the manual", error))?;
+    let page = with_heading(&String::from_utf8_lossy(&page), &name(command));
     // The examples are columns: shown as they are, under a name that a reader of manuals looks for.
     let page = match page.split_once(".SH EXTRA\nExamples:\n") {
         Some((before, examples)) => match examples.split_once("\n.SH ") {
             Some((examples, after)) => format!("{before}.SH EXAMPLES\n.nf\n{examples}\n.fi\n.SH {after}"),
             None => format!("{before}.SH EXAMPLES\n.nf\n{examples}.fi\n"),
         },
-        None => page.into_owned(),
+        None => page,
     };
     Ok(page.into_bytes())
 }

@@ -13,10 +13,13 @@ use crate::session::resolve::resolve;
 ///
 /// As `runcode exec`, without `runcode connect` before it.
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "runcode run [OPTIONS] <WORKSPACE> [--] <CMD>...",
+    after_help = "\
 Examples:
   runcode run my-ws -- uname -a
-  runcode run 1234 --timeout 60 -- 'make lint && make test'")]
+  runcode run 1234 --timeout 60 -- 'make lint && make test'"
+)]
 pub struct Args {
     /// The workspace: its id, title or display name
     workspace: String,

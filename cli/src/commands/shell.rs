@@ -6,8 +6,14 @@ use crate::output::report::Outcome;
 use crate::session::resolve::resolve;
 use crate::transport::RemoteCommand;
 
-/// Open a terminal on a workspace: your login shell, in the project folder.
+/// Open a terminal on a workspace.
+///
+/// Your login shell there, in the project folder. The status is the shell's own.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runcode shell            on the attached workspace
+  runcode shell my-ws      on another one, which is not attached by it")]
 pub struct Args {
     /// The workspace: its id, title or display name [default: the attached one]
     workspace: Option<String>,

@@ -14,6 +14,9 @@ use crate::sys::clock;
 /// Nothing is asked of the network. The connection of a session that has expired takes no more
 /// commands, and ends when those that run have ended.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runcode status --json | jq '.[] | select(.attached)'")]
 pub struct Args {}
 
 struct Status(Vec<Row>);

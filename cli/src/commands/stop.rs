@@ -5,14 +5,19 @@ use serde_json::json;
 use crate::app::App;
 use crate::error::Result;
 use crate::output::report::{Outcome, Simple};
+use crate::output::sanitize;
 use crate::session::attachment::Attachment;
-use crate::session::resolve::resolve;
+use crate::session::resolve::{Target, resolve, title_here};
 
-/// Power a workspace down: compute billing pauses, the disk stays.
+/// Power a workspace down.
 ///
-/// Without a name it stops the attached workspace. A stopped workspace is detached, its session dropped;
+/// Compute billing pauses, the disk stays. Without a name it stops the attached workspace. A stopped workspace is detached, its session dropped;
 /// `runcode connect <workspace> --start` boots it again.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runcode stop                  the attached workspace
+  runcode stop my-ws --json     another one, for programs")]
 pub struct Args {
     /// The workspace: its id, title or display name [default: the attached one]
     workspace: Option<String>,
@@ -24,10 +29,19 @@ pub struct Args {
 /// Asks the control plane to stop the workspace, then ends what leads to it.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
-    let id = match &args.workspace {
-        Some(name) => resolve(name, app.plane()?)?.id,
-        None => sessions.attachment_here()?.workspace_id,
+    let target = match &args.workspace {
+        Some(name) => resolve(name, app.plane()?)?,
+        None => Target { id: sessions.attachment_here()?.workspace_id, row: None },
     };
+    let id = target.id;
+    let row = match target.row {
+        // Only for people, who are told what there was to do; that it cannot be had is no reason not to stop.
+        None if !app.is_json() => {
+            app.plane()?.workspaces().ok().and_then(|all| all.into_iter().find(|row| row.id == id))
+        }
+        row => row,
+    };
+    let title = title_here(id, &sessions).unwrap_or(id.to_string());
     app.plane()?.stop(id)?;
     let detached = Attachment::clear(app.paths()?, Some(id))?;
     if args.keep {
@@ -36,7 +50,15 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         sessions.drop_session(id)?;
     }
     let json = json!({ "stopped": true, "workspace_id": id, "detached": detached });
-    let line = format!("✓ Workspace #{id} is stopping{}", if detached { ", and detached" } else { "" });
-    Ok(Simple { json, lines: vec![line, format!("  boot it again with: runcode connect {id} --start")] }
-        .into())
+    let (name, was_stopped) = match &row {
+        Some(row) => (format!("{} (#{id})", sanitize::short(&row.title)), row.state == "stopped"),
+        None => (format!("#{id}"), false),
+    };
+    let how = if was_stopped { "was stopped already" } else { "is stopping" };
+    let again = args.workspace.unwrap_or(title);
+    let lines = vec![
+        format!("✓ {name} {how}{}", if detached { ", and is detached" } else { "" }),
+        format!("  boot it again with: runcode connect {again} --start"),
+    ];
+    Ok(Simple { json, lines }.into())
 }

@@ -3,4 +3,5 @@
 pub mod progress;
 pub mod report;
 pub mod sanitize;
+pub mod stdout;
 pub mod table;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
 use crate::output::progress::note;
+use crate::output::stdout;
 use crate::session::{Session, Sessions};
 use crate::transport::{Ended, EnvName, Limits, RemoteCommand, Stream, Streams};
 
@@ -39,6 +40,8 @@ pub fn execute(sessions: &Sessions<'_>, session: &Session, remote: &Remote) -> R
     let running = sessions.start(session, &command, &streams)?;
     match running.wait(&Limits { timeout, interruptible: true })? {
         Ended::Status(status) => Ok(status),
+        // What it wrote to had no reader any more: the signal that ended it was SIGPIPE.
+        Ended::NoStatus if stdout::has_no_reader() => Err(stdout::reader_gone()),
         Ended::NoStatus => Err(without_status(sessions.transport(session).is_warm())),
         Ended::Interrupted { signal, remote_ended } => {
             if !remote_ended {

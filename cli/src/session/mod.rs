@@ -6,6 +6,7 @@ pub mod context;
 pub mod execution;
 pub mod forwards;
 pub mod keypair;
+pub mod listening;
 pub mod live;
 pub mod mint;
 pub mod resolve;

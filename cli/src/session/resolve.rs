@@ -1,9 +1,10 @@
-//! From the name that a user typed to one workspace. Never a guess.
+//! From the name that a user typed to one workspace, and back. Never a guess.
 
 use crate::control_plane::{Client, Workspace};
 use crate::error::{Code, Error, Result};
 use crate::output::progress::note;
 use crate::output::sanitize::short;
+use crate::session::Sessions;
 use runcode_plane::wire::MAX_WORKSPACE_ID;
 
 /// The workspace that a name stands for.
@@ -26,6 +27,38 @@ pub fn resolve(name: &str, plane: &Client) -> Result<Target> {
         note(foreign(name, workspace));
     }
     Ok(Target { id: workspace.id, row: Some(workspace.clone()) })
+}
+
+/// As [`resolve`], for what is on this machine alone: an id, or the title of a session that is here; only another name
+/// needs the control plane.
+pub fn resolve_here<'a>(
+    name: &str,
+    sessions: &Sessions<'_>,
+    plane: impl FnOnce() -> Result<&'a Client>,
+) -> Result<u64> {
+    if let Some(id) = numeric(name) {
+        return Ok(id);
+    }
+    for id in sessions.store().ids()? {
+        if title_here(id, sessions).is_some_and(|title| title.eq_ignore_ascii_case(name)) {
+            return Ok(id);
+        }
+    }
+    resolve(name, plane()?).map(|target| target.id)
+}
+
+/// A workspace as a person knows it, `web (#2)`, as far as this machine knows that, too.
+pub fn shown(id: u64, sessions: &Sessions<'_>) -> String {
+    match title_here(id, sessions) {
+        Some(title) => format!("{title} (#{id})"),
+        None => format!("#{id}"),
+    }
+}
+
+/// The title of a workspace that has a session here.
+pub fn title_here(id: u64, sessions: &Sessions<'_>) -> Option<String> {
+    let session = sessions.store().read(id).ok().flatten()?;
+    Some(session.meta.endpoint.user.as_str().to_owned())
 }
 
 /// A display name is chosen by whoever owns the workspace: one that leads to somebody else's box is worth a word.

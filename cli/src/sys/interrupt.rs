@@ -1,10 +1,11 @@
 //! Being asked to end: SIGINT, SIGTERM and SIGHUP, or Ctrl-C on Windows.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::sys::clock::Deadline;
 
 /// Counts the requests to end since it began to listen. While it lives, they do not end the process by themselves.
 #[derive(Debug, Clone)]
@@ -24,6 +25,27 @@ impl Interrupt {
                 .map_err(|error| Error::io("listen for signals", error))?;
         }
         Ok(Interrupt { last })
+    }
+
+    /// As [`Interrupt::listen`]; a second request ends the process at once, whatever it waits for.
+    pub fn listen_once() -> Result<Interrupt> {
+        let came = Arc::new(AtomicBool::new(false));
+        for signal in SIGNALS {
+            let status = 128 + signal;
+            signal_hook::flag::register_conditional_shutdown(signal, status, Arc::clone(&came))
+                .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&came)))
+                .map_err(|error| Error::io("listen for signals", error))?;
+        }
+        Interrupt::listen()
+    }
+
+    /// Sleeps for `pause`; whether a request came before it was over.
+    pub fn comes_within(&self, pause: Duration) -> bool {
+        let deadline = Deadline::after(pause);
+        while self.signal().is_none() && !deadline.is_past() {
+            deadline.pause(POLL);
+        }
+        self.signal().is_some()
     }
 
     /// The signal that came last, if any.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Code, Error, Result};
+use crate::output::stdout;
 use crate::transport::files::body::Body;
 use crate::transport::files::flow::{Hashed, Stop, pump};
 use crate::transport::files::local_file::{self, LocalFile};
@@ -91,9 +92,8 @@ impl Fetch<'_> {
         let (bytes, sha256) = match (moved, &target) {
             (Ok(moved), _) => moved,
             (Err(Stop::Read(_)), _) => return Err(Fault::Cut),
-            // A reader that has seen enough is a quiet end.
             (Err(Stop::Write(error)), None) if error.kind() == io::ErrorKind::BrokenPipe => {
-                return Ok(Summary::new("stdout".to_owned(), Instant::now()));
+                return Err(stdout::reader_gone().into());
             }
             (Err(Stop::Write(error)), None) => return Err(Error::io("write to stdout", error).into()),
             (Err(Stop::Write(error)), Some(target)) => {

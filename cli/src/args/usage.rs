@@ -1,0 +1,125 @@
+//! A command line that is not understood: what is wrong with it, and how it is written right.
+
+use std::ffi::OsString;
+
+use clap::CommandFactory as _;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::args::{Cli, Command};
+use crate::error::{Code, Error};
+
+/// Options that take a value and may stand before the verb.
+const WITH_VALUE: [&str; 4] = ["--api-base", "--token", "--config-dir", "--cache-dir"];
+
+/// What can be said of a command line without understanding it.
+pub struct Line<'a> {
+    verb: Option<&'a str>,
+    /// Whether the answer is wanted as JSON.
+    pub is_json: bool,
+}
+
+impl<'a> Line<'a> {
+    /// Reads the arguments of a process, the program's own name first.
+    pub fn of(args: &'a [OsString]) -> Line<'a> {
+        let own = args.iter().skip(1).take_while(|arg| *arg != "--").filter_map(|arg| arg.to_str());
+        let is_json = own.clone().any(|arg| arg == "--json");
+        let (mut words, mut verb) = (own, None);
+        while let Some(word) = words.next() {
+            if WITH_VALUE.contains(&word) {
+                words.next();
+            } else if !word.starts_with('-') {
+                verb = Command::NAMES.iter().find(|name| **name == word).copied();
+                break;
+            }
+        }
+        Line { verb, is_json }
+    }
+
+    /// Whether the verb ends with the remote command's status.
+    pub fn passes_status(&self) -> bool {
+        self.verb.is_some_and(Command::passes_status_as)
+    }
+
+    /// The parser's error in the words of this program.
+    pub fn explain(&self, error: &clap::Error) -> Error {
+        let (message, hint) = match error.kind() {
+            ErrorKind::InvalidSubcommand => (
+                format!("there is no command `{}`", text(error, ContextKind::InvalidSubcommand)),
+                did_you_mean(error, ContextKind::SuggestedSubcommand),
+            ),
+            ErrorKind::MissingSubcommand => ("there is no command".to_owned(), None),
+            ErrorKind::UnknownArgument => self.unknown(error),
+            _ => (message(error), did_you_mean(error, ContextKind::SuggestedValue)),
+        };
+        Error::new(Code::Usage, message).hint(match hint {
+            Some(hint) => hint,
+            None => self.how_it_is_written(),
+        })
+    }
+
+    fn unknown(&self, error: &clap::Error) -> (String, Option<String>) {
+        let unknown = text(error, ContextKind::InvalidArg);
+        let command = self.verb.map_or("runcode".to_owned(), |verb| format!("runcode {verb}"));
+        if !unknown.starts_with('-') {
+            return (format!("`{command}` does not take `{unknown}`"), None);
+        }
+        let message = format!("`{command}` has no option `{unknown}`");
+        let hint = did_you_mean(error, ContextKind::SuggestedArg);
+        let example = match self.verb {
+            Some("exec") => "runcode exec -- ls -la",
+            Some("run") => "runcode run my-ws -- ls -la",
+            Some("dev") => "runcode dev -- sh -c 'runcode list'",
+            _ => return (message, hint),
+        };
+        let own = format!("what is to run goes behind `--`, with its options: {example}");
+        (message, Some(hint.map_or(own.clone(), |hint| format!("{hint} {own}"))))
+    }
+
+    /// What has to be written, and where to read on.
+    fn how_it_is_written(&self) -> String {
+        let mut parser = Cli::command();
+        parser.build();
+        let usage = self.verb.and_then(|verb| Some((verb, parser.find_subcommand_mut(verb)?.render_usage())));
+        match usage {
+            Some((verb, usage)) => {
+                let usage = usage.to_string();
+                let usage = usage.trim_start_matches("Usage:").trim();
+                format!("it is written `{usage}`; `runcode {verb} --help` has examples")
+            }
+            None => "run `runcode --help` for the list of commands".to_owned(),
+        }
+    }
+}
+
+/// The first paragraph of the parser's own words, on one line.
+fn message(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let lines = text.lines().take_while(|line| !line.is_empty()).map(str::trim);
+    let message = lines.collect::<Vec<_>>().join(" ");
+    match error.kind() {
+        ErrorKind::MissingRequiredArgument => message
+            .replace("the following required arguments were not provided:", "there is something missing:"),
+        _ => message
+            .replace("invalid digit found in string", "it is not a whole number")
+            .replace("cannot parse integer from empty string", "it is not a whole number"),
+    }
+}
+
+fn did_you_mean(error: &clap::Error, kind: ContextKind) -> Option<String> {
+    let suggested = match error.get(kind)? {
+        ContextValue::String(one) => vec![one.clone()],
+        ContextValue::Strings(several) => several.clone(),
+        _ => return None,
+    };
+    let shown = suggested.iter().filter(|word| *word != "proxy").map(|word| format!("`{word}`"));
+    let shown = shown.collect::<Vec<_>>();
+    (!shown.is_empty()).then(|| format!("did you mean {}?", shown.join(" or ")))
+}
+
+fn text(error: &clap::Error, kind: ContextKind) -> String {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        _ => String::new(),
+    }
+}
