@@ -5,6 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+/// The longest address, in bytes.
+const MAX: usize = 1024;
+
 /// An `https` address without user, query or fragment: a token in the query (`?tkn=`) never gets this far.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -15,16 +18,17 @@ impl WebUrl {
     pub fn parse(text: &str) -> Result<WebUrl, &'static str> {
         let mut url = Url::parse(text).map_err(|_| "is not a web address")?;
         let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-        if text.len() > 1024
-            || url.host_str().is_none()
-            || !(url.scheme() == "https" || url.scheme() == "http" && is_local)
-        {
+        if url.host_str().is_none() || !(url.scheme() == "https" || url.scheme() == "http" && is_local) {
             return Err("is not an https address");
         }
         url.set_query(None);
         url.set_fragment(None);
         if url.set_username("").is_err() || url.set_password(None).is_err() {
             return Err("is not a web address");
+        }
+        // As it is kept: escaping makes it longer, and what is kept has to be readable again.
+        if text.len() > MAX || url.as_str().len() > MAX {
+            return Err("is too long");
         }
         Ok(WebUrl(url))
     }
@@ -71,5 +75,14 @@ mod tests {
         for bad in ["", "x", "http://example.com", "javascript:alert(1)", "file:///etc/passwd", "data:,x"] {
             assert!(WebUrl::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_taken_is_taken_again_when_it_is_read_back() {
+        for count in [300, 338, 339, 500] {
+            let Ok(url) = WebUrl::parse(&format!("https://a/{}", "<".repeat(count))) else { continue };
+            assert_eq!(WebUrl::parse(&url.to_string()), Ok(url), "{count}");
+        }
+        assert!(WebUrl::parse(&format!("https://a/{}", "<".repeat(500))).is_err());
     }
 }
