@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Code, Error, Result};
 use crate::sys::atomic_file;
+use crate::sys::lock::{self, Lock};
 use crate::sys::paths::Paths;
 
 /// What `<cache>/current` says.
@@ -40,19 +41,29 @@ impl Attachment {
     pub fn save(&self, paths: &Paths) -> Result<()> {
         atomic_file::private_dir(paths.cache())?;
         let bytes = serde_json::to_vec(self).map_err(|error| Error::new(Code::Error, error.to_string()))?;
+        let _lock = lock(paths)?;
+        atomic_file::sweep(&paths.current())?;
         atomic_file::write(&paths.current(), &bytes, 0o600)
     }
 
-    /// Detaches `workspace_id`, or whatever is attached; says whether something was.
+    /// Detaches `workspace_id`, or whatever is attached; says whether something was. A pointer that cannot be understood
+    /// goes too, unless only one workspace is to be detached.
     pub fn clear(paths: &Paths, workspace_id: Option<u64>) -> Result<bool> {
-        match Attachment::read(paths)? {
-            Some(attachment) if workspace_id.is_none_or(|id| id == attachment.workspace_id) => {
-                atomic_file::remove(&paths.current())
-            }
-            Some(_) => Ok(false),
-            None if workspace_id.is_none() => atomic_file::remove(&paths.current()).map(|_| false),
-            None => Ok(false),
+        if !atomic_file::is_own_dir(paths.cache())? {
+            return Ok(false);
         }
+        let lock = lock(paths)?;
+        let attachment = Attachment::read(paths)?;
+        let is_meant = |attachment: &Attachment| workspace_id.is_none_or(|id| id == attachment.workspace_id);
+        let is_cleared = attachment.as_ref().is_some_and(is_meant);
+        if is_cleared || workspace_id.is_none() {
+            atomic_file::sweep(&paths.current())?;
+            atomic_file::remove(&paths.current())?;
+        }
+        if is_cleared || attachment.is_none() {
+            lock.remove()?; // with nothing to point at, nothing is left
+        }
+        Ok(is_cleared)
     }
 
     /// The folder that attached it.
@@ -66,9 +77,40 @@ impl Attachment {
     }
 }
 
+/// Who changes the pointer holds this, so that what was looked at is what is removed.
+fn lock(paths: &Paths) -> Result<Lock> {
+    Lock::acquire(&paths.current_lock(), lock::PATIENCE)
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
     use super::*;
+
+    /// Whoever detaches one workspace never takes the pointer to another with it, however close the two come.
+    #[test]
+    fn detaching_one_never_drops_another() {
+        let home = tempfile::tempdir().unwrap();
+        let paths = Paths::below(home.path());
+        let to = |id| Attachment { workspace_id: id, folder: None, api_base: "https://a".into() };
+        let over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let (over, paths) = (&over, &paths);
+            scope.spawn(move || {
+                while !over.load(std::sync::atomic::Ordering::SeqCst) {
+                    Attachment::clear(paths, Some(1)).unwrap();
+                }
+            });
+            for _ in 0..300 {
+                to(1).save(paths).unwrap();
+                to(2).save(paths).unwrap();
+                assert_eq!(Attachment::read(paths).unwrap(), Some(to(2)));
+            }
+            over.store(true, std::sync::atomic::Ordering::SeqCst);
+        });
+        assert!(Attachment::clear(&paths, None).unwrap() && !Attachment::clear(&paths, None).unwrap());
+        assert_eq!(std::fs::read_dir(paths.cache()).unwrap().count(), 0, "nothing is left");
+    }
 
     #[test]
     fn a_folder_concerns_by_component() {

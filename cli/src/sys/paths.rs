@@ -79,6 +79,11 @@ impl Paths {
     pub fn current(&self) -> PathBuf {
         self.cache.join("current")
     }
+
+    /// The lock of that pointer.
+    pub fn current_lock(&self) -> PathBuf {
+        self.cache.join("current.lock")
+    }
 }
 
 /// The user's home folder.
