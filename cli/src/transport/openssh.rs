@@ -123,6 +123,7 @@ impl Process for Ssh {
             if let Some(status) = self.ended {
                 return self.outcome(status).map(Some);
             }
+            self.log.read().map_err(|error| Error::io("read the log of ssh", error))?; // so that it stays small
             if deadline.is_past() {
                 return Ok(None);
             }

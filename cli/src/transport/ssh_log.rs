@@ -1,13 +1,16 @@
 //! What `ssh -vv -E file` writes about a connection, as far as it tells whether a command was started.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-/// How much of a log is read; what follows is of no interest.
-const MAX: usize = 256 * 1024;
+/// How large a log may become: a box can have ssh write without end (SSH_MSG_DEBUG). More is read, and then cut off.
+const MAX_FILE: u64 = 1024 * 1024;
+
+/// How many bytes of what is meant for people are kept, and of one line.
+const MAX: usize = 64 * 1024;
 
 /// How far ssh has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +29,11 @@ pub(super) enum Phase {
 pub(super) struct Log {
     file: NamedTempFile,
     reader: File,
-    text: Vec<u8>,
+    /// What was read and is no whole line yet.
+    rest: Vec<u8>,
+    phase: Phase,
+    has_status: bool,
+    words: String,
 }
 
 impl Log {
@@ -34,7 +41,8 @@ impl Log {
     pub(super) fn create(folder: &Path) -> io::Result<Log> {
         let file = tempfile::Builder::new().prefix(".ssh-").suffix(".log").tempfile_in(folder)?;
         let reader = file.reopen()?;
-        Ok(Log { file, reader, text: Vec::new() })
+        let (phase, has_status) = (Phase::Connecting, false);
+        Ok(Log { file, reader, rest: Vec::new(), phase, has_status, words: String::new() })
     }
 
     /// Where ssh writes it.
@@ -45,24 +53,54 @@ impl Log {
     /// How far ssh has come.
     pub(super) fn phase(&mut self) -> io::Result<Phase> {
         self.read()?;
-        Ok(phase(&String::from_utf8_lossy(&self.text)))
+        Ok(self.phase)
     }
 
     /// Whether the box told the command's exit status.
     pub(super) fn has_status(&mut self) -> io::Result<bool> {
         self.read()?;
-        Ok(has_status(&String::from_utf8_lossy(&self.text)))
+        Ok(self.has_status)
     }
 
     /// What ssh says to its user, without what it says to its developers.
     pub(super) fn words(&self) -> String {
-        words(&String::from_utf8_lossy(&self.text))
+        self.words.clone()
     }
 
-    fn read(&mut self) -> io::Result<()> {
-        let room = MAX.saturating_sub(self.text.len());
-        (&mut self.reader).take(room as u64).read_to_end(&mut self.text)?;
+    /// Takes in what ssh has written since, and cuts a log that has become too large.
+    pub(super) fn read(&mut self) -> io::Result<()> {
+        let mut piece = [0; 16 * 1024];
+        loop {
+            let count = self.reader.read(&mut piece)?;
+            if count == 0 {
+                break;
+            }
+            for byte in piece.iter().take(count) {
+                match byte {
+                    b'\n' => self.take_line(),
+                    _ if self.rest.len() < MAX => self.rest.push(*byte),
+                    _ => {}
+                }
+            }
+        }
+        // ssh appends (log.c), so it goes on at the new end; a line that it writes in this very moment is lost.
+        if self.reader.stream_position()? > MAX_FILE && self.reader.set_len(0).is_ok() {
+            self.reader.rewind()?;
+        }
         Ok(())
+    }
+
+    fn take_line(&mut self) {
+        let line = std::mem::take(&mut self.rest);
+        let line = String::from_utf8_lossy(&line);
+        if self.phase == Phase::Connecting {
+            self.phase = phase(&line);
+        }
+        self.has_status |= has_status(&line);
+        if self.words.len() < MAX && !words(&line).is_empty() {
+            self.words.push_str(if self.words.is_empty() { "" } else { "\n" });
+            self.words.push_str(&words(&line));
+        }
     }
 }
 
@@ -105,7 +143,29 @@ pub(super) fn words(log: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
     use super::*;
+
+    /// A box that has ssh write without end: neither the disk nor the memory grows with it, and what counts is still seen.
+    #[test]
+    fn a_log_without_end_is_cut() {
+        use std::io::Write as _;
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = Log::create(folder.path()).unwrap();
+        let mut ssh = File::options().append(true).open(log.path()).unwrap();
+        ssh.write_all(b"debug1: Sending command: echo\n").unwrap();
+        let noise = format!("debug1: Remote: {}\nodd \n", "x".repeat(900)).repeat(500);
+        for _ in 0..40 {
+            ssh.write_all(noise.as_bytes()).unwrap();
+            assert_eq!(log.phase().unwrap(), Phase::Started);
+            assert!(std::fs::metadata(log.path()).unwrap().len() <= MAX_FILE + noise.len() as u64);
+        }
+        ssh.write_all(&vec![b'y'; 200_000]).unwrap();
+        assert!(!log.has_status().unwrap());
+        ssh.write_all(b"\ndebug1: Exit status 7\n").unwrap();
+        assert!(log.has_status().unwrap());
+        assert!(log.words().len() <= 2 * MAX && log.rest.len() <= MAX && log.words().starts_with("odd\nodd"));
+    }
 
     #[test]
     fn the_phase_is_told_by_the_first_line_that_decides() {
