@@ -91,3 +91,29 @@ fn the_ways_of_editors_are_replayed() {
     let report = World::new().run(&["doctor", "--editors", "--json"]).ends_with(1).json();
     assert!(check(&report, "editors").1.contains("runcode connect"), "{report}");
 }
+
+/// At 80 columns, where most terminals are.
+#[test]
+fn what_is_wrong_comes_first_and_an_old_ssh_takes_a_line() {
+    let world = World::new();
+    let ssh = world.home().join("old-ssh");
+    let version = "OpenSSH_9.2p1 Debian-2+deb12u10, OpenSSL 3.0.19 27 Jan 2026";
+    std::fs::write(&ssh, format!("#!/bin/sh\necho '{version}' >&2\n")).unwrap();
+    std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = world.command(arguments);
+        let command = command.env("RUNCODE_SSH", &ssh).env_remove("RUNCODE_TOKEN");
+        Said::of(command.output().unwrap()).ends_with(1)
+    };
+    let text = run(&["doctor"]);
+    let signs = text.text().lines().filter_map(|line| line.chars().next()).filter(|sign| *sign != ' ');
+    let signs = signs.collect::<String>();
+    let ranked = signs.chars().map(|sign| "✗!✓".find(sign).unwrap()).collect::<Vec<_>>();
+    assert!(signs.starts_with('✗') && signs.contains('✓') && ranked.is_sorted(), "{signs}");
+    let line = text.text().lines().find(|line| line.contains("CVE-")).unwrap();
+    let shown = line.replace(ssh.to_str().unwrap(), "/usr/local/bin/ssh");
+    assert!(shown.starts_with('!') && shown.chars().count() <= 80, "{shown}");
+    let (status, detail) = check(&run(&["doctor", "--json"]).json(), "ssh");
+    assert_eq!(status, "warn");
+    assert!(detail.contains(version) && detail.contains("CVE-2025-61984"), "{detail}");
+}

@@ -47,26 +47,28 @@ struct Check {
     name: &'static str,
     status: Status,
     detail: String,
+    /// More of the detail than fits a line: for JSON alone.
+    more: Option<String>,
     mend: Option<String>,
 }
 
 impl Check {
     fn ok(name: &'static str, detail: impl Into<String>) -> Check {
-        Check { name, status: Status::Ok, detail: detail.into(), mend: None }
+        Check { name, status: Status::Ok, detail: detail.into(), more: None, mend: None }
     }
 
     fn warn(name: &'static str, detail: impl Into<String>, mend: impl Into<String>) -> Check {
-        Check { name, status: Status::Warn, detail: detail.into(), mend: Some(mend.into()) }
+        Check { name, status: Status::Warn, detail: detail.into(), more: None, mend: Some(mend.into()) }
     }
 
     fn fail(name: &'static str, detail: impl Into<String>, mend: impl Into<String>) -> Check {
-        Check { name, status: Status::Fail, detail: detail.into(), mend: Some(mend.into()) }
+        Check { name, status: Status::Fail, detail: detail.into(), more: None, mend: Some(mend.into()) }
     }
 
     /// A failure, with the error's own advice.
     fn failed(name: &'static str, error: &Error) -> Check {
         let mend = error.next_step().map(str::to_owned);
-        Check { name, status: Status::Fail, detail: error.message().to_owned(), mend }
+        Check { name, status: Status::Fail, detail: error.message().to_owned(), more: None, mend }
     }
 }
 
@@ -81,10 +83,8 @@ impl Findings {
 impl Report for Findings {
     fn json(&self) -> Value {
         let check = |check: &Check| {
-            let detail = match &check.mend {
-                Some(mend) => format!("{}; {mend}", check.detail),
-                None => check.detail.clone(),
-            };
+            let detail = [Some(&check.detail), check.more.as_ref(), check.mend.as_ref()];
+            let detail = detail.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join("; ");
             json!({
                 "name": check.name,
                 "status": check.status.word(),
@@ -95,9 +95,13 @@ impl Report for Findings {
         json!({ "ok": !self.has_failed(), "checks": self.0.iter().map(check).collect::<Value>() })
     }
 
+    /// What is wrong comes first.
     fn text(&self, text: &mut Text) {
         let width = self.0.iter().map(|check| check.name.len()).max().unwrap_or_default();
-        for check in &self.0 {
+        let ranked = [Status::Fail, Status::Warn, Status::Ok]
+            .into_iter()
+            .flat_map(|status| self.0.iter().filter(move |check| check.status == status));
+        for check in ranked {
             let sign = match check.status {
                 Status::Ok => "✓",
                 Status::Warn => "!",

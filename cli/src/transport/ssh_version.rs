@@ -13,10 +13,13 @@ pub struct Version(pub u32, pub u32);
 pub const RECOMMENDED: Version = Version(9, 6);
 
 /// A published weakness of the client that matters to a connection of ours.
-struct Weakness {
+#[derive(Debug)]
+pub struct Weakness {
     fixed_in: Version,
-    name: &'static str,
-    what: &'static str,
+    /// Its CVE number.
+    pub name: &'static str,
+    /// What it lets whom do.
+    pub what: &'static str,
 }
 
 /// From the release notes at openssh.com/security.html. What needs a setting that our configs turn off is not here:
@@ -71,12 +74,9 @@ impl Version {
         Some(Version(major.parse().ok()?, rest.get(..digits)?.parse().ok()?))
     }
 
-    /// What this release is known for, each with its name.
-    pub fn weaknesses(self) -> Vec<String> {
-        let known = WEAKNESSES.iter().filter(|weakness| self < weakness.fixed_in);
-        known
-            .map(|weakness| format!("{} ({}; fixed in {})", weakness.name, weakness.what, weakness.fixed_in))
-            .collect()
+    /// What this release is known for.
+    pub fn weaknesses(self) -> Vec<&'static Weakness> {
+        WEAKNESSES.iter().filter(|weakness| self < weakness.fixed_in).collect()
     }
 }
 
@@ -95,7 +95,7 @@ mod tests {
         {
             assert_eq!(Version::parse(other), None, "{other}");
         }
-        assert!(Version(9, 2).weaknesses().iter().any(|weakness| weakness.contains("CVE-2023-48795")));
+        assert!(Version(9, 2).weaknesses().iter().any(|weakness| weakness.name == "CVE-2023-48795"));
         assert_eq!(Version(9, 6).weaknesses().len(), 1);
         assert!(Version(10, 1).weaknesses().is_empty() && Version(10, 0) > RECOMMENDED);
     }

@@ -25,30 +25,41 @@ pub(super) fn ssh(app: &App) -> Check {
         Ok(found) => found,
         Err(error) => return Check::failed(NAME, &error),
     };
-    let place = format!("{}, {line}", path.display());
+    let path = path.display();
     let Some(version) = version else {
-        return Check::warn(NAME, format!("{place}: no OpenSSH"), "put OpenSSH's `ssh` first on PATH");
+        return Check::warn(NAME, format!("{path}, {line}: no OpenSSH"), "put OpenSSH's `ssh` first on PATH");
     };
+    let place = format!("{path} {version}");
     let weaknesses = version.weaknesses();
-    if version < RECOMMENDED {
-        let known = format!("{place}: unless your distribution has fixed it, {}", weaknesses.join(", "));
-        return Check::warn(NAME, known, upgrade());
-    }
-    if weaknesses.is_empty() {
-        Check::ok(NAME, place)
-    } else {
-        Check::ok(NAME, format!("{place}: {}", weaknesses.join(", ")))
-    }
+    let known = weaknesses.iter().map(|weakness| format!("{}: {}", weakness.name, weakness.what));
+    let more = known.chain([line.clone()]).collect::<Vec<_>>().join("; ");
+    let check = match weaknesses.first() {
+        Some(first) if version < RECOMMENDED => {
+            Check::warn(NAME, format!("{place}: {} unless patched", first.name), upgrade())
+        }
+        Some(first) => Check::ok(NAME, format!("{place}: {} unless patched", first.name)),
+        None => Check::ok(NAME, place),
+    };
+    Check { more: Some(more), ..check }
 }
 
+/// The command that brings a newer OpenSSH here.
 fn upgrade() -> &'static str {
+    const MANAGERS: [(&str, &str); 5] = [
+        ("/usr/bin/apt-get", "run `sudo apt-get install --only-upgrade openssh-client`"),
+        ("/usr/bin/dnf", "run `sudo dnf upgrade openssh-clients`"),
+        ("/usr/bin/zypper", "run `sudo zypper update openssh-clients`"),
+        ("/usr/bin/pacman", "run `sudo pacman -Syu openssh`"),
+        ("/sbin/apk", "run `sudo apk upgrade openssh-client`"),
+    ];
     if cfg!(windows) {
-        "run `winget upgrade Microsoft.OpenSSH.Preview`"
-    } else if cfg!(target_os = "macos") {
-        "run `softwareupdate --install --all`, or `brew install openssh`"
-    } else {
-        "run `sudo apt-get install --only-upgrade openssh-client`, or your distribution's equivalent"
+        return "run `winget upgrade Microsoft.OpenSSH.Preview`";
     }
+    if cfg!(target_os = "macos") {
+        return "run `softwareupdate --install --all`, or `brew install openssh`";
+    }
+    let here = MANAGERS.iter().find(|(program, _)| Path::new(program).exists());
+    here.map_or("upgrade OpenSSH's client with your system's package manager", |(_, command)| command)
 }
 
 /// What this program runs on, and what that brings.
