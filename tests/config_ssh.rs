@@ -139,3 +139,26 @@ fn only_what_can_be_a_host_name_becomes_one() {
     assert_eq!(text.lines().filter(|line| line.trim_start().starts_with("Host ")).count(), 2, "{text}");
     assert_eq!(text.lines().filter(|line| line.trim_start().starts_with("ProxyCommand")).count(), 2);
 }
+
+#[test]
+fn a_home_that_ssh_does_not_read_is_told() {
+    let world = World::new();
+    let report = world.run(&["config-ssh", "--json"]).succeeds().json();
+    let note = report["note"].as_str().unwrap();
+    assert!(note.contains(&format!("ssh -F {}", config(&world).display())), "{note}");
+    assert!(world.run(&["config-ssh"]).succeeds().text().contains(note));
+}
+
+#[test]
+fn ssh_is_asked_about_many_hosts_but_not_about_all() {
+    let world = World::with(|options| {
+        let folder = options.workspaces[0].dir.clone();
+        options.workspaces.extend((2..=70).map(|id| WorkspaceSpec::new(&format!("w-{id}"), &folder)));
+    });
+    write(&world, b"Host runcode.w-64 runcode.w-65\n  IdentityFile /tmp/other\n");
+    let report = world.run(&["config-ssh", "--json"]).succeeds().json();
+    assert_eq!(report["hosts"].as_array().unwrap().len(), 70);
+    let warnings = report["warnings"].to_string();
+    assert!(warnings.contains("runcode.w-64") && !warnings.contains("runcode.w-65"), "{warnings}");
+    assert!(warnings.contains("the first 64 of 70 hosts"), "{warnings}");
+}

@@ -19,6 +19,12 @@ use crate::sys::paths::{Paths, home};
 use crate::transport::ssh_config::quoted;
 use crate::transport::{SshBinary, ssh_question};
 
+/// How many hosts ssh is asked about: two questions each, of some milliseconds.
+const MAX_ASKED: usize = 64;
+
+/// How many of them at a time.
+const AT_ONCE: usize = 8;
+
 /// Let every program that speaks ssh reach your workspaces: editors, git, rsync, your own terminal.
 ///
 /// Writes one block at the top of ~/.ssh/config, with one host per workspace, and touches nothing else in it. Run it
@@ -51,6 +57,7 @@ struct Configured {
     hosts: Vec<(u64, String)>,
     skipped: Vec<(u64, String)>,
     warnings: Vec<String>,
+    note: Option<String>,
 }
 
 impl Report for Configured {
@@ -67,6 +74,7 @@ impl Report for Configured {
             "hosts": self.hosts.iter().map(host).collect::<Value>(),
             "skipped": self.skipped.iter().map(skipped).collect::<Value>(),
             "warnings": self.warnings,
+            "note": self.note,
         })
     }
 
@@ -88,7 +96,7 @@ impl Report for Configured {
         for (id, why) in &self.skipped {
             text.line(format!("  #{id} is left out: its title {why}"));
         }
-        self.warnings.iter().for_each(|warning| text.line(format!("! {warning}")));
+        self.warnings.iter().chain(&self.note).for_each(|warning| text.line(format!("! {warning}")));
     }
 }
 
@@ -121,7 +129,13 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         }
     }
     if block.is_some() {
-        report.warnings.extend(verify(app, new.as_deref().unwrap_or_default(), &report.hosts)?);
+        match SshBinary::from_env(app.env()).find() {
+            Ok(ssh) => {
+                report.warnings.extend(verify(&ssh, new.as_deref().unwrap_or_default(), &report.hosts)?);
+                report.note = another_home(&ssh, &path);
+            }
+            Err(error) => report.warnings.push(format!("not verified: {}", error.message())),
+        }
     }
     Ok(report.into())
 }
@@ -198,12 +212,21 @@ fn keep_pristine(path: &Path, old: Option<&[u8]>) -> Result<Option<PathBuf>> {
     }
 }
 
+/// What to say when ssh does not read the file that was written: HOME is not what the password database says.
+fn another_home(ssh: &Path, written: &Path) -> Option<String> {
+    let read = ssh_question::home(ssh)?.join(".ssh/config");
+    let is_same =
+        read == written || read.canonicalize().is_ok_and(|read| written.canonicalize().ok() == Some(read));
+    (!is_same).then(|| {
+        let (read, written) = (read.display(), written.display());
+        format!(
+            "ssh reads {read}, whatever HOME says: use `ssh -F {written}`, or run this with your own HOME"
+        )
+    })
+}
+
 /// Asks ssh whether the hosts are what was meant; what it says otherwise is for the user to know, not to fail on.
-fn verify(app: &App, whole: &[u8], hosts: &[(u64, String)]) -> Result<Vec<String>> {
-    let ssh = match SshBinary::from_env(app.env()).find() {
-        Ok(ssh) => ssh,
-        Err(error) => return Ok(vec![format!("not verified: {}", error.message())]),
-    };
+fn verify(ssh: &Path, whole: &[u8], hosts: &[(u64, String)]) -> Result<Vec<String>> {
     let folder = atomic_file::temporary_dir("runcode-")?;
     let block = MARKERS.find(whole)?.map(|span| &whole[span]).unwrap_or_default();
     let at = |name: &str, content: &[u8]| -> Result<PathBuf> {
@@ -213,14 +236,27 @@ fn verify(app: &App, whole: &[u8], hosts: &[(u64, String)]) -> Result<Vec<String
         Ok(path)
     };
     let (meant, whole) = (at("meant", block)?, at("whole", whole)?);
+    let asked = &hosts[..hosts.len().min(MAX_ASKED)];
     let mut warnings = Vec::new();
-    for (_, host) in hosts {
-        match ssh_question::differences(&ssh, &meant, &whole, host) {
-            Ok(found) => warnings.extend(found.into_iter().map(|what| (host, what))),
-            Err(error) => return Ok(vec![error.message().to_owned()]),
+    for some in asked.chunks(AT_ONCE) {
+        let ask = |host: &str| ssh_question::differences(ssh, &meant, &whole, host);
+        let answers = std::thread::scope(|scope| {
+            let running = some.iter().map(|(_, host)| scope.spawn(move || ask(host))).collect::<Vec<_>>();
+            running.into_iter().map(|answer| answer.join()).collect::<Vec<_>>()
+        });
+        for ((_, host), answer) in some.iter().zip(answers) {
+            match answer {
+                Ok(Ok(found)) => warnings.extend(found.into_iter().map(|what| (host, what))),
+                Ok(Err(error)) => return Ok(vec![error.message().to_owned()]),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
         }
     }
-    Ok(told_once(&warnings, hosts.len()))
+    let mut told = told_once(&warnings, asked.len());
+    if asked.len() < hosts.len() {
+        told.push(format!("only the first {MAX_ASKED} of {} hosts were checked with ssh", hosts.len()));
+    }
+    Ok(told)
 }
 
 /// One line per difference, with how many hosts it concerns.

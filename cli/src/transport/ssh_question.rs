@@ -1,6 +1,6 @@
 //! Asking ssh itself what it makes of a config (`ssh -G`), and where that differs from what was meant.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::error::{Code, Error, Result};
@@ -55,6 +55,15 @@ pub fn differences(ssh: &Path, meant: &Path, whole: &Path, host: &str) -> Result
     let lost = meant.iter().filter(|line| !whole.contains(line)).filter(is_sensitive);
     let added = added.map(|line| format!("`{}` is added or changed", sanitize::short(line)));
     Ok(added.chain(lost.map(|line| format!("`{}` does not hold", sanitize::short(line)))).collect())
+}
+
+/// The home folder whose `.ssh/config` ssh reads: the password database's, whatever HOME says (ssh_config(5)). `None` when
+/// it does not tell.
+pub fn home(ssh: &Path) -> Option<PathBuf> {
+    let lines = resolve(ssh, Path::new("none"), "localhost").ok()?;
+    let files = lines.iter().find_map(|line| line.strip_prefix("userknownhostsfile "))?;
+    let home = files.split_once("/.ssh/known_hosts")?.0;
+    home.starts_with('/').then(|| PathBuf::from(home))
 }
 
 /// The lines of `ssh -G`.
