@@ -62,19 +62,73 @@ impl UserFile {
 
     /// Replaces the file, or removes it for `None`. Its folder is made, for the owner alone, when it is missing.
     ///
-    /// Fails when somebody has written it since it was read: neither change may be lost.
+    /// Fails when somebody has written it since it was read: neither change may be lost. A program that opened the file
+    /// before and writes into it afterwards is not seen, and where two files cannot change names in one step, nor is one
+    /// that replaces it in the moment between the last look and the rename.
     pub fn replace(&self, content: Option<&[u8]>, mode: u32) -> Result<()> {
-        if atomic_file::read(&self.target, MAX_BYTES)? != self.content {
-            let what = format!("`{}` was changed by somebody else meanwhile", self.target.display());
-            return Err(Error::new(Code::Error, what).hint("try again"));
+        let is_unchanged = self.is_at(&self.target)?
+            && match (content, &self.content) {
+                (None, None) => Ok(true),
+                (None, Some(_)) => self.take_away(),
+                (Some(content), None) => self.create(content, mode),
+                (Some(content), Some(_)) => self.exchange(content, mode),
+            }
+            .map_err(|error| Error::io(format_args!("write `{}`", self.target.display()), error))?;
+        if is_unchanged {
+            return Ok(());
         }
-        let Some(content) = content else { return atomic_file::remove(&self.target).map(drop) };
+        let what = format!("`{}` was changed by somebody else meanwhile", self.target.display());
+        Err(Error::new(Code::Error, what).hint("try again"))
+    }
+
+    /// Whether what was read is what `path` holds.
+    fn is_at(&self, path: &Path) -> Result<bool> {
+        Ok(atomic_file::read(path, MAX_BYTES)? == self.content)
+    }
+
+    fn create(&self, content: &[u8], mode: u32) -> io::Result<bool> {
         if let Some(folder) = self.target.parent()
             && !folder.exists()
         {
-            atomic_file::private_dir(folder)?;
+            atomic_file::private_dir(folder).map_err(io::Error::other)?;
         }
-        atomic_file::write(&self.target, content, mode)
+        match atomic_file::create_new(&self.target, content, mode) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            done => done.and_then(|()| self.sync()).map(|()| true),
+        }
+    }
+
+    /// Puts the new file in the old one's place and looks at what came out: if it is not what was read, it goes back.
+    fn exchange(&self, content: &[u8], mode: u32) -> io::Result<bool> {
+        let staged = atomic_file::staged(&self.target, content, mode)?;
+        if platform::exchange(staged.path(), &self.target)? {
+            if !self.is_at(staged.path()).map_err(io::Error::other)? {
+                platform::exchange(staged.path(), &self.target)?;
+                return Ok(false);
+            }
+        } else {
+            if !self.is_at(&self.target).map_err(io::Error::other)? {
+                return Ok(false);
+            }
+            staged.persist(&self.target).map_err(|error| error.error)?;
+        }
+        self.sync().map(|()| true)
+    }
+
+    /// Moves the file away, looks at it, and only then removes it.
+    fn take_away(&self) -> io::Result<bool> {
+        let aside = atomic_file::staged(&self.target, b"", 0o600)?;
+        std::fs::rename(&self.target, aside.path())?;
+        if !self.is_at(aside.path()).map_err(io::Error::other)? {
+            aside.persist_noclobber(&self.target).map_err(|error| error.error)?;
+            return Ok(false);
+        }
+        self.sync().map(|()| true)
+    }
+
+    /// Makes the change last through a crash.
+    fn sync(&self) -> io::Result<()> {
+        self.target.parent().map_or(Ok(()), platform::sync_dir)
     }
 }
 
@@ -119,6 +173,29 @@ mod tests {
         std::fs::write(&path, "theirs").unwrap();
         assert!(file.replace(Some(b"ours"), 0o600).is_err());
         assert_eq!(std::fs::read(&path).unwrap(), b"theirs");
+    }
+
+    /// The moment after the last look, when only what comes out of the exchange tells.
+    #[test]
+    fn a_change_in_the_last_moment_is_not_lost_either() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        let attempts: [fn(&UserFile) -> io::Result<bool>; 2] =
+            [|file| file.exchange(b"ours", 0o600), UserFile::take_away];
+        for attempt in attempts {
+            std::fs::write(&path, "old").unwrap();
+            let file = UserFile::open(&path).unwrap();
+            std::fs::write(&path, "theirs").unwrap();
+            assert!(!attempt(&file).unwrap());
+            assert_eq!(std::fs::read(&path).unwrap(), b"theirs");
+            let file = UserFile::open(&path).unwrap();
+            assert!(attempt(&file).unwrap());
+        }
+        assert!(!path.exists());
+        let missing = UserFile::open(&path).unwrap();
+        std::fs::write(&path, "theirs").unwrap();
+        assert!(!missing.create(b"ours", 0o600).unwrap());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file stays");
     }
 
     #[test]

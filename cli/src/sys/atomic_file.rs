@@ -18,10 +18,26 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut staged = stage(folder, &prefix(path), bytes, mode)?;
-    staged.as_file_mut().sync_all()?;
-    staged.persist(path).map_err(|error| error.error)?;
+    staged(path, bytes, mode)?.persist(path).map_err(|error| error.error)?;
     platform::sync_dir(folder)
+}
+
+/// As [`write()`], for what means nothing once this machine has been started anew: nothing waits for the disk.
+pub fn write_unsynced(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let replaced = path.parent().ok_or(io::ErrorKind::InvalidInput.into()).and_then(|folder| {
+        stage(folder, &prefix(path), bytes, mode)?.persist(path).map_err(|error| error.error)
+    });
+    replaced
+        .map(|_| ())
+        .map_err(|error: io::Error| Error::io(format_args!("write `{}`", path.display()), error))
+}
+
+/// A synced temporary file beside `path` with these bytes and mode, to be renamed there; removed when dropped.
+pub fn staged(path: &Path, bytes: &[u8], mode: u32) -> io::Result<tempfile::NamedTempFile> {
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let file = stage(folder, &prefix(path), bytes, mode)?;
+    file.as_file().sync_all()?;
+    Ok(file)
 }
 
 /// What the names of `path`'s temporary files begin with.
@@ -64,10 +80,7 @@ fn stage(folder: &Path, prefix: &OsStr, bytes: &[u8], mode: u32) -> io::Result<t
 
 /// Creates a new file with these bytes and mode and syncs it; an existing one is an error.
 pub fn create_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let file = stage(folder, &prefix(path), bytes, mode)?;
-    file.as_file().sync_all()?;
-    file.persist_noclobber(path).map_err(|error| error.error)?;
+    staged(path, bytes, mode)?.persist_noclobber(path).map_err(|error| error.error)?;
     Ok(())
 }
 
@@ -80,7 +93,7 @@ pub fn read(path: &Path, max: usize) -> Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(None),
         Err(error) => return Err(Error::io(doing(), error)),
     };
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(max.saturating_add(1).min(4096)); // most fit, and are read at once
     file.take(max as u64 + 1).read_to_end(&mut bytes).map_err(|error| Error::io(doing(), error))?;
     if bytes.len() > max {
         return Err(Error::new(Code::Io, format!("`{}` is larger than {max} bytes", path.display())));

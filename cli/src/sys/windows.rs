@@ -52,6 +52,11 @@ pub fn sync_dir(_path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// There is no such call here.
+pub fn exchange(_one: &Path, _other: &Path) -> io::Result<bool> {
+    Ok(false)
+}
+
 /// A locked file cannot be replaced here.
 pub fn is_same_file(_file: &File, _path: &Path) -> io::Result<bool> {
     Ok(true)
