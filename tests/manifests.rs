@@ -1,0 +1,92 @@
+//! What is installed elsewhere says the same everywhere: versions, names, hashes, and the codes that an agent is told of.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::Said;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn text(name: &str) -> String {
+    std::fs::read_to_string(root().join(name)).unwrap()
+}
+
+fn json(name: &str) -> Value {
+    serde_json::from_str(&text(name)).unwrap()
+}
+
+#[test]
+fn one_version_everywhere() {
+    let version = env!("CARGO_PKG_VERSION");
+    for manifest in [".claude-plugin/plugin.json", ".codex-plugin/plugin.json"] {
+        assert_eq!(json(manifest)["version"], version, "{manifest} follows Cargo.toml");
+    }
+    for line in text("Cargo.toml").lines().filter(|line| line.starts_with("runcode-plane")) {
+        assert!(line.contains(&format!("version = \"{version}\"")), "{line}");
+    }
+    let formula = text("Formula/runcode.rb");
+    let pinned = text("launcher/RUNCODE_VERSION");
+    let pinned = pinned.trim().strip_prefix('v').unwrap();
+    assert!(formula.contains(&format!("  version \"{pinned}\"\n")), "dist/pin moves both to {pinned}");
+}
+
+#[test]
+fn one_name_everywhere() {
+    for marketplace in [".claude-plugin/marketplace.json", ".agents/plugins/marketplace.json"] {
+        assert_eq!(json(marketplace)["plugins"][0]["name"], "runcode", "{marketplace}");
+    }
+    for manifest in [".claude-plugin/plugin.json", ".codex-plugin/plugin.json"] {
+        assert_eq!(json(manifest)["name"], "runcode", "{manifest}");
+    }
+}
+
+#[test]
+fn the_skill_knows_every_code() {
+    let skill = text("skills/ssh/SKILL.md");
+    for line in text("cli/src/error.rs").lines() {
+        let Some((_, rest)) = line.trim().split_once(" = \"") else { continue };
+        let Some((code, _)) = rest.split_once("\", ") else { continue };
+        assert!(skill.contains(&format!("`{code}`")), "skills/ssh/SKILL.md says nothing about `{code}`");
+    }
+}
+
+/// A copy of what `dist/pin` edits.
+fn pinnable() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["dist/pin", "Formula/runcode.rb", "launcher/RUNCODE_VERSION", "checksums.txt"] {
+        let to = folder.path().join(name);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(root().join(name), to).unwrap();
+    }
+    let checksums = folder.path().join("new checksums");
+    (folder, checksums)
+}
+
+#[test]
+fn pinning_a_release_moves_version_hashes_and_formula_together() {
+    let (folder, checksums) = pinnable();
+    let assets = ["darwin_arm64", "darwin_amd64", "linux_arm64", "linux_amd64"];
+    let hash = |index: usize| format!("{index:x}").repeat(64);
+    let mut lines = (1..).zip(assets).map(|(i, asset)| format!("{}  runcode_{asset}.tar.gz\n", hash(i)));
+    std::fs::write(&checksums, lines.by_ref().collect::<String>()).unwrap();
+    let pin = |tag: &str| {
+        let mut command = Command::new("sh");
+        Said::of(command.arg(folder.path().join("dist/pin")).arg(tag).arg(&checksums).output().unwrap())
+    };
+    pin("v7.8.9").succeeds();
+    let at = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    assert_eq!(at("launcher/RUNCODE_VERSION"), "v7.8.9\n");
+    assert_eq!(at("checksums.txt"), std::fs::read_to_string(&checksums).unwrap());
+    let formula = at("Formula/runcode.rb");
+    assert!(formula.contains("  version \"7.8.9\"\n"));
+    for (i, asset) in (1..).zip(assets) {
+        let after = formula.split(&format!("/runcode_{asset}.tar.gz\"\n")).nth(1).unwrap();
+        assert!(after.trim_start().starts_with(&format!("sha256 \"{}\"\n", hash(i))), "{asset}");
+    }
+    assert_ne!(pin("7.8.9").status, 0, "a tag begins with v");
+    assert_eq!(at("launcher/RUNCODE_VERSION"), "v7.8.9\n");
+}
