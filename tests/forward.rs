@@ -160,6 +160,7 @@ fn nonsense_is_a_usage_error() {
         &["forward", "1:0"],
         &["forward", "65536:1"],
         &["forward", "a:b:c:d"],
+        &["forward", "7:db:x"],
         &["forward", "[::1]:80"],
     ] {
         world.run(arguments).ends_with(2);

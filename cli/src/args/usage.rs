@@ -49,7 +49,13 @@ impl<'a> Line<'a> {
             ),
             ErrorKind::MissingSubcommand => ("there is no command".to_owned(), None),
             ErrorKind::UnknownArgument => self.unknown(error),
-            _ => (message(error), did_you_mean(error, ContextKind::SuggestedValue)),
+            // What is wrong with a value says how it is written.
+            ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
+                let hint = did_you_mean(error, ContextKind::SuggestedValue);
+                let help = self.verb.map(|verb| format!("see `runcode {verb} --help`"));
+                (message(error), hint.or(help))
+            }
+            _ => (message(error), None),
         };
         Error::new(Code::Usage, message).hint(match hint {
             Some(hint) => hint,
@@ -84,7 +90,7 @@ impl<'a> Line<'a> {
             Some((verb, usage)) => {
                 let usage = usage.to_string();
                 let usage = usage.trim_start_matches("Usage:").trim();
-                format!("it is written `{usage}`; `runcode {verb} --help` has examples")
+                format!("usage: {usage} (see `runcode {verb} --help`)")
             }
             None => "run `runcode --help` for the list of commands".to_owned(),
         }

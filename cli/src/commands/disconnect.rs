@@ -42,7 +42,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     }
     let Some(attachment) = attachment else {
         Attachment::clear(app.paths()?, None)?;
-        let json = json!({ "disconnected": false, "workspace_id": null });
+        let json = json!({ "disconnected": false, "workspace_id": null, "kept": false });
         return Ok(Simple { json, lines: vec!["no workspace was attached".to_owned()] }.into());
     };
     let id = attachment.workspace_id;

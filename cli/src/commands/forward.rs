@@ -64,6 +64,7 @@ fn asked(text: &str) -> Result<Asked, String> {
         ["", remote] => Ok(Asked { local: Some(0), remote: port(remote)? }),
         [local, remote] => Ok(Asked { local: Some(number(local)?), remote: port(remote)? }),
         [local, host, remote] if !host.is_empty() => {
+            number(local).and_then(|_| port(remote))?;
             Err(format!("write it as `runcode forward {remote} --to {host} --local {local}`"))
         }
         _ => Err("write it as PORT, or as LOCAL:PORT".to_owned()),
@@ -109,18 +110,15 @@ impl Report for Forwards {
     fn json(&self) -> Value {
         let row = |Row { kept, is_active, is_listening }: &Row| {
             let (local, remote) = ports(kept);
-            let mut row = json!({
+            json!({
                 "port": remote,
                 "local": local,
                 "to": kept.to_host,
                 "reverse": kept.reverse,
                 "active": is_active,
+                "listening": is_listening,
                 "url": (!kept.reverse).then(|| format!("http://localhost:{local}")),
-            });
-            if self.what == What::Opened {
-                row["listening"] = (*is_listening).into();
-            }
-            row
+            })
         };
         let rows = self.rows.iter().map(row).collect::<Vec<_>>();
         let name = if self.what == What::Cancelled { "cancelled" } else { "forwards" };
