@@ -375,4 +375,10 @@ fn dev_ends_as_a_shell_does_with_a_command_that_cannot_be_run() {
     world.run(&["dev", "--json", "--", "no-such-command"]).fails_as("not_found", 127);
     world.run(&["dev", "--", "/dev/null"]).ends_with(126);
     world.run(&["dev", "--", "sh", "-c", "exit 7"]).ends_with(7);
+    let taken = world.base().replace("http://", "");
+    let said = world.run(&["dev", "--listen", &taken, "--", "true"]).ends_with(1);
+    assert!(
+        said.stderr.contains("hint: choose another port") && !said.stderr.contains("os error"),
+        "{said:?}"
+    );
 }

@@ -133,7 +133,8 @@ fn the_token_goes_as_a_header_past_any_proxy() {
         .env("RUNCODE_API_BASE", plane.base())
         .env("http_proxy", "http://127.0.0.1:1")
         .env("ALL_PROXY", "http://127.0.0.1:1");
-    Said::of(command.output().unwrap()).succeeds();
+    let said = Said::of(command.output().unwrap()).succeeds();
+    assert!(said.text().starts_with("no workspaces yet"), "{said:?}");
     let seen = plane.seen();
     assert_eq!(seen.len(), 2);
     assert!(seen[0].text.to_lowercase().contains("authorization: token "), "{seen:?}");
@@ -207,6 +208,8 @@ fn a_usage_error_says_what_to_write_instead() {
         (&["run", "box", "-la"], "no option `-l`", "runcode run my-ws -- ls -la"),
         (&["exec"], "<CMD>", "runcode exec [OPTIONS] [--] <CMD>..."),
         (&["completions", "zssh"], "bash, zsh", "`zsh`"),
+        (&["exec", "--timeout", "0", "--", "true"], "less than 1", "runcode exec --help"),
+        (&["write", "a/b/"], "names a folder", "a/b/NAME"),
         (&["forward", "8080:80", "-R"], "either way", "runcode forward 80 -R --local 8080"),
         (&["forward", "8080:80", "--local", "7"], "both name", "runcode forward 80 --local 8080"),
         (&["forward", "7:db:5"], "runcode forward 5 --to db --local 7", "runcode forward --help"),

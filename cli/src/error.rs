@@ -157,10 +157,15 @@ impl Error {
 
 /// The words of an I/O error, without `(os error N)`.
 pub fn reason(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
+    let text = without_number(error);
     let mut chars = text.chars();
     chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// The words of an error that ends with an I/O error's, without its `(os error N)`.
+pub fn without_number(error: &impl fmt::Display) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 impl fmt::Display for Error {

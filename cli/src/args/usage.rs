@@ -107,6 +107,8 @@ fn message(error: &clap::Error) -> String {
         ErrorKind::MissingRequiredArgument => message
             .replace("the following required arguments were not provided:", "there is something missing:"),
         _ => message
+            .replace(" is not in 1..18446744073709551615", " is less than 1")
+            .replace(" is not in 1..=86400", " is not between 1 and 86400")
             .replace("invalid digit found in string", "it is not a whole number")
             .replace("cannot parse integer from empty string", "it is not a whole number"),
     }

@@ -9,7 +9,7 @@ use runcode_plane::{Options, Plane, WorkspaceSpec};
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, without_number};
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::{sanitize, stdout};
 use crate::sys::atomic_file;
@@ -51,8 +51,8 @@ pub fn run(_args: Args, app: &App) -> Result<Outcome> {
         auto_authorize: true,
         ..Options::default()
     };
-    let plane =
-        Plane::start(options).map_err(|error| Error::new(Code::Error, format!("cannot serve: {error}")))?;
+    let plane = Plane::start(options)
+        .map_err(|error| Error::new(Code::Error, format!("cannot serve: {}", without_number(&error))))?;
     let mut guide = Guide::new(folder.path(), &plane, interrupt, app)?;
     let toured = guide.tour(app, started);
     let cleaned = guide.take_down();

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::app::App;
 use crate::control_plane::token;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, without_number};
 use crate::grant::SshUser;
 use crate::output::progress::note;
 use crate::output::report::Outcome;
@@ -136,7 +136,13 @@ fn options(args: &Args, fresh: &tempfile::TempDir) -> Result<Options> {
 }
 
 fn failed(error: runcode_plane::Error) -> Error {
-    Error::new(Code::Error, format!("cannot serve: {error}"))
+    let failed = Error::new(Code::Error, format!("cannot serve: {}", without_number(&error)));
+    match error {
+        runcode_plane::Error::Bind { .. } => {
+            failed.hint("choose another port, or none: a free one is taken then")
+        }
+        _ => failed,
+    }
 }
 
 /// What points `runcode` at the plane.

@@ -23,7 +23,11 @@ pub struct Args {
     all: bool,
 }
 
-struct List(Vec<Workspace>);
+struct List {
+    rows: Vec<Workspace>,
+    /// Whether there are others, which SSH cannot reach.
+    has_others: bool,
+}
 
 impl Report for List {
     fn json(&self) -> Value {
@@ -37,14 +41,18 @@ impl Report for List {
                 "connectable": workspace.is_connectable(),
             })
         };
-        self.0.iter().map(row).collect()
+        self.rows.iter().map(row).collect()
     }
 
     fn text(&self, text: &mut Text) {
-        if self.0.is_empty() {
-            return text.line("no workspaces with SSH (runcode list --all shows the others)");
+        if self.rows.is_empty() {
+            return text.line(if self.has_others {
+                "no workspaces with SSH (`runcode list --all` shows the others)"
+            } else {
+                "no workspaces yet: create one on the web, or serve a folder with `runcode dev`"
+            });
         }
-        let rows = self.0.iter().map(row).collect::<Vec<_>>();
+        let rows = self.rows.iter().map(row).collect::<Vec<_>>();
         table(text, &["ID", "TITLE", "NAME", "STATE", "CONNECT"], &rows);
     }
 }
@@ -69,6 +77,8 @@ fn row(workspace: &Workspace) -> Vec<String> {
 /// Lists what the control plane lists.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let mut workspaces = app.plane()?.workspaces()?;
+    let count = workspaces.len();
     workspaces.retain(|workspace| args.all || workspace.ssh_capable);
-    Ok(List(workspaces).into())
+    let has_others = workspaces.len() < count;
+    Ok(List { rows: workspaces, has_others }.into())
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::app::App;
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::output::report::Outcome;
 use crate::transport::files::{self, RemotePath};
 
@@ -31,6 +31,13 @@ pub struct Args {
 
 /// Sends the content.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
+    if args.path.as_encoded_bytes().ends_with(b"/") {
+        let folder = args.path.to_string_lossy();
+        return Err(Error::new(Code::Usage, format!("`{folder}` names a folder, and write makes a file"))
+            .hint(format!(
+                "name the file: {folder}NAME; or send files into it with `runcode put FILE {folder}`"
+            )));
+    }
     let sessions = app.sessions()?;
     let session = sessions.attached(app.given_api_base().is_some())?;
     let remote = RemotePath::parse(&args.path, &session.meta.workdir)?;
