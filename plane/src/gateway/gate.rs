@@ -6,9 +6,11 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
 
 /// The backlog of a whole connection, in memory and in files, from which on reading waits.
 const LIMIT: usize = 1 << 30;
@@ -85,13 +87,36 @@ impl Gate {
     }
 }
 
+/// How often it is looked whether a client that is not read from is still there.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// A client's socket behind its gate.
 pub(crate) struct Gated {
-    pub(crate) socket: TcpStream,
+    socket: TcpStream,
     pub(crate) gate: Arc<Gate>,
+    /// Runs while the gate is closed.
+    look: Option<Pin<Box<Sleep>>>,
 }
 
 impl Gated {
+    pub(crate) fn new(socket: TcpStream, gate: Arc<Gate>) -> Self {
+        Gated { socket, gate, look: None }
+    }
+
+    /// Waits behind the closed gate. The end of the connection lies behind what is not read; that it has come is
+    /// known without reading, and then nobody is left for whom the rest would be kept.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let look = self.look.get_or_insert_with(|| Box::pin(sleep(LOOK)));
+            ready!(look.as_mut().poll(cx));
+            self.look = None;
+            let ready = std::pin::pin!(self.socket.ready(Interest::READABLE)).poll(cx);
+            if matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed()) {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
+        }
+    }
+
     fn check(&self, side: usize, cx: &Context<'_>) -> io::Result<()> {
         self.gate.watch(side, cx);
         if self.gate.cut.load(Ordering::Acquire) {
@@ -109,8 +134,9 @@ impl AsyncRead for Gated {
     ) -> Poll<io::Result<()>> {
         self.check(0, cx)?;
         if !self.gate.is_open() {
-            return Poll::Pending;
+            return self.wait(cx);
         }
+        self.look = None;
         Pin::new(&mut self.socket).poll_read(cx, buf)
     }
 }
@@ -129,5 +155,35 @@ impl AsyncWrite for Gated {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a test that cannot go on should say where
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_a_client_that_is_not_read_from_is_noticed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let gate = Arc::new(Gate::default());
+        let mut gated = Gated::new(listener.accept().await.unwrap().0, gate.clone());
+        gate.add(LIMIT);
+        client.write_all(&[1; 1000]).await.unwrap();
+        let mut byte = [0];
+        let waits = tokio::time::timeout(2 * LOOK, gated.read(&mut byte)).await;
+        assert!(waits.is_err(), "a client that is there is waited for");
+        let reading = tokio::spawn(async move { gated.read(&mut byte).await.map(|_| gated) });
+        gate.remove(LIMIT);
+        let mut gated = reading.await.unwrap().unwrap();
+        gate.add(LIMIT);
+        drop(client);
+        let ended = tokio::time::timeout(10 * LOOK, gated.read(&mut byte)).await.unwrap();
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
     }
 }

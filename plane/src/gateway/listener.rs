@@ -169,7 +169,7 @@ impl Gateway {
         let config = self.config.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let handler = Connection::new(self.clone(), id, peer, gate.clone());
         let deadline = tokio::time::Instant::now() + LOGIN_GRACE;
-        let stream = Gated { socket, gate: gate.clone() };
+        let stream = Gated::new(socket, gate.clone());
         let session = tokio::time::timeout_at(deadline, run_stream(config, stream, handler))
             .await
             .map_err(|_| russh::Error::ConnectionTimeout)??;

@@ -19,7 +19,7 @@ impl Listener for Socket {
     async fn accept(&mut self) -> (Gated, SocketAddr) {
         let (socket, peer) = Listener::accept(&mut self.0).await;
         let _ = socket.set_nodelay(true);
-        (Gated { socket, gate: Arc::new(Gate::default()) }, peer)
+        (Gated::new(socket, Arc::new(Gate::default())), peer)
     }
 
     fn local_addr(&self) -> std::io::Result<SocketAddr> {
