@@ -91,6 +91,8 @@ fn refusals_and_names() {
         ambiguous["message"].as_str().unwrap().contains("1 (a)")
             && ambiguous["message"].as_str().unwrap().contains("2 (b)")
     );
+    let long = "x".repeat(10_000);
+    assert!(world.run_at(&refuses.base(), &["connect", &long]).ends_with(2).stderr.len() < 500);
     let missing =
         world.run_at(&refuses.base(), &["connect", "nope", "--json"]).fails_as("not_found", 2).json();
     assert!(missing["hint"].as_str().unwrap().contains("a (1), b (2)"));
@@ -199,6 +201,7 @@ fn a_usage_error_says_what_to_write_instead() {
     for (arguments, message, hint) in [
         (&[][..], "there is no command", "runcode --help"),
         (&["lst"], "no command `lst`", "`list`"),
+        (&["ssh", "box"], "no command `ssh`", "runcode shell <workspace>"),
         (&["prox"], "no command `prox`", ""),
         (&["connect"], "<WORKSPACE>", "runcode connect [OPTIONS] <WORKSPACE>"),
         (&["connect", "a", "b"], "does not take `b`", "runcode connect --help"),

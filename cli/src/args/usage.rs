@@ -7,6 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::args::{Cli, Command};
 use crate::error::{Code, Error};
+use crate::output::sanitize;
 
 /// Options that take a value and may stand before the verb.
 const WITH_VALUE: [&str; 4] = ["--api-base", "--token", "--config-dir", "--cache-dir"];
@@ -43,10 +44,12 @@ impl<'a> Line<'a> {
     /// The parser's error in the words of this program.
     pub fn explain(&self, error: &clap::Error) -> Error {
         let (message, hint) = match error.kind() {
-            ErrorKind::InvalidSubcommand => (
-                format!("there is no command `{}`", text(error, ContextKind::InvalidSubcommand)),
-                did_you_mean(error, ContextKind::SuggestedSubcommand),
-            ),
+            ErrorKind::InvalidSubcommand => {
+                let unknown = text(error, ContextKind::InvalidSubcommand);
+                let ours = called_elsewhere(&unknown).map(|ours| format!("that is `runcode {ours}` here"));
+                let hint = ours.or_else(|| did_you_mean(error, ContextKind::SuggestedSubcommand));
+                (format!("there is no command `{}`", sanitize::short(&unknown)), hint)
+            }
             ErrorKind::MissingSubcommand => ("there is no command".to_owned(), None),
             ErrorKind::UnknownArgument => self.unknown(error),
             // What is wrong with a value says how it is written.
@@ -95,6 +98,25 @@ impl<'a> Line<'a> {
             None => "run `runcode --help` for the list of commands".to_owned(),
         }
     }
+}
+
+/// What other tools' names for a thing are here.
+fn called_elsewhere(verb: &str) -> Option<&'static str> {
+    Some(match verb {
+        "ls" | "ps" | "workspaces" => "list",
+        "start" | "up" | "boot" => "connect <workspace> --start",
+        "attach" | "open" | "use" => "connect <workspace>",
+        "detach" => "disconnect",
+        "down" | "halt" | "shutdown" => "stop",
+        "ssh" | "sh" | "bash" | "console" => "shell <workspace>",
+        "cp" | "scp" | "push" | "upload" => "put LOCAL... REMOTE",
+        "pull" | "download" | "cat" => "get REMOTE",
+        "port-forward" | "tunnel" | "expose" => "forward PORT",
+        "auth" | "signin" => "login",
+        "whoami" | "check" => "doctor",
+        "version" => "--version",
+        _ => return None,
+    })
 }
 
 /// The first paragraph of the parser's own words, on one line.

@@ -89,15 +89,16 @@ pub fn by_name<'a>(name: &str, all: &'a [Workspace]) -> Result<&'a Workspace> {
     let found = all.iter().filter(bears).collect::<Vec<_>>();
     match found[..] {
         [workspace] => Ok(workspace),
-        [] => {
-            Err(Error::new(Code::NotFound, format!("no workspace is called `{name}`"))
-                .hint(what_there_is(all)))
-        }
+        [] => Err(Error::new(Code::NotFound, format!("no workspace is called `{}`", short(name)))
+            .hint(what_there_is(all))),
         _ => {
             let ids =
                 few(found.iter().map(|workspace| format!("{} ({})", workspace.id, short(&workspace.title))));
-            Err(Error::new(Code::Ambiguous, format!("several workspaces are called `{name}`: {ids}"))
-                .hint("give the id instead"))
+            Err(Error::new(
+                Code::Ambiguous,
+                format!("several workspaces are called `{}`: {ids}", short(name)),
+            )
+            .hint("give the id instead"))
         }
     }
 }
