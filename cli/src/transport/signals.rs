@@ -32,10 +32,10 @@ impl Watch {
 mod unix {
     use std::io;
     use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+    use std::os::unix::net::UnixStream;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-    use rustix::pipe::PipeFlags;
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
     /// Handlers are installed once, because taking one away would leave the signal without any effect. With nobody
@@ -109,7 +109,8 @@ mod unix {
         if let Some(handlers) = HANDLERS.get() {
             return Ok(handlers);
         }
-        let (wakeup, waker) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        let (wakeup, waker) = UnixStream::pair()?; // macOS has no pipe that is made close-on-exec and non-blocking at once
+        wakeup.set_nonblocking(true)?;
         let idle = Arc::new(std::sync::atomic::AtomicBool::new(true));
         let last = Arc::new(AtomicUsize::new(0));
         let hangup = Some(SIGHUP).filter(|_| !ignores_hangup());
@@ -118,7 +119,7 @@ mod unix {
             signal_hook::flag::register_usize(signal, Arc::clone(&last), signal.unsigned_abs() as usize)?;
             signal_hook::low_level::pipe::register(signal, waker.try_clone()?)?;
         }
-        let handlers = Handlers { watching: AtomicUsize::new(0), idle, last, wakeup };
+        let handlers = Handlers { watching: AtomicUsize::new(0), idle, last, wakeup: wakeup.into() };
         Ok(HANDLERS.get_or_init(|| handlers))
     }
 

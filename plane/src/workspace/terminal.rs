@@ -74,7 +74,10 @@ pub(crate) fn spawn_in_terminal(
     request: &TerminalRequest,
 ) -> io::Result<(Terminal, Ends)> {
     let pair = native_pty_system().openpty(request.size).map_err(io::Error::other)?;
+    #[cfg(unix)]
     let name = pair.master.tty_name();
+    #[cfg(not(unix))]
+    let name: Option<std::path::PathBuf> = None;
     if let Some(name) = &name {
         modes::apply(name, &request.modes)?;
     }

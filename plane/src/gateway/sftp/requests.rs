@@ -137,7 +137,7 @@ pub(super) fn done() -> io::Result<Answer> {
 fn open(files: &mut Files, packet: &mut Reader<'_>) -> io::Result<Answer> {
     let path = files.path(packet.string()?);
     let flags = packet.u32()?;
-    let mode = Attributes::read(packet)?.mode_or(0o666);
+    let attributes = Attributes::read(packet)?;
     let has = |flag: u32| flags & flag != 0;
     let mut options = OpenOptions::new();
     options.read(has(1)).write(has(2)).append(has(2) && has(4));
@@ -151,7 +151,9 @@ fn open(files: &mut Files, packet: &mut Reader<'_>) -> io::Result<Answer> {
         options.truncate(has(0x10));
     }
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, attributes.mode_or(0o666));
+    #[cfg(not(unix))]
+    let _ = attributes;
     let file = options.open(&path)?;
     if file.metadata()?.is_dir() && has(2) {
         return Err(io::ErrorKind::IsADirectory.into());
