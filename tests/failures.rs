@@ -161,6 +161,8 @@ fn a_plane_that_is_not_there_is_network() {
     let world = World::new();
     world.run_at("http://127.0.0.1:1", &["list", "--json"]).fails_as("network", 1);
     world.run_at("https://127.0.0.1:1", &["list", "--json"]).fails_as("network", 1);
+    let said = world.run_at("http://127.0.0.1:1", &["clean", "web", "--json"]).fails_as("network", 1).json();
+    assert!(said["message"].as_str().unwrap().starts_with("no session here is called `web`: "), "{said}");
 }
 
 #[test]

@@ -44,7 +44,11 @@ pub fn resolve_here<'a>(
             return Ok(id);
         }
     }
-    resolve(name, plane()?).map(|target| target.id)
+    let found = plane().and_then(|plane| resolve(name, plane));
+    found.map(|target| target.id).map_err(|error| match error.code() {
+        Code::NotFound | Code::Ambiguous => error,
+        _ => error.context(format!("no session here is called `{}`", short(name))),
+    })
 }
 
 /// A workspace as a person knows it, `web (#2)`, as far as this machine knows that, too.
