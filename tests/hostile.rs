@@ -6,12 +6,16 @@ mod cases;
 mod clock;
 mod concurrency;
 mod crash;
+mod crash_files;
+mod crash_points;
+mod crash_state;
 mod disk;
 mod folders;
 mod gateway;
 mod login;
 mod secrets;
 mod users;
+mod wiped;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -4,71 +4,22 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{assert_whole, program, skipped, wrapped};
+use super::assert_whole;
+use super::crash_points::{Points, can_kill, killed_at};
 use crate::support::fake_plane::{FakePlane, respond};
 use crate::support::{Said, World, processes_with};
 
-/// The calls that change the disk, or lie between two that do.
-const CALLS: [&str; 18] = [
-    "mkdir",
-    "mkdirat",
-    "rename",
-    "renameat",
-    "renameat2",
-    "unlink",
-    "unlinkat",
-    "rmdir",
-    "link",
-    "linkat",
-    "fsync",
-    "fdatasync",
-    "fchmod",
-    "chmod",
-    "fchmodat",
-    "write",
-    "flock",
-    "symlink",
-];
-
-/// More calls of one kind than any of these commands makes.
-const MANY: usize = 200;
-
-/// Runs `command` again and again, killed on the way into each of its calls in turn; after each, `check` is told which.
-/// How often it was killed.
-fn killed_at_every_step(command: impl Fn() -> Command, mut check: impl FnMut(&str)) -> usize {
-    let mut kills = 0;
-    for call in CALLS {
-        for number in 1..MANY {
-            let mut strace = Command::new("strace");
-            let inject = format!("inject={call}:signal=KILL:when={number}");
-            strace
-                .args(["-qq", "-o", "/dev/null", "-e"])
-                .arg(format!("trace={call}"))
-                .args(["-e", &inject, "--"]);
-            let output = wrapped(strace, &command()).output().unwrap();
-            let step = format!("{call} {number}");
-            // strace dies as its child did.
-            if std::os::unix::process::ExitStatusExt::signal(&output.status) != Some(9) {
-                let words = String::from_utf8_lossy(&output.stderr).into_owned();
-                assert!(!words.contains("invalid system call"), "{words}");
-                Said::of(output).succeeds();
-                break;
-            }
-            kills += 1;
-            check(&step);
-            assert!(number < MANY - 1, "{step}");
-        }
-    }
-    kills
-}
+/// Every point of what writes sessions and tokens is tried, each time.
+const ALL: Points = Points { usual: usize::MAX, of_threads: false };
 
 #[test]
 fn connect_killed_at_any_step_leaves_a_whole_session() {
-    if program("strace").is_none() {
-        return skipped("connect killed at any step", "there is no strace");
+    if !can_kill("connect killed at any step") {
+        return;
     }
     let world = World::new().connected();
-    let kills = killed_at_every_step(
+    let kills = killed_at(
+        ALL,
         || world.command(&["connect", "1", "--force"]),
         |step| {
             let said = world.run(&["exec", "--", "echo alive"]);
@@ -87,11 +38,12 @@ fn connect_killed_at_any_step_leaves_a_whole_session() {
 
 #[test]
 fn a_first_connect_killed_at_any_step_leaves_nothing_or_a_session() {
-    if program("strace").is_none() {
-        return skipped("a first connect killed at any step", "there is no strace");
+    if !can_kill("a first connect killed at any step") {
+        return;
     }
     let world = World::new();
-    let kills = killed_at_every_step(
+    let kills = killed_at(
+        ALL,
         || {
             let _ = std::fs::remove_dir_all(world.cache(""));
             world.command(&["run", "1", "--", "true"])
@@ -108,8 +60,8 @@ fn a_first_connect_killed_at_any_step_leaves_nothing_or_a_session() {
 
 #[test]
 fn config_ssh_killed_at_any_step_leaves_the_users_file_whole() {
-    if program("strace").is_none() {
-        return skipped("config-ssh killed at any step", "there is no strace");
+    if !can_kill("config-ssh killed at any step") {
+        return;
     }
     let world = World::new();
     let own = "# mine\r\nHost *\n\tUser me\n\n# no newline at the end";
@@ -123,7 +75,8 @@ fn config_ssh_killed_at_any_step_leaves_the_users_file_whole() {
     assert!(block.ends_with(own) && block.len() > own.len());
     let mut kills = 0;
     for (arguments, before) in [(&["config-ssh"][..], own), (&["config-ssh", "--remove"], block.as_str())] {
-        kills += killed_at_every_step(
+        kills += killed_at(
+            ALL,
             || {
                 std::fs::write(&config, before).unwrap();
                 world.command(arguments)
@@ -141,8 +94,8 @@ fn config_ssh_killed_at_any_step_leaves_the_users_file_whole() {
 
 #[test]
 fn login_killed_at_any_step_leaves_one_token_and_sends_it_to_its_own_plane_only() {
-    if program("strace").is_none() {
-        return skipped("login killed at any step", "there is no strace");
+    if !can_kill("login killed at any step") {
+        return;
     }
     let list = |stream: &mut std::net::TcpStream| {
         respond(stream, 200, br#"{"error":false,"data":{"workspaces":[]}}"#)
@@ -162,7 +115,8 @@ fn login_killed_at_any_step_leaves_one_token_and_sends_it_to_its_own_plane_only(
     Said::of(login(&one, "token-one").output().unwrap()).succeeds();
     let mut kills = 0;
     for (plane, secret, other) in [(&two, "token-two", "token-one"), (&one, "token-one", "token-two")] {
-        kills += killed_at_every_step(
+        kills += killed_at(
+            ALL,
             || {
                 let before = if plane.base() == two.base() { &one } else { &two };
                 Said::of(login(before, other).output().unwrap()).succeeds();

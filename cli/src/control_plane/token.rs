@@ -65,8 +65,10 @@ struct Origin {
 /// The token to send to `base`: from stdin, the command line, the environment, or the saved file, in this order.
 pub fn find(given: &Given, env: &Env, paths: &Paths, base: &BaseUrl) -> Result<Token> {
     if given.stdin {
-        let mut text = Zeroizing::new(String::new());
-        let mut stdin = std::io::stdin().lock().take(MAX_BYTES as u64 + 64);
+        // More room than stdin's own buffer has: so it is bypassed and nothing stays there, nor behind a string that grows.
+        const ROOM: usize = 16 * 1024;
+        let mut text = Zeroizing::new(String::with_capacity(ROOM));
+        let mut stdin = std::io::stdin().lock().take(ROOM as u64 - 1);
         stdin.read_to_string(&mut text).map_err(|error| Error::io("read the token from stdin", error))?;
         return checked(&text, "the token on stdin");
     }

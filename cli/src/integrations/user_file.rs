@@ -26,6 +26,7 @@ impl UserFile {
     /// Fails when that is no plain file, or somebody else's.
     pub fn open(path: &Path) -> Result<UserFile> {
         let target = follow(path)?;
+        clear_up(&target);
         let metadata = match std::fs::metadata(&target) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -129,6 +130,15 @@ impl UserFile {
     /// Makes the change last through a crash.
     fn sync(&self) -> io::Result<()> {
         self.target.parent().map_or(Ok(()), platform::sync_dir)
+    }
+}
+
+/// Removes what a killed command left beside the file and its backup. That it cannot be removed is no reason to stop.
+fn clear_up(target: &Path) {
+    let mut backup = target.to_owned().into_os_string();
+    backup.push(".bak");
+    for path in [target, Path::new(&backup)] {
+        let _ = atomic_file::sweep_abandoned(path);
     }
 }
 

@@ -116,6 +116,7 @@ impl Session {
         !extra_certificate
             && self.meta.files.iter().all(|(name, digest)| {
                 let content = atomic_file::read(&self.folder.join(name), MAX_FILE).ok().flatten();
+                let content = content.map(zeroize::Zeroizing::new); // one of them is the key
                 content.is_some_and(|content| sha256(&content) == *digest)
             })
     }

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
 use crate::sys::platform;
@@ -50,14 +51,29 @@ fn prefix(path: &Path) -> OsString {
 
 /// Removes the temporary files that a crash left of [`write()`] to `path`. The caller knows that nobody is writing it.
 pub fn sweep(path: &Path) -> Result<()> {
+    sweep_older(path, Duration::ZERO)
+}
+
+/// As [`sweep`], where somebody may be writing it: what has lain there for a minute.
+pub fn sweep_abandoned(path: &Path) -> Result<()> {
+    sweep_older(path, Duration::from_secs(60))
+}
+
+fn sweep_older(path: &Path, age: Duration) -> Result<()> {
     let prefix = prefix(path);
     let is_stale = |name: &OsStr| {
         let random = name.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes());
         random.is_some_and(|random| random.len() == RANDOM && random.iter().all(u8::is_ascii_alphanumeric))
     };
+    let is_old = |entry: &std::fs::DirEntry| {
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        age.is_zero() || modified.is_ok_and(|time| time.elapsed().is_ok_and(|found| found > age))
+    };
     let entries = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
-    for entry in entries.into_iter().flatten().flatten().filter(|entry| is_stale(&entry.file_name())) {
-        remove(&entry.path())?;
+    for entry in entries.into_iter().flatten().flatten() {
+        if is_stale(&entry.file_name()) && is_old(&entry) {
+            remove(&entry.path())?;
+        }
     }
     Ok(())
 }
@@ -93,7 +109,8 @@ pub fn read(path: &Path, max: usize) -> Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(None),
         Err(error) => return Err(Error::io(doing(), error)),
     };
-    let mut bytes = Vec::with_capacity(max.saturating_add(1).min(4096)); // most fit, and are read at once
+    // Most fit, and are read at once; keys and tokens do, of which a growth would leave a part behind.
+    let mut bytes = Vec::with_capacity(max.saturating_add(1).min(8192));
     file.take(max as u64 + 1).read_to_end(&mut bytes).map_err(|error| Error::io(doing(), error))?;
     if bytes.len() > max {
         return Err(Error::new(Code::Io, format!("`{}` is larger than {max} bytes", path.display())));
@@ -228,6 +245,16 @@ mod tests {
         }
         sweep(&at("token")).unwrap();
         assert!(!at(".token.0123456789abcdef").exists());
+        std::fs::write(at(".other.fedcba9876543210"), "x").unwrap();
+        let long_ago = std::time::SystemTime::now() - Duration::from_secs(120);
+        std::fs::File::options()
+            .write(true)
+            .open(at(".other.fedcba9876543210"))
+            .unwrap()
+            .set_modified(long_ago)
+            .unwrap();
+        sweep_abandoned(&at("other")).unwrap();
+        assert!(!at(".other.fedcba9876543210").exists() && at(".other.0123456789abcdef").exists());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4);
         sweep(&at("missing/token")).unwrap();
     }

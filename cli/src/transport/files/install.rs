@@ -6,17 +6,34 @@ use std::path::Path;
 
 use crate::error::{Code, Error, Result};
 use crate::sys::platform;
-use crate::transport::files::local_file::{PREFIX, made_parent, write_error};
+use crate::transport::files::local_file::{PREFIX, RANDOM, made_parent, mark_in_use, sweep, write_error};
 
-/// A fresh private folder on the file system of `target`; removed when dropped.
-pub(super) fn stage(target: &Path) -> Result<tempfile::TempDir> {
+/// A folder in the making; removed when dropped.
+pub(super) struct Stage {
+    folder: tempfile::TempDir,
+    _open: Option<fs::File>,
+}
+
+impl Stage {
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// A fresh private folder on the file system of `target`.
+pub(super) fn stage(target: &Path) -> Result<Stage> {
     let folder = if target.is_dir() { target } else { made_parent(target)? };
+    sweep(folder);
     let mut builder = tempfile::Builder::new();
-    builder.prefix(PREFIX).rand_bytes(16);
+    builder.prefix(PREFIX).rand_bytes(RANDOM);
     if let Some(private) = platform::permissions(0o700) {
         builder.permissions(private);
     }
-    builder.tempdir_in(folder).map_err(|error| write_error(target, error))
+    let folder = builder.tempdir_in(folder).map_err(|error| write_error(target, error))?;
+    let open = if cfg!(unix) { fs::File::open(folder.path()).ok() } else { None };
+    open.iter().for_each(mark_in_use);
+    Ok(Stage { folder, _open: open })
 }
 
 /// Makes the folder `staged` be `target`, or be in it when it is there. Nothing is moved where something is in the way.

@@ -10,6 +10,13 @@ use crate::sys::platform;
 /// What all our temporary files and folders are called at first.
 pub(super) const PREFIX: &str = ".runcode-";
 
+/// How many random characters follow.
+pub(super) const RANDOM: usize = 16;
+
+/// How old something of ours is before it is taken for a killed process's: its maker has locked it long before.
+#[cfg(unix)]
+const ABANDONED_AFTER: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// A file that is not there yet. Dropping it leaves nothing.
 pub(super) struct LocalFile {
     target: PathBuf,
@@ -23,12 +30,14 @@ impl LocalFile {
             return Err(Error::new(Code::Io, format!("`{}` is a folder", target.display())));
         }
         let parent = made_parent(target)?;
+        sweep(parent);
         let mut builder = tempfile::Builder::new();
-        builder.prefix(PREFIX).rand_bytes(16);
+        builder.prefix(PREFIX).rand_bytes(RANDOM);
         if let Some(private) = platform::permissions(0o600) {
             builder.permissions(private);
         }
         let staged = builder.tempfile_in(parent).map_err(|error| write_error(target, error))?;
+        mark_in_use(staged.as_file());
         Ok(LocalFile { target: target.to_owned(), staged })
     }
 
@@ -52,6 +61,46 @@ impl LocalFile {
     }
 }
 
+/// Says that a staged file or folder is being worked on, for as long as it is open: the kernel frees the lock of a process
+/// that dies. Where there are no such locks nothing is said, and nothing swept.
+pub(super) fn mark_in_use(staged: &File) {
+    #[cfg(unix)]
+    let _ = staged.try_lock_shared();
+    #[cfg(windows)]
+    let _ = staged; // a locked file could not be written there
+}
+
+/// Removes what killed processes of this user left in `folder`: old, called as ours are, and worked on by nobody.
+pub(super) fn sweep(folder: &Path) {
+    #[cfg(unix)]
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let random = name.as_encoded_bytes().strip_prefix(PREFIX.as_bytes());
+        if random.is_some_and(|random| random.len() == RANDOM && random.iter().all(u8::is_ascii_alphanumeric))
+        {
+            let _ = remove_abandoned(&entry.path());
+        }
+    }
+    #[cfg(windows)]
+    let _ = folder;
+}
+
+#[cfg(unix)]
+fn remove_abandoned(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let found = std::fs::symlink_metadata(path)?;
+    let is_old = found.modified()?.elapsed().is_ok_and(|age| age > ABANDONED_AFTER);
+    if !is_old || !platform::is_own(&found) || !(found.is_file() || found.is_dir()) {
+        return Ok(());
+    }
+    let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
+    let open = File::options().read(true).custom_flags(flags).open(path)?;
+    if open.try_lock().is_err() {
+        return Ok(());
+    }
+    if found.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
+}
+
 /// The folder that `target` is in, made where it is missing.
 pub(super) fn made_parent(target: &Path) -> Result<&Path> {
     let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -62,4 +111,32 @@ pub(super) fn made_parent(target: &Path) -> Result<&Path> {
 
 pub(super) fn write_error(target: &Path, error: std::io::Error) -> Error {
     Error::io(format_args!("write `{}`", target.display()), error)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+
+    #[test]
+    fn what_the_killed_left_is_swept_and_what_is_in_use_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let long_ago = SystemTime::now() - 2 * ABANDONED_AFTER;
+        let at = |name: &str| folder.path().join(name);
+        let abandoned = at(".runcode-0123456789abcdef");
+        let (fresh, other) = (at(".runcode-fedcba9876543210"), at(".runcode-mine"));
+        for path in [&abandoned, &fresh, &other] {
+            File::create(path).unwrap();
+        }
+        let tree = at(".runcode-aaaaaaaaaaaaaaaa");
+        std::fs::create_dir_all(tree.join("t/x")).unwrap();
+        let mut living = LocalFile::create(&at("target")).unwrap();
+        living.file().set_modified(long_ago).unwrap();
+        for path in [&abandoned, &other, &tree] {
+            File::open(path).unwrap().set_modified(long_ago).unwrap();
+        }
+        sweep(folder.path());
+        assert!(!abandoned.exists() && !tree.exists());
+        assert!(fresh.exists() && other.exists() && living.staged.path().exists());
+    }
 }
