@@ -51,3 +51,57 @@ fn busybox_is_enough() {
     round_trip(&world, &["big".into()], &noise(1_500_000));
     tree_round_trip(&world);
 }
+
+#[test]
+fn a_dash_is_stdout() {
+    for world in World::each() {
+        let world = world.connected();
+        for length in [0, 3, 1_200_000] {
+            let content = noise(length);
+            fs::write(world.workspace().join("x"), &content).unwrap();
+            for arguments in [&["get", "x", "--out", "-"][..], &["get", "x", "-o", "-"], &["get", "x"]] {
+                let got = world.run(arguments).succeeds();
+                assert!(got.stdout == content && got.stderr.is_empty(), "{arguments:?} {}", got.stderr);
+            }
+            let got = world.run(&["get", "x", "--out", "-", "--json"]).succeeds();
+            assert!(got.stdout == content);
+            let report: serde_json::Value = serde_json::from_str(&got.stderr).unwrap();
+            assert_eq!(report["bytes"].as_u64(), Some(length as u64));
+        }
+        assert!(!world.home().join("-").exists());
+        world.run(&["get", "x", "x", "--out", "-", "--json"]).fails_as("usage", 2);
+        let several = world.run(&["get", "x", "y", "--json"]).fails_as("usage", 2).json();
+        assert!(several["hint"].as_str().unwrap().contains("--out y"), "{several}");
+        world.run(&["get", "missing", "--out", "-", "--json"]).fails_as("not_found", 2);
+    }
+}
+
+/// A terminal is asked for its input, and told so; a pipe is not.
+#[test]
+fn who_types_a_file_is_told_how_to_end_it() {
+    let world = World::new().connected();
+    let binary = env!("CARGO_BIN_EXE_runcode");
+    if !Path::new("/usr/bin/script").exists() {
+        return eprintln!("SKIPPED: there is no script(1)");
+    }
+    let typed = world.command(&[""; 0]);
+    let mut script = Command::new("script");
+    script.args(["-qec", &format!("'{binary}' write typed"), "/dev/null"]).current_dir(world.home());
+    script.env_clear().envs(typed.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut said = Vec::new();
+    while !String::from_utf8_lossy(&said).contains("Ctrl-D ends") {
+        let mut chunk = [0; 256];
+        let read = std::io::Read::read(&mut stdout, &mut chunk).unwrap();
+        assert!(read > 0, "{}", String::from_utf8_lossy(&said));
+        said.extend_from_slice(&chunk[..read]);
+    }
+    stdin.write_all(b"a line\n\x04").unwrap();
+    std::io::Read::read_to_end(&mut stdout, &mut said).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(fs::read(world.workspace().join("typed")).unwrap(), b"a line\n");
+    let piped = world.run_with(&["write", "piped"], b"x").succeeds();
+    assert_eq!(piped.stderr, "");
+}

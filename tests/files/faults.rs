@@ -20,7 +20,9 @@ fn failures_are_coded_and_change_nothing() {
         for path in ["dir", "file/below", "pipe", "/proc/nothing/x"] {
             world.run(&["write", path, "--file", "a", "--json"]).fails_as("io", 1);
         }
+        fs::create_dir(inside.join("dir/a")).unwrap();
         world.run(&["put", "a", "dir", "--json"]).fails_as("io", 1);
+        fs::remove_dir(inside.join("dir/a")).unwrap();
         world.run(&["put", "tree", "file", "--json"]).fails_as("io", 1);
         world.run(&["put", "tree", ".", "--json"]).succeeds();
         fs::create_dir_all(inside.join("other/x")).unwrap();

@@ -111,3 +111,68 @@ fn mode_time_and_links_of_single_files() {
         world.run(&["get", "/proc/version"]).succeeds();
     }
 }
+
+#[test]
+fn a_file_goes_into_a_folder_that_is_there() {
+    for world in World::each() {
+        let world = world.connected();
+        fs::create_dir(world.workspace().join("my dir")).unwrap();
+        symlink("my dir", world.workspace().join("link")).unwrap();
+        for (name, size) in [("a b", 5), ("-\n\u{e9}", 5), ("big", 50_000)] {
+            fs::write(world.home().join(name), noise(size)).unwrap();
+            for folder in ["my dir", "link"] {
+                let put = world.run(&["put", "--json", "--", name, folder]).succeeds().json();
+                assert!(put["to"].as_str().unwrap().contains(&format!("/{folder}/")), "{put}");
+                let there = world.workspace().join("my dir").join(name);
+                assert!(fs::read(&there).unwrap() == noise(size));
+                fs::remove_file(there).unwrap();
+            }
+        }
+        // `write` names the file itself.
+        world.run(&["write", "my dir", "--file", "a b", "--json"]).fails_as("io", 1);
+        assert_eq!(fs::read_dir(world.workspace().join("my dir")).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn links_stay_as_they_are_written_and_are_not_sent_again() {
+    for world in World::each() {
+        let world = world.connected();
+        let root = world.home().join("tree");
+        fs::create_dir_all(root.join("folder")).unwrap();
+        let far = format!("/{}/", "far/".repeat(40));
+        let away = world.home().display().to_string();
+        for (name, target) in
+            [("a", "folder"), ("b", "folder/"), ("c", ".//folder/./"), ("d", "/"), ("e", &far), ("f", &away)]
+        {
+            symlink(target, root.join(name)).unwrap();
+        }
+        for expected in [(6, 0), (0, 6), (0, 6)] {
+            let put = world.run(&["put", "tree", "tree", "--json"]).succeeds().json();
+            assert_eq!(
+                (put["files"].as_u64(), put["unchanged"].as_u64()),
+                (Some(expected.0), Some(expected.1))
+            );
+            assert_eq!(described(&world.workspace().join("tree")), described(&root));
+        }
+        // A link of ours takes the place of another one, also where both lead to folders.
+        fs::remove_file(root.join("f")).unwrap();
+        symlink("/", root.join("f")).unwrap();
+        world.run(&["put", "tree", "tree"]).succeeds();
+        world.run(&["get", "tree", "--out", "back"]).succeeds();
+        for copy in [world.workspace().join("tree"), world.home().join("back")] {
+            assert_eq!(described(&copy), described(&root));
+        }
+    }
+}
+
+#[test]
+fn a_source_that_is_a_link_to_a_folder_is_that_folder() {
+    let world = World::new().connected();
+    make_tree(&world.home().join("tree"));
+    symlink(world.home().join("tree"), world.home().join("link")).unwrap();
+    world.run(&["put", "link", "there"]).succeeds();
+    let again = world.run(&["put", "link", "there", "--json"]).succeeds().json();
+    assert_eq!((again["files"].as_u64(), again["bytes"].as_u64()), (Some(0), Some(0)), "{again}");
+    assert_eq!(described(&world.workspace().join("there")), described(&world.home().join("tree")));
+}

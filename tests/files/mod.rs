@@ -2,6 +2,7 @@
 //! what was there.
 
 mod bytes;
+mod cuts;
 mod faults;
 mod folders;
 mod hostile;

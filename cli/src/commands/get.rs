@@ -5,13 +5,15 @@ use std::path::PathBuf;
 
 use crate::app::App;
 use crate::error::{Code, Error, Result};
-use crate::output::report::Outcome;
+use crate::output::progress;
+use crate::output::report::{Outcome, Report as _};
 use crate::transport::files::{self, Place, RemotePath};
 
 /// Fetch files and folders from the attached workspace.
 ///
 /// One file goes to stdout, as it is; folders and several files need --out. What arrives is verified and takes its place
-/// by renaming; modes, times and links are kept. No link that comes is ever followed, no device is made.
+/// by renaming; modes, times and links are kept. No link that comes is ever followed, no device is made. The report of
+/// --json goes to stderr where the file itself is on stdout.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -22,21 +24,28 @@ pub struct Args {
     /// The files and folders on the workspace; a relative path starts in the project folder
     #[arg(value_name = "REMOTE", required = true, num_args = 1..)]
     remote: Vec<OsString>,
-    /// The place on this machine: a name, or a folder when it ends in `/`
+    /// The place on this machine: a name, or a folder when it ends in `/`; `-` is stdout
     #[arg(long, short, value_name = "LOCAL")]
     out: Option<PathBuf>,
 }
 
 /// Fetches them.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
-    let several = args.remote.len() > 1;
-    let place = match &args.out {
-        Some(path) => Place::parse(path, several),
-        None if several => {
-            return Err(Error::new(Code::Usage, "only one file at a time can go to stdout")
-                .hint("say where to put them: --out FOLDER/"));
+    let place = match (&args.out, &args.remote[..]) {
+        (Some(path), remotes) if path.as_os_str() != "-" => Place::parse(path, remotes.len() > 1),
+        (_, [_]) => Place::Stdout,
+        (_, remotes) => {
+            let error = Error::new(Code::Usage, "only one file at a time can go to stdout");
+            return Err(match remotes {
+                [one, two] => error.hint(format!(
+                    "`{}` as `{}` on this machine: --out {}; both into a folder: --out FOLDER/",
+                    one.display(),
+                    two.display(),
+                    two.display()
+                )),
+                _ => error.hint("say where to put them: --out FOLDER/"),
+            });
         }
-        None => Place::Stdout,
     };
     let sessions = app.sessions()?;
     let session = sessions.attached(app.given_api_base().is_some())?;
@@ -44,5 +53,11 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let remotes = args.remote.iter().map(|path| RemotePath::parse(path, &session.meta.workdir));
     let remotes = remotes.collect::<Result<Vec<_>>>()?;
     let summary = files::get(&start, &remotes, &place)?;
-    Ok(if matches!(place, Place::Stdout) { Outcome::Status(0) } else { summary.into() })
+    if !matches!(place, Place::Stdout) {
+        return Ok(summary.into());
+    }
+    if app.is_json() {
+        progress::note(summary.json().to_string());
+    }
+    Ok(Outcome::Status(0))
 }

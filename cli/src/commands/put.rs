@@ -10,9 +10,9 @@ use crate::transport::files::{self, RemotePath, Selection};
 
 /// Send files and folders to the attached workspace.
 ///
-/// REMOTE is the name of what is sent; when it ends in `/`, and for several, it is the folder that they go into. Folders
-/// are merged into those of the same name; what is unchanged (type, size, mode, time) does not travel again. Everything
-/// is verified and takes its place by renaming; modes, times and links are kept.
+/// REMOTE is the name of what is sent; when it ends in `/`, and for several, it is the folder that they go into, as is a
+/// folder that is there for a file. Folders are merged into those of the same name; what is unchanged (type, size, mode,
+/// time) does not travel again. Everything is verified and takes its place by renaming; modes, times and links are kept.
 #[derive(clap::Args)]
 #[command(override_usage = "runcode put [OPTIONS] <LOCAL>... <REMOTE>")]
 #[command(after_help = "\

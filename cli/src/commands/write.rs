@@ -1,11 +1,12 @@
 //! `runcode write`.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
 use crate::app::App;
 use crate::error::{Code, Error, Result};
+use crate::output::progress;
 use crate::output::report::Outcome;
 use crate::transport::files::{self, RemotePath};
 
@@ -44,7 +45,12 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let start = |command: &_, streams: &_| sessions.start(&session, command, streams);
     let summary = match args.file {
         Some(file) => files::put_as(&start, &file, &remote),
-        None => files::write(&start, io::stdin(), &remote),
+        None => {
+            if io::stdin().is_terminal() {
+                progress::note("reading stdin, Ctrl-D ends");
+            }
+            files::write(&start, io::stdin(), &remote)
+        }
     };
     Ok(summary?.into())
 }

@@ -1,26 +1,27 @@
-//! What is sent, as one tar archive: the folder as `t`, then the SHA-256 of every file in it, then `end`.
+//! What is sent, as one tar archive: the folder as `t`, then `end`, which holds the SHA-256 of all that came before it.
 //!
-//! The box unpacks it beside the target and has `sha256sum -c` read back what it has written, so that the check goes from
-//! our read to its disk. Names that not every `sha256sum` takes stand in a list of their own.
+//! The box hashes what comes while it unpacks it beside the target, and moves nothing into place before both agree.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read as _, Write};
 
-use tar::{Builder, EntryType, Header};
+use tar::{EntryType, Header};
 
 use crate::error::{Code, Error};
-use crate::transport::files::flow::{self, Hash};
+use crate::transport::files::flow::Hash;
 use crate::transport::files::local_tree::{Entry, Kind};
 use crate::transport::files::progress::Progress;
-use crate::transport::files::script;
 use crate::transport::files::talk::CHUNK;
+
+/// What tar counts in.
+const BLOCK: usize = 512;
 
 /// What was sent.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
     pub(super) files: u64,
     pub(super) bytes: u64,
-    /// The SHA-256 of the lists.
+    /// The SHA-256 of the archive up to `end`.
     pub(super) sha256: Option<String>,
 }
 
@@ -33,46 +34,79 @@ pub(super) enum Unsent {
     There,
 }
 
+/// How long the archive of `entries` is up to `end`, in bytes: what the SHA-256 is of.
+pub(super) fn length(entries: &[Entry]) -> u64 {
+    let members = entries.iter().map(|entry| {
+        let size = if let Kind::File(size) = entry.kind { size } else { 0 };
+        head_of(entry).len() as u64 + size.next_multiple_of(BLOCK as u64)
+    });
+    first(entries).len() as u64 + members.sum::<u64>()
+}
+
 /// Writes the archive of `entries` to `to`.
 pub(super) fn send(to: impl Write, entries: &[Entry], progress: &mut Progress) -> Result<Sent, Unsent> {
-    let mut archive = Builder::new(BufWriter::with_capacity(CHUNK, to));
+    let mut to = Hashing { to: BufWriter::with_capacity(CHUNK, to), hash: Hash::default() };
     let mut sent = Sent::default();
-    let (mut sums, mut odd) = (Vec::new(), Vec::new());
-    if !entries.iter().any(|entry| entry.name.is_empty()) {
-        folder(&mut archive, b"t", 0o755, 0)?;
-    }
+    let mut chunk = vec![0; CHUNK];
+    to.put(&first(entries))?;
     for entry in entries {
-        let name = if entry.name.is_empty() { b"t".to_vec() } else { [b"t/", &entry.name[..]].concat() };
+        to.put(&head_of(entry))?;
         match &entry.kind {
-            Kind::Folder => folder(&mut archive, &name, entry.mode, entry.modified)?,
+            Kind::Folder => {}
             Kind::File(size) => {
-                let hash = file(&mut archive, &name, entry, *size, progress)?;
-                list(&entry.name, &hash, &mut sums, &mut odd);
+                file(&mut to, entry, *size, &mut chunk, progress)?;
                 sent.bytes += size;
                 sent.files += 1;
             }
-            Kind::Link(target) => {
-                let mut header = header(EntryType::Symlink, 0o777, entry.modified, 0);
-                archive.append_link(&mut header, path(&name)?, path(target)?).map_err(there)?;
-                sent.files += 1;
-            }
+            Kind::Link(_) => sent.files += 1,
         }
     }
-    sent.sha256 = Some(flow::sha256(&[&sums[..], &odd].concat()));
-    for (name, content) in [("sums", sums), ("odd", odd), ("end", Vec::new())] {
-        let mut header = header(EntryType::Regular, 0o600, 0, content.len() as u64);
-        archive.append_data(&mut header, name, &content[..]).map_err(there)?;
-    }
-    let mut to = archive.into_inner().map_err(there)?;
-    to.flush().map_err(there)?;
+    let sha256 = to.hash.clone().hex();
+    let mut end = head(EntryType::Regular, b"end", b"", 0o600, 0, sha256.len() as u64);
+    end.extend_from_slice(sha256.as_bytes());
+    end.resize(end.len().next_multiple_of(BLOCK) + 2 * BLOCK, 0); // and the two empty blocks that end an archive
+    to.put(&end)?;
+    to.to.flush().map_err(|_| Unsent::There)?;
+    sent.sha256 = Some(sha256);
     Ok(sent)
 }
 
-fn there(_: io::Error) -> Unsent {
-    Unsent::There
+/// The folder itself, where the entries do not begin with it.
+fn first(entries: &[Entry]) -> Vec<u8> {
+    if entries.iter().any(|entry| entry.name.is_empty()) {
+        return Vec::new();
+    }
+    head(EntryType::Directory, b"t", b"", 0o755, 0, 0)
 }
 
-fn header(kind: EntryType, mode: u32, modified: u64, size: u64) -> Header {
+fn head_of(entry: &Entry) -> Vec<u8> {
+    let name = if entry.name.is_empty() { b"t".to_vec() } else { [b"t/", &entry.name[..]].concat() };
+    match &entry.kind {
+        Kind::Folder => head(EntryType::Directory, &name, b"", entry.mode, entry.modified, 0),
+        Kind::File(size) => head(EntryType::Regular, &name, b"", entry.mode, entry.modified, *size),
+        Kind::Link(target) => head(EntryType::Symlink, &name, target, 0o777, entry.modified, 0),
+    }
+}
+
+/// What stands before a member's content. Names and links are written byte for byte; a long one in a member of its own,
+/// as GNU tar has it.
+fn head(kind: EntryType, name: &[u8], link: &[u8], mode: u32, modified: u64, size: u64) -> Vec<u8> {
+    const FITS: usize = 99;
+    let mut bytes = Vec::new();
+    for (kind, text) in [(EntryType::GNULongLink, link), (EntryType::GNULongName, name)] {
+        if text.len() > FITS {
+            let length = text.len() + 1;
+            bytes.extend_from_slice(&block(kind, b"././@LongLink", b"", 0o644, 0, length as u64));
+            bytes.extend_from_slice(text);
+            bytes.resize((bytes.len() + 1).next_multiple_of(BLOCK), 0);
+        }
+    }
+    let short = |text: &[u8]| text.get(..text.len().min(FITS)).unwrap_or_default().to_vec();
+    bytes.extend_from_slice(&block(kind, &short(name), &short(link), mode, modified, size));
+    bytes
+}
+
+fn block(kind: EntryType, name: &[u8], link: &[u8], mode: u32, modified: u64, size: u64) -> [u8; BLOCK] {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);
     header.set_mode(mode);
@@ -80,95 +114,112 @@ fn header(kind: EntryType, mode: u32, modified: u64, size: u64) -> Header {
     header.set_size(size);
     header.set_uid(0);
     header.set_gid(0);
-    header
+    if let Some(gnu) = header.as_gnu_mut() {
+        gnu.name.iter_mut().zip(name).for_each(|(to, from)| *to = *from);
+        gnu.linkname.iter_mut().zip(link).for_each(|(to, from)| *to = *from);
+    }
+    header.set_cksum();
+    *header.as_bytes()
 }
 
-fn folder<W: Write>(archive: &mut Builder<W>, name: &[u8], mode: u32, modified: u64) -> Result<(), Unsent> {
-    let mut header = header(EntryType::Directory, mode, modified, 0);
-    archive.append_data(&mut header, path(name)?, io::empty()).map_err(there)
+/// The way to the box; what passes is hashed.
+struct Hashing<W: Write> {
+    to: BufWriter<W>,
+    hash: Hash,
 }
 
+impl<W: Write> Hashing<W> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Unsent> {
+        self.hash.update(bytes);
+        self.to.write_all(bytes).map_err(|_| Unsent::There)
+    }
+}
+
+/// As much of a file as its header promised.
 fn file<W: Write>(
-    archive: &mut Builder<W>,
-    name: &[u8],
+    to: &mut Hashing<W>,
     entry: &Entry,
     size: u64,
+    chunk: &mut [u8],
     progress: &mut Progress,
-) -> Result<String, Unsent> {
+) -> Result<(), Unsent> {
     let here = |error| Unsent::Here(Error::io(format_args!("read `{}`", entry.local.display()), error));
-    let mut content = Exactly {
-        file: File::open(&entry.local).map_err(here)?,
-        left: size,
-        hash: Hash::default(),
-        failed: None,
-        progress,
-    };
-    let mut header = header(EntryType::Regular, entry.mode, entry.modified, size);
-    let appended = archive.append_data(&mut header, path(name)?, &mut content);
-    if let Some(error) = content.failed {
-        return Err(here(error));
-    }
-    if appended.is_ok() && content.left > 0 {
-        let shown = entry.local.display();
-        let error = Error::new(Code::Io, format!("`{shown}` became shorter while it was read"));
-        return Err(Unsent::Here(error.hint("nothing was changed; run the command again")));
-    }
-    appended.map_err(there)?;
-    Ok(content.hash.hex())
-}
-
-/// As much of a file as its header promised, hashed.
-struct Exactly<'a> {
-    file: File,
-    left: u64,
-    hash: Hash,
-    failed: Option<io::Error>,
-    progress: &'a mut Progress,
-}
-
-impl Read for Exactly<'_> {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(to.len());
-        match self.file.read(to.get_mut(..wanted).unwrap_or_default()) {
+    let mut file = File::open(&entry.local).map_err(here)?;
+    let mut left = size;
+    while left > 0 {
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(chunk.len());
+        match file.read(chunk.get_mut(..wanted).unwrap_or_default()) {
+            Ok(0) => {
+                let shown = entry.local.display();
+                let error = Error::new(Code::Io, format!("`{shown}` became shorter while it was read"));
+                return Err(Unsent::Here(error.hint("nothing was changed; run the command again")));
+            }
             Ok(read) => {
-                self.hash.update(to.get(..read).unwrap_or_default());
-                self.progress.add(read as u64);
-                self.left -= read as u64;
-                Ok(read)
+                to.put(chunk.get(..read).unwrap_or_default())?;
+                progress.add(read as u64);
+                left -= read as u64;
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
-            Err(error) => {
-                self.failed = Some(error);
-                Err(io::ErrorKind::Other.into())
-            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(here(error)),
         }
     }
+    let padding = size.next_multiple_of(BLOCK as u64) - size;
+    to.put([0; BLOCK].get(..usize::try_from(padding).unwrap_or_default()).unwrap_or_default())
 }
 
-/// Adds a line for a file to one of the lists: `sha256sum -c` reads the one, our script the other.
-fn list(name: &[u8], hash: &str, sums: &mut Vec<u8>, odd: &mut Vec<u8>) {
-    let is_odd = name.iter().any(|byte| byte.is_ascii_control() || *byte == b'\\');
-    if is_odd {
-        let argument = script::octal(&[b"./", name].concat());
-        odd.extend_from_slice(format!("{hash} %").as_bytes());
-        let spaces = |byte: u8| if byte == b' ' { b"\\0040".to_vec() } else { vec![byte] };
-        odd.extend(argument.into_iter().flat_map(spaces));
-        odd.push(b'\n');
-    } else {
-        sums.extend_from_slice(format!("{hash}  ./").as_bytes());
-        sums.extend_from_slice(name);
-        sums.push(b'\n');
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+
+    #[test]
+    fn the_hash_is_of_what_the_length_says() {
+        let local = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(local.path(), vec![7; 1025]).unwrap();
+        let entry = |name: &[u8], kind| Entry {
+            local: local.path().to_owned(),
+            name: name.to_vec(),
+            kind,
+            mode: 0o640,
+            modified: 12,
+        };
+        let long = |length| vec![b'n'; length];
+        let all = [
+            entry(b"", Kind::Folder),
+            entry(b"a\nb\xff", Kind::File(1025)),
+            entry(b"empty", Kind::File(0)),
+            entry(&long(97), Kind::File(512)),
+            entry(&long(98), Kind::File(1)),
+            entry(&long(510), Kind::Folder),
+            entry(&long(3000), Kind::Link(long(511))),
+            entry(b"l", Kind::Link(b".//x/./y/".to_vec())),
+        ];
+        for entries in [&all[..], &all[1..], &all[..1], &[]] {
+            let mut sent = Vec::new();
+            let done = send(&mut sent, entries, &mut Progress::new(None)).unwrap();
+            let length = usize::try_from(length(entries)).unwrap();
+            assert_eq!(done.sha256, Some(crate::transport::files::flow::sha256(&sent[..length])));
+            let mut archive = tar::Archive::new(&sent[..]);
+            let mut found = Vec::new();
+            for member in archive.entries().unwrap() {
+                let member = member.unwrap();
+                let link = member.link_name_bytes().unwrap_or_default().into_owned();
+                found.push((member.path_bytes().into_owned(), link, member.size()));
+            }
+            let last = found.pop().unwrap();
+            assert_eq!((&last.0[..], last.2), (&b"end"[..], 64));
+            if !entries.first().is_some_and(|entry| entry.name.is_empty()) {
+                assert_eq!(found.remove(0).0, b"t");
+            }
+            for (found, entry) in found.iter().zip(entries) {
+                assert!(found.0 == b"t" || found.0[2..] == entry.name);
+                match &entry.kind {
+                    Kind::Folder => {}
+                    Kind::File(size) => assert_eq!(found.2, *size),
+                    Kind::Link(target) => assert_eq!(&found.1, target),
+                }
+            }
+            assert_eq!(found.len(), entries.len());
+        }
     }
-}
-
-#[cfg(unix)]
-fn path(name: &[u8]) -> Result<&std::path::Path, Unsent> {
-    let name: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(name);
-    Ok(name.as_ref())
-}
-
-#[cfg(not(unix))]
-fn path(name: &[u8]) -> Result<&std::path::Path, Unsent> {
-    let name = std::str::from_utf8(name).map_err(|_| Unsent::There)?;
-    Ok(name.as_ref())
 }

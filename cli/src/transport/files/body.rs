@@ -56,17 +56,17 @@ impl<R: Read> Body<R> {
         let trailer = std::str::from_utf8(trailer).map_err(|_| Fault::Cut)?;
         let rest = trailer.strip_prefix(mark).and_then(|rest| rest.strip_prefix(' ')).ok_or(Fault::Cut)?;
         let (state, theirs) = rest.trim_end().split_once(' ').ok_or(Fault::Cut)?;
-        let failed =
-            |what: &str| Fault::Told(Error::new(Code::Io, format!("`{path}` on the workspace {what}")));
+        let failed = |what: &str| Error::new(Code::Io, format!("`{path}` on the workspace {what}"));
         if state != "ok" {
-            return Err(failed("could not be read to its end"));
+            return Err(failed("could not be read to its end").into());
         }
         if is_checked && theirs.starts_with('-') {
             let error = Error::new(Code::Unavailable, "the workspace cannot verify what it sends");
             return Err(error.hint("it needs one of sha256sum, shasum and openssl").into());
         }
         if is_checked && theirs != ours {
-            return Err(failed("changed while it was read, or was damaged on its way: try again"));
+            let error = failed("changed while it was read, or was damaged on its way: try again");
+            return Err(Fault::Differs(error));
         }
         Ok(())
     }

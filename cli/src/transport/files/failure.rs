@@ -9,8 +9,7 @@ pub(super) fn of(record: &str, path: &str) -> Error {
     let on = |what: &str| format!("`{path}` on the workspace {what}");
     match word {
         "missing" => Error::new(Code::NotFound, on("does not exist")),
-        "folder" => Error::new(Code::Io, on("is a folder"))
-            .hint("name a file; `put` takes a path that ends in `/` as the folder to put it into"),
+        "folder" => Error::new(Code::Io, on("is a folder")).hint("name the file: FOLDER/NAME"),
         "file" => Error::new(Code::Io, on("is not a folder")),
         "special" => Error::new(Code::Io, on("is neither a file nor a folder")),
         "denied" => Error::new(Code::Io, on("may not be read: permission denied")),

@@ -47,7 +47,10 @@ pub(super) fn pump(
     let (mut hash, mut bytes) = (Hash::default(), 0);
     loop {
         let piece = match from.fill_buf() {
-            Ok([]) => return Ok((bytes, hash.hex())),
+            Ok([]) => {
+                to.flush().map_err(Stop::Write)?;
+                return Ok((bytes, hash.hex()));
+            }
             Ok(piece) => piece,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(Stop::Read(error)),

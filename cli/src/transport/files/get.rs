@@ -41,28 +41,45 @@ impl Place {
 /// Fetches `remote`; it is whole at its place, or what was there stays.
 pub(super) fn get(start: Start<'_>, remote: &RemotePath, place: Place) -> Result<Summary> {
     let began = Instant::now();
-    let may_be_folder = if matches!(place, Place::Stdout) { "no" } else { "yes" };
-    let arguments = [remote.argument(), may_be_folder.into()];
+    // What is on stdout cannot be taken back.
+    let summary = if matches!(place, Place::Stdout) { None } else { once(start, remote, &place, false)? };
+    let mut summary = match summary {
+        Some(summary) => summary,
+        None => once(start, remote, &place, true)?.ok_or_else(|| {
+            Error::new(Code::Io, format!("`{}` on the workspace keeps changing", remote.shown()))
+        })?,
+    };
+    summary.seconds = began.elapsed().as_secs_f64();
+    Ok(summary)
+}
+
+/// One try; none when the box has something else by now and a closer look may help, which costs it a process more.
+fn once(start: Start<'_>, remote: &RemotePath, place: &Place, closely: bool) -> Result<Option<Summary>> {
+    let place = place.clone();
+    let may_be_folder = !matches!(place, Place::Stdout);
+    let yes = |yes: bool| if yes { b"yes".to_vec() } else { b"no".to_vec() };
+    let arguments = [remote.argument(), yes(may_be_folder), yes(closely)];
     let (remote_name, shown) = (remote.file_name().map(<[u8]>::to_vec), remote.shown());
-    let mut summary = talk(start, Script::Get, &arguments, &remote.shown(), move |talk| {
+    talk(start, Script::Get, &arguments, &remote.shown(), move |talk| {
         talk.input = None;
         let record = talk.record()?;
         let fetch = Fetch { talk, name: remote_name, shown };
         match record.split_once(' ') {
-            Some(("F", attributes)) => fetch.file(attributes, &place),
-            None if record == "D" => fetch.folder(&place),
+            Some(("F", attributes)) => match fetch.file(attributes, &place) {
+                Err(Fault::Differs(_)) if !closely => Ok(None),
+                done => done.map(Some),
+            },
+            None if record == "D" => fetch.folder(&place).map(Some),
             _ => Err(Fault::Cut),
         }
     })
     .map_err(|error| {
-        if may_be_folder == "no" && error.message().ends_with("is a folder") {
+        if !may_be_folder && error.message().ends_with("is a folder") {
             Error::new(error.code(), error.message()).hint("say where to put it: --out FOLDER")
         } else {
             error
         }
-    })?;
-    summary.seconds = began.elapsed().as_secs_f64();
-    Ok(summary)
+    })
 }
 
 struct Fetch<'a> {

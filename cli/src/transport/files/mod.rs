@@ -7,6 +7,8 @@
 mod archive;
 mod body;
 mod failure;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod feed;
 mod flow;
 mod get;
 mod install;
@@ -42,8 +44,8 @@ pub fn write(start: Start<'_>, source: impl Read + Send + 'static, remote: &Remo
     put_file::write(start, source, remote)
 }
 
-/// Sends files and folders. One becomes `remote`, or is merged into it where both are folders; a `remote` that ends in `/`,
-/// and any `remote` for several, is the folder that they go into.
+/// Sends files and folders. One becomes `remote`, or is merged into it where both are folders; a file goes into a folder
+/// that is there; a `remote` that ends in `/`, and any `remote` for several, is the folder that they go into.
 pub fn put(
     start: Start<'_>,
     sources: &[PathBuf],
@@ -58,9 +60,12 @@ pub fn put(
     match (sources, &are_folders[..]) {
         ([source], [false]) if into => {
             let (_, name) = put_folder::names(std::slice::from_ref(source))?.remove(0);
-            put_file::put(start, source, &remote.join(&name))
+            put_file::put(start, source, &remote.join(&name), None)
         }
-        ([source], [false]) => put_file::put(start, source, remote),
+        ([source], [false]) => {
+            let name = source.file_name().map(local_tree::bytes).transpose()?;
+            put_file::put(start, source, remote, name)
+        }
         ([source], [true]) if into && source.file_name().is_some() => {
             let (_, name) = put_folder::names(std::slice::from_ref(source))?.remove(0);
             put_folder::put(start, &[(source.clone(), Vec::new())], &remote.join(&name), selection)
@@ -72,7 +77,7 @@ pub fn put(
 
 /// Sends the content of one file, its mode and its time; it becomes the file `remote`.
 pub fn put_as(start: Start<'_>, source: &Path, remote: &RemotePath) -> Result<Summary> {
-    put_file::put(start, source, remote)
+    put_file::put(start, source, remote, None)
 }
 
 /// Fetches files and folders to `place`, one after the other.

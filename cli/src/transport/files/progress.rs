@@ -1,8 +1,9 @@
 //! The progress bar: on a terminal alone, and only for what takes more than a second.
 
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{BinaryBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::output::progress;
 
@@ -48,12 +49,27 @@ impl Drop for Progress {
 
 fn bar(total: Option<u64>) -> ProgressBar {
     let (bar, template) = match total {
-        Some(total) => (ProgressBar::new(total), "{bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {eta}"),
-        None => (ProgressBar::no_length(), "{bytes}  {bytes_per_sec}"),
+        Some(total) => (ProgressBar::new(total), "{bar:30} {bytes}/{total_bytes}  {rate}  {left}"),
+        None => (ProgressBar::no_length(), "{bytes}  {rate}"),
     };
     bar.set_draw_target(ProgressDrawTarget::stderr());
     if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
+        bar.set_style(style.with_key("rate", rate).with_key("left", left));
     }
     bar
+}
+
+/// The mean since the start: the bar's own estimate begins when it is shown, with all that has passed by then.
+fn speed(state: &ProgressState) -> f64 {
+    state.pos() as f64 / state.elapsed().as_secs_f64().max(0.001)
+}
+
+fn rate(state: &ProgressState, to: &mut dyn Write) {
+    let _ = write!(to, "{}/s", BinaryBytes(speed(state) as u64));
+}
+
+fn left(state: &ProgressState, to: &mut dyn Write) {
+    let left = state.len().unwrap_or_default().saturating_sub(state.pos());
+    let seconds = (left as f64 / speed(state).max(1.0)).ceil();
+    let _ = write!(to, "{:#}", HumanDuration(Duration::from_secs(seconds.min(1e9) as u64)));
 }

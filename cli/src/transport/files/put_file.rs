@@ -1,23 +1,31 @@
 //! One file to the box.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Write as _};
+use std::io::{self, BufReader, PipeWriter, Read, Write as _};
 use std::path::Path;
 use std::time::{Instant, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
 use crate::sys::platform;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::transport::files::feed;
 use crate::transport::files::flow::{self, Stop, pump};
 use crate::transport::files::progress::Progress;
-use crate::transport::files::script::{Script, octal};
-use crate::transport::files::talk::{CHUNK, Fault, Start, talk};
+use crate::transport::files::script::{self, Script, octal};
+use crate::transport::files::talk::{CHUNK, Fault, Start, Talk, talk};
 use crate::transport::files::{RemotePath, Summary};
 
 /// Content of so many bytes goes along with the command, which saves the turns of a stream of its own.
 const INLINE: usize = 12 * 1024;
 
-/// Sends the file `local` with its mode and time; it becomes `remote`, whole or not at all.
-pub(super) fn put(start: Start<'_>, local: &Path, remote: &RemotePath) -> Result<Summary> {
+/// Sends the file `local` with its mode and time; it becomes `remote`, whole or not at all. Where `remote` is a folder, the
+/// file goes into it under `name`, if it has one.
+pub(super) fn put(
+    start: Start<'_>,
+    local: &Path,
+    remote: &RemotePath,
+    name: Option<&[u8]>,
+) -> Result<Summary> {
     let doing = || format!("read `{}`", local.display());
     let file = File::open(local).map_err(|error| Error::io(doing(), error))?;
     let metadata = file.metadata().map_err(|error| Error::io(doing(), error))?;
@@ -26,7 +34,9 @@ pub(super) fn put(start: Start<'_>, local: &Path, remote: &RemotePath) -> Result
         mode: Some(platform::mode_of(&metadata) & 0o777),
         modified: modified.map(|since| format!("{}.{:09}", since.as_secs(), since.subsec_nanos())),
     };
-    send(start, file, doing(), metadata.is_file().then_some(metadata.len()), attributes, remote)
+    let total = metadata.is_file().then_some(metadata.len());
+    let content = Content { source: Source::File(file), doing: doing(), total };
+    send::<io::Empty>(start, content, attributes, remote, name)
 }
 
 /// Sends what comes on `source`; it becomes the content of `remote`, whose mode stays.
@@ -36,7 +46,45 @@ pub(super) fn write(
     remote: &RemotePath,
 ) -> Result<Summary> {
     let attributes = Attributes { mode: None, modified: None };
-    send(start, source, "read stdin".to_owned(), None, attributes, remote)
+    let content = Content { source: Source::Stream(source), doing: "read stdin".to_owned(), total: None };
+    send(start, content, attributes, remote, None)
+}
+
+/// What is sent: whence, what a failure to read it is called, and its length when that is known.
+struct Content<R> {
+    source: Source<R>,
+    doing: String,
+    total: Option<u64>,
+}
+
+/// Whence content comes.
+enum Source<R> {
+    File(File),
+    Stream(R),
+}
+
+impl<R: Read> Read for Source<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Source::File(file) => file.read(to),
+            Source::Stream(stream) => stream.read(to),
+        }
+    }
+}
+
+impl<R: Read> Content<R> {
+    /// Moves it all into `input`, after `head`, which was read before: how many bytes there were, and their SHA-256.
+    fn pass(self, head: Vec<u8>, input: &mut PipeWriter) -> Result<(u64, String), Stop> {
+        let mut progress = Progress::new(self.total);
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let (Source::File(file), Some(total), []) = (&self.source, self.total, &head[..])
+            && let Some(sha256) = feed::feed(file, total, input, &mut progress)?
+        {
+            return Ok((total, sha256));
+        }
+        let all = io::Cursor::new(head).chain(self.source);
+        pump(&mut BufReader::with_capacity(CHUNK, all), input, &mut progress)
+    }
 }
 
 /// What the file is to have besides its content; `None` is what the old one has, or what a new one gets.
@@ -58,75 +106,89 @@ impl Attributes {
     }
 }
 
-fn send(
+fn send<R: Read + Send + 'static>(
     start: Start<'_>,
-    mut source: impl Read + Send + 'static,
-    doing: String,
-    total: Option<u64>,
+    mut content: Content<R>,
     attributes: Attributes,
     remote: &RemotePath,
+    name: Option<&[u8]>,
 ) -> Result<Summary> {
     let began = Instant::now();
     let mut head = Vec::new();
+    let total = content.total;
     if total.is_none_or(|total| total <= INLINE as u64) {
-        (&mut source)
+        (&mut content.source)
             .take(INLINE as u64 + 1)
             .read_to_end(&mut head)
-            .map_err(|error| Error::io(&doing, error))?;
+            .map_err(|error| Error::io(&content.doing, error))?;
     }
     let is_whole = !head.is_empty() || total == Some(0) || total.is_none();
     let mut arguments = vec![remote.argument()];
     arguments.extend(attributes.arguments());
-    let (bytes, sha256) = if is_whole && head.len() <= INLINE {
+    arguments.push(name.map_or_else(|| b"-".to_vec(), script::argument));
+    let (bytes, sha256, went_into) = if is_whole && head.len() <= INLINE {
         let sha256 = flow::sha256(&head);
         arguments.extend([b"inline".to_vec(), octal(&head), sha256.clone().into_bytes()]);
-        talk(start, Script::PutFile, &arguments, &remote.shown(), |talk| {
+        let went_into = talk(start, Script::PutFile, &arguments, &remote.shown(), |talk| {
             talk.input = None;
-            talk.done()
+            finish(talk)
         })?;
-        (head.len() as u64, sha256)
+        (head.len() as u64, sha256, went_into)
     } else {
         arguments.push(b"stream".to_vec());
-        stream(start, &arguments, io::Cursor::new(head).chain(source), doing, total, remote)?
+        stream(start, &arguments, head, content, remote)?
     };
-    let mut summary = Summary::new(remote.shown(), began);
+    let to = match name {
+        Some(name) if went_into => remote.join(name).shown(),
+        _ => remote.shown(),
+    };
+    let mut summary = Summary::new(to, began);
     summary.files = 1;
     summary.bytes = bytes;
     summary.sha256 = Some(sha256);
     Ok(summary)
 }
 
+/// Waits until all is done; whether the file went into a folder.
+fn finish(talk: &mut Talk) -> Result<bool, Fault> {
+    let mut went_into = false;
+    loop {
+        match talk.record()?.as_str() {
+            "ok" => return Ok(went_into),
+            "into" => went_into = true,
+            _ => {}
+        }
+    }
+}
+
 fn stream(
     start: Start<'_>,
     arguments: &[Vec<u8>],
-    source: impl Read + Send + 'static,
-    doing: String,
-    total: Option<u64>,
+    head: Vec<u8>,
+    content: Content<impl Read + Send + 'static>,
     remote: &RemotePath,
-) -> Result<(u64, String)> {
+) -> Result<(u64, String, bool)> {
+    let doing = content.doing.clone();
     talk(start, Script::PutFile, arguments, &remote.shown(), move |talk| {
         let (mark, input) = (talk.mark.clone(), talk.input.take());
         let (sender, sent) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let Some(mut input) = input else { return };
-            let moved =
-                pump(&mut BufReader::with_capacity(CHUNK, source), &mut input, &mut Progress::new(total))
-                    .and_then(|(bytes, sha256)| {
-                        input
-                            .write_all(format!("{mark} {bytes:020} {sha256}\n").as_bytes())
-                            .map_err(Stop::Write)?;
-                        Ok((bytes, sha256))
-                    });
+            let moved = content.pass(head, &mut input).and_then(|(bytes, sha256)| {
+                let end = format!("{mark} {bytes:020} {sha256}\n");
+                input.write_all(end.as_bytes()).map_err(Stop::Write)?;
+                Ok((bytes, sha256))
+            });
             let _ = sender.send(moved); // before the end of the input, so that it is there when the box answers
             drop(input);
         });
-        let done = talk.done();
+        let done = finish(talk);
         // Why the stream stopped says more than that it did; one that the box no longer takes says nothing.
         match (done, sent.try_recv()) {
-            (Ok(()), Ok(Ok(moved))) => Ok(moved),
+            (Ok(went_into), Ok(Ok((bytes, sha256)))) => Ok((bytes, sha256, went_into)),
             (_, Ok(Err(Stop::Read(error)))) => Err(Error::io(doing, error).into()),
             (Err(fault), _) => Err(fault),
-            (Ok(()), _) => Err(Fault::Cut),
+            (Ok(_), _) => Err(Fault::Cut),
         }
     })
 }

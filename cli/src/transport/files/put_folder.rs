@@ -91,7 +91,7 @@ fn converse(talk: &mut Talk, mut entries: Vec<Entry>, target: &str) -> Result<(S
         let Some(mut input) = input else { return };
         let total =
             entries.iter().map(|entry| if let Kind::File(size) = entry.kind { size } else { 0 }).sum();
-        let done = match input.write_all(format!("{mark}\n").as_bytes()) {
+        let done = match input.write_all(format!("{mark} {}\n", archive::length(&entries)).as_bytes()) {
             Ok(()) => archive::send(&mut input, &entries, &mut Progress::new(Some(total))),
             Err(_) => Err(Unsent::There),
         };
@@ -118,7 +118,7 @@ fn one_by_one(start: Start<'_>, entries: &[Entry], target: &RemotePath, summary:
             Kind::Folder => {}
             Kind::Link(_) => summary.skipped += 1,
             Kind::File(_) => {
-                let done = put_file::put(start, &entry.local, &target.join(&entry.name))?;
+                let done = put_file::put(start, &entry.local, &target.join(&entry.name), None)?;
                 summary.add(&done);
             }
         }

@@ -1,10 +1,11 @@
 //! One exchange with a script of ours on the box: its input, its output, and how both end.
 //!
 //! What the login shell prints before the script runs is skipped: our own lines bear a random mark. Input is written by a
-//! thread that is not waited for when the box has given up, since what it reads from may never come to an end.
+//! thread that is not waited for when the box has given up, since what it reads from may never come to an end. Once the
+//! script has said that all is done, nobody waits for its shell to end.
 
 use std::io::{self, BufRead as _, BufReader, PipeReader, PipeWriter, Read};
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
@@ -31,6 +32,8 @@ const REST: Duration = Duration::from_secs(2);
 pub(super) enum Fault {
     /// The output ended before what had to come.
     Cut,
+    /// What came is not what the box has now.
+    Differs(Error),
     /// Anything that can be told as it is.
     Told(Error),
 }
@@ -82,6 +85,17 @@ impl Talk {
     }
 }
 
+/// What waits for the end of the exchange before: until then that one watches for signals.
+static EARLIER: Mutex<Option<Box<dyn FnOnce() + Send>>> = Mutex::new(None);
+
+/// What happens in an exchange.
+enum Event<T> {
+    /// The talk is over.
+    Told(Result<T, Fault>),
+    /// The script has ended, and everything it wrote is delivered.
+    Ended(Result<Ended>),
+}
+
 /// Runs `script` and has `body` talk to it. `path` is what failures name.
 pub(super) fn talk<T: Send + 'static>(
     start: Start<'_>,
@@ -90,6 +104,10 @@ pub(super) fn talk<T: Send + 'static>(
     path: &str,
     body: impl FnOnce(&mut Talk) -> Result<T, Fault> + Send + 'static,
 ) -> Result<T> {
+    let earlier = EARLIER.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(wait) = earlier {
+        wait();
+    }
     let mark = format!("{:032x}", rand::random::<u128>());
     let command = script.command(&mark, arguments)?;
     let pipe = || io::pipe().map_err(|error| Error::io("make a pipe", error));
@@ -99,30 +117,46 @@ pub(super) fn talk<T: Send + 'static>(
     let streams = Streams { stdin: stdin.into(), stdout: stdout.into(), stderr: Stream::from(stderr) };
     let running = start(&command, &streams)?;
     drop(streams);
-    let last_words = collect(errors);
-    let (sender, result) = mpsc::channel();
+    let (sender, events) = mpsc::channel();
     let mut talk = Talk {
         input: Some(input),
         output: BufReader::with_capacity(CHUNK, output),
         mark,
         path: path.to_owned(),
     };
+    let told = sender.clone();
     std::thread::spawn(move || {
         let done = body(&mut talk);
         drop(talk);
-        let _ = sender.send(done);
+        let _ = told.send(Event::Told(done));
     });
-    let ended = running.wait(&Limits { timeout: None, interruptible: true })?;
-    let patience = if matches!(ended, Ended::Interrupted { .. }) { REST } else { Duration::MAX };
-    let done = match result.recv_timeout(patience) {
-        Ok(done) => done,
-        Err(_) => Err(Fault::Cut),
+    std::thread::spawn(move || {
+        let ended = running.wait(&Limits { timeout: None, interruptible: true });
+        let _ = sender.send(Event::Ended(ended));
+    });
+    let last_words = collect(errors);
+    let (done, ended) = match events.recv() {
+        Ok(Event::Told(Ok(value))) => {
+            let wait = Box::new(move || while events.recv().is_ok() {});
+            *EARLIER.lock().unwrap_or_else(PoisonError::into_inner) = Some(wait);
+            return Ok(value);
+        }
+        Ok(Event::Told(failed)) => (failed, the_end(&events)?),
+        Ok(Event::Ended(ended)) => {
+            let ended = ended?;
+            let patience = if matches!(ended, Ended::Interrupted { .. }) { REST } else { Duration::MAX };
+            match events.recv_timeout(patience) {
+                Ok(Event::Told(done)) => (done, ended),
+                _ => (Err(Fault::Cut), ended),
+            }
+        }
+        Err(_) => (Err(Fault::Cut), Ended::NoStatus),
     };
     match (done, ended) {
         (Ok(value), _) => Ok(value),
         (Err(_), Ended::Interrupted { .. }) => Err(Error::new(Code::Interrupted, "interrupted")
             .hint("what was there before is unchanged, unless the last step was being taken")),
-        (Err(Fault::Told(error)), _) => Err(error),
+        (Err(Fault::Told(error) | Fault::Differs(error)), _) => Err(error),
         (Err(Fault::Cut), Ended::Status(status)) => {
             let words = last_words.recv_timeout(REST).unwrap_or_default();
             let said = words.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
@@ -135,6 +169,14 @@ pub(super) fn talk<T: Send + 'static>(
             Err(Error::new(Code::Transport, "the connection was lost before the transfer was complete")
                 .hint("what was there before is unchanged; run the command again"))
         }
+    }
+}
+
+/// How the script ended, when the talk is over already.
+fn the_end<T>(events: &mpsc::Receiver<Event<T>>) -> Result<Ended> {
+    match events.recv() {
+        Ok(Event::Ended(ended)) => ended,
+        _ => Ok(Ended::NoStatus),
     }
 }
 

@@ -4,7 +4,7 @@
 //! until the very end: links are made last, so no name can lead through one. Devices, owners and set-user-id bits are
 //! never made (CVE-2001-1267, CVE-2007-4131, CVE-2018-20834 and their kin).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -94,6 +94,8 @@ struct Unpacking<'a> {
     links: BTreeMap<PathBuf, Vec<u8>>,
     twins: Vec<(PathBuf, PathBuf)>,
     folders: BTreeMap<PathBuf, (u32, u64)>,
+    /// Folders that are there: a folder stays one.
+    made: HashSet<PathBuf>,
 }
 
 impl Unpacking<'_> {
@@ -110,8 +112,8 @@ impl Unpacking<'_> {
                 self.folders.insert(path, (mode, modified));
             }
             EntryType::Regular | EntryType::Continuous => {
-                self.vacate(&path)?;
-                let bytes = file(&mut entry, &path, mode, modified)?;
+                let new = self.create(&path)?;
+                let bytes = fill(&mut entry, new, &path, mode, modified)?;
                 self.done.bytes += bytes;
                 self.done.files += 1;
             }
@@ -151,11 +153,29 @@ impl Unpacking<'_> {
 
     /// Makes a folder and those above it.
     fn folder(&mut self, path: &Path) -> Result<(), Fault> {
+        if self.made.contains(path) {
+            return Ok(());
+        }
         let inside = path.strip_prefix(&self.root).unwrap_or(Path::new(""));
         if path.ancestors().take(inside.components().count()).any(|above| self.links.contains_key(above)) {
             return Err(self.hostile(inside.as_os_str().as_encoded_bytes()));
         }
-        fs::create_dir_all(path).map_err(|error| write_error(inside, error).into())
+        fs::create_dir_all(path).map_err(|error| write_error(inside, error))?;
+        self.made.insert(path.to_owned());
+        Ok(())
+    }
+
+    /// A new file; one that came before under its name gives way.
+    fn create(&mut self, path: &Path) -> Result<File, Fault> {
+        if let Some(parent) = path.parent().filter(|_| path != self.root) {
+            self.folder(parent)?;
+        }
+        self.links.remove(path);
+        if let Ok(file) = File::create_new(path) {
+            return Ok(file);
+        }
+        self.vacate(path)?;
+        File::create_new(path).map_err(|error| write_error(path, error).into())
     }
 
     /// Makes room for a file or link: the folders above it, and nothing in its place. A later entry of a name wins.
@@ -200,10 +220,15 @@ impl Unpacking<'_> {
     }
 }
 
-fn file(entry: &mut Entry<'_, impl Read>, path: &Path, mode: u32, modified: u64) -> Result<u64, Fault> {
+fn fill(
+    entry: &mut Entry<'_, impl Read>,
+    mut file: File,
+    path: &Path,
+    mode: u32,
+    modified: u64,
+) -> Result<u64, Fault> {
     let failed = |error| Fault::Told(write_error(path, error));
     let size = entry.size();
-    let mut file = File::create_new(path).map_err(failed)?;
     let mut chunk = vec![0; usize::try_from(size).unwrap_or(usize::MAX).clamp(1, super::talk::CHUNK)];
     let mut bytes = 0;
     loop {

@@ -1,4 +1,4 @@
-# $1 the path, $2 whether a folder may come (yes, no).
+# $1 the path, $2 whether a folder may come (yes, no), $3 whether a small file is looked at twice (yes, no).
 place "$1";
 p=$v;
 if [ -d "$p" ]; then
@@ -15,6 +15,7 @@ if [ -d "$p" ]; then
   wait;
   read -r h <"$q/hash";
   read -r c <"$q/status";
+  rm -rf "$q";
   k=ok;
   [ "$c" -le 1 ] || k=er;
 else
@@ -24,19 +25,15 @@ else
   s=$(stat -L -c "%s %a %.9Y" "$p" 2>/dev/null || stat -L -f "%z %Lp %Fm" "$p" 2>/dev/null) || fail missing;
   say "F $s";
   z=${s%% *};
-  h=;
   c=0;
-  if [ "$z" -gt 1048576 ]; then
-    cat "$p" &
-    digest "$z" "$p";
-    wait "$!" || c=1;
-  else
-    cat "$p" || c=1;
-    digest "$z" "$p";
-  fi;
+  cat "$p" &
+  digest "$z" "$p";
+  wait "$!" || c=1;
   # A file that grows is taken as long as it was.
-  y=$(stat -L -c %s "$p" 2>/dev/null || stat -L -f %z "$p" 2>/dev/null);
-  [ "$y" = "$z" ] || h=$(head -c "$z" "$p" | { digest 0 /dev/stdin; echo "$h"; });
+  if [ "$z" -gt 1048576 ] || [ "$3" = yes ]; then
+    y=$(stat -L -c %s "$p" 2>/dev/null || stat -L -f %z "$p" 2>/dev/null);
+    [ "$y" = "$z" ] || h=$(head -c "$z" "$p" | { digest 0 /dev/stdin; echo "$h"; });
+  fi;
   k=ok;
   [ "$c" -eq 0 ] || k=er;
 fi;

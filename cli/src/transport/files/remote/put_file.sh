@@ -1,8 +1,10 @@
 # $1 the path, $2 the umask to create with (- the login's own), $3 the mode to set (empty: none, - as the old file has
-# it), $4 the time, $5 how the content comes (inline, stream), $6 $7 the content and its SHA-256 when inline.
+# it), $4 the time, $5 the name under which it goes into a folder (- does not), $6 how the content comes (inline, stream),
+# $7 $8 the content and its SHA-256 when inline.
 place "$1";
 p=$v;
 m=$3;
+if [ "$5" != - ] && [ -d "$p" ]; then text "$5"; p=${p%/}/$v; say into; fi;
 if [ -L "$p" ]; then r=$(readlink -f "$p" && echo x); r=${r%?x}; [ -z "$r" ] || p=$r; fi;
 [ ! -d "$p" ] || fail folder;
 [ ! -e "$p" ] || [ -f "$p" ] || fail special;
@@ -20,11 +22,11 @@ clean() { trap "" HUP INT TERM PIPE; [ -z "$t" ] || rm -f "$t"; };
 trap clean EXIT;
 trap "exit 1" HUP INT TERM PIPE;
 set -C;
-if [ "$5" = inline ]; then
+if [ "$6" = inline ]; then
   # Once more for its words when it fails: that costs a process only then.
-  { printf %b "$6" >"$t"; } 2>/dev/null || e=$({ printf %b "$6" >|"$t"; } 2>&1) || fail io "$e";
+  { printf %b "$7" >"$t"; } 2>/dev/null || e=$({ printf %b "$7" >|"$t"; } 2>&1) || fail io "$e";
   s=0;
-  w=$7;
+  w=$8;
 else
   e=$({ cat >"$t"; } 2>&1) || fail io "$e";
   # The last 119 bytes are the mark, the length and the SHA-256 of what came before them.

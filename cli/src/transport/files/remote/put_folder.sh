@@ -27,28 +27,32 @@ else
   d=${r%/*}/;
   s=$d.runcode-$n;
 fi;
-read -r a || exit 1;
+# After the mark comes how much of the archive its SHA-256 is of.
+read -r a z || exit 1;
 [ "$a" = "$n" ] || { [ "$a" != none ] || say ok; exit 0; };
 [ -z "$isnew" ] || [ -d "$d" ] || e=$(mkdir -p "$d" 2>&1) || fail io "$e";
-clean() { trap "" HUP INT TERM PIPE; [ -z "$s" ] || { chmod -R u+rwX "$s"; rm -rf "$s"; } 2>/dev/null; };
+clean() {
+  trap "" HUP INT TERM PIPE;
+  wait;
+  [ -z "$s" ] || rm -rf "$s" || { chmod -R u+rwX "$s"; rm -rf "$s"; };
+} 2>/dev/null;
 trap clean EXIT;
 trap "exit 1" HUP INT TERM PIPE;
 o=$(umask);
 umask 077;
 e=$(mkdir "$s" 2>&1) || fail io "$e";
-e=$(tar -xpof - -C "$s" 2>&1) || fail io "$e";
+e=$(mkfifo "$s/pipe" 2>&1) || fail io "$e";
+{ head -c "$z"; cat >/dev/null; } <"$s/pipe" | { digest "$z" /dev/stdin; echo "$h" >"$s/hash"; } &
+e=$(tee "$s/pipe" 2>/dev/null | tar -xpof - -C "$s" 2>&1) || fail io "$e";
+wait;
+h=;
+w=;
 [ -f "$s/end" ] || fail cut;
+read -r h <"$s/hash";
+[ -n "$h" ] || fail nohash;
+read -r w <"$s/end" || [ -n "$w" ] || fail cut;
+[ "$h" = "$w" ] || fail differs;
 cd "$s/t" || fail cut;
-if [ -s ../sums ]; then
-  if command -v sha256sum >/dev/null 2>&1; then e=$(sha256sum -c ../sums 2>&1 >/dev/null) || fail differs "$e";
-  elif command -v shasum >/dev/null 2>&1; then e=$(shasum -a 256 -c ../sums 2>&1 >/dev/null) || fail differs "$e";
-  else fail nohash;
-  fi;
-fi;
-while read -r w a; do
-  text "$a";
-  digest 0 "$v" && [ "$h" = "$w" ] || fail differs "$a";
-done <../odd || exit 1;
 umask "$o";
 # Moves what $1 has into place: a folder that is not there yet whole, else one by one; each by a rename.
 flush() { [ $# -le 1 ] || { k=$1; shift; e=$(mv -f "$@" "$r/$k/" 2>&1) || fail io "$e"; }; };
@@ -72,4 +76,6 @@ if [ -n "$isnew" ]; then
 else
   merge .;
 fi;
+clean;
+s=;
 say ok;

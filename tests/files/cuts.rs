@@ -1,0 +1,127 @@
+//! Whoever dies, at whatever moment: what is there is the old content or the new one, and nothing else is.
+
+use super::*;
+
+/// What dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Victim {
+    Client,
+    Master,
+    /// What the box runs for us.
+    Box,
+}
+
+const OLD: usize = 100_000;
+const NEW: usize = 3_000_000;
+
+/// Whole old or whole new content, told apart by length and by every byte.
+fn is_whole(path: &Path, (old, new): (&[u8], &[u8])) -> bool {
+    let now = fs::read(path).unwrap();
+    now == old || now == new
+}
+
+/// The box's processes for `world`: below its real sshd or in this process's embedded gateway, they bear a script of ours.
+fn at_work(world: &World) -> Vec<i32> {
+    let mut found = Vec::new();
+    let workspace = world.workspace().display().to_string();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        let arguments = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&arguments);
+        if text.starts_with("sh\0-c\0n=") && text.contains(&workspace) {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+fn strike(world: &World, victim: Victim, child: &Child) {
+    let kill = |pid: i32| {
+        let _ = Command::new("kill").args(["-s", "KILL", &pid.to_string()]).stderr(Stdio::null()).status();
+    };
+    match victim {
+        Victim::Client => kill(child.id().cast_signed()),
+        // There is none while a new one is being made.
+        Victim::Master => {
+            let pid = fs::read_to_string(world.cache("ws-1/master.pid")).unwrap_or_default();
+            pid.trim().parse().into_iter().for_each(kill);
+        }
+        Victim::Box => at_work(world).into_iter().for_each(kill),
+    }
+}
+
+/// Transfers over old content and strikes after each of these pauses, in milliseconds.
+fn under_fire(arguments: &[&str], there: &str, victim: Victim) {
+    for world in World::each() {
+        let world = world.connected();
+        let (old, new) = (noise(OLD), noise(NEW));
+        for folder in
+            [world.home().join("tree"), world.home().join("source"), world.workspace().join("source")]
+        {
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("a"), &new).unwrap();
+            fs::write(folder.join("b"), &new).unwrap();
+        }
+        for pause in [0, 5, 12, 25, 50, 110] {
+            let target = world.home().join(there);
+            fs::create_dir_all(&target).unwrap();
+            for name in ["a", "b"] {
+                fs::write(target.join(name), &old).unwrap();
+            }
+            let child = world.command(arguments).spawn().unwrap();
+            std::thread::sleep(Duration::from_millis(pause)); // when it strikes does not matter to what has to hold
+            strike(&world, victim, &child);
+            let said = Said::of(child.wait_with_output().unwrap());
+            for name in ["a", "b"] {
+                assert!(is_whole(&target.join(name), (&old, &new)), "{victim:?} after {pause} ms: {name}");
+            }
+            if said.status == 0 && victim != Victim::Client {
+                assert!(
+                    fs::read(target.join("a")).unwrap() == new,
+                    "{victim:?} after {pause} ms: said to be done"
+                );
+            }
+            // Who is killed cannot clean up after itself: a killed client leaves its own folder, a killed box the box's.
+            let cleans_up = match victim {
+                Victim::Client => there.starts_with("box"),
+                Victim::Master => true,
+                Victim::Box => !there.starts_with("box"),
+            };
+            if cleans_up {
+                until("nothing is left over", || litter(&target).is_empty());
+            }
+            until("the box has ended", || at_work(&world).is_empty());
+            fs::remove_dir_all(&target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_put() {
+    for victim in [Victim::Client, Victim::Master, Victim::Box] {
+        under_fire(&["put", "source/a", "to/a"], "box/to", victim);
+    }
+}
+
+#[test]
+fn a_file_that_is_fetched() {
+    for victim in [Victim::Client, Victim::Master, Victim::Box] {
+        under_fire(&["get", "source/a", "--out", "to/a"], "to", victim);
+    }
+}
+
+#[test]
+fn a_folder_that_is_put() {
+    for victim in [Victim::Client, Victim::Master, Victim::Box] {
+        under_fire(&["put", "source", "to"], "box/to", victim);
+    }
+}
+
+#[test]
+fn a_folder_that_is_fetched() {
+    for victim in [Victim::Client, Victim::Master, Victim::Box] {
+        under_fire(&["get", "source", "--out", "to"], "to", victim);
+    }
+}
