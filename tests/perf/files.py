@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Transfers against scp, sftp, rsync and tar over ssh, all over the same master of one real sshd on loopback.
 
-    tests/perf/files.py [--binary PATH] [--rounds N] [--only put-1k,get-200m,…]
+    tests/perf/files.py [--binary PATH] [--rounds N] [--only put-1k,get-200m,…] [--json]
 
-The rounds are interleaved, so that a busy machine is busy for all; what counts is the ratio of the medians.
+The rounds are interleaved, so that a busy machine is busy for all; what counts are the ratios, round by round: below 1,
+runcode took less time. `scp own` goes over a master of its own, which a plain `ssh` made with its own ciphers. With --json
+there is one row for each peer: {name, peer, n, median, p10, p90}, ratios all three. The row `memory` is what runcode had
+resident at most in the 200 MiB rows, in MiB.
 """
 
 import argparse
@@ -103,8 +106,21 @@ class Bench:
                               capture_output=True, cwd=self.here)
         session = json.loads(said.stdout)
         self.config, self.alias = session["config"], session["alias"]
+        self.plain_config()
+        self.rows, self.memory = [], []
+
+    def plain_config(self):
+        """The same box as a plain `ssh` reaches it: over a master of its own, with its own ciphers."""
+        ours = pathlib.Path(self.config).read_text().splitlines()
+        kept = [line for line in ours if not line.strip().startswith(("Ciphers", "Control"))]
+        control = f'    ControlMaster auto\n    ControlPath "{self.root}/plain"\n    ControlPersist 300\n'
+        self.plain = str(self.root / "plain.config")
+        pathlib.Path(self.plain).write_text("\n".join(kept) + "\n" + control)
+        subprocess.run(["ssh", "-F", self.plain, self.alias, "true"], env=self.env, check=True,
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def end(self):
+        subprocess.run(["ssh", "-F", self.plain, "-O", "exit", self.alias], env=self.env, capture_output=True)
         subprocess.run([self.binary, "clean", "--all"], env=self.env, capture_output=True)
         self.sshd.end()
 
@@ -126,10 +142,12 @@ class Bench:
         scp = ["scp", "-q", "-F", config]
         sftp = lambda line: f"printf '%s\\n' '{line}' | sftp -q -b - -F '{config}' {alias} >/dev/null"
         rsync = ["rsync", "-a", "-W", "-e", f"ssh -F {config}"]
+        plain = ["scp", "-q", "-F", self.plain]
         if kind == "put":
             return to, {
                 "runcode": [ours, "put", name, "to"],
                 "scp": scp + [name, f"{alias}:{to}"],
+                "scp own": plain + [name, f"{alias}:{to}"],
                 "sftp": sftp(f"put {name} {to}"),
                 "rsync": rsync + [name, f"{alias}:{to}"],
             }
@@ -137,6 +155,7 @@ class Bench:
             return back, {
                 "runcode": [ours, "get", name, "--out", "back"],
                 "scp": scp + [f"{alias}:{box}/{name}", "back"],
+                "scp own": plain + [f"{alias}:{box}/{name}", "back"],
                 "sftp": sftp(f"get {box}/{name} back"),
                 "rsync": rsync + [f"{alias}:{box}/{name}", "back"],
             }
@@ -159,6 +178,8 @@ class Bench:
                 "rsync": rsync + [f"{alias}:{box}/{name}/", "back/"],
                 "tar | ssh": f"mkdir back && {ssh} {alias} 'tar -cf - -C {box}/{name} .' | tar -xf - -C back",
             }
+        if kind == "context":
+            return None, {"runcode": [ours, "context", "--json"], "ssh": ["ssh", "-F", config, alias, "true"]}
         raise ValueError(kind)
 
     def row(self, title, kind, name, rounds):
@@ -172,11 +193,27 @@ class Bench:
                 took = self.timed(command)
                 if round_:  # the first one warms the caches
                     times[contender].append(took)
-        medians = {contender: statistics.median(took) for contender, took in times.items()}
-        ours = medians.pop("runcode")
-        fastest = min(medians, key=medians.get)
-        ratios = "  ".join(f"{name} {ours / took:.2f}" for name, took in medians.items())
-        print(f"{title:<22} {ours * 1000:8.1f} ms   against {ratios}   (fastest: {fastest})", flush=True)
+        ours = times.pop("runcode")
+        shown = []
+        for peer, took in times.items():
+            ratios = sorted(mine / theirs for mine, theirs in zip(ours, took))
+            at = lambda part: ratios[round(part * (len(ratios) - 1))]
+            row = {"name": title, "peer": peer, "n": len(ratios), "median": statistics.median(ratios),
+                   "p10": at(0.1), "p90": at(0.9)}
+            self.rows.append({key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()})
+            shown.append(f"{peer} {row['median']:.2f} ({row['p10']:.2f}-{row['p90']:.2f})")
+        median = statistics.median(ours)
+        print(f"{title:<20} {median * 1000:8.1f} ms   against {'  '.join(shown)}", file=sys.stderr, flush=True)
+        if "200m" in title:
+            self.memory.append(self.peak(contenders["runcode"]))
+
+    def peak(self, command):
+        """What a command has resident at most, in MiB."""
+        child = subprocess.Popen(command, env=self.env, cwd=self.here, stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _, _, usage = os.wait4(child.pid, 0)
+        child.returncode = 0
+        return usage.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
 def fill(folder):
@@ -194,6 +231,7 @@ def main():
     parser.add_argument("--binary", type=pathlib.Path, default=default)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", default="")
+    parser.add_argument("--json", action="store_true", help="print the rows as one JSON document")
     options = parser.parse_args()
     missing = [tool for tool in [SSHD, "scp", "sftp", "rsync", "tar"] if not shutil.which(tool)]
     if missing:
@@ -209,9 +247,17 @@ def main():
                 ("put-1k", "put", "1k"), ("get-1k", "get", "1k"), ("put-10m", "put", "10m"), ("get-10m", "get", "10m"),
                 ("put-200m", "put", "200m"), ("get-200m", "get", "200m"), ("put-tree", "put-tree", "tree"),
                 ("put-tree-unchanged", "put-again", "tree"), ("get-tree", "get-tree", "tree"),
+                ("context", "context", None),
             ]:
                 if not only or title in only:
                     bench.row(title, kind, name, options.rounds)
+            if bench.memory:
+                peak = round(max(bench.memory), 1)
+                print(f"{'memory':<20} {peak:8.1f} MiB resident at most", file=sys.stderr)
+                bench.rows.append({"name": "memory", "peer": None, "n": len(bench.memory), "median": peak, "p10": peak,
+                                   "p90": peak})
+            if options.json:
+                print(json.dumps(bench.rows))
         finally:
             bench.end()
 
