@@ -1,4 +1,5 @@
 //! The embedded plane, driven from outside: HTTP as it is, and the system's own `ssh`.
+#![cfg(unix)]
 #![allow(clippy::unwrap_used)] // a test that cannot go on should say where
 
 mod support;

@@ -39,7 +39,9 @@ pub mod ssh_question;
 pub mod ssh_version;
 mod stream;
 
-use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -89,6 +91,7 @@ pub struct Route {
 pub struct Transport {
     route: Route,
     binary: SshBinary,
+    #[cfg_attr(windows, expect(dead_code, reason = "there is no other way there"))]
     through_ssh: bool,
     is_sandboxed: bool,
 }

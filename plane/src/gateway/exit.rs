@@ -20,6 +20,7 @@ pub(super) async fn report(handle: &Handle, channel: ChannelId, status: Option<E
 
 enum Ended {
     Status(u32),
+    #[cfg_attr(windows, expect(dead_code, reason = "nothing there ends by a signal"))]
     Signal { name: Sig, core_dumped: bool },
 }
 

@@ -5,6 +5,7 @@ mod account;
 mod before_exec;
 mod command;
 mod environment;
+#[cfg_attr(windows, expect(dead_code, reason = "sessions and groups of processes are Unix's"))]
 mod proc;
 mod processes;
 mod terminal;
