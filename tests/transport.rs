@@ -1,19 +1,21 @@
 //! What running a command promises, on both transports, through the embedded gateway and a real sshd: the streams and the
 //! status as they are, nothing run twice, nothing stuck, nothing left behind.
 
-use std::ffi::OsStr;
+mod masters;
+mod start_up;
+
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Said, World, is_running, processes_with, until};
+use crate::support::{Said, World, processes_with, skipped, until};
 
 /// Runs `test` in every kind of world, over each transport.
 fn everywhere(test: impl Fn(&Way<'_>)) {
@@ -164,6 +166,57 @@ fn the_callers_descriptions_stay_blocking() {
     });
 }
 
+/// The command gets no terminal, and ours is as it was: its modes, and that reading from it waits.
+#[test]
+fn a_terminal_as_all_three_streams_is_left_as_it_was() {
+    everywhere(|way| {
+        let log = way.world.home().join("typescript");
+        let line = "stty -a >before; $RUNCODE exec -- 'tty; head -n 1; echo err >&2; exit 3'; echo status $?; \
+                    stty -a >after; cmp before after; read -r line; echo \"read $line\"";
+        let mut script = Command::new("script");
+        script
+            .args(["-qefc", line])
+            .arg(&log)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let ours = way.command(&[]);
+        script.env_clear().envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        script.env("RUNCODE", env!("CARGO_BIN_EXE_runcode")).env("SHELL", "/bin/sh");
+        let Ok(mut child) = script.current_dir(way.world.home()).spawn() else {
+            return skipped("there is no script(1)");
+        };
+        let said = || String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_default()).replace('\r', "");
+        let mut keys = child.stdin.take().unwrap();
+        until("the command runs", || said().contains("not a tty\n"));
+        keys.write_all(b"typed\n").unwrap();
+        until("the command is over", || said().contains("status 3\n"));
+        keys.write_all(b"later\n").unwrap();
+        until("the shell reads on", || said().contains("read later\n"));
+        drop(keys);
+        child.wait().unwrap();
+        let said = said();
+        assert_eq!(said.matches("typed\n").count(), 2, "once as echo, once from the box: {said}");
+        assert!(said.contains("err\n") && !said.contains("differ"), "{said}");
+    });
+}
+
+/// `nohup` and a shell's background jobs have signals ignored that would end the command.
+#[test]
+fn a_signal_that_is_ignored_stays_ignored() {
+    everywhere(|way| {
+        for name in ["INT", "HUP", "TERM"] {
+            let mark = format!("go-{name}-{}", way.transport);
+            let line = format!(
+                "trap '' {name}; $RUNCODE exec -n -- 'echo > {mark}; until [ -e {mark}-on ]; do sleep .1; done; echo through' & \
+                 until [ -e {0}/{mark} ]; do sleep .05; done; kill -s {name} $!; echo > {0}/{mark}-on; wait $!; echo $?",
+                way.world.workspace().display()
+            );
+            assert_eq!(way.shell(&line).text(), "through\n0\n", "{name}");
+        }
+    });
+}
+
 #[test]
 fn a_reader_that_leaves_ends_the_remote_command() {
     everywhere(|way| {
@@ -233,152 +286,6 @@ fn a_second_interrupt_gives_up_at_once() {
         assert!(said.stderr.contains("may still be running"), "{}", said.stderr);
         until("the box ends it all the same", || processes_with(&sleep).is_empty());
     });
-}
-
-#[test]
-fn a_master_that_is_killed_stopped_or_replaced_is_made_anew_and_the_command_runs_once() {
-    everywhere(|way| {
-        let socket = control_path(way);
-        let once = |what: &str| {
-            let log = way.file("log");
-            let _ = std::fs::remove_file(&log);
-            let said = way.run(&["--", "echo ran >> log; echo ok"]);
-            assert_eq!((said.status, said.text()), (0, "ok\n"), "{what}: {}", said.stderr);
-            assert_eq!(std::fs::read_to_string(&log).unwrap(), "ran\n", "{what}");
-        };
-        once("before");
-        let killed = way.master();
-        signal(killed, Signal::KILL);
-        once("killed");
-        let stopped = way.master();
-        signal(stopped, Signal::STOP);
-        once("stopped");
-        until("the stopped one is gone", || !is_running(stopped));
-        let replaced = way.master();
-        std::fs::remove_file(&socket).unwrap();
-        let listener = UnixListener::bind(&socket).unwrap();
-        let liar = std::thread::spawn(move || {
-            if let Ok((mut stream, _)) = listener.accept() {
-                let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
-            }
-        });
-        once("replaced");
-        liar.join().unwrap();
-        until("the replaced one is gone", || !is_running(replaced));
-    });
-}
-
-fn control_path(way: &Way<'_>) -> PathBuf {
-    let config = std::fs::read_to_string(way.world.cache("ws-1/config")).unwrap();
-    let line = config.lines().find_map(|line| line.trim().strip_prefix("ControlPath ")).unwrap();
-    PathBuf::from(line.trim_matches('"'))
-}
-
-#[test]
-fn what_was_started_before_the_connection_went_is_not_run_again() {
-    everywhere(|way| {
-        let sleep = long_sleep();
-        let child = started(way, &["--", &format!("echo $$ > pid; echo ran >> once; echo up; {sleep}")]);
-        signal(way.master(), Signal::KILL);
-        let said = Said::of(child.wait_with_output().unwrap()).ends_with(255);
-        assert!(said.stderr.contains("not run again"), "{}", said.stderr);
-        assert_eq!(std::fs::read_to_string(way.file("once")).unwrap(), "ran\n");
-        std::fs::remove_file(way.file("once")).unwrap();
-        // Nobody was left to end it on the box.
-        let pid: i32 = std::fs::read_to_string(way.file("pid")).unwrap().trim().parse().unwrap();
-        let _ = kill_process_group(Pid::from_raw(pid).unwrap(), Signal::KILL);
-        until("it is gone", || processes_with(&sleep).is_empty());
-    });
-}
-
-#[test]
-fn the_master_holds_nothing_of_the_caller_and_ends_with_the_session() {
-    for world in World::each() {
-        let way = Way { world: &world, transport: "mux" };
-        // Without a copy of the pipe anywhere, `cat` sees its end as soon as connect has ended.
-        let began = Instant::now();
-        let said = way.shell("$RUNCODE connect box 3>&1 9>&1 2>&1 | cat");
-        assert!(said.text().contains("exec"), "{said:?}");
-        assert!(began.elapsed() < Duration::from_secs(30));
-        way.run(&["--", "true"]).succeeds();
-        let pid = way.master();
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        let fields = stat.rsplit_once(") ").unwrap().1.split(' ').collect::<Vec<_>>();
-        assert_eq!((fields[3], fields[4]), (pid.to_string().as_str(), "0"), "its own session, no terminal");
-        for name in ["0", "1", "2"] {
-            let target = std::fs::read_link(format!("/proc/{pid}/fd/{name}")).unwrap();
-            assert!(target.ends_with("null") || target.ends_with("master.log"), "{}", target.display());
-        }
-        world.run(&["disconnect"]).succeeds();
-        assert!(!is_running(pid));
-        let cache = world.cache("");
-        assert_eq!(processes_with(cache.to_str().unwrap()), Vec::<String>::new());
-    }
-}
-
-#[test]
-fn many_at_once_share_one_connection() {
-    everywhere(|way| {
-        let pid = way.master();
-        let spawn = |i: usize| way.command(&["--", &format!("echo {i}")]).spawn().unwrap();
-        let children = (0..50).map(|i| (i, spawn(i))).collect::<Vec<_>>();
-        for (i, child) in children {
-            let said = Said::of(child.wait_with_output().unwrap());
-            assert_eq!((said.status, said.text()), (0, format!("{i}\n").as_str()), "{}", said.stderr);
-        }
-        assert_eq!(way.master(), pid);
-    });
-}
-
-/// Commands run while the gateway is killed again and again: each runs at most once, and success means that it ran. The
-/// long version (`RUNCODE_STORM=60`) is a minute of it, over a real sshd, whose shells are killed while they start.
-#[test]
-fn a_gateway_that_comes_and_goes_makes_no_command_run_twice() {
-    let storm: Option<u64> = std::env::var("RUNCODE_STORM").ok().and_then(|text| text.parse().ok());
-    let seconds = storm.unwrap_or(8);
-    for transport in ["mux", "openssh"] {
-        let Some(world) = (if storm.is_some() { World::real() } else { Some(World::new()) }) else { return };
-        let mut world = world.connected();
-        let template = world.command(&["exec", "--"]);
-        let owned = |(name, value): (&OsStr, Option<&OsStr>)| Some((name.to_owned(), value?.to_owned()));
-        let environment = template.get_envs().filter_map(owned).collect::<Vec<_>>();
-        let folder = world.home().to_owned();
-        let end = Instant::now() + Duration::from_secs(seconds);
-        let run = |worker: usize| {
-            let mut said = Vec::new();
-            while Instant::now() < end {
-                let id = format!("{worker}-{}", said.len());
-                let mut command = Command::new(template.get_program());
-                command.args(template.get_args()).arg(format!("echo {id} >> log"));
-                command.env_clear().envs(environment.iter().cloned()).env("RUNCODE_TRANSPORT", transport);
-                command.current_dir(&folder).stdin(Stdio::null());
-                said.push((id, Said::of(command.output().unwrap())));
-            }
-            said
-        };
-        let said = std::thread::scope(|scope| {
-            let run = &run;
-            let workers = (0..16).map(|worker| scope.spawn(move || run(worker))).collect::<Vec<_>>();
-            while Instant::now() + Duration::from_secs(2) < end {
-                std::thread::sleep(Duration::from_secs(if seconds > 20 { 5 } else { 2 }));
-                world.restart_plane();
-            }
-            workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect::<Vec<_>>()
-        });
-        let log = std::fs::read_to_string(world.workspace().join("log")).unwrap();
-        let mut succeeded = 0;
-        for (id, said) in &said {
-            let times = log.lines().filter(|line| line == id).count();
-            assert!(times <= 1, "{id} ran {times} times: {said:?}");
-            assert!(said.status == 0 || said.stderr.starts_with("runcode: "), "{id}: {said:?}");
-            assert!(said.status != 0 || times == 1, "{id} did not run: {said:?}");
-            succeeded += usize::from(said.status == 0);
-        }
-        eprintln!("over {transport}: {succeeded} of {} succeeded", said.len());
-        assert!(succeeded > 0);
-        world.run(&["clean", "--all"]).succeeds();
-        assert_eq!(processes_with(world.cache("").to_str().unwrap()), Vec::<String>::new());
-    }
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn save(folder: &Path, kept: &[Kept]) -> Result<()> {
         return atomic_file::remove(&path).map(|_| ());
     }
     let bytes = serde_json::to_vec(kept).map_err(|error| Error::from(std::io::Error::other(error)))?;
-    atomic_file::write(&path, &bytes, 0o600)
+    atomic_file::write_unsynced(&path, &bytes, 0o600)
 }
 
 /// The forwards of the session, and for each whether the connection that is up has it.
@@ -93,7 +93,7 @@ pub(super) fn restore(transport: &Transport, folder: &Path) {
             continue;
         }
         match transport.add_forward(&kept.forward()) {
-            Ok(_) => kept.master = master,
+            Ok(open) => kept.master = open.master,
             Err(error) => {
                 note(format!("note: port {} is not forwarded any more: {}", kept.port, error.message()))
             }
@@ -119,13 +119,12 @@ pub fn add(sessions: &Sessions<'_>, session: &Session, mut wanted: Kept) -> Resu
         }
         tries += 1;
         match transport.add_forward(&wanted.forward()) {
-            Ok(port) => wanted.port = port,
+            Ok(open) => (wanted.port, wanted.master) = (open.port, open.master),
             Err(error) if is_any && error.code() == Code::Conflict && tries < TRIES => continue,
             Err(error) => return Err(error),
         }
         break;
     }
-    wanted.master = transport.master_pid().unwrap_or(0);
     let mut all = read(&session.folder)?;
     all.retain(|kept| !kept.listens_like(&wanted));
     all.push(wanted.clone());

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::error::{Code, Error, Result};
 use crate::output::sanitize;
 use crate::sys::clock::Deadline;
-use crate::transport::mux_socket::Connection;
+use crate::transport::mux_socket::{Connection, Trouble};
 use crate::transport::mux_wire::{self, ForwardRequest, Reply};
 use crate::transport::outcome::Failure;
 use crate::transport::{OPEN_DEADLINE, Transport, mux};
@@ -36,35 +36,48 @@ pub enum Side {
 /// The master takes no request for one forward while it cannot tell which address it would listen on: each is named.
 const HERE: [&str; 2] = ["127.0.0.1", "::1"];
 
-/// Opens the forward; the port it listens on. One that is open already is fine.
-pub(super) fn open(transport: &Transport, path: &Path, forward: &Forward) -> Result<u16> {
-    match forward.listen {
-        Side::Box => match ask(transport, path, true, forward, "localhost")? {
+/// A forward that is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Open {
+    /// The port it listens on.
+    pub port: u16,
+    /// The process id of the master that has it.
+    pub master: u32,
+}
+
+/// Opens the forward. One that is open already is fine.
+pub(super) fn open(transport: &Transport, path: &Path, forward: &Forward) -> Result<Open> {
+    let mut talk = Talk::with(transport, path)?;
+    let master = talk.master()?;
+    let port = match forward.listen {
+        Side::Box => match talk.ask(true, forward, "localhost")? {
             Reply::RemotePort(port) => {
-                u16::try_from(port).map_err(|_| Error::new(Code::Transport, "the box names no port"))
+                u16::try_from(port).map_err(|_| Error::new(Code::Transport, "the box names no port"))?
             }
-            Reply::Ok => Ok(forward.listen_port),
+            Reply::Ok => forward.listen_port,
             reply => {
-                Err(refused(reply, || format!("the box does not listen on port {}", forward.listen_port)))
+                let what = || format!("the box does not listen on port {}", forward.listen_port);
+                return Err(refused(reply, what));
             }
         },
         Side::Here => {
             for address in HERE {
-                match ask(transport, path, true, forward, address)? {
+                match talk.ask(true, forward, address)? {
                     Reply::Ok => {}
                     Reply::Refused(_) if address == "::1" && !has_ipv6() => {}
                     reply => {
                         if address != HERE[0] {
-                            ask(transport, path, false, forward, HERE[0])?;
+                            talk.ask(false, forward, HERE[0])?;
                         }
                         return Err(refused(reply, || format!("port {} is taken", forward.listen_port))
                             .hint("choose another one with --local"));
                     }
                 }
             }
-            Ok(forward.listen_port)
+            forward.listen_port
         }
-    }
+    };
+    Ok(Open { port, master })
 }
 
 /// Closes the forward; whether there was one.
@@ -73,28 +86,55 @@ pub(super) fn close(transport: &Transport, path: &Path, forward: &Forward) -> Re
         Side::Box => &["localhost"],
         Side::Here => &HERE,
     };
+    let mut talk = Talk::with(transport, path)?;
     let mut was_open = false;
     for address in addresses {
-        was_open |= ask(transport, path, false, forward, address)? == Reply::Ok;
+        was_open |= talk.ask(false, forward, address)? == Reply::Ok;
     }
     Ok(was_open)
 }
 
-fn ask(transport: &Transport, path: &Path, open: bool, forward: &Forward, address: &str) -> Result<Reply> {
-    let request = ForwardRequest {
-        kind: match forward.listen {
-            Side::Here => mux_wire::LISTEN_HERE,
-            Side::Box => mux_wire::LISTEN_THERE,
-        },
-        listen_host: address,
-        listen_port: forward.listen_port,
-        connect_host: &forward.connect_host,
-        connect_port: forward.connect_port,
-    };
-    let deadline = Deadline::after(OPEN_DEADLINE);
-    let answer = Connection::open(path, deadline)
-        .and_then(|mut connection| connection.ask(&mux_wire::forward(open, &request), deadline));
-    answer.map_err(|trouble| Failure::into_error(mux::failure(transport, path, trouble)))
+/// A conversation with the master about forwards.
+struct Talk<'a> {
+    transport: &'a Transport,
+    path: &'a Path,
+    connection: Connection,
+}
+
+impl<'a> Talk<'a> {
+    fn with(transport: &'a Transport, path: &'a Path) -> Result<Talk<'a>> {
+        match Connection::open(path, Deadline::after(OPEN_DEADLINE)) {
+            Ok(connection) => Ok(Talk { transport, path, connection }),
+            Err(trouble) => Err(Failure::into_error(mux::failure(transport, path, trouble))),
+        }
+    }
+
+    fn master(&mut self) -> Result<u32> {
+        match self.say(&mux_wire::alive_check())? {
+            Reply::Alive(pid) => Ok(pid),
+            _ => Err(Failure::into_error(mux::failure(self.transport, self.path, Trouble::Nonsense))),
+        }
+    }
+
+    fn ask(&mut self, open: bool, forward: &Forward, address: &str) -> Result<Reply> {
+        let request = ForwardRequest {
+            kind: match forward.listen {
+                Side::Here => mux_wire::LISTEN_HERE,
+                Side::Box => mux_wire::LISTEN_THERE,
+            },
+            listen_host: address,
+            listen_port: forward.listen_port,
+            connect_host: &forward.connect_host,
+            connect_port: forward.connect_port,
+        };
+        self.say(&mux_wire::forward(open, &request))
+    }
+
+    fn say(&mut self, request: &[u8]) -> Result<Reply> {
+        self.connection
+            .ask(request, Deadline::after(OPEN_DEADLINE))
+            .map_err(|trouble| Failure::into_error(mux::failure(self.transport, self.path, trouble)))
+    }
 }
 
 fn refused(reply: Reply, what: impl FnOnce() -> String) -> Error {

@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal};
 use crate::error::{Code, Error, Result};
 use crate::sys::atomic_file;
 use crate::sys::clock::Deadline;
-use crate::transport::mux_socket::{Connection, Trouble};
+use crate::transport::mux_socket::{self, Connection, Listener, Trouble};
 use crate::transport::mux_wire::{self, Reply};
 use crate::transport::openssh;
 use crate::transport::outcome::{Cause, Unconnected};
@@ -32,12 +32,27 @@ const END: Duration = Duration::from_secs(3);
 
 /// The process id of a master that answers in time.
 pub(super) fn alive(control_path: &Path, patience: Duration) -> Result<u32, Trouble> {
+    answers(control_path, patience).map(|(pid, _)| pid)
+}
+
+/// As [`alive`], and who its clients know it as.
+pub(super) fn answers(control_path: &Path, patience: Duration) -> Result<(u32, Listener), Trouble> {
     let deadline = Deadline::after(patience);
     let mut connection = Connection::open(control_path, deadline)?;
     match connection.ask(&mux_wire::alive_check(), deadline)? {
-        Reply::Alive(pid) => Ok(pid),
+        Reply::Alive(pid) => Ok((pid, connection.listener())),
         _ => Err(Trouble::Nonsense),
     }
+}
+
+/// Whether a command that has ended over the master known as `listener` has all of its output: a master that was killed,
+/// told to end, or lost its connection takes along what it had not delivered, and closes nothing differently.
+///
+/// Such a master stops listening before it lets go of its clients. One that still listens has done its work, and so has
+/// one that was retired.
+pub(super) fn has_delivered(transport: &Transport, control_path: &Path, listener: Listener) -> bool {
+    mux_socket::who_listens(control_path, Deadline::after(ANSWER)) == Some(listener)
+        || retired::has(&transport.route.folder, listener)
 }
 
 /// Starts a master and waits until it answers; one that already does is left alone, one that does not is ended.
@@ -75,7 +90,7 @@ pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Un
             return Err(Unconnected { cause: Cause::Unreachable, error });
         }
         deadline.pause(pause);
-        pause = (pause * 2).min(Duration::from_millis(10));
+        pause = (pause * 2).min(Duration::from_millis(4));
     }
 }
 
@@ -145,10 +160,10 @@ fn end_current(transport: &Transport, control_path: &Path) -> Result<()> {
 
 /// Lets the master finish what runs over it and take nothing new; one that cannot be told so is ended. None is fine.
 pub(super) fn retire(transport: &Transport, control_path: &Path) -> Result<()> {
-    let Ok(pid) = alive(control_path, ANSWER) else {
+    let Ok((pid, listener)) = answers(control_path, ANSWER) else {
         return end_current(transport, control_path);
     };
-    retired::add(&transport.route.folder, pid)?;
+    retired::add(&transport.route.folder, pid, listener)?;
     let deadline = Deadline::after(ANSWER);
     let told = Connection::open(control_path, deadline)
         .and_then(|mut connection| connection.ask(&mux_wire::stop_listening(), deadline));
@@ -157,7 +172,10 @@ pub(super) fn retire(transport: &Transport, control_path: &Path) -> Result<()> {
             remove_socket(control_path)?;
             atomic_file::remove(&pid_path(transport)).map(|_| ())
         }
-        _ => end_current(transport, control_path),
+        _ => {
+            retired::forget(&transport.route.folder, listener)?;
+            end_current(transport, control_path)
+        }
     }
 }
 
@@ -214,7 +232,7 @@ fn pid_path(transport: &Transport) -> PathBuf {
 }
 
 fn keep(transport: &Transport, pid: u32) -> Result<()> {
-    atomic_file::write(&pid_path(transport), pid.to_string().as_bytes(), 0o600)
+    atomic_file::write_unsynced(&pid_path(transport), pid.to_string().as_bytes(), 0o600)
 }
 
 fn kept(transport: &Transport) -> Option<u32> {

@@ -197,8 +197,9 @@ impl Transport {
         match &self.route.control_path {
             #[cfg(unix)]
             Some(path) if self.through_ssh => {
-                master::alive(path, master::ANSWER).map_err(|trouble| mux::failure(self, path, trouble))?;
-                openssh::start(self, command, streams, openssh::Via::Master, watch)
+                let (_, listener) = master::answers(path, master::ANSWER)
+                    .map_err(|trouble| mux::failure(self, path, trouble))?;
+                openssh::start(self, command, streams, openssh::Via::Master(listener), watch)
             }
             #[cfg(unix)]
             Some(path) => mux::start(self, path, command, streams, watch),
@@ -206,14 +207,20 @@ impl Transport {
         }
     }
 
+    #[cfg(unix)]
+    fn has_delivered(&self, listener: mux_socket::Listener) -> bool {
+        let path = self.route.control_path.as_deref();
+        path.is_some_and(|path| master::has_delivered(self, path, listener))
+    }
+
     fn running(&self, command: &RemoteCommand, process: Box<dyn Process>, watch: Option<Watch>) -> Running {
         Running { process, transport: self.clone(), token: command.token().to_owned(), watch }
     }
 
-    /// Opens a forward, for as long as the master lives; the port it listens on. One that is open already is fine. The
-    /// protocol has no way to ask which are open.
+    /// Opens a forward, for as long as the master lives. One that is open already is fine. The protocol has no way to ask
+    /// which are open.
     #[cfg(unix)]
-    pub fn add_forward(&self, forward: &Forward) -> Result<u16> {
+    pub fn add_forward(&self, forward: &Forward) -> Result<forward::Open> {
         forward::open(self, self.control_path()?, forward)
     }
 

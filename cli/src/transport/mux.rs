@@ -15,7 +15,7 @@ use crate::sys::clock::Deadline;
 use crate::transport::command::RemoteCommand;
 use crate::transport::descriptors::{Flags, Passed};
 use crate::transport::master;
-use crate::transport::mux_socket::{Connection, Trouble};
+use crate::transport::mux_socket::{Connection, Listener, Trouble};
 use crate::transport::mux_wire::{self, Reply};
 use crate::transport::openssh;
 use crate::transport::outcome::{Ended, Failure};
@@ -149,6 +149,10 @@ impl Session {
 }
 
 impl Process for Session {
+    fn listener(&self) -> Option<Listener> {
+        Some(self.connection.listener())
+    }
+
     fn wait(&mut self, watch: Option<&Watch>, deadline: Deadline) -> Result<Option<Ended>> {
         loop {
             if let Some(ended) = self.hear()? {
@@ -178,3 +182,7 @@ pub(super) fn failure(transport: &Transport, path: &Path, trouble: Trouble) -> F
         }
     })
 }
+
+#[cfg(test)]
+#[path = "mux_tests.rs"]
+mod tests;

@@ -48,15 +48,21 @@ impl From<Errno> for Trouble {
 /// A connection on which both sides have said hello.
 pub(super) struct Connection {
     socket: OwnedFd,
+    listener: Listener,
     buffer: Vec<u8>,
 }
+
+/// Who listens on a control socket, for as long as it does. On Linux the process that began to listen, which is not the
+/// master itself: that one has gone to the background since. Elsewhere the system does not tell: all are alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Listener(pub(super) u32);
 
 impl Connection {
     /// Connects, and waits for the master's hello: one that is stopped never says it, and is never asked for anything.
     pub(super) fn open(path: &Path, deadline: Deadline) -> Result<Connection, Trouble> {
         let socket = connect(path, deadline)?;
-        check_owner(&socket, path)?;
-        let mut connection = Connection { socket, buffer: Vec::with_capacity(64) };
+        let listener = listener(&socket, path)?;
+        let mut connection = Connection { socket, listener, buffer: Vec::with_capacity(64) };
         connection.send(&mux_wire::hello(), deadline)?;
         match connection.receive(deadline)? {
             Some(Reply::Hello(4)) => Ok(connection),
@@ -130,6 +136,11 @@ impl Connection {
         self.receive(deadline)?.ok_or(Trouble::Gone)
     }
 
+    /// Who is on the other side.
+    pub(super) fn listener(&self) -> Listener {
+        self.listener
+    }
+
     /// Hangs up: the master sees it at once. What it had said before can still be read.
     pub(super) fn hang_up(&self) {
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
@@ -155,6 +166,11 @@ impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// Who listens at `path` now, without a word to it; `None` when nobody does.
+pub(super) fn who_listens(path: &Path, deadline: Deadline) -> Option<Listener> {
+    connect(path, deadline).and_then(|socket| listener(&socket, path)).ok()
 }
 
 fn connect(path: &Path, deadline: Deadline) -> Result<OwnedFd, Trouble> {
@@ -191,15 +207,18 @@ fn new_socket() -> Result<OwnedFd, Errno> {
 
 /// Who listens is asked of the kernel where it tells; elsewhere the socket's own owner has to do.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn check_owner(socket: &OwnedFd, _path: &Path) -> Result<(), Trouble> {
+fn listener(socket: &OwnedFd, _path: &Path) -> Result<Listener, Trouble> {
     let peer = rustix::net::sockopt::socket_peercred(socket)?;
-    if peer.uid == rustix::process::geteuid() { Ok(()) } else { Err(Trouble::Foreign) }
+    if peer.uid != rustix::process::geteuid() {
+        return Err(Trouble::Foreign);
+    }
+    Ok(Listener(peer.pid.as_raw_nonzero().get().unsigned_abs()))
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn check_owner(_socket: &OwnedFd, path: &Path) -> Result<(), Trouble> {
+fn listener(_socket: &OwnedFd, path: &Path) -> Result<Listener, Trouble> {
     let metadata = std::fs::symlink_metadata(path).map_err(Trouble::Io)?;
-    if crate::sys::platform::is_own(&metadata) { Ok(()) } else { Err(Trouble::Foreign) }
+    if crate::sys::platform::is_own(&metadata) { Ok(Listener(0)) } else { Err(Trouble::Foreign) }
 }
 
 /// Where the system has it, so that a master that hangs up never ends us by SIGPIPE.

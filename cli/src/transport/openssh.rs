@@ -8,6 +8,8 @@ use crate::error::{Code, Error, Result};
 use crate::sys::clock::Deadline;
 use crate::transport::command::RemoteCommand;
 use crate::transport::connect_error;
+#[cfg(unix)]
+use crate::transport::mux_socket::Listener;
 use crate::transport::outcome::{Ended, Failure};
 use crate::transport::running::Process;
 use crate::transport::signals::Watch;
@@ -21,7 +23,8 @@ const COLD_DEADLINE: Duration = Duration::from_secs(40);
 /// Whether the command goes over the master, or over a connection of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Via {
-    Master,
+    #[cfg(unix)]
+    Master(Listener),
     OwnConnection,
 }
 
@@ -38,7 +41,8 @@ pub(super) fn start(
     let mut ssh = transport.ssh().map_err(Failure::NotStarted)?;
     match via {
         // With no master, ssh would connect anew without a word: a proxy command that fails keeps it from that.
-        Via::Master => ssh.args(["-o", "ControlMaster=no", "-o", "ProxyCommand=false"]),
+        #[cfg(unix)]
+        Via::Master(_) => ssh.args(["-o", "ControlMaster=no", "-o", "ProxyCommand=false"]),
         Via::OwnConnection => ssh.args(["-o", "ControlMaster=no", "-o", "ControlPath=none"]),
     };
     ssh.args(["-T", "-vv", "-E"]).arg(log.path()).arg("--").arg(&transport.route.alias);
@@ -54,6 +58,8 @@ pub(super) fn start(
         log,
         ended: None,
         #[cfg(unix)]
+        via,
+        #[cfg(unix)]
         _flags: flags,
     };
     running.opened(transport, via, watch)?;
@@ -66,13 +72,15 @@ struct Ssh {
     log: Log,
     ended: Option<ExitStatus>,
     #[cfg(unix)]
+    via: Via,
+    #[cfg(unix)]
     _flags: crate::transport::descriptors::Flags,
 }
 
 impl Ssh {
     /// Waits until the log says that the command was asked for.
     fn opened(&mut self, transport: &Transport, via: Via, watch: Option<&Watch>) -> Result<(), Failure> {
-        let patience = if via == Via::Master { OPEN_DEADLINE } else { COLD_DEADLINE };
+        let patience = if via == Via::OwnConnection { COLD_DEADLINE } else { OPEN_DEADLINE };
         let (mut deadline, mut watch) = (Deadline::after(patience), watch);
         let mut pause = Duration::from_micros(500);
         loop {
@@ -114,6 +122,14 @@ impl Ssh {
 }
 
 impl Process for Ssh {
+    #[cfg(unix)]
+    fn listener(&self) -> Option<Listener> {
+        match self.via {
+            Via::Master(listener) => Some(listener),
+            Via::OwnConnection => None,
+        }
+    }
+
     fn wait(&mut self, watch: Option<&Watch>, deadline: Deadline) -> Result<Option<Ended>> {
         let mut pause = Duration::from_millis(1);
         loop {

@@ -4,7 +4,11 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use crate::error::Result;
+#[cfg(unix)]
+use crate::error::{Code, Error};
 use crate::sys::clock::Deadline;
+#[cfg(unix)]
+use crate::transport::mux_socket::Listener;
 use crate::transport::outcome::{Ended, Limits};
 use crate::transport::signals::Watch;
 use crate::transport::{Transport, remote_end};
@@ -17,6 +21,10 @@ const TERM: i32 = 15;
 
 /// What a transport gives to wait on.
 pub(super) trait Process: Send {
+    /// The master that it runs over, if it does.
+    #[cfg(unix)]
+    fn listener(&self) -> Option<Listener>;
+
     /// Waits until the command has ended and its output has been delivered, until a signal came, or until `deadline`.
     fn wait(&mut self, watch: Option<&Watch>, deadline: Deadline) -> Result<Option<Ended>>;
 }
@@ -50,13 +58,30 @@ impl Running {
                 return Ok(Ended::Interrupted { signal, remote_ended });
             }
             if let Some(ended) = self.process.wait(watch.as_ref(), deadline)? {
-                return Ok(ended);
+                return self.whole(ended);
             }
             if deadline.is_past() {
                 let remote_ended = self.end(TERM, watch.as_ref())?;
                 return Ok(Ended::TimedOut { remote_ended });
             }
         }
+    }
+
+    /// Refuses a status whose output may not have come whole.
+    fn whole(&self, ended: Ended) -> Result<Ended> {
+        #[cfg(unix)]
+        if let (Ended::Status(status), Some(listener)) = (ended, self.process.listener())
+            && !self.transport.has_delivered(listener)
+        {
+            return Err(Error::new(
+                Code::Transport,
+                format!(
+                    "the connection ended before the command's output had come whole (its status: {status})"
+                ),
+            )
+            .hint("it was not run again"));
+        }
+        Ok(ended)
     }
 
     /// Ends the remote process group, while its output still comes; whether it is gone for certain.

@@ -33,10 +33,13 @@ mod unix {
     use std::io;
     use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
     use std::os::unix::net::UnixStream;
+    use std::path::Path;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+    use crate::sys::atomic_file;
 
     /// Handlers are installed once, because taking one away would leave the signal without any effect. With nobody
     /// watching they do what the system would have done.
@@ -54,8 +57,9 @@ mod unix {
     static HANDLERS: OnceLock<Handlers> = OnceLock::new();
     static INSTALLING: Mutex<()> = Mutex::new(());
 
-    /// While one lives, SIGINT, SIGTERM and SIGHUP are told here instead of ending the process. A hangup that was ignored
-    /// when the process began stays ignored (nohup), where the system lets us see that; elsewhere it is left alone.
+    /// While one lives, SIGINT, SIGTERM and SIGHUP are told here instead of ending the process. One that was ignored when
+    /// the process began stays ignored (nohup, a shell's `&`), where the system lets us see that; elsewhere a hangup is
+    /// left alone.
     pub(in crate::transport) struct Watch(&'static Handlers);
 
     impl Watch {
@@ -113,8 +117,11 @@ mod unix {
         wakeup.set_nonblocking(true)?;
         let idle = Arc::new(std::sync::atomic::AtomicBool::new(true));
         let last = Arc::new(AtomicUsize::new(0));
-        let hangup = Some(SIGHUP).filter(|_| !ignores_hangup());
-        for signal in [SIGINT, SIGTERM].into_iter().chain(hangup) {
+        let ignored = ignored();
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            if ignored & (1 << (signal - 1)) != 0 {
+                continue;
+            }
             signal_hook::flag::register_conditional_default(signal, Arc::clone(&idle))?;
             signal_hook::flag::register_usize(signal, Arc::clone(&last), signal.unsigned_abs() as usize)?;
             signal_hook::low_level::pipe::register(signal, waker.try_clone()?)?;
@@ -123,11 +130,12 @@ mod unix {
         Ok(HANDLERS.get_or_init(|| handlers))
     }
 
-    /// Whether a hangup was ignored when this process began. Linux alone tells (proc_pid_status(5)).
-    fn ignores_hangup() -> bool {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    /// The signals that were ignored when this process began, a bit each. Linux alone tells (proc_pid_status(5)).
+    fn ignored() -> u64 {
+        const UNTOLD: u64 = 1 << (SIGHUP - 1);
+        let status = atomic_file::read(Path::new("/proc/self/status"), 64 * 1024).ok().flatten();
+        let status = status.and_then(|status| String::from_utf8(status).ok()).unwrap_or_default();
         let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-        mask.is_none_or(|mask| mask & (1 << (SIGHUP - 1)) != 0)
+        mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(UNTOLD)
     }
 }

@@ -1,0 +1,206 @@
+//! The master behind the commands: killed, stopped, replaced, ended under them, or there for fifty of them at once.
+
+use std::ffi::OsStr;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::{Way, everywhere, long_sleep, signal, started};
+use crate::support::{Said, World, is_running, processes_with, until};
+
+#[test]
+fn a_master_that_is_killed_stopped_or_replaced_is_made_anew_and_the_command_runs_once() {
+    everywhere(|way| {
+        let socket = control_path(way);
+        let once = |what: &str| {
+            let log = way.file("log");
+            let _ = std::fs::remove_file(&log);
+            let said = way.run(&["--", "echo ran >> log; echo ok"]);
+            assert_eq!((said.status, said.text()), (0, "ok\n"), "{what}: {}", said.stderr);
+            assert_eq!(std::fs::read_to_string(&log).unwrap(), "ran\n", "{what}");
+        };
+        once("before");
+        let killed = way.master();
+        signal(killed, Signal::KILL);
+        once("killed");
+        let stopped = way.master();
+        signal(stopped, Signal::STOP);
+        once("stopped");
+        until("the stopped one is gone", || !is_running(stopped));
+        let replaced = way.master();
+        std::fs::remove_file(&socket).unwrap();
+        let listener = UnixListener::bind(&socket).unwrap();
+        let liar = std::thread::spawn(move || {
+            if let Ok((mut stream, _)) = listener.accept() {
+                let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+            }
+        });
+        once("replaced");
+        liar.join().unwrap();
+        until("the replaced one is gone", || !is_running(replaced));
+    });
+}
+
+fn control_path(way: &Way<'_>) -> PathBuf {
+    let config = std::fs::read_to_string(way.world.cache("ws-1/config")).unwrap();
+    let line = config.lines().find_map(|line| line.trim().strip_prefix("ControlPath ")).unwrap();
+    PathBuf::from(line.trim_matches('"'))
+}
+
+#[test]
+fn what_was_started_before_the_connection_went_is_not_run_again() {
+    everywhere(|way| {
+        let sleep = long_sleep();
+        let child = started(way, &["--", &format!("echo $$ > pid; echo ran >> once; echo up; {sleep}")]);
+        signal(way.master(), Signal::KILL);
+        let said = Said::of(child.wait_with_output().unwrap()).ends_with(255);
+        assert!(said.stderr.contains("not run again"), "{}", said.stderr);
+        assert_eq!(std::fs::read_to_string(way.file("once")).unwrap(), "ran\n");
+        std::fs::remove_file(way.file("once")).unwrap();
+        // Nobody was left to end it on the box.
+        let pid: i32 = std::fs::read_to_string(way.file("pid")).unwrap().trim().parse().unwrap();
+        let _ = kill_process_group(Pid::from_raw(pid).unwrap(), Signal::KILL);
+        until("it is gone", || processes_with(&sleep).is_empty());
+    });
+}
+
+/// The command is over, and most of its output still waits in the master for somebody to read it.
+#[test]
+fn output_that_was_not_delivered_is_missed() {
+    const SIZE: usize = 1_000_000; // more than a pipe holds, less than the channel's window
+    everywhere(|way| {
+        let ends: [(&str, &dyn Fn()); 3] = [
+            ("killed", &|| signal(way.master(), Signal::KILL)),
+            ("disconnect", &|| drop(way.world.run(&["disconnect"]).succeeds())),
+            ("clean", &|| drop(way.world.run(&["clean", "1"]).succeeds())),
+        ];
+        for (what, end) in ends {
+            way.world.run(&["connect", "box"]).succeeds();
+            let done = way.file("done");
+            let _ = std::fs::remove_file(&done);
+            let mut child = started(way, &["--", &format!("echo up; head -c {SIZE} /dev/zero; echo > done")]);
+            until("the command is through", || done.exists());
+            way.run(&["-n", "--", "true"]).succeeds(); // so that its status has come too
+            end();
+            let mut came = Vec::new();
+            child.stdout.take().unwrap().read_to_end(&mut came).unwrap();
+            assert!(came.len() < SIZE, "{what}: nothing was held back");
+            let said = Said::of(child.wait_with_output().unwrap()).ends_with(255);
+            assert!(said.stderr.contains("not run again"), "{what}: {}", said.stderr);
+        }
+    });
+}
+
+/// What runs over a connection that was renewed meanwhile is delivered whole, and its status counts.
+#[test]
+fn output_over_a_retired_master_is_whole() {
+    const SIZE: usize = 1_000_000;
+    everywhere(|way| {
+        let mut child = started(way, &["--", &format!("echo up; head -c {SIZE} /dev/zero; exit 3")]);
+        let old = way.master();
+        let state = way.world.cache("ws-1/meta.json");
+        let text = std::fs::read_to_string(&state).unwrap();
+        let ttl = if way.transport == "mux" { "600" } else { "700" }; // another one than there is
+        way.world.run(&["connect", "box", "--ttl", ttl]).succeeds();
+        assert_ne!(std::fs::read_to_string(&state).unwrap(), text, "it was not renewed");
+        let mut came = Vec::new();
+        child.stdout.take().unwrap().read_to_end(&mut came).unwrap();
+        let said = Said::of(child.wait_with_output().unwrap()).ends_with(3);
+        assert_eq!((came.len(), said.stderr.as_str()), (SIZE, ""));
+        until("the retired master is gone", || !is_running(old));
+    });
+}
+
+#[test]
+fn the_master_holds_nothing_of_the_caller_and_ends_with_the_session() {
+    for world in World::each() {
+        let way = Way { world: &world, transport: "mux" };
+        // Without a copy of the pipe anywhere, `cat` sees its end as soon as connect has ended.
+        let began = Instant::now();
+        let said = way.shell("$RUNCODE connect box 3>&1 9>&1 2>&1 | cat");
+        assert!(said.text().contains("exec"), "{said:?}");
+        assert!(began.elapsed() < Duration::from_secs(30));
+        way.run(&["--", "true"]).succeeds();
+        let pid = way.master();
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let fields = stat.rsplit_once(") ").unwrap().1.split(' ').collect::<Vec<_>>();
+        assert_eq!((fields[3], fields[4]), (pid.to_string().as_str(), "0"), "its own session, no terminal");
+        for name in ["0", "1", "2"] {
+            let target = std::fs::read_link(format!("/proc/{pid}/fd/{name}")).unwrap();
+            assert!(target.ends_with("null") || target.ends_with("master.log"), "{}", target.display());
+        }
+        world.run(&["disconnect"]).succeeds();
+        assert!(!is_running(pid));
+        let cache = world.cache("");
+        assert_eq!(processes_with(cache.to_str().unwrap()), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn many_at_once_share_one_connection() {
+    everywhere(|way| {
+        let pid = way.master();
+        let spawn = |i: usize| way.command(&["--", &format!("echo {i}")]).spawn().unwrap();
+        let children = (0..50).map(|i| (i, spawn(i))).collect::<Vec<_>>();
+        for (i, child) in children {
+            let said = Said::of(child.wait_with_output().unwrap());
+            assert_eq!((said.status, said.text()), (0, format!("{i}\n").as_str()), "{}", said.stderr);
+        }
+        assert_eq!(way.master(), pid);
+    });
+}
+
+/// Commands run while the gateway is killed again and again: each runs at most once, and success means that it ran. The
+/// long version (`RUNCODE_STORM=60`) is a minute of it, over a real sshd, whose shells are killed while they start.
+#[test]
+fn a_gateway_that_comes_and_goes_makes_no_command_run_twice() {
+    let storm: Option<u64> = std::env::var("RUNCODE_STORM").ok().and_then(|text| text.parse().ok());
+    let seconds = storm.unwrap_or(8);
+    for transport in ["mux", "openssh"] {
+        let Some(world) = (if storm.is_some() { World::real() } else { Some(World::new()) }) else { return };
+        let mut world = world.connected();
+        let template = world.command(&["exec", "--"]);
+        let owned = |(name, value): (&OsStr, Option<&OsStr>)| Some((name.to_owned(), value?.to_owned()));
+        let environment = template.get_envs().filter_map(owned).collect::<Vec<_>>();
+        let folder = world.home().to_owned();
+        let end = Instant::now() + Duration::from_secs(seconds);
+        let run = |worker: usize| {
+            let mut said = Vec::new();
+            while Instant::now() < end {
+                let id = format!("{worker}-{}", said.len());
+                let mut command = Command::new(template.get_program());
+                command.args(template.get_args()).arg(format!("echo {id} >> log"));
+                command.env_clear().envs(environment.iter().cloned()).env("RUNCODE_TRANSPORT", transport);
+                command.current_dir(&folder).stdin(Stdio::null());
+                said.push((id, Said::of(command.output().unwrap())));
+            }
+            said
+        };
+        let said = std::thread::scope(|scope| {
+            let run = &run;
+            let workers = (0..16).map(|worker| scope.spawn(move || run(worker))).collect::<Vec<_>>();
+            while Instant::now() + Duration::from_secs(2) < end {
+                std::thread::sleep(Duration::from_secs(if seconds > 20 { 5 } else { 2 }));
+                world.restart_plane();
+            }
+            workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect::<Vec<_>>()
+        });
+        let log = std::fs::read_to_string(world.workspace().join("log")).unwrap();
+        let mut succeeded = 0;
+        for (id, said) in &said {
+            let times = log.lines().filter(|line| line == id).count();
+            assert!(times <= 1, "{id} ran {times} times: {said:?}");
+            assert!(said.status == 0 || said.stderr.starts_with("runcode: "), "{id}: {said:?}");
+            assert!(said.status != 0 || times == 1, "{id} did not run: {said:?}");
+            succeeded += usize::from(said.status == 0);
+        }
+        eprintln!("over {transport}: {succeeded} of {} succeeded", said.len());
+        assert!(succeeded > 0);
+        world.run(&["clean", "--all"]).succeeds();
+        assert_eq!(processes_with(world.cache("").to_str().unwrap()), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,62 @@
+//! What a warm command costs this machine, in counts that a busy one does not change: system calls, files, processes.
+
+use std::process::{Command, Stdio};
+
+use crate::support::{World, skipped};
+
+/// The system calls of one run, a line each, from the moment the program itself has begun; `None` without strace.
+fn calls(world: &World, arguments: &[&str]) -> Option<Vec<String>> {
+    let log = world.home().join("calls");
+    let ours = world.command(arguments);
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o"]).arg(&log).arg(ours.get_program()).args(ours.get_args());
+    strace.env_clear().envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    strace.current_dir(world.home()).stdin(Stdio::null()).stdout(Stdio::null());
+    match strace.status() {
+        Ok(status) => assert!(status.success(), "{arguments:?}: {status}"),
+        Err(_) => {
+            skipped("there is no strace");
+            return None;
+        }
+    }
+    let text = std::fs::read_to_string(&log).unwrap();
+    let calls = text.lines().filter_map(|line| Some(line.split_once(' ')?.1.trim_start().to_owned()));
+    // Loading and Rust's own beginnings are over once it forbids core dumps, the first thing that `main` does.
+    let calls = calls.skip_while(|call| !call.contains("RLIMIT_CORE")).collect::<Vec<_>>();
+    assert!(!calls.is_empty(), "`main` does not begin with the core limit any more");
+    Some(calls)
+}
+
+fn count(calls: &[String], name: &str) -> usize {
+    calls.iter().filter(|call| call.starts_with(&format!("{name}("))).count()
+}
+
+#[test]
+fn a_warm_command_starts_nothing_and_reads_three_small_files() {
+    let world = World::new().connected();
+    world.run(&["exec", "-n", "--", "true"]).succeeds();
+    let Some(calls) = calls(&world, &["exec", "-n", "--", "true"]) else { return };
+    let all = calls.join("\n");
+    for none in ["execve", "clone", "clone3", "fork", "vfork", "flock", "fsync", "rename", "unlink"] {
+        assert_eq!(count(&calls, none), 0, "{none}:\n{all}");
+    }
+    let home = world.home().to_str().unwrap();
+    let opened = |call: &&String| call.starts_with("openat(") && call.contains(home);
+    assert!(calls.iter().filter(opened).count() <= 3, "{all}");
+    assert_eq!(count(&calls, "connect"), 2, "to the master, and to see that it still listens:\n{all}");
+    assert!(calls.iter().all(|call| !call.contains("AF_INET")), "{all}");
+    assert!(calls.len() <= 110, "{} system calls:\n{all}", calls.len());
+}
+
+#[test]
+fn the_version_and_the_status_line_ask_nobody() {
+    let world = World::new().connected();
+    for (arguments, most) in [(&["--version"][..], 12), (&["statusline"][..], 40)] {
+        let Some(calls) = calls(&world, arguments) else { return };
+        let all = calls.join("\n");
+        for none in ["execve", "clone", "clone3", "socket", "connect", "flock", "fsync"] {
+            assert_eq!(count(&calls, none), 0, "{arguments:?}: {none}:\n{all}");
+        }
+        assert!(calls.len() <= most, "{arguments:?}: {} system calls:\n{all}", calls.len());
+    }
+}
