@@ -1,0 +1,120 @@
+"""A box to measure against: a real sshd on loopback, the control plane that grants sessions on it, and a home of one's own.
+
+Nothing of the machine's own is used or touched; everything started is ended.
+"""
+
+import contextlib
+import http.server
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+SSHD = "/usr/sbin/sshd"
+USER = os.environ.get("USER") or "root"
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def until_open(port):
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.01)
+
+
+class Box:
+    """`port` is where the session leads: the sshd, or what delays the way to it by `rtt` milliseconds."""
+
+    def __init__(self, root, rtt=0):
+        self.root, self.folder, self.sshd_port = root, root / "box", free_port()
+        self.folder.mkdir()
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", root / "host_key"], check=True)
+        (root / "keys").write_text("")
+        (root / "config").write_text(
+            f"Port {self.sshd_port}\nListenAddress 127.0.0.1\nHostKey {root}/host_key\n"
+            f"AuthorizedKeysFile {root}/keys\n"
+            f"SetEnv HOME={root}\n"  # the login shell reads no start-up file of the real home
+            "PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nMaxSessions 100\nMaxStartups 200\n"
+            "Subsystem sftp internal-sftp\nLogLevel ERROR\n"
+        )
+        if os.geteuid() == 0:
+            os.makedirs("/run/sshd", exist_ok=True)
+        self.started = [subprocess.Popen([SSHD, "-D", "-e", "-f", root / "config"])]
+        until_open(self.sshd_port)
+        self.port = self.sshd_port
+        if rtt:
+            self.port = free_port()
+            delay = pathlib.Path(__file__).with_name("delay.py")
+            self.started.append(
+                subprocess.Popen([sys.executable, delay, str(self.port), str(self.sshd_port), str(rtt)]))
+            until_open(self.port)
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self.plane())
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        self.base = f"http://127.0.0.1:{self.http.server_port}"
+        self.env = {"HOME": str(root), "PATH": os.environ["PATH"], "RUNCODE_API_BASE": self.base,
+                    "RUNCODE_TOKEN": "token"}
+
+    def plane(box):
+        class Plane(http.server.BaseHTTPRequestHandler):
+            def answer(self, document):
+                body = json.dumps(document).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_GET(self):
+                row = {"id": 1, "title": "box", "provider": "aws", "current_state": "running"}
+                self.answer({"error": False, "data": {"workspaces": [row]}})
+
+            def do_POST(self):
+                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                with open(box.root / "keys", "a") as keys:
+                    keys.write(request["public_key"].strip() + "\n")
+                until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 1800))
+                self.answer({"error": False, "bundle": {
+                    "host": "127.0.0.1", "port": box.port, "user": USER, "expires_at": until,
+                    "known_hosts": f"[127.0.0.1]:{box.port} {box.host_key()}", "workdir": str(box.folder),
+                    "credential": {"type": "key", "certificate": None},
+                }})
+
+            def log_message(self, *_):
+                pass
+
+        return Plane
+
+    def host_key(self):
+        return " ".join((self.root / "host_key.pub").read_text().split()[:2])
+
+    def end(self):
+        self.http.shutdown()
+        for process in reversed(self.started):
+            process.terminate()
+            process.wait()
+
+
+@contextlib.contextmanager
+def box(rtt=0):
+    """A box below a temporary folder; ended and removed afterwards."""
+    missing = [tool for tool in (SSHD, "ssh", "ssh-keygen") if not shutil.which(tool)]
+    if missing:
+        sys.exit(f"SKIPPED: there is no {', '.join(missing)}")
+    with tempfile.TemporaryDirectory(prefix="rc-perf-") as folder:
+        made = Box(pathlib.Path(folder), rtt)
+        try:
+            yield made
+        finally:
+            made.end()

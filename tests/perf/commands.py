@@ -1,0 +1,106 @@
+"""Commands over a warm connection, connections, forwards: against ssh, over the same master of the same sshd."""
+
+import json
+import os
+import shlex
+import subprocess
+
+from box import free_port
+from pairs import run, turns
+
+
+class Bench:
+    def __init__(self, box, binary):
+        self.box, self.binary, self.cwd = box, str(binary), box.root
+        said = subprocess.run([self.binary, "connect", "box", "--wait", "--json"], env=box.env, check=True,
+                              capture_output=True, cwd=self.cwd)
+        session = json.loads(said.stdout)
+        self.ssh_options = ["-F", session["config"]]
+        self.alias = session["alias"]
+        self.keys = 0
+
+    def end(self):
+        subprocess.run([self.binary, "clean", "--all"], env=self.box.env, capture_output=True)
+
+    def run(self, *commands, **how):
+        return run(*commands, env=self.box.env, cwd=self.cwd, **how)
+
+    def ours(self, *arguments):
+        return [self.binary, *arguments]
+
+    def ssh(self, *arguments):
+        return ["ssh", *self.ssh_options, *arguments]
+
+    def in_turns(self, rounds, ours, theirs, **how):
+        """Both as lists of commands, or functions that give such a list."""
+        def contender(commands):
+            return lambda: self.run(*(commands() if callable(commands) else commands), **how)
+        runs = turns(rounds, ours=contender(ours), theirs=contender(theirs))
+        return runs["ours"], runs["theirs"]
+
+    def warm_exec(self, table, rounds):
+        ours, theirs = self.in_turns(rounds, [self.ours("exec", "-n", "--", "true")], [self.ssh("-n", self.alias, "true")])
+        walls = [took.wall for took in ours], [took.wall for took in theirs]
+        table.add("warm exec", "ssh, warm", *walls, target=0.5)
+        table.add("warm exec, client CPU", "ssh, warm", [took.cpu for took in ours], [took.cpu for took in theirs], target=0.2)
+
+    def parallel(self, table, rounds):
+        ours, theirs = self.in_turns(rounds, [self.ours("exec", "-n", "--", "true")] * 50,
+                                     [self.ssh("-n", self.alias, "true")] * 50, together=True)
+        table.add("50 execs at once", "50 ssh, warm", [took.wall for took in ours], [took.wall for took in theirs], target=0.4)
+
+    def context(self, table, rounds):
+        ours, theirs = self.in_turns(rounds, [self.ours("context", "--json")], [self.ssh("-n", self.alias, "true")])
+        table.add("context", "ssh true, warm", [took.wall for took in ours], [took.wall for took in theirs])
+
+    def forward(self, table, rounds):
+        there = free_port()
+        def ours():
+            here = str(free_port())
+            return [self.ours("forward", str(there), "--local", here), self.ours("forward", str(there), "--cancel")]
+        def theirs():
+            way = f"127.0.0.1:{free_port()}:127.0.0.1:{there}"
+            return [self.ssh("-O", act, "-L", way, self.alias) for act in ("forward", "cancel")]
+        ours, theirs = self.in_turns(rounds, ours, theirs)
+        table.add("forward, and cancel", "ssh -O, twice", [took.wall for took in ours], [took.wall for took in theirs], target=0.4)
+
+    def cold(self, table, rounds):
+        """From nothing to the first answer: what the same takes by hand is a key, a request, and ssh."""
+        root, port = self.box.root, self.box.port
+        (root / "pins").write_text(f"[127.0.0.1]:{port} {self.box.host_key()}\n")
+        by_hand = (
+            f"rm -f {root}/k {root}/k.pub && ssh-keygen -q -t ed25519 -N '' -f {root}/k && "
+            f"curl -sSf -o /dev/null {self.box.base}/api/ && curl -sSf -o /dev/null -H 'Content-Type: application/json' "
+            f"-d \"{{\\\"public_key\\\":\\\"$(cat {root}/k.pub)\\\",\\\"ttl\\\":1800}}\" {self.box.base}/mint && "
+            f"exec ssh -F /dev/null -i {root}/k -o IdentitiesOnly=yes -o UserKnownHostsFile={root}/pins -p {port} "
+            f"{os.environ.get('USER') or 'root'}@127.0.0.1 true"
+        )
+        def contender(commands):
+            def take():
+                self.end()
+                return self.run(*commands)
+            return take
+        runs = turns(rounds, ours=contender([self.ours("connect", "box"), self.ours("exec", "-n", "--", "true")]),
+                     theirs=contender([["sh", "-c", by_hand]]))
+        table.add("connect and first exec, cold", "keygen, curl, ssh", [took.wall for took in runs["ours"]],
+                  [took.wall for took in runs["theirs"]], target=0.6)
+        self.run(self.ours("connect", "box", "--wait"))
+
+    def round_trips(self, table, rounds, rtt):
+        """What a real link costs, in round trips: the time above that of a command that does nothing, by `rtt`."""
+        (self.cwd / "1k").write_bytes(os.urandom(1024))
+        start = min(self.run(self.ours("--version")).wall for _ in range(5))
+        scp = ["scp", "-q", *self.ssh_options, "1k", f"{self.alias}:{self.box.folder}/1k"]
+        for name, peer, ours, theirs, most in [
+            ("exec -n", "ssh", self.ours("exec", "-n", "--", "true"), self.ssh("-n", self.alias, "true"), 2.5),
+            ("exec < file", "ssh", ["sh", "-c", f"exec {shlex.join(self.ours('exec', '--', 'cat'))} < 1k"],
+             ["sh", "-c", f"exec {shlex.join(self.ssh(self.alias, 'cat'))} < 1k"], None),
+            ("put 1 KiB", "scp", self.ours("put", "1k", "1k"), scp, None),
+            ("get 1 KiB", "scp", self.ours("get", "1k", "--out", "back"),
+             ["scp", "-q", *self.ssh_options, f"{self.alias}:{self.box.folder}/1k", "back"], None),
+            ("context", "ssh true", self.ours("context"), self.ssh("-n", self.alias, "true"), None),
+        ]:
+            mine, others = self.in_turns(rounds, [ours], [theirs])
+            table.add(name, peer, [took.wall for took in mine], [took.wall for took in others])
+            trips = sorted((took.wall - start) * 1000 / rtt for took in mine)
+            table.add(f"{name}, round trips", "1", [trips[len(trips) // 2]], [1], target=most)
