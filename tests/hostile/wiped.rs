@@ -1,4 +1,5 @@
 //! Secrets are wiped where they are kept: neither memory that was given back nor a process that has done with a key holds it.
+#![cfg_attr(not(target_os = "linux"), allow(unused_imports, reason = "only Linux shows a process's memory"))]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
