@@ -68,6 +68,16 @@ fn connect_reports_everything_and_the_config_works_with_plain_ssh() {
 }
 
 #[test]
+fn a_session_that_was_healed_while_waiting_is_a_new_one() {
+    let mut world = World::new().connected();
+    for wait in [&["--wait"][..], &[]] {
+        world.restart_plane();
+        let arguments = [&["connect", "box", "--json"], wait].concat();
+        assert_eq!(world.run(&arguments).succeeds().json()["reused"], false, "{wait:?}");
+    }
+}
+
+#[test]
 fn exec_passes_status_streams_bytes_and_arguments() {
     for world in World::each().into_iter().map(World::connected) {
         world.run(&["exec", "--", "exit 42"]).ends_with(42);

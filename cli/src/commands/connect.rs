@@ -110,7 +110,9 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
             _ => error,
         })?;
     let Obtained { session, reused } = if args.wait {
-        Obtained { session: wait(&sessions, obtained.session, &patience)?, reused: obtained.reused }
+        let meta = obtained.session.meta.clone();
+        let session = wait(&sessions, obtained.session, &patience)?;
+        Obtained { reused: obtained.reused && session.meta == meta, session }
     } else {
         sessions.warm(obtained)
     };

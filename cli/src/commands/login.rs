@@ -1,6 +1,6 @@
 //! `runcode login`.
 
-use std::io::IsTerminal as _;
+use std::io::{BufRead as _, IsTerminal as _};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -110,8 +110,6 @@ fn pasted() -> Result<Callback> {
     })?;
     Ok(Callback { token, email: None })
 }
-
-use std::io::BufRead as _;
 
 /// A line from the terminal without echo. The terminal is put back however this ends.
 fn read_hidden() -> Result<Zeroizing<String>> {
