@@ -81,6 +81,41 @@ mod tests {
         }
     }
 
+    /// What runs in the background does not hear of an interrupt by itself.
+    #[cfg(unix)]
+    #[test]
+    fn an_interrupt_ends_all_of_a_fetch() {
+        use std::io::{BufRead as _, Read as _};
+        use std::os::unix::process::CommandExt as _;
+        const SIZE: u64 = 64 << 20;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(SIZE).unwrap();
+        let path = argument(file.path().as_os_str().as_encoded_bytes());
+        let mut sh = std::process::Command::new("sh");
+        sh.args([
+            "-c",
+            &Script::Get.text(),
+            "sh",
+            "m",
+            "ark",
+            std::str::from_utf8(&path).unwrap(),
+            "yes",
+            "no",
+        ]);
+        let mut child = sh.process_group(0).stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let mut output = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut first = String::new();
+        output.read_line(&mut first).unwrap();
+        assert!(first.starts_with("mark F "), "{first}");
+        let mut some = vec![0; 1 << 20];
+        output.read_exact(&mut some).unwrap();
+        let group = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process_group(group, rustix::process::Signal::INT).unwrap();
+        child.wait().unwrap();
+        let rest = std::io::copy(&mut output, &mut std::io::sink()).unwrap();
+        assert!(rest < SIZE / 2, "{rest} bytes came after the interrupt");
+    }
+
     #[cfg(unix)]
     #[test]
     fn printf_gives_every_byte_back() {

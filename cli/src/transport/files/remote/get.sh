@@ -26,6 +26,8 @@ else
   say "F $s";
   z=${s%% *};
   c=0;
+  # An interrupt does not reach what runs in the background.
+  trap "kill \$! 2>/dev/null; exit 1" HUP INT TERM PIPE;
   cat "$p" &
   digest "$z" "$p";
   wait "$!" || c=1;
