@@ -38,14 +38,28 @@ fn a_click_logs_in_and_another_declines() {
     let line = callback_after(&fixture, &mut chromium, "deny");
     assert_eq!(line, "GET /callback?state=abc&error=access_denied HTTP/1.1");
 
-    chromium.open(&format!("{}/auth/cli-login/?port=4711&state=abc", fixture.plane.web_base()));
+    let base = fixture.plane.web_base();
+    let pages = [
+        ("consent", format!("{base}/auth/cli-login/?port=4711&state=abc"), "form", "display: flex"),
+        ("workspace", format!("{base}/w/box-1"), "pre", "margin-top: 0px"),
+    ];
+    for (name, url, part, style) in pages {
+        chromium.open(&url);
+        looks_right(&mut chromium, name, part, style);
+    }
+}
+
+/// The page fits every window, and its style is taken.
+fn looks_right(chromium: &mut Chromium, name: &str, part: &str, style: &str) {
     for (width, height, scheme) in [(1000, 800, "light"), (1000, 800, "dark"), (360, 740, "light")] {
         chromium.appear(width, height, scheme);
         let wide = chromium.evaluate("document.documentElement.scrollWidth <= window.innerWidth");
         assert_eq!(wide, true, "the page is wider than a window of {width}");
-        assert_eq!(chromium.evaluate("getComputedStyle(document.querySelector('form')).display"), "flex");
+        let (property, value) = style.split_once(": ").unwrap();
+        let computed = format!("getComputedStyle(document.querySelector('{part}'))['{property}']");
+        assert_eq!(chromium.evaluate(&computed), value, "{name}");
         if let Some(folder) = std::env::var_os("RUNCODE_SCREENSHOTS") {
-            chromium.screenshot(&Path::new(&folder).join(format!("consent-{width}-{scheme}.png")));
+            chromium.screenshot(&Path::new(&folder).join(format!("{name}-{width}-{scheme}.png")));
         }
     }
 }

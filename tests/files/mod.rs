@@ -85,7 +85,11 @@ pub(super) fn with_login(setup: &str, shell: &str) -> Option<World> {
         "command=\"printf 'noise without end'; echo err >&2; export HOME='{home}'; cd; {setup} exec {shell} -c \\\"$SSH_ORIGINAL_COMMAND\\\"\" "
     );
     let old = fs::read_to_string(&keys).unwrap();
-    fs::write(&keys, old.lines().map(|key| format!("{line}{key}\n")).collect::<String>()).unwrap();
+    let forced = |key: &str| match key.strip_prefix("cert-authority ") {
+        Some(authority) => format!("cert-authority,{line}{authority}\n"),
+        None => format!("{line}{key}\n"),
+    };
+    fs::write(&keys, old.lines().map(forced).collect::<String>()).unwrap();
     kill_master(&world);
     Some(world)
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use crate::support::fake_plane::{FakePlane, respond};
-use crate::support::{skipped, until};
+use crate::support::{skipped, until, with_certificates};
 
 /// Where Debian and macOS have it.
 const SSHD: &str = "/usr/sbin/sshd";
@@ -37,7 +37,15 @@ impl RealSshd {
             .status()
             .unwrap();
         assert!(made.success());
-        std::fs::write(folder.join("keys"), "").unwrap();
+        let signs = Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+            .arg(folder.join("ca"))
+            .status()
+            .unwrap();
+        assert!(signs.success());
+        let authority = std::fs::read_to_string(folder.join("ca.pub")).unwrap();
+        let keys = if with_certificates() { format!("cert-authority {authority}") } else { String::new() };
+        std::fs::write(folder.join("keys"), keys).unwrap();
         // What a gateway may say before anybody is known to it: long, and out for the terminal.
         std::fs::write(folder.join("banner"), "BANNER \u{1b}[2J\n".repeat(5000)).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -99,19 +107,25 @@ impl RealSshd {
         let user =
             std::env::var("USER").ok().filter(|user| !user.is_empty()).unwrap_or_else(|| "root".to_owned());
         let host_key = std::fs::read_to_string(self.folder.join("host_key.pub")).unwrap();
-        let keys = Arc::new(Mutex::new(self.folder.join("keys")));
+        let folder = Arc::new(Mutex::new(self.folder.clone()));
         let (port, workdir) = (self.port, self.folder.parent().unwrap().join("box").display().to_string());
         FakePlane::start(move |request, stream| {
             let body = if request.line.starts_with("POST") {
                 let asked: Value =
                     serde_json::from_str(request.text.split("\r\n\r\n").nth(1).unwrap()).unwrap();
-                let keys = keys.lock().unwrap();
-                let mut file = std::fs::File::options().append(true).open(&*keys).unwrap();
-                writeln!(file, "{}", asked["public_key"].as_str().unwrap()).unwrap();
-                let expires_at = jiff_now_plus(asked["ttl"].as_i64().unwrap());
+                let folder = folder.lock().unwrap();
+                let (key, ttl) = (asked["public_key"].as_str().unwrap(), asked["ttl"].as_i64().unwrap());
+                let expires_at = jiff_now_plus(ttl);
+                let credential = if with_certificates() {
+                    json!({"type": "certificate", "certificate": signed(&folder, key, &user, ttl)})
+                } else {
+                    let keys = std::fs::File::options().append(true).open(folder.join("keys"));
+                    writeln!(keys.unwrap(), "{key}").unwrap();
+                    json!({"type": "key", "certificate": null})
+                };
                 json!({"error": false, "bundle": {"host": "127.0.0.1", "port": port, "user": user, "workdir": workdir,
                     "known_hosts": format!("[127.0.0.1]:{port} {host_key}"), "expires_at": expires_at,
-                    "credential": {"type": "key", "certificate": null}}})
+                    "credential": credential}})
             } else {
                 json!({"error": false, "data": {"workspaces": [{"id": 1, "title": user, "custom_title": "box", "provider": "aws", "current_state": "running"}]}})
             };
@@ -124,6 +138,16 @@ impl Drop for RealSshd {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// A certificate over a key, for `user` and so many seconds, by the CA in `folder`.
+fn signed(folder: &Path, key: &str, user: &str, ttl: i64) -> String {
+    let public = folder.join("asked.pub");
+    std::fs::write(&public, format!("{key}\n")).unwrap();
+    let mut sign = Command::new("ssh-keygen");
+    sign.args(["-q", "-I", "test", "-n", user, "-V", &format!("-60s:+{ttl}s"), "-s"]).arg(folder.join("ca"));
+    assert!(sign.arg(&public).status().unwrap().success());
+    std::fs::read_to_string(folder.join("asked-cert.pub")).unwrap()
 }
 
 fn jiff_now_plus(seconds: i64) -> String {

@@ -21,7 +21,10 @@ pub(super) async fn report(handle: &Handle, channel: ChannelId, status: Option<E
 enum Ended {
     Status(u32),
     #[cfg_attr(windows, expect(dead_code, reason = "nothing there ends by a signal"))]
-    Signal { name: Sig, core_dumped: bool },
+    Signal {
+        name: Sig,
+        core_dumped: bool,
+    },
 }
 
 impl From<ExitStatus> for Ended {

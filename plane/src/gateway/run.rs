@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Child;
 use tokio::sync::mpsc;
@@ -55,10 +55,17 @@ pub(super) async fn piped(line: Line, mut child: Child, session: Session, proces
 
 async fn drain(line: &Line, output: Option<impl AsyncRead + Unpin>, extended: bool) {
     let Some(mut output) = output else { return };
-    let mut buffer = vec![0; PIECE];
-    while let Ok(read) = output.read(&mut buffer).await {
-        let Some(piece) = buffer.get(..read).filter(|piece| !piece.is_empty()) else { break };
-        if line.send(extended, piece.to_vec()).await.is_err() {
+    let mut buffer = BytesMut::new();
+    loop {
+        // What is sent shares its memory: pieces of a few bytes must not hold a whole piece's each.
+        if buffer.capacity() < PIECE / 2 {
+            buffer.reserve(PIECE);
+        }
+        match output.read_buf(&mut buffer).await {
+            Ok(read) if read > 0 => {}
+            _ => break,
+        }
+        if line.send(extended, buffer.split()).await.is_err() {
             break;
         }
     }

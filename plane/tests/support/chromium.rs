@@ -25,7 +25,8 @@ impl Chromium {
         let profile = tempfile::tempdir().unwrap();
         // The protocol's pipe is descriptors 3 and 4.
         let script = format!(
-            "exec {name} --headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking \
+            "exec {name} --headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run \
+             --disable-background-networking --disable-component-update --disable-sync \
              --user-data-dir='{}' --remote-debugging-pipe about:blank 3<&0 4>&1 0</dev/null 1>/dev/null 2>&1",
             profile.path().display()
         );

@@ -5,7 +5,7 @@ pub(crate) mod http;
 pub(crate) mod session;
 pub(crate) mod sshd;
 
-use runcode_plane::{Options, Plane, WorkspaceSpec};
+use runcode_plane::{CredentialMode, Options, Plane, WorkspaceSpec};
 use tempfile::TempDir;
 
 /// A running plane with one running workspace, `box-1`.
@@ -26,6 +26,10 @@ impl Fixture {
         let mut workspace = WorkspaceSpec::new("box-1", folder.path());
         workspace.running = true;
         let mut options = Options { workspaces: vec![workspace], ..Options::default() };
+        // As in the tests of the whole: every one holds in both modes.
+        if std::env::var_os("RUNCODE_TEST_CREDENTIAL").is_some_and(|mode| mode == "certificate") {
+            options.credential = CredentialMode::Certificate;
+        }
         change(&mut options);
         Fixture { plane: Plane::start(options).unwrap(), folder }
     }

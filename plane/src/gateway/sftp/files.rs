@@ -9,7 +9,10 @@ use std::path::{Component, Path, PathBuf};
 pub(super) const HANDLE_LIMIT: usize = 1000;
 
 /// What a handle stands for.
-#[cfg_attr(windows, expect(clippy::large_enum_variant, reason = "a folder's listing is large there, and rare"))]
+#[cfg_attr(
+    windows,
+    expect(clippy::large_enum_variant, reason = "a folder's listing is large there, and rare")
+)]
 pub(super) enum Open {
     File { file: File, append: bool },
     Folder(Folder),
