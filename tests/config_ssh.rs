@@ -153,7 +153,7 @@ fn a_home_that_ssh_does_not_read_is_told() {
 fn ssh_is_asked_about_many_hosts_but_not_about_all() {
     let world = World::with(|options| {
         let folder = options.workspaces[0].dir.clone();
-        options.workspaces.extend((2..=70).map(|id| WorkspaceSpec::new(&format!("w-{id}"), &folder)));
+        options.workspaces.extend((2..=70).map(|id| WorkspaceSpec::new(format!("w-{id}"), &folder)));
     });
     write(&world, b"Host runcode.w-64 runcode.w-65\n  IdentityFile /tmp/other\n");
     let report = world.run(&["config-ssh", "--json"]).succeeds().json();
