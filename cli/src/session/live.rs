@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::control_plane::{BaseUrl, Client};
+use crate::control_plane::{BaseUrl, Client, client};
 use crate::error::{Code, Error, Result};
 use crate::output::progress::note;
 use crate::session::attachment::Attachment;
@@ -10,15 +10,23 @@ use crate::session::attachment::Attachment;
 use crate::session::forwards;
 use crate::session::mint::{self, Order};
 use crate::session::store::{Locked, Session, Store};
-use crate::sys::clock;
 use crate::sys::env::Env;
 use crate::sys::paths::Paths;
+use crate::sys::{clock, lock};
 use crate::transport::{
-    Cause, Ended, Failure, Limits, RemoteCommand, Running, Streams, Transport, Unconnected,
+    Cause, Ended, Failure, Limits, RemoteCommand, Running, SLOWEST_END, SLOWEST_START, Streams, Transport,
+    Unconnected,
 };
 
 /// How long a command that does nothing may take.
 const PROBE_DEADLINE: Duration = Duration::from_secs(15);
+
+/// The longest that anybody holds a session's lock is [`Sessions::revive`]: a start that fails, a renewal, and the old
+/// connection's end before another start. Whoever waits for the lock has more patience than that.
+const _: () = {
+    let renewal = client::DEADLINE.as_secs() + SLOWEST_END.as_secs();
+    assert!(2 * SLOWEST_START.as_secs() + renewal < lock::PATIENCE.as_secs());
+};
 
 /// How a session came to be had.
 #[derive(Debug, Clone)]

@@ -9,8 +9,8 @@ use crate::error::{Code, Error, Result};
 use crate::sys::clock::Deadline;
 use crate::sys::platform;
 
-/// How long a command waits for another one that works on the same thing.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a command waits for another one that works on the same thing: longer than any of them works on it.
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// An exclusive lock.
 #[derive(Debug)]

@@ -30,6 +30,18 @@ const START: Duration = Duration::from_secs(30);
 /// How long a master takes to end when told to.
 const END: Duration = Duration::from_secs(3);
 
+/// How long a process takes to be gone once it is killed.
+const KILL: Duration = Duration::from_secs(1);
+
+/// The longest that ending a master takes, whatever it does: asked, told, outlasted, killed, and so the one that was kept.
+pub(super) const SLOWEST_END: Duration = Duration::from_secs(
+    2 * ANSWER.as_secs() + 2 * END.as_secs() + 2 * KILL.as_secs() + END.as_secs(), // and the retired ones
+);
+
+/// The longest that starting one takes: asked for before and at the very end, the old one ended, its start seen off.
+pub(super) const SLOWEST_START: Duration =
+    Duration::from_secs(2 * ANSWER.as_secs() + SLOWEST_END.as_secs() + START.as_secs() + KILL.as_secs());
+
 /// The process id of a master that answers in time.
 pub(super) fn alive(control_path: &Path, patience: Duration) -> Result<u32, Trouble> {
     answers(control_path, patience).map(|(pid, _)| pid)
@@ -112,7 +124,7 @@ fn settle(mut child: Child, pid: u32, deadline: Deadline) {
     if pid == child.id() {
         return;
     }
-    let settled = Deadline::after(Duration::from_secs(1).min(deadline.remaining()));
+    let settled = Deadline::after(KILL.min(deadline.remaining()));
     while !settled.is_past() {
         if child.try_wait().is_ok_and(|ended| ended.is_some()) {
             return;
@@ -186,7 +198,7 @@ fn outlast(transport: &Transport, pid: u32, deadline: Deadline) {
             if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
                 let _ = rustix::process::kill_process(pid, Signal::KILL);
             }
-            let gone = Deadline::after(Duration::from_secs(1));
+            let gone = Deadline::after(KILL);
             while is_ours(transport, pid) && !gone.is_past() {
                 gone.pause(Duration::from_millis(2));
             }

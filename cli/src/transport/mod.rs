@@ -73,6 +73,17 @@ const AFTER_SIGNAL: Duration = Duration::from_secs(3);
 /// How long a command waits for one of those to end that take up the connection (`MaxSessions`).
 const QUEUE: Duration = Duration::from_secs(60);
 
+/// The longest that [`Transport::start_master`] takes: whoever holds a lock meanwhile is waited for so long.
+pub const SLOWEST_START: Duration = SLOWEST[0];
+
+/// The longest that [`Transport::end_master`] and [`Transport::retire_master`] take.
+pub const SLOWEST_END: Duration = SLOWEST[1];
+
+#[cfg(unix)]
+const SLOWEST: [Duration; 2] = [master::SLOWEST_START, master::SLOWEST_END];
+#[cfg(windows)]
+const SLOWEST: [Duration; 2] = [Duration::ZERO; 2]; // there are no masters
+
 /// What leads to one workspace.
 #[derive(Debug, Clone)]
 pub struct Route {
