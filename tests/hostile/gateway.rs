@@ -19,29 +19,49 @@ struct Relay {
 }
 
 impl Relay {
+    /// One that lets `limit` bytes of each answer through, or all.
     fn start(to: std::net::SocketAddr, limit: Option<u64>) -> Relay {
+        Relay::with(to, limit, 1)
+    }
+
+    /// One that waits for so many connections, and then serves the last one first.
+    fn reordering(to: std::net::SocketAddr, count: usize) -> Relay {
+        Relay::with(to, None, count)
+    }
+
+    fn with(to: std::net::SocketAddr, limit: Option<u64>, count: usize) -> Relay {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let accepted = Arc::new(AtomicUsize::new(0));
         let passed = Arc::new(AtomicU64::new(0));
-        let (count, bytes) = (Arc::clone(&accepted), Arc::clone(&passed));
+        let (seen, bytes) = (Arc::clone(&accepted), Arc::clone(&passed));
         std::thread::spawn(move || {
+            let mut waiting = Vec::new();
             for stream in listener.incoming().map_while(Result::ok) {
-                let bytes = Arc::clone(&bytes);
-                count.fetch_add(1, Ordering::SeqCst);
-                let Ok(gateway) = TcpStream::connect(to) else { continue };
-                let (mut in_a, mut out_a) = (stream.try_clone().unwrap(), gateway.try_clone().unwrap());
-                let (in_b, mut out_b) = (gateway, stream);
-                std::thread::spawn(move || std::io::copy(&mut in_a, &mut out_a));
-                std::thread::spawn(move || {
-                    let done = std::io::copy(&mut in_b.take(limit.unwrap_or(u64::MAX)), &mut out_b);
-                    bytes.fetch_add(done.unwrap_or(0), Ordering::SeqCst);
-                    let _ = out_b.shutdown(std::net::Shutdown::Both);
-                });
+                seen.fetch_add(1, Ordering::SeqCst);
+                waiting.push(stream);
+                if waiting.len() == count {
+                    for stream in waiting.drain(..).rev() {
+                        let Ok(gateway) = TcpStream::connect(to) else { continue };
+                        join(stream, gateway, limit, Arc::clone(&bytes));
+                    }
+                }
             }
         });
         Relay { port, accepted, passed }
     }
+}
+
+/// Lets the two talk to each other, as far as `limit` goes.
+fn join(client: TcpStream, gateway: TcpStream, limit: Option<u64>, passed: Arc<AtomicU64>) {
+    let (mut in_a, mut out_a) = (client.try_clone().unwrap(), gateway.try_clone().unwrap());
+    let (in_b, mut out_b) = (gateway, client);
+    std::thread::spawn(move || std::io::copy(&mut in_a, &mut out_a));
+    std::thread::spawn(move || {
+        let done = std::io::copy(&mut in_b.take(limit.unwrap_or(u64::MAX)), &mut out_b);
+        passed.fetch_add(done.unwrap_or(0), Ordering::SeqCst);
+        let _ = out_b.shutdown(std::net::Shutdown::Both);
+    });
 }
 
 /// The session's files, led through another port: as if the way to the gateway were somebody else's.
@@ -91,6 +111,52 @@ fn a_connection_that_is_cut_anywhere_is_an_error_and_the_next_one_works() {
         assert_eq!(relay.accepted.load(Ordering::SeqCst), 1, "{limit}: it was tried once");
         assert_eq!(world.run(&["exec", "--", "echo in"]).succeeds().text(), "in\n");
     }
+}
+
+/// Whoever came first is served last: each still gets the answer to its own question, of the plane and of the box.
+#[test]
+fn connections_that_are_served_in_another_order_are_answered_each_by_its_own() {
+    const COUNT: usize = 4;
+    let world = World::new().connected();
+    let relay = Relay::reordering(world.plane().gateway_addr(), COUNT);
+    lead_through(&world, relay.port);
+    std::thread::scope(|scope| {
+        for number in 0..COUNT {
+            let world = &world;
+            scope.spawn(move || {
+                let text = format!("echo number {number}; exit {number}");
+                let mut ssh = std::process::Command::new("ssh");
+                ssh.arg("-F").arg(world.cache("ws-1/config")).args([
+                    "-o",
+                    "ControlPath=none",
+                    "runcode-box",
+                    &text,
+                ]);
+                let said = Said::of(ssh.output().unwrap());
+                assert_eq!((said.text(), said.status), (&*format!("number {number}\n"), number as i32));
+            });
+        }
+    });
+    assert_eq!(relay.accepted.load(Ordering::SeqCst), COUNT);
+    let plane = world.base().rsplit('/').next().unwrap().parse().unwrap();
+    let relay = Relay::reordering(plane, COUNT);
+    let base = format!("http://127.0.0.1:{}", relay.port);
+    std::thread::scope(|scope| {
+        for number in 0..COUNT {
+            let (world, base) = (&world, &base);
+            scope.spawn(move || {
+                // Some ask for what there is, the others for what there is not.
+                if number % 2 == 0 {
+                    let listed = world.run_at(base, &["list", "--json"]).succeeds().json();
+                    assert_eq!(listed[0]["id"], 1, "{listed}");
+                } else {
+                    let id = (70 + number).to_string();
+                    world.run_at(base, &["connect", &id, "--json"]).fails_as("not_found", 2);
+                }
+            });
+        }
+    });
+    assert_eq!(relay.accepted.load(Ordering::SeqCst), COUNT);
 }
 
 /// A gateway that takes connections and never says a word: told in time, and the lock is free afterwards.
