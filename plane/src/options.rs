@@ -31,7 +31,9 @@ pub struct Options {
     pub boot_delay: Duration,
     /// How sessions prove who they are.
     pub credential: CredentialMode,
-    /// The longest session that is granted, whatever a client asks for.
+    /// The longest session that is granted, whatever a client asks for. When its time is over nothing logs in with it any
+    /// more; a connection that stands goes on, as with sshd(8), until the session is revoked: by a stop, a logout or the
+    /// plane's end.
     pub max_ttl: Duration,
     /// Whether sessions are granted at all; when not, asking for one is answered 503.
     pub ssh_enabled: bool,

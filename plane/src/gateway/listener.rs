@@ -28,6 +28,8 @@ const LOGIN_GRACE: Duration = Duration::from_secs(120);
 const MAX_STARTUPS: usize = 100;
 /// How long every refusal takes, whatever its reason.
 const REFUSAL_TIME: Duration = Duration::from_millis(250);
+/// How long a client may be silent before it gets a message.
+const KEEPALIVE: Duration = Duration::from_secs(30);
 /// How long an ended connection has to say goodbye.
 const GOODBYE: Duration = Duration::from_millis(500);
 
@@ -240,6 +242,9 @@ fn config(host_key: PrivateKey) -> Config {
         max_auth_attempts: 6,
         keys: vec![host_key],
         inactivity_timeout: None,
+        // Nobody is thrown out for silence, but the system of a client that has died answers with a reset.
+        keepalive_interval: Some(KEEPALIVE),
+        keepalive_max: 0,
         event_buffer_size: 64,
         nodelay: true,
         preferred: preferred(),
