@@ -253,6 +253,10 @@ fn a_variable_that_cannot_mean_anything_is_refused() {
         let mut command = world.command(&["exec", "--", "true"]);
         Said::of(command.env(variable, value).output().unwrap()).ends_with(255);
     }
+    for ssh in ["ssh", "/nonexistent/ssh"] {
+        let mut command = world.command(&["connect", "box", "--json"]);
+        Said::of(command.env("RUNCODE_SSH", ssh).output().unwrap()).fails_as("ssh_missing", 1);
+    }
     for transport in ["mux", "openssh", ""] {
         let mut command = world.command(&["connect", "box"]);
         Said::of(command.env("RUNCODE_TRANSPORT", transport).output().unwrap()).succeeds();

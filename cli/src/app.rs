@@ -9,6 +9,7 @@ use crate::error::{Code, Error, Result};
 use crate::session::Sessions;
 use crate::sys::env::{Env, Var};
 use crate::sys::paths::Paths;
+use crate::transport::SshBinary;
 
 /// The world of one command.
 pub struct App {
@@ -89,7 +90,7 @@ impl App {
     }
 }
 
-/// Refuses what a variable of ours cannot mean. Bases, the token and the ssh client are checked where they are used.
+/// Refuses what a variable of ours cannot mean. Bases and the token are checked where they are used.
 fn understood(env: &Env) -> Result<()> {
     let refuse = |var: Var, what: &str, hint: &str| {
         Err(Error::new(Code::Usage, format!("{} {what}", var.name())).hint(hint))
@@ -108,6 +109,9 @@ fn understood(env: &Env) -> Result<()> {
             "is not the name of a program",
             "it may be up to 64 printable ASCII characters, such as `claude-code`; or unset it",
         );
+    }
+    if env.var(Var::RuncodeSsh).is_some() {
+        SshBinary::from_env(env).find()?;
     }
     Ok(())
 }
