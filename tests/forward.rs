@@ -2,9 +2,9 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use crate::support::{World, until};
+use crate::support::{Said, World, until};
 
 /// A server on a free loopback port that greets whoever connects; it ends with the test.
 fn greeter() -> u16 {
@@ -77,19 +77,27 @@ fn a_pair_of_ports_is_the_local_one_and_the_remote_one() {
     assert!(greeted(u16::try_from(said["forwards"][0]["local"].as_u64().unwrap()).unwrap()), "{said}");
 }
 
+/// People are told, on their terminal; a program finds out when it connects, and pays no round trip for it.
 #[test]
 fn a_port_that_nothing_listens_on_is_forwarded_with_a_word() {
     for world in World::each() {
         let world = world.connected();
         let (there, silent) = (greeter().to_string(), free().to_string());
-        let said = world.run(&["forward", &silent, "--local", "0", "--json"]).succeeds();
-        assert_eq!(said.json()["forwards"][0]["listening"], false);
-        assert!(said.stderr.contains(&format!("nothing listens on port {silent} ")), "{said:?}");
-        let said = world.run(&["forward", &there, "--local", "0", "--json"]).succeeds();
-        assert_eq!((&said.json()["forwards"][0]["listening"], said.stderr.as_str()), (&true.into(), ""));
+        let on_a_terminal = |port: &str| {
+            let ours = world.command(&["forward", port, "--local", "0"]);
+            let mut script = Command::new("script");
+            let line = format!("{} forward {port} --local 0", ours.get_program().display());
+            script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).current_dir(world.home());
+            script.env_clear().envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            Said::of(script.output().unwrap()).succeeds()
+        };
+        let word = format!("nothing listens on port {silent} ");
+        assert!(on_a_terminal(&silent).text().contains(&word));
+        assert!(!on_a_terminal(&there).text().contains("nothing listens"));
+        assert_eq!(world.run(&["forward", &silent, "--local", "0"]).succeeds().stderr, "");
         assert_eq!(
             world.run(&["forward", "--list", "--json"]).json()["forwards"].as_array().unwrap().len(),
-            2
+            3
         );
     }
 }

@@ -9,6 +9,8 @@ use crate::session::forwards::{self, Kept};
 use crate::session::{Session, Sessions};
 #[cfg(unix)]
 use crate::{output::progress::note, session::listening::is_listening};
+#[cfg(unix)]
+use std::io::IsTerminal as _;
 
 /// Forward ports of the attached workspace to this machine.
 ///
@@ -85,12 +87,10 @@ struct Forwards {
     what: What,
 }
 
-/// A forward, whether the connection that is up has it, and whether something listens where it leads, as far as the box
-/// was asked and says.
+/// A forward, and whether the connection that is up has it.
 struct Row {
     kept: Kept,
     is_active: bool,
-    is_listening: Option<bool>,
 }
 
 #[derive(PartialEq, Eq)]
@@ -108,7 +108,7 @@ fn ports(kept: &Kept) -> (u16, u16) {
 
 impl Report for Forwards {
     fn json(&self) -> Value {
-        let row = |Row { kept, is_active, is_listening }: &Row| {
+        let row = |Row { kept, is_active }: &Row| {
             let (local, remote) = ports(kept);
             json!({
                 "port": remote,
@@ -116,7 +116,6 @@ impl Report for Forwards {
                 "to": kept.to_host,
                 "reverse": kept.reverse,
                 "active": is_active,
-                "listening": is_listening,
                 "url": (!kept.reverse).then(|| format!("http://localhost:{local}")),
             })
         };
@@ -132,7 +131,7 @@ impl Report for Forwards {
                 _ => "nothing is forwarded",
             });
         }
-        for Row { kept, is_active, .. } in &self.rows {
+        for Row { kept, is_active } in &self.rows {
             let (local, remote) = ports(kept);
             let (done, state) = match (&self.what, is_active) {
                 (What::Cancelled, _) => ("ended: ", ""),
@@ -177,7 +176,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let session = sessions.attached(app.given_api_base().is_some())?;
     let workspace_id = session.meta.workspace_id;
     if args.list {
-        let row = |(kept, is_active)| Row { kept, is_active, is_listening: None };
+        let row = |(kept, is_active)| Row { kept, is_active };
         let rows = forwards::list(&sessions, &session)?.into_iter().map(row).collect();
         return Ok(Forwards { workspace_id, rows, what: What::Listed }.into());
     }
@@ -197,17 +196,20 @@ fn act(args: &Args, sessions: &Sessions<'_>, session: &Session) -> Result<Outcom
             args.ports.is_empty() || (args.reverse == kept.reverse && is_named)
         };
         let ended = forwards::cancel(sessions, session, chosen)?;
-        let row = |kept| Row { kept, is_active: false, is_listening: None };
+        let row = |kept| Row { kept, is_active: false };
         let rows = ended.into_iter().map(row).collect();
         return Ok(Forwards { workspace_id, rows, what: What::Cancelled }.into());
     }
     let mut rows = Vec::new();
     for &asked in &args.ports {
-        // Before the forward: on this machine's own gateway, it is itself what listens there afterwards.
-        let is_ours = !args.reverse && ["localhost", "127.0.0.1", "::1"].contains(&args.to.as_str());
-        let is_listening = is_ours.then(|| is_listening(sessions, session, asked.remote)).flatten();
+        // Before the forward: on this machine's own gateway, it is itself what listens there afterwards. People are told; a
+        // program that connects finds out by itself, and is spared the round trip.
+        let is_asked = std::io::stderr().is_terminal()
+            && !args.reverse
+            && ["localhost", "127.0.0.1", "::1"].contains(&args.to.as_str());
+        let is_silent = is_asked && is_listening(sessions, session, asked.remote) == Some(false);
         let kept = forwards::add(sessions, session, wanted(args, asked))?;
-        if is_listening == Some(false) {
+        if is_silent {
             note(format!(
                 "note: nothing listens on port {} of the workspace yet; once something does, it answers here",
                 asked.remote
@@ -216,7 +218,7 @@ fn act(args: &Args, sessions: &Sessions<'_>, session: &Session) -> Result<Outcom
         if args.open {
             browse(ports(&kept).0);
         }
-        rows.push(Row { kept, is_active: true, is_listening });
+        rows.push(Row { kept, is_active: true });
     }
     Ok(Forwards { workspace_id, rows, what: What::Opened }.into())
 }
