@@ -168,6 +168,11 @@ impl Cli {
     /// The quick way: `None` when there is more to say than what the arguments mean.
     fn parse_first_verb(args: &[OsString]) -> Option<Cli> {
         let verb = args.get(1)?.to_str()?;
+        if args.len() == 2 && verb == "statusline" {
+            // Asked for at every step of a conversation, by a program that waits.
+            let command = Command::Statusline(commands::statusline::Args::default());
+            return Some(Cli { globals: Globals::default(), command });
+        }
         let description = Globals::augment_args(Command::description(verb)?.disable_help_flag(true));
         let matches = description.try_get_matches_from(&args[1..]).ok()?;
         let globals = Globals::from_arg_matches(&matches).ok()?;

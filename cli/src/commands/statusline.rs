@@ -20,7 +20,7 @@ const MAX_INPUT: usize = 1 << 20;
 ///
 /// Reads what Claude Code tells its status line on stdin. Prints nothing unless the attached session is live and the
 /// asking project is the one that attached it. It asks nothing of the network, and it never fails.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 #[command(after_help = "\
 Examples:
   runcode install-statusline               the easy way
