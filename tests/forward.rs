@@ -77,7 +77,7 @@ fn a_pair_of_ports_is_the_local_one_and_the_remote_one() {
     assert!(greeted(u16::try_from(said["forwards"][0]["local"].as_u64().unwrap()).unwrap()), "{said}");
 }
 
-/// People are told, on their terminal; a program finds out when it connects, and pays no round trip for it.
+/// People are told, on their terminal, and programs that read the answer; a script that only connects pays no round trip.
 #[test]
 fn a_port_that_nothing_listens_on_is_forwarded_with_a_word() {
     for world in World::each() {
@@ -95,9 +95,13 @@ fn a_port_that_nothing_listens_on_is_forwarded_with_a_word() {
         assert!(on_a_terminal(&silent).text().contains(&word));
         assert!(!on_a_terminal(&there).text().contains("nothing listens"));
         assert_eq!(world.run(&["forward", &silent, "--local", "0"]).succeeds().stderr, "");
+        for (port, listening) in [(&silent, false), (&there, true)] {
+            let said = world.run(&["forward", port, "--local", "0", "--json"]).succeeds().json();
+            assert_eq!(said["forwards"][0]["listening"], listening, "{said}");
+        }
         assert_eq!(
             world.run(&["forward", "--list", "--json"]).json()["forwards"].as_array().unwrap().len(),
-            3
+            5
         );
     }
 }

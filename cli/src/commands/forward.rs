@@ -8,14 +8,15 @@ use crate::output::report::{Outcome, Report, Text};
 use crate::session::forwards::{self, Kept};
 use crate::session::{Session, Sessions};
 #[cfg(unix)]
-use crate::{output::progress::note, session::listening::is_listening};
-#[cfg(unix)]
-use std::io::IsTerminal as _;
+use crate::{
+    output::progress::{self, note},
+    session::listening::is_listening,
+};
 
 /// Forward ports of the attached workspace to this machine.
 ///
-/// It happens in the background: the forward stays with the session's connection and comes back with it. Only this machine's loopback addresses listen.
-/// Asking twice is fine.
+/// It happens in the background: the forward stays with the session's connection and comes back with it. Only this
+/// machine's loopback addresses listen. Asking twice is fine.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -87,10 +88,12 @@ struct Forwards {
     what: What,
 }
 
-/// A forward, and whether the connection that is up has it.
+/// A forward, whether the connection that is up has it, and whether something listens where it leads, as far as the box
+/// was asked and says.
 struct Row {
     kept: Kept,
     is_active: bool,
+    is_listening: Option<bool>,
 }
 
 #[derive(PartialEq, Eq)]
@@ -108,7 +111,7 @@ fn ports(kept: &Kept) -> (u16, u16) {
 
 impl Report for Forwards {
     fn json(&self) -> Value {
-        let row = |Row { kept, is_active }: &Row| {
+        let row = |Row { kept, is_active, is_listening }: &Row| {
             let (local, remote) = ports(kept);
             json!({
                 "port": remote,
@@ -116,6 +119,7 @@ impl Report for Forwards {
                 "to": kept.to_host,
                 "reverse": kept.reverse,
                 "active": is_active,
+                "listening": is_listening,
                 "url": (!kept.reverse).then(|| format!("http://localhost:{local}")),
             })
         };
@@ -131,7 +135,7 @@ impl Report for Forwards {
                 _ => "nothing is forwarded",
             });
         }
-        for Row { kept, is_active } in &self.rows {
+        for Row { kept, is_active, .. } in &self.rows {
             let (local, remote) = ports(kept);
             let (done, state) = match (&self.what, is_active) {
                 (What::Cancelled, _) => ("ended: ", ""),
@@ -176,15 +180,16 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let session = sessions.attached(app.given_api_base().is_some())?;
     let workspace_id = session.meta.workspace_id;
     if args.list {
-        let row = |(kept, is_active)| Row { kept, is_active };
+        let row = |(kept, is_active)| Row { kept, is_active, is_listening: None };
         let rows = forwards::list(&sessions, &session)?.into_iter().map(row).collect();
         return Ok(Forwards { workspace_id, rows, what: What::Listed }.into());
     }
-    act(&args, &sessions, &session)
+    act(&args, app.is_json(), &sessions, &session)
 }
 
 #[cfg(unix)]
-fn act(args: &Args, sessions: &Sessions<'_>, session: &Session) -> Result<Outcome> {
+fn act(args: &Args, is_json: bool, sessions: &Sessions<'_>, session: &Session) -> Result<Outcome> {
+    let is_read = is_json || progress::is_watched();
     let workspace_id = session.meta.workspace_id;
     if args.cancel {
         let chosen = |kept: &Kept| {
@@ -196,20 +201,19 @@ fn act(args: &Args, sessions: &Sessions<'_>, session: &Session) -> Result<Outcom
             args.ports.is_empty() || (args.reverse == kept.reverse && is_named)
         };
         let ended = forwards::cancel(sessions, session, chosen)?;
-        let row = |kept| Row { kept, is_active: false };
+        let row = |kept| Row { kept, is_active: false, is_listening: None };
         let rows = ended.into_iter().map(row).collect();
         return Ok(Forwards { workspace_id, rows, what: What::Cancelled }.into());
     }
     let mut rows = Vec::new();
     for &asked in &args.ports {
-        // Before the forward: on this machine's own gateway, it is itself what listens there afterwards. People are told; a
-        // program that connects finds out by itself, and is spared the round trip.
-        let is_asked = std::io::stderr().is_terminal()
-            && !args.reverse
-            && ["localhost", "127.0.0.1", "::1"].contains(&args.to.as_str());
-        let is_silent = is_asked && is_listening(sessions, session, asked.remote) == Some(false);
+        // Before the forward: on this machine's own gateway, it is itself what listens there afterwards. Who reads
+        // the answer is told; a script that just connects finds out by itself, and is spared the round trip.
+        let is_asked =
+            is_read && !args.reverse && ["localhost", "127.0.0.1", "::1"].contains(&args.to.as_str());
+        let is_listening = is_asked.then(|| is_listening(sessions, session, asked.remote)).flatten();
         let kept = forwards::add(sessions, session, wanted(args, asked))?;
-        if is_silent {
+        if is_listening == Some(false) {
             note(format!(
                 "note: nothing listens on port {} of the workspace yet; once something does, it answers here",
                 asked.remote
@@ -218,7 +222,7 @@ fn act(args: &Args, sessions: &Sessions<'_>, session: &Session) -> Result<Outcom
         if args.open {
             browse(ports(&kept).0);
         }
-        rows.push(Row { kept, is_active: true });
+        rows.push(Row { kept, is_active: true, is_listening });
     }
     Ok(Forwards { workspace_id, rows, what: What::Opened }.into())
 }
@@ -241,7 +245,7 @@ fn browse(port: u16) {
 
 /// There are no masters on Windows: the line that does it in a terminal of its own.
 #[cfg(not(unix))]
-fn act(args: &Args, _sessions: &Sessions<'_>, session: &Session) -> Result<Outcome> {
+fn act(args: &Args, _is_json: bool, _sessions: &Sessions<'_>, session: &Session) -> Result<Outcome> {
     let side = if args.reverse { 'R' } else { 'L' };
     let forwards = args.ports.iter().map(|asked| {
         let port = asked.remote;
