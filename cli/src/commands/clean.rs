@@ -10,7 +10,8 @@ use crate::session::resolve::resolve_here;
 
 /// Remove sessions from this machine.
 ///
-/// Their keys, their configs and their open connections. Workspaces keep running, the saved token stays (see `runcode logout`).
+/// Their keys, their configs and their open connections. Workspaces keep running, the saved token stays (see `runcode
+/// logout`).
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

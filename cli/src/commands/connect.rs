@@ -24,7 +24,8 @@ use crate::sys::clock;
 
 /// Open a session to a workspace and attach it.
 ///
-/// `exec`, the file verbs and `forward` then work on it. A session that is still valid is reused. The key is made on this machine; only its public half leaves it.
+/// `exec`, the file verbs and `forward` then work on it. A session that is still valid is reused. The key is made on
+/// this machine; only its public half leaves it.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

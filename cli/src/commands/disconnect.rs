@@ -10,8 +10,8 @@ use crate::session::resolve::{resolve_here, shown, title_here};
 
 /// Detach from the workspace and drop the session.
 ///
-/// The workspace keeps running; `runcode stop` powers it down. Sessions of workspaces that are not attached are dropped by
-/// `runcode clean <workspace>`.
+/// The workspace keeps running; `runcode stop` powers it down. Sessions of workspaces that are not attached are
+/// dropped by `runcode clean <workspace>`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

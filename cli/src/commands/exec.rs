@@ -7,8 +7,9 @@ use crate::session::execution::{Remote, execute};
 
 /// Run a command on the attached workspace.
 ///
-/// It runs in the project folder. stdin, stdout and stderr stream as they come, and the exit status is the command's. runcode's own failures end with
-/// 255 and a line on stderr that begins with `runcode:`. A command is never run twice.
+/// It runs in the project folder. stdin, stdout and stderr stream as they come, and the exit status is the command's.
+/// runcode's own failures end with 255 and a line on stderr that begins with `runcode:`. A command is never run
+/// twice.
 #[derive(clap::Args)]
 #[command(
     override_usage = "runcode exec [OPTIONS] [--] <CMD>...",
