@@ -154,6 +154,8 @@ fn it_ends_when_stdout_has_no_reader() {
     let mut child = desk.world.command(&["proxy", "1"]).stdin(Stdio::piped()).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     stdout.read_line(&mut String::new()).unwrap();
+    let stdin = child.stdin.take(); // stays open: its end would be an end as well
     drop(stdout);
     assert!(child.wait().unwrap().success());
+    drop(stdin);
 }

@@ -81,7 +81,10 @@ fn the_pipes_stay_usable_while_the_gateway_is_silent() {
 
 #[test]
 fn it_ends_when_nobody_reads_though_the_gateway_is_silent() {
-    let Rig { to, from, gateway, relay } = rig();
+    let Rig { to, from, mut gateway, relay } = rig();
+    let mut from = from.unwrap();
+    gateway.write_all(b"x").unwrap();
+    from.read_exact(&mut [0]).unwrap(); // from here on it waits for the gateway
     drop(from);
     relay.join().unwrap().unwrap();
     drop((to, gateway));
