@@ -159,6 +159,56 @@ fn names_of_others_are_cut_counted_and_neutralised() {
     assert!(ambiguous.stderr.contains("and 479 more"), "{ambiguous:?}");
 }
 
+/// Every text of a plane's steers the terminal where it is shown as it came: in none of the ways of showing it is it.
+#[test]
+fn whatever_a_plane_says_steers_no_terminal() {
+    const EVIL: &str = "a\u{1b}]0;t\u{7}\u{9b}2J\u{202e}\u{2066}\u{200b}\u{2028}\u{e0041}\r\nb\u{8}";
+    let plane = FakePlane::start(|request, stream| {
+        if request.line.contains("workspace/list") || request.line.starts_with("GET") {
+            let row = |id: u64, title: &str| {
+                json!({"id": id, "title": title, "custom_title": EVIL, "provider": EVIL, "current_state": EVIL,
+                    "state": EVIL, "shared": true, "owner": {"email": EVIL}})
+            };
+            let rows = [row(1, EVIL), row(2, "two"), row(3, "TWO")];
+            respond(
+                stream,
+                200,
+                json!({"error": false, "data": {"workspaces": rows}}).to_string().as_bytes(),
+            );
+        } else {
+            let text = json!({"error": true, "message": EVIL, "code": EVIL, "detail": {"message": EVIL}})
+                .to_string();
+            respond(stream, 409, text.as_bytes());
+        }
+    });
+    let world = World::new();
+    for arguments in [
+        &["list"][..],
+        &["status"],
+        &["connect", "1"],
+        &["connect", "two"],
+        &["connect", EVIL],
+        &["connect", "1", "--start", "--timeout", "1"],
+        &["run", "nope", "--", "true"],
+        &["stop", "1"],
+        &["config-ssh", "--dry-run"],
+        &["config-ssh"],
+        &["doctor"],
+    ] {
+        for json in [&[][..], &["--json"]] {
+            // What the user typed is the user's, and so is not said again as it came either.
+            let said = world.run_at(&plane.base(), &[arguments, json].concat());
+            let shown = format!("{}{}", said.text(), said.stderr);
+            let odd = shown.chars().find(|&c| c != '\n' && runcode::output::sanitize::is_steering(c));
+            assert_eq!(odd, None, "{arguments:?} {json:?}: {shown:?}");
+            assert!(!shown.contains('\r') && !shown.is_empty(), "{arguments:?} {shown:?}");
+        }
+    }
+    assert!(plane.seen().len() > 12, "the plane was hardly asked");
+    let config = std::fs::read_to_string(world.home().join(".ssh/config")).unwrap_or_default();
+    assert!(!config.chars().any(|c| c != '\n' && runcode::output::sanitize::is_steering(c)), "{config:?}");
+}
+
 #[test]
 fn a_box_of_somebody_else_is_named_before_it_is_used() {
     let plane = FakePlane::start(|request, stream| {
