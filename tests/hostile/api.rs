@@ -163,6 +163,7 @@ fn names_of_others_are_cut_counted_and_neutralised() {
 #[test]
 fn whatever_a_plane_says_steers_no_terminal() {
     const EVIL: &str = "a\u{1b}]0;t\u{7}\u{9b}2J\u{202e}\u{2066}\u{200b}\u{2028}\u{e0041}\r\nb\u{8}";
+    let steers = |c: &char| !c.is_ascii_alphanumeric() && !"];\n".contains(*c) && EVIL.contains(*c);
     let plane = FakePlane::start(|request, stream| {
         if request.line.contains("workspace/list") || request.line.starts_with("GET") {
             let row = |id: u64, title: &str| {
@@ -199,14 +200,13 @@ fn whatever_a_plane_says_steers_no_terminal() {
             // What the user typed is the user's, and so is not said again as it came either.
             let said = world.run_at(&plane.base(), &[arguments, json].concat());
             let shown = format!("{}{}", said.text(), said.stderr);
-            let odd = shown.chars().find(|&c| c != '\n' && runcode::output::sanitize::is_steering(c));
-            assert_eq!(odd, None, "{arguments:?} {json:?}: {shown:?}");
-            assert!(!shown.contains('\r') && !shown.is_empty(), "{arguments:?} {shown:?}");
+            assert_eq!(shown.chars().find(steers), None, "{arguments:?} {json:?}: {shown:?}");
+            assert!(!shown.is_empty(), "{arguments:?}");
         }
     }
     assert!(plane.seen().len() > 12, "the plane was hardly asked");
     let config = std::fs::read_to_string(world.home().join(".ssh/config")).unwrap_or_default();
-    assert!(!config.chars().any(|c| c != '\n' && runcode::output::sanitize::is_steering(c)), "{config:?}");
+    assert_eq!(config.chars().find(steers), None, "{config:?}");
 }
 
 #[test]
