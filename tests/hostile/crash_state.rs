@@ -9,7 +9,7 @@ use super::names;
 use crate::support::{Said, World, processes_with};
 
 /// The points of each command that are tried.
-const USUAL: Points = Points { usual: 16, of_threads: false };
+const USUAL: Points = Points { usual: 8, of_threads: false };
 
 #[test]
 fn detaching_killed_at_any_step_leaves_attached_or_not_and_can_be_repeated() {
