@@ -38,3 +38,35 @@ fn a_file_that_grows_is_taken_as_long_as_it_was() {
     }
     writer.join().unwrap();
 }
+
+/// The most that a process had resident while it ran, in KiB.
+fn peak_of(mut child: Child) -> u32 {
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+        peak = line.trim().trim_end_matches(" kB").parse().unwrap_or(peak).max(peak);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert!(child.wait().unwrap().success());
+    peak
+}
+
+#[test]
+fn a_large_file_takes_little_memory_either_way() {
+    const SIZE: u64 = 160 << 20;
+    for world in World::each() {
+        let world = world.connected();
+        for folder in [world.home().to_owned(), world.workspace()] {
+            fs::File::create(folder.join("sparse")).unwrap().set_len(SIZE).unwrap();
+        }
+        for arguments in [["put", "sparse", "there"].as_slice(), &["get", "sparse", "--out", "here"]] {
+            let child = world.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let peak = peak_of(child);
+            assert!((1..32 * 1024).contains(&peak), "{arguments:?}: {peak} KiB");
+        }
+        for copy in [world.workspace().join("there"), world.home().join("here")] {
+            assert_eq!(fs::metadata(copy).unwrap().len(), SIZE);
+        }
+    }
+}
