@@ -15,10 +15,13 @@ fn environment() -> Option<&'static Path> {
 
 fn install() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-clients");
+    // Tests may be processes: one makes it, the others wait.
+    let lock = std::fs::File::create(folder.with_extension("lock")).unwrap();
+    lock.lock().unwrap();
     let python = folder.join("bin/python");
     let has_all = || {
         let check = Command::new(&python).args(["-c", "import asyncssh, paramiko, ansible"]).output();
-        check.is_ok_and(|output| output.status.success())
+        check.is_ok_and(|output| output.status.success()) && folder.join("bin/ansible").exists()
     };
     if has_all() {
         return Some(folder);
