@@ -54,8 +54,9 @@ class Server:
         return time.perf_counter() - began
 
     @contextlib.contextmanager
-    def master(self):
-        leader = subprocess.Popen(self.ssh("-S", str(self.control), "-N", "-M", "box"), env=self.env)
+    def master(self, *options):
+        """A connection that stands, so that no login is measured."""
+        leader = subprocess.Popen(self.ssh("-S", str(self.control), *options, "-N", "-M", "box"), env=self.env)
         try:
             while not self.control.exists():
                 if leader.poll() is not None:
@@ -65,6 +66,7 @@ class Server:
         finally:
             leader.terminate()
             leader.wait()
+            self.control.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -96,7 +98,7 @@ def real_sshd(root):
         f"SetEnv HOME={folder}\n"  # the login shell reads no start-up file of the real home
     )
     user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
-    with ended(subprocess.Popen([SSHD, "-D", "-e", "-f", folder / "sshd_config"])) as process:
+    with ended(subprocess.Popen([SSHD, "-D", "-e", "-f", folder / "sshd_config"], stderr=subprocess.DEVNULL)) as process:
         while process.poll() is None:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -150,16 +152,20 @@ def measure(table, ours, theirs, options):
                 return sum(server.run("-S", str(server.control), "box", "true") for _ in range(5)) / 5
             row("gateway: a command, warm", warm, latency, 1)
     zeros = options.size << 20
+
+    def up(server):
+        with open(server.folder / "zeros", "w+b") as file:
+            file.truncate(zeros)
+            return server.run("-S", str(server.control), "box", "cat >/dev/null", stdin=file)
+
+    def down(server):
+        return server.run("-S", str(server.control), "box", f"head -c {zeros} /dev/zero")
+
     for name, cipher in CIPHERS.items():
-        if "up" in only:
-            def up(server):
-                with open(server.folder / "zeros", "w+b") as file:
-                    file.truncate(zeros)
-                    return server.run("-c", cipher, "box", "cat >/dev/null", stdin=file)
-            row(f"gateway: {options.size} MiB up, {name}", up, throughput, 0.7, True)
-        if "down" in only:
-            down = lambda server: server.run("-c", cipher, "box", f"head -c {zeros} /dev/zero")  # noqa: E731
-            row(f"gateway: {options.size} MiB down, {name}", down, throughput, 0.7, True)
+        with ours.master("-c", cipher), theirs.master("-c", cipher):
+            for direction, measured in ("up", up), ("down", down):
+                if direction in only:
+                    row(f"gateway: {options.size} MiB {direction}, {name}", measured, throughput, 0.7, True)
 
 
 def main():
