@@ -10,8 +10,12 @@ if [ -d "$p" ]; then
   e=$(mkfifo "$q/pipe" 2>&1) || fail io "$e";
   cd "$p" || fail denied;
   say D;
-  { digest 0 "$q/pipe"; echo "$h" >"$q/hash"; } &
-  { tar -cf - .; echo "$?" >"$q/status"; } | tee "$q/pipe";
+  # Opened here, and with none of our streams below: whenever this shell is killed, what reads the pipe sees its end.
+  exec 3<>"$q/pipe" 4<"$q/pipe";
+  { cat | { digest 0 /dev/stdin; echo "$h" >"$q/hash"; }; } <&4 3>&- 4<&- >/dev/null 2>&1 &
+  exec 4<&-;
+  { { tar -cf - .; echo "$?" >"$q/status"; } | tee "$q/pipe"; } 3>&-;
+  exec 3>&-;
   wait;
   read -r h <"$q/hash";
   read -r c <"$q/status";

@@ -33,6 +33,7 @@ read -r a z || exit 1;
 [ -z "$isnew" ] || [ -d "$d" ] || e=$(mkdir -p "$d" 2>&1) || fail io "$e";
 clean() {
   trap "" HUP INT TERM PIPE;
+  exec 3>&-;
   wait;
   [ -z "$s" ] || rm -rf "$s" || { chmod -R u+rwX "$s"; rm -rf "$s"; };
 } 2>/dev/null;
@@ -42,8 +43,12 @@ o=$(umask);
 umask 077;
 e=$(mkdir "$s" 2>&1) || fail io "$e";
 e=$(mkfifo "$s/pipe" 2>&1) || fail io "$e";
-{ head -c "$z"; cat >/dev/null; } <"$s/pipe" | { digest "$z" /dev/stdin; echo "$h" >"$s/hash"; } &
-e=$(tee "$s/pipe" 2>/dev/null | tar -xpof - -C "$s" 2>&1) || fail io "$e";
+# Opened here, and with none of our streams below: whenever this shell is killed, what reads the pipe sees its end.
+exec 3<>"$s/pipe" 4<"$s/pipe";
+{ { head -c "$z"; cat >/dev/null; } | { digest "$z" /dev/stdin; echo "$h" >"$s/hash"; }; } <&4 3>&- 4<&- >/dev/null 2>&1 &
+exec 4<&-;
+e=$({ tee "$s/pipe" 2>/dev/null | tar -xpof - -C "$s" 2>&1; } 3>&-) || fail io "$e";
+exec 3>&-;
 wait;
 h=;
 w=;
