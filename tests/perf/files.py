@@ -10,97 +10,32 @@ resident at most in the 200 MiB rows, in MiB.
 """
 
 import argparse
-import http.server
 import json
 import os
 import pathlib
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
-import tempfile
-import threading
 import time
 
-SSHD = "/usr/sbin/sshd"
-USER = os.environ.get("USER") or "root"
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+sys.dont_write_bytecode = True
 
+from box import box  # noqa: E402
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-class Sshd:
-    """A real sshd below a temporary folder, and the control plane that grants sessions on it."""
-
-    def __init__(self, root):
-        self.root, self.port = root, free_port()
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", root / "host_key"], check=True)
-        (root / "keys").write_text("")
-        (root / "config").write_text(
-            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {root}/host_key\nAuthorizedKeysFile {root}/keys\n"
-            f"SetEnv HOME={root}\n"  # the login shell reads no start-up file of the real home
-            "PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nMaxSessions 100\n"
-            "Subsystem sftp internal-sftp\nLogLevel ERROR\n"
-        )
-        self.process = subprocess.Popen([SSHD, "-D", "-e", "-f", root / "config"])
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    break
-            time.sleep(0.01)
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-        self.base = f"http://127.0.0.1:{self.http.server_port}"
-
-    def handler(plane):
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def answer(self, document):
-                body = json.dumps(document).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def do_GET(self):
-                row = {"id": 1, "title": "box", "provider": "aws", "current_state": "running"}
-                self.answer({"error": False, "data": {"workspaces": [row]}})
-
-            def do_POST(self):
-                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                with open(plane.root / "keys", "a") as keys:
-                    keys.write(request["public_key"].strip() + "\n")
-                key = " ".join((plane.root / "host_key.pub").read_text().split()[:2])
-                until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 1800))
-                self.answer({"error": False, "bundle": {
-                    "host": "127.0.0.1", "port": plane.port, "user": USER, "expires_at": until,
-                    "known_hosts": f"[127.0.0.1]:{plane.port} {key}", "workdir": str(plane.root / "box"),
-                    "credential": {"type": "key", "certificate": None},
-                }})
-
-            def log_message(self, *_):
-                pass
-
-        return Handler
-
-    def end(self):
-        self.http.shutdown()
-        self.process.terminate()
-        self.process.wait()
+# Ratios that are aimed at. The tar row is of a pipe through ssh.
+TARGETS = {
+    ("put-1k", "scp"): 0.6, ("get-1k", "scp"): 0.6, ("put-10m", "scp"): 1, ("get-10m", "scp"): 1,
+    ("put-200m", "scp"): 0.8, ("get-200m", "scp"): 0.8, ("put-tree", "scp -r"): 0.3, ("get-tree", "scp -r"): 0.3,
+    ("put-tree", "rsync"): 0.7, ("get-tree", "rsync"): 0.7, ("put-tree", "tar | ssh"): 1, ("get-tree", "tar | ssh"): 1,
+}
 
 
 class Bench:
-    def __init__(self, binary, root):
-        self.root, self.box, self.here = root, root / "box", root / "here"
-        self.box.mkdir()
+    def __init__(self, binary, made):
+        self.root, self.box, self.here, self.env = made.root, made.folder, made.root / "here", made.env
         self.here.mkdir()
-        self.sshd = Sshd(root)
-        self.env = {"HOME": str(root), "PATH": os.environ["PATH"], "RUNCODE_API_BASE": self.sshd.base,
-                    "RUNCODE_TOKEN": "token"}
         self.binary = binary
         said = subprocess.run([binary, "connect", "box", "--wait", "--json"], env=self.env, check=True,
                               capture_output=True, cwd=self.here)
@@ -122,7 +57,6 @@ class Bench:
     def end(self):
         subprocess.run(["ssh", "-F", self.plain, "-O", "exit", self.alias], env=self.env, capture_output=True)
         subprocess.run([self.binary, "clean", "--all"], env=self.env, capture_output=True)
-        self.sshd.end()
 
     def timed(self, command):
         """Seconds that a shell line or an argument list takes."""
@@ -199,7 +133,8 @@ class Bench:
             ratios = sorted(mine / theirs for mine, theirs in zip(ours, took))
             at = lambda part: ratios[round(part * (len(ratios) - 1))]
             row = {"name": title, "peer": peer, "n": len(ratios), "median": statistics.median(ratios),
-                   "p10": at(0.1), "p90": at(0.9)}
+                   "p10": at(0.1), "p90": at(0.9), "target": TARGETS.get((title, peer)),
+                   "ours_ms": statistics.median(ours) * 1000}
             self.rows.append({key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()})
             shown.append(f"{peer} {row['median']:.2f} ({row['p10']:.2f}-{row['p90']:.2f})")
         median = statistics.median(ours)
@@ -233,11 +168,11 @@ def main():
     parser.add_argument("--only", default="")
     parser.add_argument("--json", action="store_true", help="print the rows as one JSON document")
     options = parser.parse_args()
-    missing = [tool for tool in [SSHD, "scp", "sftp", "rsync", "tar"] if not shutil.which(tool)]
+    missing = [tool for tool in ["scp", "sftp", "rsync", "tar"] if not shutil.which(tool)]
     if missing:
         sys.exit(f"SKIPPED: there is no {', '.join(missing)}")
-    with tempfile.TemporaryDirectory(prefix="rc-perf-") as folder:
-        bench = Bench(options.binary.resolve(), pathlib.Path(folder))
+    with box() as made:
+        bench = Bench(options.binary.resolve(), made)
         try:
             fill(bench.here)
             fill(bench.box)
@@ -254,8 +189,8 @@ def main():
             if bench.memory:
                 peak = round(max(bench.memory), 1)
                 print(f"{'memory':<20} {peak:8.1f} MiB resident at most", file=sys.stderr)
-                bench.rows.append({"name": "memory", "peer": None, "n": len(bench.memory), "median": peak, "p10": peak,
-                                   "p90": peak})
+                bench.rows.append({"name": "memory", "peer": "MiB resident", "n": len(bench.memory), "median": peak,
+                                   "p10": peak, "p90": peak, "target": 32})
             if options.json:
                 print(json.dumps(bench.rows))
         finally:
