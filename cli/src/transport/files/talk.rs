@@ -141,23 +141,22 @@ pub(super) fn talk<T: Send + 'static>(
             *EARLIER.lock().unwrap_or_else(PoisonError::into_inner) = Some(wait);
             return Ok(value);
         }
-        Ok(Event::Told(failed)) => (failed, the_end(&events)?),
+        Ok(Event::Told(failed)) => (failed, the_end(&events)),
         Ok(Event::Ended(ended)) => {
-            let ended = ended?;
-            let patience = if matches!(ended, Ended::Interrupted { .. }) { REST } else { Duration::MAX };
+            let patience = if matches!(ended, Ok(Ended::Interrupted { .. })) { REST } else { Duration::MAX };
             match events.recv_timeout(patience) {
                 Ok(Event::Told(done)) => (done, ended),
                 _ => (Err(Fault::Cut), ended),
             }
         }
-        Err(_) => (Err(Fault::Cut), Ended::NoStatus),
+        Err(_) => (Err(Fault::Cut), Ok(Ended::NoStatus)),
     };
     match (done, ended) {
         (Ok(value), _) => Ok(value),
-        (Err(_), Ended::Interrupted { .. }) => Err(Error::new(Code::Interrupted, "interrupted")
+        (Err(_), Ok(Ended::Interrupted { .. })) => Err(Error::new(Code::Interrupted, "interrupted")
             .hint("what was there before is unchanged, unless the last step was being taken")),
         (Err(Fault::Told(error) | Fault::Differs(error)), _) => Err(error),
-        (Err(Fault::Cut), Ended::Status(status)) => {
+        (Err(Fault::Cut), Ok(Ended::Status(status))) => {
             let words = last_words.recv_timeout(REST).unwrap_or_default();
             let said = words.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
             Err(Error::new(
