@@ -43,7 +43,7 @@ fn a_warm_command_starts_nothing_and_reads_three_small_files() {
     let home = world.home().to_str().unwrap();
     let opened = |call: &&String| call.starts_with("openat(") && call.contains(home);
     assert!(calls.iter().filter(opened).count() <= 3, "{all}");
-    assert_eq!(count(&calls, "connect"), 2, "to the master, and to see that it still listens:\n{all}");
+    assert_eq!(count(&calls, "connect"), 2, "to the master, and to see that it still lives:\n{all}");
     assert!(calls.iter().all(|call| !call.contains("AF_INET")), "{all}");
     assert!(calls.len() <= 110, "{} system calls:\n{all}", calls.len());
 }

@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal};
 use crate::error::{Code, Error, Result};
 use crate::sys::atomic_file;
 use crate::sys::clock::Deadline;
-use crate::transport::mux_socket::{self, Connection, Listener, Trouble};
+use crate::transport::mux_socket::{Connection, Listener, Trouble};
 use crate::transport::mux_wire::{self, Reply};
 use crate::transport::openssh;
 use crate::transport::outcome::{Cause, Unconnected};
@@ -60,10 +60,11 @@ pub(super) fn answers(control_path: &Path, patience: Duration) -> Result<(u32, L
 /// Whether a command that has ended over the master known as `listener` has all of its output: a master that was killed,
 /// told to end, or lost its connection takes along what it had not delivered, and closes nothing differently.
 ///
-/// Such a master stops listening before it lets go of its clients. One that still listens has done its work, and so has
-/// one that was retired.
+/// Only one that lives says hello: while it dies, the system closes its sockets in no order to rely on. A master that was
+/// retired has done its work when it ends.
 pub(super) fn has_delivered(transport: &Transport, control_path: &Path, listener: Listener) -> bool {
-    mux_socket::who_listens(control_path, Deadline::after(ANSWER)) == Some(listener)
+    let answering = Connection::open(control_path, Deadline::after(ANSWER));
+    answering.is_ok_and(|connection| connection.listener() == listener)
         || retired::has(&transport.route.folder, listener)
 }
 

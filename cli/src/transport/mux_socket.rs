@@ -168,11 +168,6 @@ impl AsFd for Connection {
     }
 }
 
-/// Who listens at `path` now, without a word to it; `None` when nobody does.
-pub(super) fn who_listens(path: &Path, deadline: Deadline) -> Option<Listener> {
-    connect(path, deadline).and_then(|socket| listener(&socket, path)).ok()
-}
-
 fn connect(path: &Path, deadline: Deadline) -> Result<OwnedFd, Trouble> {
     let socket = new_socket()?;
     let address = SocketAddrUnix::new(path)?;
