@@ -103,8 +103,17 @@ impl UserFile {
     fn exchange(&self, content: &[u8], mode: u32) -> io::Result<bool> {
         let staged = atomic_file::staged(&self.target, content, mode)?;
         if platform::exchange(staged.path(), &self.target)? {
-            if !self.is_at(staged.path()).map_err(io::Error::other)? {
-                platform::exchange(staged.path(), &self.target)?;
+            // From here on this is what was there, and nothing removes it unseen.
+            let (_, theirs) = staged.keep().map_err(|error| error.error)?;
+            let looked = self.is_at(&theirs);
+            if !matches!(looked, Ok(true)) {
+                platform::exchange(&theirs, &self.target).map_err(|error| set_aside(&theirs, &error))?;
+                if std::fs::read(&theirs)? != content {
+                    return Err(set_aside(&theirs, &"it was written twice meanwhile"));
+                }
+            }
+            std::fs::remove_file(&theirs)?;
+            if !looked.map_err(io::Error::other)? {
                 return Ok(false);
             }
         } else {
@@ -120,9 +129,13 @@ impl UserFile {
     fn take_away(&self) -> io::Result<bool> {
         let aside = atomic_file::staged(&self.target, b"", 0o600)?;
         std::fs::rename(&self.target, aside.path())?;
-        if !self.is_at(aside.path()).map_err(io::Error::other)? {
-            aside.persist_noclobber(&self.target).map_err(|error| error.error)?;
-            return Ok(false);
+        let looked = self.is_at(aside.path());
+        if !matches!(looked, Ok(true)) {
+            if let Err(error) = aside.into_temp_path().persist_noclobber(&self.target) {
+                let theirs = error.path.keep().map_err(|error| error.error)?;
+                return Err(set_aside(&theirs, &error.error));
+            }
+            return looked.map_err(io::Error::other);
         }
         self.sync().map(|()| true)
     }
@@ -215,4 +228,9 @@ mod tests {
         symlink("circle", folder.path().join("circle")).unwrap();
         assert_eq!(UserFile::open(&folder.path().join("circle")).unwrap_err().code(), Code::Io);
     }
+}
+
+/// Why a file of somebody else's is not back in its place, and where it is.
+fn set_aside(theirs: &Path, why: &dyn std::fmt::Display) -> io::Error {
+    io::Error::other(format!("{why}; what was there is now in `{}`", theirs.display()))
 }
