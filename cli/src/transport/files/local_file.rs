@@ -72,6 +72,13 @@ pub(super) fn mark_in_use(staged: &File) {
 
 /// Removes what killed processes of this user left in `folder`: old, called as ours are, and worked on by nobody.
 pub(super) fn sweep(folder: &Path) {
+    // Where others may rename what is ours, they could give it such a name.
+    #[cfg(unix)]
+    if !std::fs::metadata(folder)
+        .is_ok_and(|folder| platform::is_own(&folder) && !platform::is_writable_by_others(&folder))
+    {
+        return;
+    }
     #[cfg(unix)]
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();

@@ -12,7 +12,7 @@ if [ -d "$p" ]; then
   say D;
   # Opened here, and with none of our streams below: whenever this shell is killed, what reads the pipe sees its end.
   exec 3<>"$q/pipe" 4<"$q/pipe";
-  { cat | { digest 0 /dev/stdin; echo "$h" >"$q/hash"; }; } <&4 3>&- 4<&- >/dev/null 2>&1 &
+  { cat | { digest 0 /dev/stdin; echo "$h" >"$q/hash"; cat >/dev/null; }; } <&4 3>&- 4<&- >/dev/null 2>&1 &
   exec 4<&-;
   { { tar -cf - .; echo "$?" >"$q/status"; } | tee "$q/pipe"; } 3>&-;
   exec 3>&-;

@@ -23,8 +23,8 @@ trap clean EXIT;
 trap "exit 1" HUP INT TERM PIPE;
 set -C;
 if [ "$6" = inline ]; then
-  # Once more for its words when it fails: that costs a process only then.
-  { printf %b "$7" >"$t"; } 2>/dev/null || e=$({ printf %b "$7" >|"$t"; } 2>&1) || fail io "$e";
+  # Once more for its words when it fails: that costs a process only then. Never into what somebody else put there.
+  { printf %b "$7" >"$t"; } 2>/dev/null || { rm -f "$t"; e=$({ printf %b "$7" >"$t"; } 2>&1) || fail io "$e"; };
   s=0;
   w=$8;
 else
