@@ -86,6 +86,33 @@ fn a_connection_outlives_its_sessions_time_but_not_its_users_logout() {
     standing.is_cut();
 }
 
+/// The headers came before the logout, the body after it.
+#[test]
+fn a_request_that_takes_its_time_is_granted_nothing_after_the_logout() {
+    use std::io::{Read as _, Write as _};
+    let fixture = two_users(CredentialMode::Key);
+    let base = fixture.plane.api_base();
+    let host = base.strip_prefix("http://").unwrap();
+    let key = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).unwrap();
+    let body =
+        format!(r#"{{"public_key":"{}","ttl":60,"client":"x"}}"#, key.public_key().to_openssh().unwrap());
+    let mut stream = std::net::TcpStream::connect(host).unwrap();
+    let head = format!(
+        "POST /api/rc/workspace/1/ssh-session HTTP/1.1\r\nHost: {host}\r\nAuthorization: Token ann\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut go_on = [0; 12];
+    stream.read_exact(&mut go_on).unwrap(); // said when the body is asked for, so after the token was looked at
+    assert_eq!(&go_on, b"HTTP/1.1 100");
+    assert_eq!(http::call(&base, "ann", "POST", "/logout", "").status, 200);
+    stream.write_all(body.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("HTTP/1.1 401"), "{answer}");
+}
+
 /// Forwards and masters stand on the same connection as commands: all of it goes.
 #[test]
 fn a_stop_cuts_masters_and_what_goes_through_them() {

@@ -24,6 +24,7 @@ pub(super) fn failure(status: StatusCode, message: &str) -> Response {
 /// What a refusal looks like on the wire.
 pub(super) fn refusal(refusal: Refusal) -> Response {
     match refusal {
+        Refusal::LoggedOut => logged_out(),
         Refusal::NotFound => failure(StatusCode::NOT_FOUND, "There is no such workspace."),
         Refusal::Forbidden => failure(StatusCode::FORBIDDEN, "This workspace has no SSH."),
         Refusal::NotRunning => failure(StatusCode::CONFLICT, "The workspace is not running."),
@@ -41,6 +42,11 @@ pub(super) fn refusal(refusal: Refusal) -> Response {
         }
         Refusal::Said(message) => failure(StatusCode::OK, &message),
     }
+}
+
+/// 401 for a token that is none.
+pub(super) fn logged_out() -> Response {
+    failure(StatusCode::UNAUTHORIZED, "The token is missing or not valid. Please log in.")
 }
 
 /// 404 for a path that nothing serves.

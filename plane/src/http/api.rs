@@ -12,7 +12,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::answer::{failure, refusal, success};
+use super::answer::{failure, logged_out, refusal, success};
 use super::{Site, bundle};
 use crate::wire::{MAX_WORKSPACE_ID, SessionRequest};
 
@@ -33,9 +33,7 @@ impl FromRequestParts<Arc<Site>> for Caller {
         };
         match site.state.user_of(token) {
             Some(user) => Ok(Caller { user, token: token.to_owned() }),
-            None => {
-                Err(failure(StatusCode::UNAUTHORIZED, "The token is missing or not valid. Please log in."))
-            }
+            None => Err(logged_out()),
         }
     }
 }
@@ -101,9 +99,14 @@ pub(super) async fn stop(
     };
     match site.state.stop(&caller.user, id) {
         Ok(home) => {
-            site.gateway.end_connections("the workspace was stopped", |grant| grant.workspace == id).await;
-            site.gateway.processes.end_all(Some(id)).await;
-            site.gateway.processes.end_strays(site.gateway.address, Some(&home)).await;
+            carried_through(async move {
+                site.gateway
+                    .end_connections("the workspace was stopped", |grant| grant.workspace == id)
+                    .await;
+                site.gateway.processes.end_all(Some(id)).await;
+                site.gateway.processes.end_strays(site.gateway.address, Some(&home)).await;
+            })
+            .await;
             success(json!({}))
         }
         Err(reason) => refusal(reason),
@@ -132,7 +135,7 @@ pub(super) async fn ssh_session(
         return failure(StatusCode::BAD_REQUEST, "`ttl` is zero.");
     }
     let ttl = Duration::from_secs(request.ttl);
-    match site.state.grant(&caller.user, id, key.key_data().clone(), ttl, &request.client) {
+    match site.state.grant(&caller.token, id, key.key_data().clone(), ttl, &request.client) {
         Ok((workspace, grant)) => {
             site.log.write(
                 "session",
@@ -150,6 +153,14 @@ pub(super) async fn ssh_session(
 /// Beyond the contract: forgets the token and ends the sessions of its user.
 pub(super) async fn logout(caller: Caller, State(site): State<Arc<Site>>) -> Response {
     site.state.revoke_token(&caller.token);
-    site.gateway.end_connections("logged out", |grant| grant.user == caller.user).await;
+    carried_through(async move {
+        site.gateway.end_connections("logged out", |grant| grant.user == caller.user).await;
+    })
+    .await;
     success(json!({}))
+}
+
+/// Does what was begun, also when whoever asked for it hangs up: that drops the request's own future.
+async fn carried_through(work: impl Future<Output = ()> + Send + 'static) {
+    let _ = tokio::spawn(work).await;
 }

@@ -67,6 +67,8 @@ impl Workspace {
 /// Why a call on a workspace is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
+    /// The token is not, or no longer, one of ours.
+    LoggedOut,
     /// There is none with that id, or none that the user may see.
     NotFound,
     /// It has no SSH.
@@ -232,10 +234,11 @@ impl State {
         Ok(dir)
     }
 
-    /// Grants `key` a session of at most `ttl` on a running workspace.
+    /// Grants `key` a session of at most `ttl` on a running workspace. The token is looked at again here: its request may
+    /// have taken its time, and the token been revoked meanwhile.
     pub(crate) fn grant(
         &self,
-        user: &str,
+        token: &str,
         id: u64,
         key: KeyData,
         ttl: Duration,
@@ -245,6 +248,7 @@ impl State {
             return Err(Refusal::Unavailable);
         }
         let mut inner = self.lock();
+        let user = &inner.tokens.get(&TokenHash::of(token)).cloned().ok_or(Refusal::LoggedOut)?;
         let workspace = find(&inner, user, id)?.clone();
         if !workspace.has_ssh() {
             return Err(Refusal::Forbidden);
