@@ -167,6 +167,18 @@ fn follow(path: &Path) -> Result<PathBuf> {
     Err(Error::new(Code::Io, format!("`{}` is a link that leads in a circle", path.display())))
 }
 
+/// Keeps a file of somebody else's that could not go back to its place, under a name that nothing clears up; why, and
+/// where it is.
+fn set_aside(theirs: &Path, why: &dyn std::fmt::Display) -> io::Error {
+    let mut kept = theirs.to_owned().into_os_string();
+    kept.push(".kept");
+    let kept = match std::fs::rename(theirs, &kept) {
+        Ok(()) => PathBuf::from(kept),
+        Err(_) => theirs.to_owned(),
+    };
+    io::Error::other(format!("{why}; what was there is now in `{}`", kept.display()))
+}
+
 #[cfg(all(test, unix))]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
@@ -222,15 +234,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_set_aside_is_not_cleared_up_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        let (_, theirs) = atomic_file::staged(&path, b"theirs", 0o600).unwrap().keep().unwrap();
+        let told = set_aside(&theirs, &"it was written twice").to_string();
+        let kept = theirs.with_file_name(format!("{}.kept", theirs.file_name().unwrap().display()));
+        assert!(told.ends_with(&format!("`{}`", kept.display())), "{told}");
+        atomic_file::sweep(&path).unwrap();
+        assert_eq!(std::fs::read(kept).unwrap(), b"theirs");
+    }
+
+    #[test]
     fn what_is_no_file_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(UserFile::open(folder.path()).unwrap_err().code(), Code::Io);
         symlink("circle", folder.path().join("circle")).unwrap();
         assert_eq!(UserFile::open(&folder.path().join("circle")).unwrap_err().code(), Code::Io);
     }
-}
-
-/// Why a file of somebody else's is not back in its place, and where it is.
-fn set_aside(theirs: &Path, why: &dyn std::fmt::Display) -> io::Error {
-    io::Error::other(format!("{why}; what was there is now in `{}`", theirs.display()))
 }
