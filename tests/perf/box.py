@@ -4,8 +4,6 @@ Nothing of the machine's own is used or touched; everything started is ended.
 """
 
 import contextlib
-import http.server
-import json
 import os
 import pathlib
 import shutil
@@ -13,8 +11,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+
+import plane
 
 SSHD = "/usr/sbin/sshd"
 # As Debian, Fedora and macOS configure it; inside sshd itself where there is none.
@@ -63,41 +62,16 @@ class Box:
             self.started.append(
                 subprocess.Popen([sys.executable, delay, str(self.port), str(self.sshd_port), str(rtt)]))
             until_open(self.port)
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self.plane())
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        self.http = plane.serve(self.bundle)
         self.base = f"http://127.0.0.1:{self.http.server_port}"
         self.env = {"HOME": str(root), "PATH": os.environ["PATH"], "RUNCODE_API_BASE": self.base,
                     "RUNCODE_TOKEN": "token"}
 
-    def plane(box):
-        class Plane(http.server.BaseHTTPRequestHandler):
-            def answer(self, document):
-                body = json.dumps(document).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def do_GET(self):
-                row = {"id": 1, "title": "box", "provider": "aws", "current_state": "running"}
-                self.answer({"error": False, "data": {"workspaces": [row]}})
-
-            def do_POST(self):
-                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                with open(box.root / "keys", "a") as keys:
-                    keys.write(request["public_key"].strip() + "\n")
-                until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 1800))
-                self.answer({"error": False, "bundle": {
-                    "host": "127.0.0.1", "port": box.port, "user": USER, "expires_at": until,
-                    "known_hosts": f"[127.0.0.1]:{box.port} {box.host_key()}", "workdir": str(box.folder),
-                    "credential": {"type": "key", "certificate": None},
-                }})
-
-            def log_message(self, *_):
-                pass
-
-        return Plane
+    def bundle(self, request):
+        with open(self.root / "keys", "a") as keys:
+            keys.write(request["public_key"].strip() + "\n")
+        return {"port": self.port, "user": USER, "workdir": str(self.folder),
+                "known_hosts": f"[127.0.0.1]:{self.port} {self.host_key()}"}
 
     def host_key(self):
         return " ".join((self.root / "host_key.pub").read_text().split()[:2])

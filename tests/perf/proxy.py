@@ -8,9 +8,7 @@ The rounds are interleaved, so that a busy machine is busy for all; each ratio i
 
 import argparse
 import contextlib
-import datetime
 import http.server
-import json
 import os
 import pathlib
 import shutil
@@ -24,6 +22,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.dont_write_bytecode = True
 
+import plane  # noqa: E402
 from pairs import Table  # noqa: E402
 
 CHUNK = 256 * 1024
@@ -41,37 +40,12 @@ class Gateway:
     def __init__(self, key):
         self.key, self.listener = key, socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        gateway = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def answer(self, document):
-                body = json.dumps(document).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def do_GET(self):
-                row = {"id": 1, "title": "box", "provider": "aws", "current_state": "running"}
-                self.answer({"error": False, "data": {"workspaces": [row]}})
-
-            def do_POST(self):
-                self.rfile.read(int(self.headers["Content-Length"]))
-                until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=30)
-                self.answer({"error": False, "bundle": {
-                    "host": "127.0.0.1", "port": gateway.port, "user": "box", "workdir": "/",
-                    "known_hosts": f"[127.0.0.1]:{gateway.port} {gateway.key}",
-                    "expires_at": until.strftime("%Y-%m-%dT%H:%M:%SZ"),
-                    "credential": {"type": "key", "certificate": None},
-                }})
-
-            def log_message(self, *_):
-                pass
-
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        self.http = plane.serve(self.bundle)
         self.base = f"http://127.0.0.1:{self.http.server_port}"
+
+    def bundle(self, _):
+        return {"port": self.port, "user": "box", "workdir": "/",
+                "known_hosts": f"[127.0.0.1]:{self.port} {self.key}"}
 
     def accept(self):
         stream = self.listener.accept()[0]
