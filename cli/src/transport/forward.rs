@@ -62,17 +62,13 @@ pub(super) fn open(transport: &Transport, path: &Path, forward: &Forward) -> Res
         },
         Side::Here => {
             for address in HERE {
-                let answer = talk.ask(true, forward, address);
-                let is_half_made = address != HERE[0] && !matches!(answer, Ok(Reply::Ok));
-                match answer {
+                match talk.ask(true, forward, address) {
                     Ok(Reply::Ok) => {}
                     Ok(Reply::Refused(_)) if address == "::1" && !has_ipv6() => {}
                     answer => {
-                        if is_half_made {
+                        if address != HERE[0] {
                             // In a conversation of its own: this one may be what failed.
-                            let taken_back = Talk::with(transport, path)
-                                .and_then(|mut talk| talk.ask(false, forward, HERE[0]));
-                            taken_back?;
+                            Talk::with(transport, path)?.ask(false, forward, HERE[0])?;
                         }
                         let reply = answer?;
                         return Err(refused(reply, || format!("port {} is taken", forward.listen_port))

@@ -21,7 +21,8 @@ const RESET: [i32; 8] = [
 /// The highest descriptor that is looked for where the system cannot close a range at once.
 const MOST: libc::rlim_t = 65_536;
 
-/// Gives the command a session of its own (setsid(2)), every signal's default action, and no descriptor but its three.
+/// Gives the command a session of its own (setsid(2)), the default action of the signals above, and no descriptor but its
+/// three.
 #[allow(unsafe_code)]
 pub(super) fn stand_alone(command: &mut Command) {
     // SAFETY: the hook runs in the forked child. It calls setsid, signal, getrlimit, fcntl and close_range alone, all of
