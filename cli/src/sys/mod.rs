@@ -8,6 +8,7 @@ pub mod lock;
 #[cfg(unix)]
 pub mod parent;
 pub mod paths;
+pub mod random;
 pub mod standard_input;
 
 #[cfg(unix)]

@@ -13,6 +13,7 @@ use std::fmt;
 
 use crate::error::{Code, Error, Result};
 use crate::grant::Workdir;
+use crate::sys::random;
 use crate::transport::quote;
 
 /// The longest text that Linux takes as one argument of a program (`MAX_ARG_STRLEN`, execve(2)), less its end mark.
@@ -141,7 +142,7 @@ impl fmt::Debug for RemoteCommand {
 }
 
 fn token() -> String {
-    format!("runcode-{:032x}", rand::random::<u128>())
+    format!("runcode-{}", random::word())
 }
 
 /// The bytes of an argument. On Windows it has to be Unicode: there is no other way to tell the box what is meant.

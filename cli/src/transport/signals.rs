@@ -124,7 +124,7 @@ mod unix {
             }
             signal_hook::flag::register_conditional_default(signal, Arc::clone(&idle))?;
             signal_hook::flag::register_usize(signal, Arc::clone(&last), signal.unsigned_abs() as usize)?;
-            signal_hook::low_level::pipe::register(signal, waker.try_clone()?)?;
+            signal_hook::low_level::pipe::register(signal, rustix::io::fcntl_dupfd_cloexec(&waker, 3)?)?;
         }
         let handlers = Handlers { watching: AtomicUsize::new(0), idle, last, wakeup: wakeup.into() };
         Ok(HANDLERS.get_or_init(|| handlers))

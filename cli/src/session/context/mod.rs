@@ -12,6 +12,7 @@ pub use facts::{Context, Git, Port, Space};
 
 use crate::error::{Code, Error, Result};
 use crate::session::{Session, Sessions};
+use crate::sys::random;
 use crate::transport::{Ended, Limits, RemoteCommand, Stream, Streams};
 
 const PROBE: &str = include_str!("probe.sh");
@@ -22,7 +23,7 @@ const MAX_ANSWER: u64 = 1024 * 1024;
 
 /// Looks around on the session's box.
 pub fn look(sessions: &Sessions<'_>, session: &Session) -> Result<Context> {
-    let mark = format!("{:032x}", rand::random::<u128>());
+    let mark = random::word();
     let (first, second) = mark.split_at(mark.len() / 2);
     let workdir = session.meta.workdir.as_str();
     let command = RemoteCommand::script(PROBE, &[first.as_bytes(), second.as_bytes(), workdir.as_bytes()])?;

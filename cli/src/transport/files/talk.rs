@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
 use crate::output::sanitize;
+use crate::sys::random;
 use crate::transport::files::failure;
 use crate::transport::files::script::Script;
 use crate::transport::{Ended, Limits, RemoteCommand, Running, Stream, Streams};
@@ -108,7 +109,7 @@ pub(super) fn talk<T: Send + 'static>(
     if let Some(wait) = earlier {
         wait();
     }
-    let mark = format!("{:032x}", rand::random::<u128>());
+    let mark = random::word();
     let command = script.command(&mark, arguments)?;
     let pipe = || io::pipe().map_err(|error| Error::io("make a pipe", error));
     let ((stdin, input), (output, stdout), (errors, stderr)) = (pipe()?, pipe()?, pipe()?);
