@@ -8,7 +8,10 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TARGETS = [f"{arch}-{system}" for arch in ("x86_64", "aarch64") for system in
-           ("unknown-linux-gnu", "apple-darwin", "pc-windows-msvc")]
+           ("unknown-linux-musl", "apple-darwin", "pc-windows-msvc")]
+# What the compiler links beside the packages.
+ALSO = ["the Rust standard library (MIT OR Apache-2.0), by the Rust project's contributors",
+        "musl (MIT), copyright 2005-2020 Rich Felker, et al., in the Linux binaries"]
 NAMES = ("license", "licence", "copying", "notice", "copyright", "unlicense")
 
 
@@ -52,8 +55,7 @@ def main():
     print("runcode is built with the packages below; each license text stands after the packages it covers.")
     for text, names in sorted(covered.items(), key=lambda item: item[1]):
         print("\n" + "=" * 100 + "\n" + "\n".join(names) + "\n" + "-" * 100 + "\n" + text)
-    if bare:
-        print("\n" + "=" * 100 + "\nUnder the license named, whose text these packages do not carry:\n" + "\n".join(bare))
+    print("\n" + "=" * 100 + "\nUnder the license named, whose text these do not carry:\n" + "\n".join(bare + ALSO))
     print(f"dist: notices of {len(packages)} packages", file=sys.stderr)
 
 

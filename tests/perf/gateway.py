@@ -171,7 +171,7 @@ def measure(table, ours, theirs, options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     root = HERE.parents[1] / "target"
-    built = [root / "x86_64-unknown-linux-gnu/release/runcode", root / "release/runcode"]
+    built = [root / "x86_64-unknown-linux-musl/release/runcode", root / "release/runcode"]
     default = next((path for path in built if path.exists()), built[-1])
     parser.add_argument("--binary", type=pathlib.Path, default=default, help="a release build")
     parser.add_argument("--rounds", type=int, default=9)

@@ -27,6 +27,8 @@ mod tests {
     fn words_are_long_and_never_the_same() {
         let words: std::collections::HashSet<String> = (0..1000).map(|_| super::word()).collect();
         assert_eq!(words.len(), 1000);
-        assert!(words.iter().all(|word| word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit())));
+        assert!(
+            words.iter().all(|word| word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        );
     }
 }
