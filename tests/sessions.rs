@@ -253,6 +253,30 @@ fn another_planes_session_is_not_taken_for_this_ones() {
 }
 
 #[test]
+fn a_name_means_this_planes_session_first_and_never_one_of_two_others() {
+    let world = World::new().connected();
+    let meta = std::fs::read_to_string(world.cache("ws-1/meta.json")).unwrap();
+    for id in [7, 8] {
+        let folder = world.cache(&format!("ws-{id}"));
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        let there = meta.replace("\"workspace_id\": 1", &format!("\"workspace_id\": {id}"));
+        let there =
+            there.replace(&world.base(), "https://plane.example").replace("/ws-1/", &format!("/ws-{id}/"));
+        std::fs::write(folder.join("meta.json"), there).unwrap();
+    }
+    let ids = || [1, 7, 8].map(|id| world.cache(&format!("ws-{id}")).exists());
+    world.run(&["clean", "box"]).succeeds();
+    assert_eq!(ids(), [false, true, true]);
+    let said = world.run(&["clean", "box", "--json"]).fails_as("ambiguous", 2);
+    assert!(said.json()["message"].as_str().unwrap().contains("7, 8"), "{said:?}");
+    assert_eq!(ids(), [false, true, true]);
+    world.run(&["clean", "7"]).succeeds();
+    world.run(&["clean", "box"]).succeeds();
+    assert_eq!(ids(), [false; 3]);
+}
+
+#[test]
 fn dev_runs_a_command_pointed_at_it_and_leaves_nothing() {
     let world = World::new();
     let script = "runcode connect demo >/dev/null && runcode exec -- 'echo in $(basename $(pwd)); exit 7'";

@@ -283,6 +283,11 @@ impl<'a> Sessions<'a> {
         session.filter(|session| self.is_ours(session) && session.is_fresh(clock::now()))
     }
 
+    /// Whether the workspace's session here is one of this control plane.
+    pub fn grants(&self, id: u64) -> bool {
+        self.store().read(id).ok().flatten().is_some_and(|session| self.is_ours(&session))
+    }
+
     fn is_ours(&self, session: &Session) -> bool {
         session.meta.api_base == self.base.to_string()
     }

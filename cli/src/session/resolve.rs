@@ -39,9 +39,20 @@ pub fn resolve_here<'a>(
     if let Some(id) = numeric(name) {
         return Ok(id);
     }
-    for id in sessions.store().ids()? {
-        if title_here(id, sessions).is_some_and(|title| title.eq_ignore_ascii_case(name)) {
-            return Ok(id);
+    let bears = |id: &u64| title_here(*id, sessions).is_some_and(|title| title.eq_ignore_ascii_case(name));
+    let here = sessions.store().ids()?.into_iter().filter(bears).collect::<Vec<_>>();
+    // The control plane that is asked for comes first: sessions of others may be here too.
+    let ours = here.iter().copied().filter(|&id| sessions.grants(id)).collect::<Vec<_>>();
+    match (&ours[..], &here[..]) {
+        ([id], _) | ([], [id]) => return Ok(*id),
+        ([], []) => {}
+        _ => {
+            let ids = few(here.iter().map(u64::to_string));
+            return Err(Error::new(
+                Code::Ambiguous,
+                format!("several sessions here are called `{}`: {ids}", short(name)),
+            )
+            .hint("give the id instead"));
         }
     }
     let found = plane().and_then(|plane| resolve(name, plane));
