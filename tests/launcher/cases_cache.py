@@ -156,6 +156,17 @@ def case_a_lock_that_was_left_behind(stage):
         stage.binary.unlink()
 
 
+def case_an_old_lock_whose_number_is_another_process_by_now(stage):
+    for holder in (f"{os.getpid()}\n", ""):
+        hour_ago = time.time() - 3600
+        os.utime(lock(stage, holder), (hour_ago, hour_ago))
+        began = time.monotonic()
+        assert stage.run("mended").args == ["mended"]
+        assert time.monotonic() - began < 20
+        stage.left_clean()
+        stage.binary.unlink()
+
+
 def case_a_lock_that_is_never_given_up(stage):
     for holder in (f"{os.getpid()}\n", ""):
         lock(stage, holder)
