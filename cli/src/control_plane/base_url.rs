@@ -60,6 +60,11 @@ impl BaseUrl {
         }
     }
 
+    /// Whether requests to it are plain http, which only this machine's own addresses are allowed.
+    pub fn is_plain(&self) -> bool {
+        self.0.scheme() == "http"
+    }
+
     /// Whether `url` has the base's scheme, host and port.
     pub fn is_origin_of(&self, url: &Url) -> bool {
         self.0.origin() == url.origin()
