@@ -243,6 +243,14 @@ fn odd_home_folders_work_and_impossible_ones_are_refused() {
 }
 
 #[test]
+fn localhost_is_this_machine() {
+    let world = World::new();
+    let base = world.base().replace("127.0.0.1", "localhost");
+    assert_ne!(base, world.base());
+    assert!(world.run_at(&base, &["list"]).succeeds().text().contains("box"));
+}
+
+#[test]
 fn another_planes_session_is_not_taken_for_this_ones() {
     let (world, other) = (World::new().connected(), World::new());
     let said = world.run_at(&other.base(), &["exec", "--", "true"]).ends_with(255);

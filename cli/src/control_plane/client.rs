@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::io::Read as _;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use reqwest::blocking::{Request, Response};
@@ -30,6 +31,12 @@ const SANDBOXED: &str = "Codex's sandbox forbids network access: set `network_ac
 
 /// How many redirects within the origin are followed.
 const MAX_REDIRECTS: usize = 3;
+
+/// Port 0 stands for the URL's own.
+const LOCALHOST: [SocketAddr; 2] = [
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+    SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::LOCALHOST), 0),
+];
 
 /// The control plane at one base, spoken to with one token. Nothing is set up before the first call.
 pub struct Client {
@@ -218,6 +225,8 @@ impl Client {
         if self.base.is_plain() {
             // No redirect leaves the origin, so there will be no TLS: the system's certificates are some 200 files to read.
             builder = builder.tls_certs_only([]);
+            // Nobody's name server says where the token goes (RFC 6761, 6.3).
+            builder = builder.resolve_to_addrs("localhost", &LOCALHOST);
         }
         let http = builder.build().map_err(|error| {
             Error::new(Code::Network, format!("cannot set up https: {error}"))

@@ -124,6 +124,7 @@ mod unix {
             }
             signal_hook::flag::register_conditional_default(signal, Arc::clone(&idle))?;
             signal_hook::flag::register_usize(signal, Arc::clone(&last), signal.unsigned_abs() as usize)?;
+            // One system call, where a `try_clone` under musl takes three.
             signal_hook::low_level::pipe::register(signal, rustix::io::fcntl_dupfd_cloexec(&waker, 3)?)?;
         }
         let handlers = Handlers { watching: AtomicUsize::new(0), idle, last, wakeup: wakeup.into() };
