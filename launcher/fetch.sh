@@ -124,15 +124,15 @@ mkdir -p "$rc_cache/bin" 2>/dev/null || :
 chmod 700 "$rc_cache" "$rc_cache/bin"
 
 # Of several first runs one downloads. The others wait for it, half a minute at most and only while it lives and is no
-# older than a minute or two, then download as well, which is as safe: a lock that was left behind, or that two have taken
-# over, does no harm.
+# older than a download may take, then download as well, which is as safe: a lock that was left behind, or that two have
+# taken over, does no harm.
 rc_lock=$rc_cache/bin/.fetching-${rc_bin##*/}
 rc_left=300 # tenths of a second
 while ! mkdir "$rc_lock" 2>/dev/null && [ -d "$rc_lock" ] && [ "$rc_left" -gt 0 ]; do
     rc_holder=''
     { read -r rc_holder <"$rc_lock/pid"; } 2>/dev/null || : # it is made after the folder
     case $rc_holder in '') ;; *[!0-9]*) break ;; *) kill -0 "$rc_holder" 2>/dev/null || break ;; esac
-    [ -z "$(find "$rc_lock" -prune -mmin +1 2>/dev/null)" ] || break # its number may be another process's by now
+    [ -z "$(find "$rc_lock" -prune -mmin +6 2>/dev/null)" ] || break # its number may be another process's by now
     if sleep 0.1 2>/dev/null; then rc_left=$((rc_left - 1)); else sleep 1 && rc_left=$((rc_left - 10)); fi
     ! verified || exit 0
 done
@@ -140,7 +140,7 @@ rc_tmp=''
 trap 'rm -rf ${rc_tmp:+"$rc_tmp"} "$rc_lock"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' HUP TERM
-{ mkdir -p "$rc_lock" && printf '%s\n' $$ >"$rc_lock/pid"; } 2>/dev/null || :
+{ mkdir -p "$rc_lock" && printf '%s\n' $$ >"$rc_lock/pid" && touch "$rc_lock"; } 2>/dev/null || :
 ! verified || exit 0 # put there between the first look and the lock
 rc_tmp=$(mktemp -d "$rc_cache/bin/.fetch-XXXXXX") || fail io "cannot write to the cache folder $rc_cache/bin"
 
