@@ -11,7 +11,23 @@ TARGETS = [f"{arch}-{system}" for arch in ("x86_64", "aarch64") for system in
            ("unknown-linux-musl", "apple-darwin", "pc-windows-msvc")]
 # What the compiler links beside the packages.
 ALSO = ["the Rust standard library (MIT OR Apache-2.0), by the Rust project's contributors",
-        "musl (MIT), copyright 2005-2020 Rich Felker, et al., in the Linux binaries"]
+        "LLVM's libunwind (Apache-2.0 WITH LLVM-exception), by the LLVM project's contributors"]
+MUSL = """musl, in the Linux binaries (MIT)
+{line}
+Copyright © 2005-2020 Rich Felker, et al.
+
+Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated documentation
+files (the "Software"), to deal in the Software without restriction, including without limitation the rights to use, copy,
+modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit persons to whom the
+Software is furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all copies or substantial portions of the
+Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
+WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
+COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
+OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE."""
 NAMES = ("license", "licence", "copying", "notice", "copyright", "unlicense")
 
 
@@ -55,6 +71,7 @@ def main():
     print("runcode is built with the packages below; each license text stands after the packages it covers.")
     for text, names in sorted(covered.items(), key=lambda item: item[1]):
         print("\n" + "=" * 100 + "\n" + "\n".join(names) + "\n" + "-" * 100 + "\n" + text)
+    print("\n" + "=" * 100 + "\n" + MUSL.format(line="-" * 100))
     print("\n" + "=" * 100 + "\nUnder the license named, whose text these do not carry:\n" + "\n".join(bare + ALSO))
     print(f"dist: notices of {len(packages)} packages", file=sys.stderr)
 
