@@ -104,7 +104,7 @@ fn stdin_may_be_closed_null_a_file_a_pipe_or_left_alone() {
             ("{ $RUNCODE exec -- echo a; $RUNCODE exec -- echo b; } >two; cat two", "a\nb\n"),
             ("$RUNCODE exec -- 'echo gone' >&-; echo $?", "0\n"),
             // A held-open stdin keeps no command from ending.
-            ("rm -f held; mkfifo held; exec 3<>held; $RUNCODE exec -- echo x <&3", "x\n"),
+            ("rm -f held; mkfifo held; exec 3<>held; $RUNCODE exec --timeout 20 -- echo x <&3", "x\n"),
         ] {
             let said = way.shell(line);
             assert_eq!((said.text(), said.stderr.as_str()), (expected, ""), "{line}");

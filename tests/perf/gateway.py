@@ -171,8 +171,8 @@ def measure(table, ours, theirs, options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     root = HERE.parents[1] / "target"
-    built = [root / "x86_64-unknown-linux-musl/release/runcode", root / "release/runcode"]
-    default = next((path for path in built if path.exists()), built[-1])
+    built = [*root.glob("*-linux-*/release/runcode"), root / "release/runcode"]
+    default = max(built, key=lambda path: path.stat().st_mtime if path.exists() else 0)
     parser.add_argument("--binary", type=pathlib.Path, default=default, help="a release build")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--size", type=int, default=256, help="of what is sent and fetched, in MiB")
