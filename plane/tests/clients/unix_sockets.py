@@ -1,5 +1,5 @@
 """Sends a message through each kind of forward that has a Unix socket at an end."""
-import os, signal, socket, stat, subprocess, threading, time
+import os, socket, stat, subprocess, threading, time
 
 CONFIG, BOX, WORK = os.environ["CONFIG"], os.environ["BOX"], os.environ["WORK"]
 ssh = ["ssh", "-F", CONFIG, "-o", "ExitOnForwardFailure=yes"]
@@ -21,6 +21,16 @@ def listen(family, address):
     listener.listen()
     threading.Thread(target=serve, args=(listener,), daemon=True).start()
     return listener
+
+
+def end(child):
+    """OpenSSH 9.2 looks whether a signal came and waits then: one in between it misses. So it is told until it ends."""
+    while True:
+        child.terminate()
+        try:
+            return child.wait(0.5)
+        except subprocess.TimeoutExpired:
+            pass
 
 
 def free_port():
@@ -63,15 +73,13 @@ for number, (kind, to) in enumerate([("-L", target), ("-R", target), ("-L", f"12
     if kind == "-R":
         second = subprocess.run(ssh + ["-N", kind, f"{path}:{to}", "box"], capture_output=True)
         print("taken", second.returncode, second.stderr.replace(BOX.encode(), b"BOX"))
-    child.send_signal(signal.SIGTERM)
-    child.wait()
+    end(child)
 
 for kind in "-L", "-R":
     number = free_port()
     child = subprocess.Popen(ssh + ["-N", kind, f"127.0.0.1:{number}:{target}", "box"])
     print(kind, "port to socket", ask(number, 100_000))
-    child.terminate()
-    child.wait()
+    end(child)
 
 # A target that is not there ends the connection at its other end, and nothing else.
 path = f"{WORK}/none"
@@ -80,8 +88,7 @@ for _ in range(2):
     with connect(path) as connection:
         print("nobody", connection.recv(10))
 print("goes on", child.poll())
-child.terminate()
-child.wait()
+end(child)
 
 done = subprocess.run(ssh + ["-N", "-R", f"{BOX}/no/folder:{target}", "box"], capture_output=True)
 print("no folder", done.returncode, done.stderr.replace(BOX.encode(), b"BOX"))
@@ -101,5 +108,4 @@ for round in range(2):
         # sshd(8) leaves the dead file where it is and refuses the name from then on; the gateway takes it away.
         elif os.path.lexists(path):
             os.unlink(path)
-master.terminate()
-master.wait()
+end(master)
