@@ -86,6 +86,7 @@ fn run(script: &Path, config: &Path, folder: &Path, python: Option<&Path>) -> (O
         .env("LC_ALL", "C.UTF-8")
         .env("TERM", "xterm")
         .env("PYTHONUNBUFFERED", "1")
+        .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("CONFIG", config)
         .env("BOX", &folder)
         .env("WORK", work.path())

@@ -1,6 +1,8 @@
 """Sends a message through each kind of forward to a server that answers once the sender is done."""
 import os, socket, subprocess, threading, time
 
+from ending import end
+
 CONFIG = os.environ["CONFIG"]
 
 
@@ -15,16 +17,6 @@ def serve(listener):
             data += piece
         connection.sendall(b"%d %s" % (len(data), data[-5:]))
         connection.close()
-
-
-def end(child):
-    """OpenSSH 9.2 looks whether a signal came and waits then: one in between it misses. So it is told until it ends."""
-    while True:
-        child.terminate()
-        try:
-            return child.wait(0.5)
-        except subprocess.TimeoutExpired:
-            pass
 
 
 def free_port():

@@ -1,6 +1,8 @@
 """Sends a message through each kind of forward that has a Unix socket at an end."""
 import os, socket, stat, subprocess, threading, time
 
+from ending import end
+
 CONFIG, BOX, WORK = os.environ["CONFIG"], os.environ["BOX"], os.environ["WORK"]
 ssh = ["ssh", "-F", CONFIG, "-o", "ExitOnForwardFailure=yes"]
 
@@ -21,16 +23,6 @@ def listen(family, address):
     listener.listen()
     threading.Thread(target=serve, args=(listener,), daemon=True).start()
     return listener
-
-
-def end(child):
-    """OpenSSH 9.2 looks whether a signal came and waits then: one in between it misses. So it is told until it ends."""
-    while True:
-        child.terminate()
-        try:
-            return child.wait(0.5)
-        except subprocess.TimeoutExpired:
-            pass
 
 
 def free_port():
