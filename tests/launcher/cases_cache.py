@@ -167,6 +167,25 @@ def case_an_old_lock_whose_number_is_another_process_by_now(stage):
         stage.binary.unlink()
 
 
+def case_an_old_lock_that_was_taken_over_is_a_new_one(stage):
+    def slowly(handler):
+        if len(server.seen) == 1:
+            second.append(pool.submit(stage.run, "second", RUNCODE_DOWNLOAD_BASE=server.base))
+            time.sleep(1)  # long enough for the second to ask as well, if it does not wait
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write((stage.release / ASSET).read_bytes())
+
+    hour_ago = time.time() - 3600
+    os.utime(lock(stage, f"{os.getpid()}\n"), (hour_ago, hour_ago))
+    server, second = stage.serve(slowly), []
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        assert stage.run("first", RUNCODE_DOWNLOAD_BASE=server.base).args == ["first"]
+        assert second[0].result().args == ["second"]
+    assert len(server.seen) == 1, server.seen
+    stage.left_clean()
+
+
 def case_a_lock_that_is_never_given_up(stage):
     for holder in (f"{os.getpid()}\n", ""):
         lock(stage, holder)
