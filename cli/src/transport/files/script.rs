@@ -116,6 +116,54 @@ mod tests {
         assert!(rest < SIZE / 2, "{rest} bytes came after the interrupt");
     }
 
+    /// As when a connection goes: the gateway hangs up and asks, one right after the other.
+    #[cfg(unix)]
+    #[test]
+    fn many_signals_at_once_leave_nothing_behind() {
+        use std::io::Write as _;
+        use std::os::unix::process::CommandExt as _;
+        use std::process::Stdio;
+        for script in [Script::PutFile, Script::PutFolder, Script::Get] {
+            for round in 0..8 {
+                let folder = tempfile::tempdir().unwrap();
+                let (there, temporary) = (folder.path().join("there"), folder.path().join("temporary"));
+                std::fs::create_dir_all(&there).unwrap();
+                std::fs::create_dir(&temporary).unwrap();
+                std::fs::File::create(there.join("large")).unwrap().set_len(64 << 20).unwrap();
+                let path = String::from_utf8(argument(there.as_os_str().as_encoded_bytes())).unwrap();
+                let arguments: Vec<String> = match script {
+                    Script::PutFile => {
+                        [format!("{path}/new").as_str(), "-", "", "-", "-", "stream"].map(String::from).into()
+                    }
+                    Script::PutFolder => [path.as_str(), "=new"].map(String::from).into(),
+                    Script::Get => [path.as_str(), "yes", "no"].map(String::from).into(),
+                };
+                let mut sh = std::process::Command::new("sh");
+                sh.args(["-c", &script.text(), "sh", "m", "ark"]).args(&arguments).env("TMPDIR", &temporary);
+                let mut child =
+                    sh.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+                let mut input = child.stdin.take().unwrap();
+                let _ = input.write_all(b"mark 1000\n");
+                let litter = || {
+                    let found = [&there, &temporary].map(|at| std::fs::read_dir(at).unwrap().flatten());
+                    let found = found.into_iter().flatten().map(|entry| entry.file_name());
+                    found.filter(|name| name.to_string_lossy().contains("runcode-")).collect::<Vec<_>>()
+                };
+                while litter().is_empty() {
+                    assert!(child.try_wait().unwrap().is_none(), "{script:?} ended by itself");
+                    std::thread::yield_now();
+                }
+                let group = rustix::process::Pid::from_child(&child);
+                while child.try_wait().unwrap().is_none() {
+                    for signal in [rustix::process::Signal::HUP, rustix::process::Signal::TERM] {
+                        let _ = rustix::process::kill_process_group(group, signal);
+                    }
+                }
+                assert_eq!(litter(), Vec::<std::ffi::OsString>::new(), "{script:?}, round {round}");
+            }
+        }
+    }
+
     #[cfg(unix)]
     #[test]
     fn printf_gives_every_byte_back() {

@@ -4,9 +4,11 @@ p=$v;
 if [ -d "$p" ]; then
   [ "$2" = yes ] || fail folder;
   command -v tar >/dev/null 2>&1 || fail notar;
-  q=$(mktemp -d "${TMPDIR:-/tmp}/runcode-XXXXXXXX") || fail io "no folder for temporary files";
+  # Removed whenever this shell ends, so it must not be made before that is arranged.
+  q=${TMPDIR:-/tmp}/runcode-$n;
   trap "trap '' HUP INT TERM PIPE; rm -rf \"\$q\"" EXIT;
-  trap "exit 1" HUP INT TERM PIPE;
+  trap "$quit" HUP INT TERM PIPE;
+  (umask 077; mkdir "$q" 2>/dev/null) || fail io "no folder for temporary files";
   e=$(mkfifo "$q/pipe" 2>&1) || fail io "$e";
   cd "$p" || fail denied;
   say D;
@@ -31,7 +33,7 @@ else
   z=${s%% *};
   c=0;
   # An interrupt does not reach what runs in the background.
-  trap "kill \$! 2>/dev/null; exit 1" HUP INT TERM PIPE;
+  trap "kill \$! 2>/dev/null; $quit" HUP INT TERM PIPE;
   cat "$p" &
   digest "$z" "$p";
   wait "$!" || c=1;

@@ -10,6 +10,9 @@ fail() {
   say "E $*";
   exit 1;
 };
+# What a signal does. A connection that goes sends the group more than one, and the next must not end, in its middle, what
+# clears up after the first.
+quit="trap '' HUP INT TERM PIPE; exit 1";
 # The text of an argument, into v: after `=` as it is, after `%` with its odd bytes as octal numbers.
 text() { case $1 in
   %*) v=$(printf %bx "${1#%}"); v=${v%x};;

@@ -17,10 +17,9 @@ if [ "$m" = - ]; then
 fi;
 [ "$2" = - ] || umask "$2";
 t=$d.runcode-$n;
-# A connection that goes sends the group more than one signal: what cleans up must not die of the second.
 clean() { trap "" HUP INT TERM PIPE; [ -z "$t" ] || rm -f "$t"; };
 trap clean EXIT;
-trap "exit 1" HUP INT TERM PIPE;
+trap "$quit" HUP INT TERM PIPE;
 set -C;
 if [ "$6" = inline ]; then
   # Once more for its words when it fails: that costs a process only then. Never into what somebody else put there.

@@ -38,7 +38,7 @@ clean() {
   [ -z "$s" ] || rm -rf "$s" || { chmod -R u+rwX "$s"; rm -rf "$s"; };
 } 2>/dev/null;
 trap clean EXIT;
-trap "exit 1" HUP INT TERM PIPE;
+trap "$quit" HUP INT TERM PIPE;
 o=$(umask);
 umask 077;
 e=$(mkdir "$s" 2>&1) || fail io "$e";
