@@ -138,8 +138,9 @@ while ! mkdir "$rc_lock" 2>/dev/null && [ -d "$rc_lock" ] && [ "$rc_left" -gt 0 
 done
 rc_tmp=''
 trap 'rm -rf ${rc_tmp:+"$rc_tmp"} "$rc_lock"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' HUP TERM
+# A second signal must not end, in its middle, what clears up after the first.
+trap 'trap "" HUP INT TERM; exit 130' INT
+trap 'trap "" HUP INT TERM; exit 143' HUP TERM
 { mkdir -p "$rc_lock" && printf '%s\n' $$ >"$rc_lock/pid" && touch "$rc_lock"; } 2>/dev/null || :
 ! verified || exit 0 # put there between the first look and the lock
 rc_tmp=$(mktemp -d "$rc_cache/bin/.fetch-XXXXXX") || fail io "cannot write to the cache folder $rc_cache/bin"
