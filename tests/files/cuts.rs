@@ -1,6 +1,7 @@
 //! Whoever dies, at whatever moment: what is there is the old content or the new one, and nothing else is.
 
 use super::*;
+use crate::support::processes_with;
 
 /// What dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +93,9 @@ fn under_fire(arguments: &[&str], there: &str, victim: Victim) {
             if cleans_up {
                 until("nothing is left over", || litter(&target).is_empty());
             }
-            until("the box has ended", || at_work(&world).is_empty());
+            // What a killed shell had started goes on until its input ends, and writes meanwhile.
+            let workspace = world.workspace().display().to_string();
+            until("the box has ended", || processes_with(&workspace).is_empty());
             fs::remove_dir_all(&target).unwrap();
         }
     }

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -48,13 +49,17 @@ impl RealSshd {
         std::fs::write(folder.join("keys"), keys).unwrap();
         // What a gateway may say before anybody is known to it: long, and out for the terminal.
         std::fs::write(folder.join("banner"), "BANNER \u{1b}[2J\n".repeat(5000)).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut sshd = RealSshd { folder, port, child: None };
-        sshd.serve();
+        let mut sshd = RealSshd { folder, port: 0, child: None };
+        // Between its being found free and sshd's taking it, somebody else may have a port.
+        until("sshd has a port", || {
+            sshd.port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            sshd.serve()
+        });
         Some(sshd)
     }
 
-    fn serve(&mut self) {
+    /// Whether it serves on its port: not when another has it.
+    fn serve(&mut self) -> bool {
         let at = |name: &str| self.folder.join(name).display().to_string();
         let config = format!(
             "Port {}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\nUsePAM no\n\
@@ -67,7 +72,7 @@ impl RealSshd {
             at("")
         );
         std::fs::write(self.folder.join("config"), config).unwrap();
-        let child = Command::new(SSHD)
+        let mut child = Command::new(SSHD)
             .args(["-D", "-e", "-f"])
             .arg(self.folder.join("config"))
             .stdin(Stdio::null())
@@ -75,13 +80,17 @@ impl RealSshd {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        self.child = Some(child);
         let port = self.port;
+        let mut ended = false;
         until("sshd answers", || {
-            let Ok(stream) = std::net::TcpStream::connect(("127.0.0.1", port)) else { return false };
+            ended = child.try_wait().unwrap().is_some();
+            let Ok(stream) = std::net::TcpStream::connect(("127.0.0.1", port)) else { return ended };
+            stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
             let mut line = String::new();
-            std::io::BufReader::new(stream).read_line(&mut line).is_ok() && line.starts_with("SSH-")
+            std::io::BufReader::new(stream).read_line(&mut line).is_ok() && line.starts_with("SSH-") || ended
         });
+        self.child = (!ended).then_some(child);
+        !ended
     }
 
     /// Ends the listener and every connection it serves.
@@ -99,7 +108,7 @@ impl RealSshd {
     /// Ends it and serves again on the same port with the same key.
     pub fn restart(&mut self) {
         self.stop();
-        self.serve();
+        until("sshd has its port again", || self.serve());
     }
 
     /// The plane that hands out sessions on it: one workspace, id 1, whose title is the user running the tests.
