@@ -141,6 +141,7 @@ impl World {
 
     /// The binary with these arguments, in this world's environment.
     pub fn command<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Command {
+        hear_signals();
         let mut command = Command::new(env!("CARGO_BIN_EXE_runcode"));
         command
             .args(arguments)
@@ -214,6 +215,18 @@ impl Drop for World {
     fn drop(&mut self) {
         let _ = self.command(&["clean", "--all"]).output();
     }
+}
+
+/// Whoever runs the tests may ignore interrupts (a script's `&`) or hangups (nohup), and whatever they start would as well;
+/// a signal that has a handler here is an ordinary one there.
+fn hear_signals() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGHUP] {
+            let always = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+            signal_hook::flag::register_conditional_default(signal, always).unwrap();
+        }
+    });
 }
 
 /// What a process said, and how it ended.
