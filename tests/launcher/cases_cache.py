@@ -211,6 +211,13 @@ def case_killed_in_the_middle_of_a_fetch(stage):
     assert stage.run("mended").args == ["mended"]
 
 
+def case_signals_that_do_not_end_in_the_middle_of_a_fetch(stage):
+    flood = '(while kill -s HUP "$PPID" && kill -s TERM "$PPID"; do :; done) >/dev/null 2>&1 &\nexit 1'
+    for _ in range(5):
+        stage.run(PATH=stage.tools(mv=flood))
+        stage.nothing_kept()
+
+
 def case_binary_moved_but_stamp_not_yet(stage):
     stage.run()
     stage.stamp.unlink()
