@@ -211,9 +211,10 @@ def case_killed_in_the_middle_of_a_fetch(stage):
     assert stage.run("mended").args == ["mended"]
 
 
-def case_signals_that_do_not_end_in_the_middle_of_a_fetch(stage):
-    flood = '(while kill -s HUP "$PPID" && kill -s TERM "$PPID"; do :; done) >/dev/null 2>&1 &\nexit 1'
-    for _ in range(5):
+def case_several_signals_in_the_middle_of_a_fetch(stage):
+    pairs = 'i=0; while [ $i -lt 2000 ] && kill -s HUP "$PPID" && kill -s TERM "$PPID"; do i=$((i + 1)); done'
+    flood = f"({pairs}) >/dev/null 2>&1 &\nexit 1"
+    for _ in range(15):
         stage.run(PATH=stage.tools(mv=flood))
         stage.nothing_kept()
 
