@@ -4,15 +4,17 @@ n=$1$2;
 shift 2;
 LC_ALL=C;
 export LC_ALL;
+# What clears up must not be ended in its middle by a signal, and a connection that goes sends more than one.
+deaf() { trap "" HUP INT TERM PIPE; };
 say() { printf "%s %s\n" "$n" "$*"; };
 fail() {
+  deaf;
   case $* in *"No space left"*) set -- io "No space left on device";; esac;
   say "E $*";
   exit 1;
 };
-# What a signal does. A connection that goes sends the group more than one, and the next must not end, in its middle, what
-# clears up after the first.
-quit="trap '' HUP INT TERM PIPE; exit 1";
+# What a signal does.
+quit="deaf; exit 1";
 # The text of an argument, into v: after `=` as it is, after `%` with its odd bytes as octal numbers.
 text() { case $1 in
   %*) v=$(printf %bx "${1#%}"); v=${v%x};;

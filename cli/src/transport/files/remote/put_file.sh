@@ -17,7 +17,7 @@ if [ "$m" = - ]; then
 fi;
 [ "$2" = - ] || umask "$2";
 t=$d.runcode-$n;
-clean() { trap "" HUP INT TERM PIPE; [ -z "$t" ] || rm -f "$t"; };
+clean() { deaf; [ -z "$t" ] || rm -f "$t"; };
 trap clean EXIT;
 trap "$quit" HUP INT TERM PIPE;
 set -C;
@@ -46,6 +46,7 @@ digest "$s" "$t" || fail nohash;
 wait;
 [ "$h" = "$w" ] || fail differs;
 [ -z "$m" ] || chmod "$m" "$t" 2>/dev/null;
+[ ! -d "$p" ] || fail folder;
 e=$(mv -f "$t" "$p" 2>&1) || fail io "$e";
 t=;
 say ok;

@@ -32,22 +32,24 @@ read -r a z || exit 1;
 [ "$a" = "$n" ] || { [ "$a" != none ] || say ok; exit 0; };
 [ -z "$isnew" ] || [ -d "$d" ] || e=$(mkdir -p "$d" 2>&1) || fail io "$e";
 clean() {
-  trap "" HUP INT TERM PIPE;
+  deaf;
   exec 3>&-;
   wait;
   [ -z "$s" ] || rm -rf "$s" || { chmod -R u+rwX "$s"; rm -rf "$s"; };
 } 2>/dev/null;
-trap clean EXIT;
-trap "$quit" HUP INT TERM PIPE;
 o=$(umask);
 umask 077;
+# What is removed in the end is ours: a folder that was there already is not, and no signal comes in between.
+deaf;
 e=$(mkdir "$s" 2>&1) || fail io "$e";
+trap clean EXIT;
+trap "$quit" HUP INT TERM PIPE;
 e=$(mkfifo "$s/pipe" 2>&1) || fail io "$e";
 # Opened here, and with none of our streams below: whenever this shell is killed, what reads the pipe sees its end.
 exec 3<>"$s/pipe" 4<"$s/pipe";
-{ { head -c "$z"; cat >/dev/null; } | { digest "$z" /dev/stdin; echo "$h" >"$s/hash"; }; } <&4 3>&- 4<&- >/dev/null 2>&1 &
+( exec <&4 3>&- 4<&- >/dev/null 2>&1; { head -c "$z"; cat >/dev/null; } | { digest "$z" /dev/stdin; echo "$h" >"$s/hash"; } ) &
 exec 4<&-;
-e=$({ tee "$s/pipe" 2>/dev/null | tar -xpof - -C "$s" 2>&1; } 3>&-) || fail io "$e";
+e=$(exec 3>&-; tee "$s/pipe" 2>/dev/null | tar -xpof - -C "$s" 2>&1) || fail io "$e";
 exec 3>&-;
 wait;
 h=;
