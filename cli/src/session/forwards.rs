@@ -51,6 +51,12 @@ fn save(folder: &Path, kept: &[Kept]) -> Result<()> {
     atomic_file::write_unsynced(&path, &bytes, 0o600)
 }
 
+/// Whether any forward was asked for.
+#[cfg(unix)]
+pub(super) fn are_kept(folder: &Path) -> bool {
+    read(folder).is_ok_and(|kept| !kept.is_empty())
+}
+
 /// The forwards of the session, and for each whether the connection that is up has it.
 pub fn list(sessions: &Sessions<'_>, session: &Session) -> Result<Vec<(Kept, bool)>> {
     let kept = read(&session.folder)?;

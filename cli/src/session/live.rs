@@ -306,7 +306,14 @@ impl<'a> Sessions<'a> {
         }
         let session = minted?;
         match old {
-            Some(old) if leads_to_the_same(&old, &session) => self.transport(&old).retire_master()?,
+            Some(old) if leads_to_the_same(&old, &session) => {
+                self.transport(&old).retire_master()?;
+                // They end with it, whether or not the command that renews needs a connection.
+                #[cfg(unix)]
+                if forwards::are_kept(&session.folder) {
+                    let _ = self.start_master(&session); // whoever needs it meets the failure again
+                }
+            }
             Some(old) => self.transport(&old).end_master()?,
             None => {}
         }
