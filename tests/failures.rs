@@ -154,6 +154,13 @@ fn tokens_that_are_none_are_refused_and_not_echoed() {
     let given = world.run_with(&["list", "--token-stdin", "--json"], world.plane().token().as_bytes());
     given.succeeds();
     world.run_with(&["list", "--token-stdin", "--json"], b"wrong").fails_as("unauthorized", 2);
+    for passing in [&["exec", "--", "cat"][..], &["run", "box", "cat"], &["write", "x"], &["shell"]] {
+        let arguments = [passing, &["--token-stdin"]].concat();
+        let arguments = if passing.len() > 2 { [&["--token-stdin"], passing].concat() } else { arguments };
+        let said = world.run_with(&arguments, b"secret");
+        assert!(said.stdout.is_empty() && said.stderr.contains("--token-stdin"), "{passing:?}: {said:?}");
+    }
+    assert!(!world.workspace().join("x").exists(), "a token is no content");
 }
 
 #[test]

@@ -150,6 +150,17 @@ impl Command {
         Command::passes_status_as(self.name())
     }
 
+    /// Whether stdin is passed on to the workspace, and so must bring no secret of ours.
+    pub fn passes_stdin(&self) -> bool {
+        match self {
+            Command::Exec(args) => !args.remote.no_stdin,
+            Command::Run(args) => !args.remote.no_stdin,
+            Command::Write(args) => args.file.is_none(),
+            Command::Shell(_) | Command::Proxy(_) => true,
+            _ => false,
+        }
+    }
+
     /// As [`Command::passes_status`], for a verb that is known by its name alone.
     fn passes_status_as(name: &str) -> bool {
         matches!(name, "exec" | "run" | "shell")

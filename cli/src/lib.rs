@@ -49,6 +49,11 @@ pub fn main() -> ExitCode {
         Err(error) => return unparsed(&error, &args),
     };
     let (is_json, passes_status) = (cli.globals.json, cli.command.passes_status());
+    if cli.globals.token_stdin && cli.command.passes_stdin() {
+        let error = Error::new(Code::Usage, "--token-stdin leaves this command no stdin, which it passes on")
+            .hint("set RUNCODE_TOKEN or run `runcode login`; a command that needs no stdin takes --no-stdin");
+        return ExitCode::from(failed(&error, is_json, passes_status));
+    }
     let app = App::new(cli.globals, Env::of_process());
     let status = match cli.command.run(&app).and_then(|outcome| render(outcome, is_json)) {
         Ok(status) => status,

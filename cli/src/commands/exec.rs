@@ -23,7 +23,7 @@ Examples:
 )]
 pub struct Args {
     #[command(flatten)]
-    remote: Remote,
+    pub(crate) remote: Remote,
 }
 
 /// Runs the command in the attached workspace's session.

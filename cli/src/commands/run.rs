@@ -24,7 +24,7 @@ pub struct Args {
     /// The workspace: its id, title or display name
     workspace: String,
     #[command(flatten)]
-    remote: Remote,
+    pub(crate) remote: Remote,
 }
 
 /// Attaches the workspace, and says so when that changes where `exec` and the file verbs go.

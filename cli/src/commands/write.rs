@@ -27,7 +27,7 @@ pub struct Args {
     path: OsString,
     /// Take the content from this file instead of stdin
     #[arg(long, value_name = "LOCAL")]
-    file: Option<PathBuf>,
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// Sends the content.
