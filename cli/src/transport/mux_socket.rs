@@ -53,7 +53,8 @@ pub(super) struct Connection {
 }
 
 /// Who listens on a control socket, for as long as it does. On Linux the process that began to listen, which is not the
-/// master itself: that one has gone to the background since. Elsewhere the system does not tell: all are alike.
+/// master itself: that one has gone to the background since. From within another pid namespace, and elsewhere, the system
+/// does not tell: all are alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Listener(pub(super) u32);
 
@@ -203,11 +204,12 @@ fn new_socket() -> Result<OwnedFd, Errno> {
 /// Who listens is asked of the kernel where it tells; elsewhere the socket's own owner has to do.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn listener(socket: &OwnedFd, _path: &Path) -> Result<Listener, Trouble> {
-    let peer = rustix::net::sockopt::socket_peercred(socket)?;
-    if peer.uid != rustix::process::geteuid() {
+    let peer = nix::sys::socket::getsockopt(socket, nix::sys::socket::sockopt::PeerCredentials);
+    let peer = peer.map_err(|errno| Trouble::Io(errno.into()))?;
+    if peer.uid() != rustix::process::geteuid().as_raw() {
         return Err(Trouble::Foreign);
     }
-    Ok(Listener(peer.pid.as_raw_nonzero().get().unsigned_abs()))
+    Ok(Listener(peer.pid().unsigned_abs()))
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
