@@ -164,3 +164,31 @@ fn a_full_disk_is_told_and_changes_nothing_on_either_side() {
         }
     }
 }
+
+#[test]
+fn a_target_that_becomes_a_folder_meanwhile_is_not_moved_into() {
+    for world in World::each() {
+        let world = world.connected();
+        let (child, stdin) = half_sent(&world);
+        let victim = world.workspace().join("victim");
+        fs::remove_file(&victim).unwrap();
+        fs::create_dir(&victim).unwrap();
+        drop(stdin);
+        Said::of(child.wait_with_output().unwrap()).fails_as("io", 1);
+        assert_eq!(fs::read_dir(&victim).unwrap().count(), 0);
+        until("the part is removed", || litter(world.home()).is_empty());
+    }
+}
+
+#[test]
+fn several_of_one_name_are_not_fetched_over_each_other() {
+    let world = World::new().connected();
+    for folder in ["d1", "d2"] {
+        fs::create_dir(world.workspace().join(folder)).unwrap();
+        fs::write(world.workspace().join(folder).join("x"), folder).unwrap();
+    }
+    world.run(&["get", "d1/x", "d2/x", "--out", "o/", "--json"]).fails_as("usage", 2);
+    assert!(!world.home().join("o").exists());
+    let got = world.run(&["get", "d1/x", "d2", "--out", "o", "--json"]).succeeds().json();
+    assert_eq!((got["to"].as_str(), got["files"].as_u64()), (Some("o"), Some(2)), "{got}");
+}

@@ -103,3 +103,27 @@ fn what_was_damaged_on_its_way_is_refused() {
         }
     }
 }
+
+/// A `tar` that gives less than it should, and says so in the way that GNU's says harmless things too.
+#[test]
+fn a_folder_that_did_not_come_whole_is_an_error() {
+    let Some(world) = with_login("PATH=$PWD/odd:$PATH; export PATH;", "sh") else { return };
+    let odd = world.home().join("odd");
+    fs::create_dir(&odd).unwrap();
+    fs::create_dir(world.workspace().join("d")).unwrap();
+    fs::write(world.workspace().join("d/a"), "a").unwrap();
+    let tar = ["/usr/bin/tar", "/bin/tar"].into_iter().find(|path| Path::new(path).exists()).unwrap();
+    let get = |version: &str, says: &str| {
+        let script = format!(
+            "#!/bin/sh\n[ \"$1\" != --version ] || {{ echo '{version}'; exit; }}\n{tar} \"$@\"\necho '{says}' >&2\nexit 1\n"
+        );
+        fs::write(odd.join("tar"), script).unwrap();
+        fs::set_permissions(odd.join("tar"), fs::Permissions::from_mode(0o755)).unwrap();
+        world.run(&["get", "d", "--out", "got", "--json"])
+    };
+    get("tar (busybox) 1.36", "tar: ./b: Permission denied").fails_as("io", 1);
+    get("tar (GNU tar) 1.35", "tar: ./a: File shrank by 3 bytes; padding with zeros").fails_as("io", 1);
+    assert!(!world.home().join("got").exists());
+    get("tar (GNU tar) 1.35", "tar: .: file changed as we read it").succeeds();
+    assert_eq!(fs::read(world.home().join("got/a")).unwrap(), b"a");
+}

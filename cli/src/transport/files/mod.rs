@@ -37,7 +37,7 @@ pub use remote_path::RemotePath;
 pub use summary::Summary;
 pub use talk::Start;
 
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 
 /// Sends what comes on `source`; it becomes the content of the file `remote`, whose mode stays.
 pub fn write(start: Start<'_>, source: impl Read + Send + 'static, remote: &RemotePath) -> Result<Summary> {
@@ -82,9 +82,19 @@ pub fn put_as(start: Start<'_>, source: &Path, remote: &RemotePath) -> Result<Su
 
 /// Fetches files and folders to `place`, one after the other.
 pub fn get(start: Start<'_>, remotes: &[RemotePath], place: &Place) -> Result<Summary> {
+    let mut names = remotes.iter().map(RemotePath::file_name).collect::<Vec<_>>();
+    names.sort_unstable();
+    if let Some([Some(name), _]) = names.windows(2).find(|two| two[0].is_some() && two[0] == two[1]) {
+        let name = crate::output::sanitize::short(&String::from_utf8_lossy(name));
+        return Err(Error::new(Code::Usage, format!("two of them bear the name `{name}`"))
+            .hint("fetch one after the other: --out NAME"));
+    }
     let mut all = None::<Summary>;
     for remote in remotes {
-        let one = get::get(start, remote, place.clone())?;
+        let mut one = get::get(start, remote, place.clone())?;
+        if let (Place::Into(folder), 2..) = (place, remotes.len()) {
+            one.to = folder.display().to_string();
+        }
         all = Some(match all {
             None => one,
             Some(mut all) => {
@@ -93,5 +103,5 @@ pub fn get(start: Start<'_>, remotes: &[RemotePath], place: &Place) -> Result<Su
             }
         });
     }
-    all.ok_or_else(|| Error::new(crate::error::Code::Usage, "nothing to fetch"))
+    all.ok_or_else(|| Error::new(Code::Usage, "nothing to fetch"))
 }
