@@ -45,6 +45,29 @@ fn a_master_that_is_killed_stopped_or_replaced_is_made_anew_and_the_command_runs
     });
 }
 
+/// As in a sandbox: process ids mean nothing there, and the master is the same.
+#[test]
+fn a_master_is_used_and_not_ended_from_another_pid_namespace() {
+    everywhere(|way| {
+        let unshare = "unshare --pid --fork --mount-proc";
+        if Command::new("sh")
+            .args(["-c", &format!("{unshare} true")])
+            .output()
+            .is_ok_and(|tried| !tried.status.success())
+        {
+            return crate::support::skipped("no pid namespace may be made");
+        }
+        way.run(&["--", "true"]).succeeds();
+        let master = way.master();
+        let child = started(way, &["--", "echo up; until [ -e go ]; do sleep .05; done; echo whole"]);
+        let said = way.shell(&format!("{unshare} $RUNCODE exec -n -- 'echo within; touch go'"));
+        assert_eq!((said.text(), said.status), ("within\n", 0), "{}", said.stderr);
+        assert!(Said::of(child.wait_with_output().unwrap()).succeeds().text().ends_with("whole\n"));
+        assert_eq!(way.master(), master);
+        std::fs::remove_file(way.file("go")).unwrap();
+    });
+}
+
 fn control_path(way: &Way<'_>) -> PathBuf {
     let config = std::fs::read_to_string(way.world.cache("ws-1/config")).unwrap();
     let line = config.lines().find_map(|line| line.trim().strip_prefix("ControlPath ")).unwrap();
