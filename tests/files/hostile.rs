@@ -127,3 +127,39 @@ fn a_folder_that_did_not_come_whole_is_an_error() {
     get("tar (GNU tar) 1.35", "tar: .: file changed as we read it").succeeds();
     assert_eq!(fs::read(world.home().join("got/a")).unwrap(), b"a");
 }
+
+/// What other users of the box can see of a transfer: arguments, but no content and no name that they could be quicker with.
+#[test]
+fn no_other_user_sees_what_is_sent() {
+    let Some(world) = with_login("PATH=$PWD/spy:$PATH; export PATH;", "sh") else { return };
+    let (spy, seen) = (world.home().join("spy"), world.home().join("seen"));
+    fs::create_dir(&spy).unwrap();
+    let digest =
+        ["/usr/bin/sha256sum", "/bin/sha256sum"].into_iter().find(|path| Path::new(path).exists()).unwrap();
+    let all = "for one in /proc/[0-9]*; do tr '\\0' ' ' <$one/cmdline; echo; done";
+    let script =
+        format!("#!/bin/sh\n{{ {all}; env; }} >'{}' 2>/dev/null\nexec {digest} \"$@\"\n", seen.display());
+    fs::write(spy.join("sha256sum"), script).unwrap();
+    fs::set_permissions(spy.join("sha256sum"), fs::Permissions::from_mode(0o755)).unwrap();
+    for transport in ["mux", "openssh"] {
+        let mut write = world.command(&["write", "x"]);
+        let mut child = write.env("RUNCODE_TRANSPORT", transport).stdin(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(b"hunter2-of-nobody").unwrap();
+        Said::of(child.wait_with_output().unwrap()).succeeds();
+        assert_eq!(fs::read(world.workspace().join("x")).unwrap(), b"hunter2-of-nobody");
+        let seen = String::from_utf8_lossy(&fs::read(&seen).unwrap()).into_owned();
+        assert!(seen.contains('=') && seen.contains("runcode-"), "it was looked: {seen}");
+        assert!(!seen.contains("hunter2"), "{transport}: {seen}");
+        assert!(!seen.contains("/.runcode-") && !seen.contains("LC_RUNCODE="), "{transport}: {seen}");
+        fs::remove_file(world.workspace().join("x")).unwrap();
+    }
+}
+
+/// An sshd that takes no variable, as some have it: all of it comes on stdin then.
+#[test]
+fn a_box_that_takes_no_variable_gets_small_files_too() {
+    let Some(world) = with_login("unset LC_RUNCODE;", "sh") else { return };
+    round_trip(&world, &odd_names(), b"x\0\\n'\n");
+    round_trip(&world, &["empty".into()], b"");
+    tree_round_trip(&world);
+}

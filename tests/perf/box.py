@@ -48,7 +48,7 @@ class Box:
             f"Port {self.sshd_port}\nListenAddress 127.0.0.1\nHostKey {root}/host_key\n"
             f"AuthorizedKeysFile {root}/keys\n"
             f"SetEnv HOME={root}\n"  # the login shell reads no start-up file of the real home
-            "PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nMaxSessions 100\nMaxStartups 200\n"
+            "PidFile none\nStrictModes no\nUsePAM no\nAcceptEnv LANG LC_*\nPermitRootLogin yes\nMaxSessions 100\nMaxStartups 200\n"
             f"Subsystem sftp {SFTP}\nLogLevel ERROR\n"
         )
         if os.geteuid() == 0:

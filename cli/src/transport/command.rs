@@ -43,7 +43,12 @@ impl EnvName {
 pub struct RemoteCommand {
     text: Vec<u8>,
     token: String,
+    private: Option<String>,
 }
+
+/// The variable that carries what is private to a command. sshd takes this kind where its `AcceptEnv` is as most systems
+/// deliver it, sshd_config(5); the ssh config has to send it.
+pub const PRIVATE: &str = "LC_RUNCODE";
 
 impl RemoteCommand {
     /// A piece of shell, run by the login shell in `workdir` (in the home folder when `None`).
@@ -121,7 +126,19 @@ impl RemoteCommand {
                 "send it as input instead: runcode exec -- sh < script, or runcode exec -- xargs < arguments",
             ));
         }
-        Ok(RemoteCommand { text, token })
+        Ok(RemoteCommand { text, token, private: None })
+    }
+
+    /// The same with what no other user may see: unlike its arguments, a process's environment is for its user alone. Where
+    /// the box does not take it, it is not there. Without NUL bytes.
+    pub fn with_private(mut self, private: String) -> RemoteCommand {
+        self.private = Some(private);
+        self
+    }
+
+    /// What is private to it, for the variable [`PRIVATE`].
+    pub fn private(&self) -> Option<&str> {
+        self.private.as_deref()
     }
 
     /// What the login shell gets.

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use crate::error::{Code, Error, Result};
 use crate::sys::clock::Deadline;
-use crate::transport::command::RemoteCommand;
+use crate::transport::command::{PRIVATE, RemoteCommand};
 use crate::transport::descriptors::{Flags, Passed};
 use crate::transport::master;
 use crate::transport::mux_socket::{Connection, Listener, Trouble};
@@ -63,7 +63,8 @@ fn ask(
     deadline: Deadline,
     watch: Option<&Watch>,
 ) -> Result<Option<Reply>, Trouble> {
-    connection.send(&mux_wire::new_session(command.text()), deadline)?;
+    let variable = command.private().map(|value| format!("{PRIVATE}={value}"));
+    connection.send(&mux_wire::new_session(command.text(), variable.as_deref()), deadline)?;
     for fd in passed.fds() {
         connection.pass(fd, deadline)?;
     }

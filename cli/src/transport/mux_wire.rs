@@ -75,8 +75,9 @@ pub fn stop_listening() -> Vec<u8> {
     request(STOP_LISTENING, |_| {})
 }
 
-/// Asks for a session without a terminal that runs `command`; three descriptors follow.
-pub fn new_session(command: &[u8]) -> Vec<u8> {
+/// Asks for a session without a terminal that runs `command`, with a variable (`NAME=VALUE`) in its environment if there is
+/// one; three descriptors follow.
+pub fn new_session(command: &[u8], variable: Option<&str>) -> Vec<u8> {
     request(NEW_SESSION, |body| {
         string_into(body, b""); // reserved
         for flag in [0, 0, 0, 0, NO_ESCAPE] {
@@ -84,6 +85,9 @@ pub fn new_session(command: &[u8]) -> Vec<u8> {
         }
         string_into(body, b""); // TERM
         string_into(body, command);
+        if let Some(variable) = variable {
+            string_into(body, variable.as_bytes());
+        }
     })
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
 use crate::sys::clock::Deadline;
-use crate::transport::command::RemoteCommand;
+use crate::transport::command::{PRIVATE, RemoteCommand};
 use crate::transport::connect_error;
 #[cfg(unix)]
 use crate::transport::mux_socket::Listener;
@@ -47,6 +47,7 @@ pub(super) fn start(
     };
     ssh.args(["-T", "-vv", "-E"]).arg(log.path()).arg("--").arg(&transport.route.alias);
     ssh.arg(text(command).map_err(Failure::NotStarted)?);
+    ssh.env_remove(PRIVATE).envs(command.private().map(|value| (PRIVATE, value)));
     ssh.stdin(streams.stdin.to_stdio().map_err(not_started)?);
     ssh.stdout(streams.stdout.to_stdio().map_err(not_started)?);
     ssh.stderr(streams.stderr.to_stdio().map_err(not_started)?);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Error, Result};
 use crate::grant::Endpoint;
+use crate::transport::command::PRIVATE;
 
 /// How long an idle master stays, in seconds (`ControlPersist`).
 pub const PERSIST_SECONDS: u32 = 300;
@@ -81,10 +82,11 @@ pub const HARDENED: [(&str, &str); 19] = [
 ];
 
 /// What a session has besides.
-const FIXED: [(&str, &str); 7] = [
+const FIXED: [(&str, &str); 8] = [
     ("ProxyCommand", "none"),
     ("RemoteCommand", "none"),
     ("RequestTTY", "auto"),
+    ("SendEnv", PRIVATE),
     ("ServerAliveInterval", "15"),
     ("ServerAliveCountMax", "3"),
     ("ConnectTimeout", "15"),

@@ -11,7 +11,7 @@ use crate::transport::files::flow::{Hashed, Stop, pump};
 use crate::transport::files::local_file::{self, LocalFile};
 use crate::transport::files::progress::Progress;
 use crate::transport::files::script::Script;
-use crate::transport::files::talk::{Fault, Start, Talk, talk};
+use crate::transport::files::talk::{Fault, Start, Talk, Task, talk};
 use crate::transport::files::{RemotePath, Summary, install, unpack};
 
 /// Where what is fetched goes.
@@ -60,7 +60,8 @@ fn once(start: Start<'_>, remote: &RemotePath, place: &Place, closely: bool) -> 
     let yes = |yes: bool| if yes { b"yes".to_vec() } else { b"no".to_vec() };
     let arguments = [remote.argument(), yes(may_be_folder), yes(closely)];
     let (remote_name, shown) = (remote.file_name().map(<[u8]>::to_vec), remote.shown());
-    talk(start, Script::Get, &arguments, &remote.shown(), move |talk| {
+    let task = Task { script: Script::Get, arguments: &arguments, private: None, path: &remote.shown() };
+    talk(start, &task, move |talk| {
         talk.input = None;
         let record = talk.record()?;
         let fetch = Fetch { talk, name: remote_name, shown };

@@ -6,16 +6,17 @@ use std::path::Path;
 use std::time::{Instant, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
-use crate::sys::platform;
+use crate::sys::{platform, random};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::transport::files::feed;
 use crate::transport::files::flow::{self, Stop, pump};
 use crate::transport::files::progress::Progress;
 use crate::transport::files::script::{self, Script, octal};
-use crate::transport::files::talk::{CHUNK, Fault, Start, Talk, talk};
+use crate::transport::files::talk::{CHUNK, Fault, Start, Talk, Task, talk};
 use crate::transport::files::{RemotePath, Summary};
 
-/// Content of so many bytes goes along with the command, which saves the turns of a stream of its own.
+/// Content of so many bytes goes along with the command as well, which saves waiting for a stream of its own where the box
+/// takes it from there.
 const INLINE: usize = 12 * 1024;
 
 /// Sends the file `local` with its mode and time; it becomes `remote`, whole or not at all. Where `remote` is a folder, the
@@ -126,18 +127,17 @@ fn send<R: Read + Send + 'static>(
     let mut arguments = vec![remote.argument()];
     arguments.extend(attributes.arguments());
     arguments.push(name.map_or_else(|| b"-".to_vec(), script::argument));
-    let (bytes, sha256, went_into) = if is_whole && head.len() <= INLINE {
+    // The name that it is written under at first; of a small file, all there is.
+    let mut private = random::word();
+    let mut small = None;
+    if is_whole && head.len() <= INLINE {
         let sha256 = flow::sha256(&head);
-        arguments.extend([b"inline".to_vec(), octal(&head), sha256.clone().into_bytes()]);
-        let went_into = talk(start, Script::PutFile, &arguments, &remote.shown(), |talk| {
-            talk.input = None;
-            finish(talk)
-        })?;
-        (head.len() as u64, sha256, went_into)
-    } else {
-        arguments.push(b"stream".to_vec());
-        stream(start, &arguments, head, content, remote)?
-    };
+        private += &format!(" {sha256} {}", String::from_utf8_lossy(&octal(&head)));
+        small = Some((head.len() as u64, sha256));
+    }
+    let shown = remote.shown();
+    let task = Task { script: Script::PutFile, arguments: &arguments, private: Some(&private), path: &shown };
+    let (bytes, sha256, went_into) = stream(start, &task, head, content, small)?;
     let to = match name {
         Some(name) if went_into => remote.join(name).shown(),
         _ => remote.shown(),
@@ -161,15 +161,17 @@ fn finish(talk: &mut Talk) -> Result<bool, Fault> {
     }
 }
 
+/// Sends it on stdin, where a `small` one does not need to come from: how many bytes, their SHA-256, and whether it went
+/// into a folder.
 fn stream(
     start: Start<'_>,
-    arguments: &[Vec<u8>],
+    task: &Task<'_>,
     head: Vec<u8>,
     content: Content<impl Read + Send + 'static>,
-    remote: &RemotePath,
+    small: Option<(u64, String)>,
 ) -> Result<(u64, String, bool)> {
     let doing = content.doing.clone();
-    talk(start, Script::PutFile, arguments, &remote.shown(), move |talk| {
+    talk(start, task, move |talk| {
         let (mark, input) = (talk.mark.clone(), talk.input.take());
         let (sender, sent) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
@@ -183,6 +185,9 @@ fn stream(
             drop(input);
         });
         let done = finish(talk);
+        if let (Ok(went_into), Some((bytes, sha256))) = (&done, small) {
+            return Ok((bytes, sha256, *went_into));
+        }
         // Why the stream stopped says more than that it did; one that the box no longer takes says nothing.
         match (done, sent.try_recv()) {
             (Ok(went_into), Ok(Ok((bytes, sha256)))) => Ok((bytes, sha256, went_into)),

@@ -7,13 +7,14 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use crate::error::{Code, Error, Result};
+use crate::sys::random;
 use crate::transport::files::archive::{self, Sent, Unsent};
 use crate::transport::files::local_tree::{self, Entry, Kind, Selection};
 use crate::transport::files::progress::Progress;
 use crate::transport::files::put_file;
 use crate::transport::files::remote_listing::{Format, Listing};
 use crate::transport::files::script::{self, Script};
-use crate::transport::files::talk::{Fault, Start, Talk, talk};
+use crate::transport::files::talk::{Fault, Start, Talk, Task, talk};
 use crate::transport::files::{RemotePath, Summary};
 
 /// So many bytes of names are asked for one by one; for more, all of the target is listed.
@@ -41,9 +42,14 @@ pub(super) fn put(
     }
     let shown = target.shown();
     let all = entries.clone();
-    let done = talk(start, Script::PutFolder, &arguments, &target.shown(), move |talk| {
-        converse(talk, entries, &shown)
-    });
+    let private = random::word(); // the folder that it is unpacked in
+    let task = Task {
+        script: Script::PutFolder,
+        arguments: &arguments,
+        private: Some(&private),
+        path: &target.shown(),
+    };
+    let done = talk(start, &task, move |talk| converse(talk, entries, &shown));
     let mut summary = Summary::new(target.shown(), began);
     match done {
         Ok((sent, unchanged)) => {

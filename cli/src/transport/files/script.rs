@@ -28,12 +28,21 @@ impl Script {
         one_line(PRELUDE) + &one_line(self.source())
     }
 
-    /// The command that runs it; its own lines begin with `mark`.
-    pub(super) fn command(self, mark: &str, arguments: &[Vec<u8>]) -> Result<RemoteCommand> {
+    /// The command that runs it; its own lines begin with `mark`, and so does what is private to it.
+    pub(super) fn command(
+        self,
+        mark: &str,
+        arguments: &[Vec<u8>],
+        private: Option<&str>,
+    ) -> Result<RemoteCommand> {
         let (first, second) = mark.split_at(mark.len() / 2);
         let mut all = vec![first.as_bytes(), second.as_bytes()];
         all.extend(arguments.iter().map(Vec::as_slice));
-        RemoteCommand::script(&self.text(), &all)
+        let command = RemoteCommand::script(&self.text(), &all)?;
+        Ok(match private {
+            Some(private) => command.with_private(format!("{mark} {private}")),
+            None => command,
+        })
     }
 }
 
@@ -133,7 +142,7 @@ mod tests {
                 let path = String::from_utf8(argument(there.as_os_str().as_encoded_bytes())).unwrap();
                 let arguments: Vec<String> = match script {
                     Script::PutFile => {
-                        [format!("{path}/new").as_str(), "-", "", "-", "-", "stream"].map(String::from).into()
+                        [format!("{path}/new").as_str(), "-", "", "-", "-"].map(String::from).into()
                     }
                     Script::PutFolder => [path.as_str(), "=new"].map(String::from).into(),
                     Script::Get => [path.as_str(), "yes", "no"].map(String::from).into(),

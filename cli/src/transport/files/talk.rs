@@ -97,12 +97,18 @@ enum Event<T> {
     Ended(Result<Ended>),
 }
 
-/// Runs `script` and has `body` talk to it. `path` is what failures name.
+/// A script, what every user of the box may see of it, and what nobody else may; `path` is what failures name.
+pub(super) struct Task<'a> {
+    pub(super) script: Script,
+    pub(super) arguments: &'a [Vec<u8>],
+    pub(super) private: Option<&'a str>,
+    pub(super) path: &'a str,
+}
+
+/// Runs the task's script and has `body` talk to it.
 pub(super) fn talk<T: Send + 'static>(
     start: Start<'_>,
-    script: Script,
-    arguments: &[Vec<u8>],
-    path: &str,
+    task: &Task<'_>,
     body: impl FnOnce(&mut Talk) -> Result<T, Fault> + Send + 'static,
 ) -> Result<T> {
     let earlier = EARLIER.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -110,7 +116,7 @@ pub(super) fn talk<T: Send + 'static>(
         wait();
     }
     let mark = random::word();
-    let command = script.command(&mark, arguments)?;
+    let command = task.script.command(&mark, task.arguments, task.private)?;
     let pipe = || io::pipe().map_err(|error| Error::io("make a pipe", error));
     let ((stdin, input), (output, stdout), (errors, stderr)) = (pipe()?, pipe()?, pipe()?);
     widen(&input);
@@ -123,7 +129,7 @@ pub(super) fn talk<T: Send + 'static>(
         input: Some(input),
         output: BufReader::with_capacity(CHUNK, output),
         mark,
-        path: path.to_owned(),
+        path: task.path.to_owned(),
     };
     let told = sender.clone();
     std::thread::spawn(move || {

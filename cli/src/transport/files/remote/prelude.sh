@@ -15,6 +15,13 @@ fail() {
 };
 # What a signal does.
 quit="deaf; exit 1";
+# What is private to this command, into x; without it, the mark. It comes in a variable, where sshd takes that: arguments are
+# for every user to read.
+private() {
+  x=${LC_RUNCODE-};
+  unset LC_RUNCODE;
+  case $x in "$n "*) x=${x#* };; *) x=$n;; esac;
+};
 # The text of an argument, into v: after `=` as it is, after `%` with its odd bytes as octal numbers.
 text() { case $1 in
   %*) v=$(printf %bx "${1#%}"); v=${v%x};;

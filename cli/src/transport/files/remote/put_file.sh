@@ -1,6 +1,6 @@
 # $1 the path, $2 the umask to create with (- the login's own), $3 the mode to set (empty: none, - as the old file has
-# it), $4 the time, $5 the name under which it goes into a folder (- does not), $6 how the content comes (inline, stream),
-# $7 $8 the content and its SHA-256 when inline.
+# it), $4 the time, $5 the name under which it goes into a folder (- does not). Private: the name to write to, and of a small
+# file the SHA-256 and the content; the content of every other comes on stdin.
 place "$1";
 p=$v;
 m=$3;
@@ -16,16 +16,19 @@ if [ "$m" = - ]; then
   case $m in ????) m=${m#?};; esac;
 fi;
 [ "$2" = - ] || umask "$2";
-t=$d.runcode-$n;
+private;
+t=$d.runcode-${x%% *};
 clean() { deaf; [ -z "$t" ] || rm -f "$t"; };
 trap clean EXIT;
 trap "$quit" HUP INT TERM PIPE;
 set -C;
-if [ "$6" = inline ]; then
+if [ "$x" != "${x#* }" ]; then
+  x=${x#* };
+  w=${x%% *};
+  x=${x#* };
   # Once more for its words when it fails: that costs a process only then. Never into what somebody else put there.
-  { printf %b "$7" >"$t"; } 2>/dev/null || { rm -f "$t"; e=$({ printf %b "$7" >"$t"; } 2>&1) || fail io "$e"; };
+  { printf %b "$x" >"$t"; } 2>/dev/null || { rm -f "$t"; e=$({ printf %b "$x" >"$t"; } 2>&1) || fail io "$e"; };
   s=0;
-  w=$8;
 else
   e=$({ cat >"$t"; } 2>&1) || fail io "$e";
   # The last 119 bytes are the mark, the length and the SHA-256 of what came before them.

@@ -1,4 +1,5 @@
 # $1 the folder to be, then the names in it that are going to come, each as a path below it.
+private;
 place "$1";
 r=$v;
 shift;
@@ -19,13 +20,13 @@ if [ -d "$r" ]; then
     printf "%s\n" "$n";
   fi;
   isnew=;
-  s=$r/.runcode-$n;
+  s=$r/.runcode-$x;
 else
   [ ! -e "$r" ] && [ ! -L "$r" ] || fail file;
   say "T -";
   isnew=yes;
   d=${r%/*}/;
-  s=$d.runcode-$n;
+  s=$d.runcode-$x;
 fi;
 # After the mark comes how much of the archive its SHA-256 is of.
 read -r a z || exit 1;
