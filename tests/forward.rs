@@ -156,6 +156,19 @@ fn forwards_come_back_with_the_connection() {
     }
 }
 
+/// Of a session so short that every command renews it, also one that needs no connection.
+#[test]
+fn forwards_are_there_after_a_renewal_that_needed_no_connection() {
+    let world = World::with(|options| options.max_ttl = std::time::Duration::from_secs(30)).connected();
+    let (port, local) = (greeter().to_string(), free());
+    world.run(&["forward", &port, "--local", &local.to_string()]).succeeds();
+    for _ in 0..2 {
+        let listed = world.run(&["forward", "--list", "--json"]).succeeds().json();
+        assert_eq!(listed["forwards"][0]["active"], true, "{listed}");
+        assert!(greeted(local));
+    }
+}
+
 #[test]
 fn nonsense_is_a_usage_error() {
     let world = World::new().connected();

@@ -5,13 +5,9 @@ use super::*;
 /// A box whose `tar` is the box's own idea.
 #[test]
 fn a_hostile_archive_writes_nothing_outside() {
-    let Some(world) = with_login("PATH=$PWD/evil:$PATH; export PATH;", "sh") else { return };
-    let evil = world.home().join("evil");
-    fs::create_dir(&evil).unwrap();
+    let Some((world, evil)) = with_programs() else { return };
     fs::create_dir(world.workspace().join("d")).unwrap();
-    let script = "#!/bin/sh\ncat \"$HOME/evil/archive\"\n";
-    fs::write(evil.join("tar"), script).unwrap();
-    fs::set_permissions(evil.join("tar"), fs::Permissions::from_mode(0o755)).unwrap();
+    program(&evil, "tar", "cat \"$HOME/own/archive\"");
     let member = |kind: u8, name: &str, link: &str, content: &[u8]| {
         let mut block = [0_u8; 512];
         block[..name.len()].copy_from_slice(name.as_bytes());
@@ -67,7 +63,7 @@ fn a_hostile_archive_writes_nothing_outside() {
     world.run(&["get", "d", "--out", "got", "--json"]).fails_as("io", 1);
     assert_eq!(fs::read(&outside).unwrap(), b"mine");
     fs::write(evil.join("archive"), member(b'0', "cut", "", b"x")).unwrap();
-    fs::write(evil.join("tar"), "#!/bin/sh\nhead -c 300 \"$HOME/evil/archive\"\n").unwrap();
+    program(&evil, "tar", "head -c 300 \"$HOME/own/archive\"");
     assert_ne!(world.run(&["get", "d", "--out", "got2", "--json"]).status, 0);
     assert!(!world.home().join("got2").exists());
 }
@@ -75,11 +71,8 @@ fn a_hostile_archive_writes_nothing_outside() {
 /// A box that damages what passes: its `cat` turns every Z into a Y.
 #[test]
 fn what_was_damaged_on_its_way_is_refused() {
-    let Some(world) = with_login("PATH=$PWD/evil:$PATH; export PATH;", "sh") else { return };
-    let evil = world.home().join("evil");
-    fs::create_dir(&evil).unwrap();
-    fs::write(evil.join("cat"), "#!/bin/sh\nexec tr Z Y <\"${1:-/dev/stdin}\"\n").unwrap();
-    fs::set_permissions(evil.join("cat"), fs::Permissions::from_mode(0o755)).unwrap();
+    let Some((world, evil)) = with_programs() else { return };
+    program(&evil, "cat", "exec tr Z Y <\"${1:-/dev/stdin}\"");
     for length in [20_000, 2_000_000] {
         for (letter, is_refused) in ["x", "Z"].into_iter().zip([false, true]) {
             let content = letter.repeat(length);
@@ -107,18 +100,13 @@ fn what_was_damaged_on_its_way_is_refused() {
 /// A `tar` that gives less than it should, and says so in the way that GNU's says harmless things too.
 #[test]
 fn a_folder_that_did_not_come_whole_is_an_error() {
-    let Some(world) = with_login("PATH=$PWD/odd:$PATH; export PATH;", "sh") else { return };
-    let odd = world.home().join("odd");
-    fs::create_dir(&odd).unwrap();
+    let Some((world, odd)) = with_programs() else { return };
     fs::create_dir(world.workspace().join("d")).unwrap();
     fs::write(world.workspace().join("d/a"), "a").unwrap();
     let tar = ["/usr/bin/tar", "/bin/tar"].into_iter().find(|path| Path::new(path).exists()).unwrap();
     let get = |version: &str, says: &str| {
-        let script = format!(
-            "#!/bin/sh\n[ \"$1\" != --version ] || {{ echo '{version}'; exit; }}\n{tar} \"$@\"\necho '{says}' >&2\nexit 1\n"
-        );
-        fs::write(odd.join("tar"), script).unwrap();
-        fs::set_permissions(odd.join("tar"), fs::Permissions::from_mode(0o755)).unwrap();
+        let answer = format!("[ \"$1\" != --version ] || {{ echo '{version}'; exit; }}");
+        program(&odd, "tar", &format!("{answer}\n{tar} \"$@\"\necho '{says}' >&2\nexit 1"));
         world.run(&["get", "d", "--out", "got", "--json"])
     };
     get("tar (busybox) 1.36", "tar: ./b: Permission denied").fails_as("io", 1);
@@ -131,27 +119,25 @@ fn a_folder_that_did_not_come_whole_is_an_error() {
 /// What other users of the box can see of a transfer: arguments, but no content and no name that they could be quicker with.
 #[test]
 fn no_other_user_sees_what_is_sent() {
-    let Some(world) = with_login("PATH=$PWD/spy:$PATH; export PATH;", "sh") else { return };
-    let (spy, seen) = (world.home().join("spy"), world.home().join("seen"));
-    fs::create_dir(&spy).unwrap();
+    let Some((world, spy)) = with_programs() else { return };
+    let seen = world.home().join("seen");
     let digest =
         ["/usr/bin/sha256sum", "/bin/sha256sum"].into_iter().find(|path| Path::new(path).exists()).unwrap();
     let all = "for one in /proc/[0-9]*; do tr '\\0' ' ' <$one/cmdline; echo; done";
-    let script =
-        format!("#!/bin/sh\n{{ {all}; env; }} >'{}' 2>/dev/null\nexec {digest} \"$@\"\n", seen.display());
-    fs::write(spy.join("sha256sum"), script).unwrap();
-    fs::set_permissions(spy.join("sha256sum"), fs::Permissions::from_mode(0o755)).unwrap();
+    let look = format!("{{ {all}; env; }} >'{}' 2>/dev/null", seen.display());
+    program(&spy, "sha256sum", &format!("{look}\nexec {digest} \"$@\""));
     for transport in ["mux", "openssh"] {
-        let mut write = world.command(&["write", "x"]);
-        let mut child = write.env("RUNCODE_TRANSPORT", transport).stdin(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(b"hunter2-of-nobody").unwrap();
-        Said::of(child.wait_with_output().unwrap()).succeeds();
-        assert_eq!(fs::read(world.workspace().join("x")).unwrap(), b"hunter2-of-nobody");
-        let seen = String::from_utf8_lossy(&fs::read(&seen).unwrap()).into_owned();
-        assert!(seen.contains('=') && seen.contains("runcode-"), "it was looked: {seen}");
-        assert!(!seen.contains("hunter2"), "{transport}: {seen}");
-        assert!(!seen.contains("/.runcode-") && !seen.contains("LC_RUNCODE="), "{transport}: {seen}");
-        fs::remove_file(world.workspace().join("x")).unwrap();
+        fs::write(world.home().join("local"), "hunter2-of-nobody").unwrap();
+        for verb in [&["write", "x", "--file", "local"][..], &["put", "local", "x"]] {
+            let said = world.command(verb).env("RUNCODE_TRANSPORT", transport).output().unwrap();
+            Said::of(said).succeeds();
+            assert_eq!(fs::read(world.workspace().join("x")).unwrap(), b"hunter2-of-nobody");
+            let seen = String::from_utf8_lossy(&fs::read(&seen).unwrap()).into_owned();
+            assert!(seen.contains('=') && seen.contains("runcode-"), "it was looked: {seen}");
+            assert!(!seen.contains("hunter2"), "{transport}: {seen}");
+            assert!(!seen.contains("/.runcode-") && !seen.contains("LC_RUNCODE="), "{transport}: {seen}");
+            fs::remove_file(world.workspace().join("x")).unwrap();
+        }
     }
 }
 

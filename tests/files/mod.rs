@@ -94,6 +94,20 @@ pub(super) fn with_login(setup: &str, shell: &str) -> Option<World> {
     Some(world)
 }
 
+/// Such a world whose box has programs of its own, which come before the system's: the folder they go into.
+pub(super) fn with_programs() -> Option<(World, PathBuf)> {
+    let world = with_login("PATH=$PWD/own:$PATH; export PATH;", "sh")?;
+    let own = world.home().join("own");
+    fs::create_dir(&own).unwrap();
+    Some((world, own))
+}
+
+/// Puts a shell script there.
+pub(super) fn program(folder: &Path, name: &str, script: &str) {
+    fs::write(folder.join(name), format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
 pub(super) fn master(world: &World) -> i32 {
     fs::read_to_string(world.cache("ws-1/master.pid")).unwrap().trim().parse().unwrap()
 }
