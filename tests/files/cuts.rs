@@ -8,8 +8,14 @@ use crate::support::processes_with;
 enum Victim {
     Client,
     Master,
-    /// What the box runs for us.
+    /// The shell that the box runs for us.
+    Shell,
+    /// That shell, and all that it has started.
     Box,
+}
+
+impl Victim {
+    const ALL: [Victim; 4] = [Victim::Client, Victim::Master, Victim::Shell, Victim::Box];
 }
 
 const OLD: usize = 100_000;
@@ -21,26 +27,26 @@ fn is_whole(path: &Path, (old, new): (&[u8], &[u8])) -> bool {
     now == old || now == new
 }
 
-/// The box's processes for `world`: below its real sshd or in this process's embedded gateway, they bear a script of ours.
-fn at_work(world: &World) -> Vec<i32> {
-    let mut found = Vec::new();
+/// The shell that the box runs for `world`, below its real sshd or in this process's embedded gateway: it bears a script of
+/// ours, and leads a process group.
+fn shells(world: &World) -> Vec<i32> {
     let workspace = world.workspace().display().to_string();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
-            continue;
-        };
-        let arguments = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let text = String::from_utf8_lossy(&arguments);
-        if text.starts_with("sh\0-c\0n=") && text.contains(&workspace) {
-            found.push(pid);
-        }
-    }
-    found
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let leads = |pid: &i32| {
+        let text = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let group = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(2)?.parse().ok());
+        text.starts_with("sh\0-c\0n=") && text.contains(&workspace) && group == Some(*pid)
+    };
+    pids.filter(leads).collect()
 }
 
 fn strike(world: &World, victim: Victim, child: &Child) {
     let kill = |pid: i32| {
-        let _ = Command::new("kill").args(["-s", "KILL", &pid.to_string()]).stderr(Stdio::null()).status();
+        let _ =
+            Command::new("kill").args(["-s", "KILL", "--", &pid.to_string()]).stderr(Stdio::null()).status();
     };
     match victim {
         Victim::Client => kill(child.id().cast_signed()),
@@ -49,7 +55,8 @@ fn strike(world: &World, victim: Victim, child: &Child) {
             let pid = fs::read_to_string(world.cache("ws-1/master.pid")).unwrap_or_default();
             pid.trim().parse().into_iter().for_each(kill);
         }
-        Victim::Box => at_work(world).into_iter().for_each(kill),
+        Victim::Shell => shells(world).into_iter().for_each(kill),
+        Victim::Box => shells(world).into_iter().for_each(|leader| kill(-leader)),
     }
 }
 
@@ -88,14 +95,16 @@ fn under_fire(arguments: &[&str], there: &str, victim: Victim) {
             let cleans_up = match victim {
                 Victim::Client => there.starts_with("box"),
                 Victim::Master => true,
-                Victim::Box => !there.starts_with("box"),
+                Victim::Shell | Victim::Box => !there.starts_with("box"),
             };
             if cleans_up {
-                until("nothing is left over", || litter(&target).is_empty());
+                let what = format!("nothing is left over: {victim:?} after {pause} ms");
+                until(&what, || litter(&target).is_empty());
             }
             // What a killed shell had started goes on until its input ends, and writes meanwhile.
             let workspace = world.workspace().display().to_string();
-            until("the box has ended", || processes_with(&workspace).is_empty());
+            let what = format!("the box has ended: {victim:?} after {pause} ms");
+            until(&what, || processes_with(&workspace).is_empty());
             fs::remove_dir_all(&target).unwrap();
         }
     }
@@ -103,28 +112,28 @@ fn under_fire(arguments: &[&str], there: &str, victim: Victim) {
 
 #[test]
 fn a_file_that_is_put() {
-    for victim in [Victim::Client, Victim::Master, Victim::Box] {
+    for victim in Victim::ALL {
         under_fire(&["put", "source/a", "to/a"], "box/to", victim);
     }
 }
 
 #[test]
 fn a_file_that_is_fetched() {
-    for victim in [Victim::Client, Victim::Master, Victim::Box] {
+    for victim in Victim::ALL {
         under_fire(&["get", "source/a", "--out", "to/a"], "to", victim);
     }
 }
 
 #[test]
 fn a_folder_that_is_put() {
-    for victim in [Victim::Client, Victim::Master, Victim::Box] {
+    for victim in Victim::ALL {
         under_fire(&["put", "source", "to"], "box/to", victim);
     }
 }
 
 #[test]
 fn a_folder_that_is_fetched() {
-    for victim in [Victim::Client, Victim::Master, Victim::Box] {
+    for victim in Victim::ALL {
         under_fire(&["get", "source", "--out", "to"], "to", victim);
     }
 }

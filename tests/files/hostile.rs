@@ -116,6 +116,23 @@ fn a_folder_that_did_not_come_whole_is_an_error() {
     assert_eq!(fs::read(world.home().join("got/a")).unwrap(), b"a");
 }
 
+/// What is left on the box when its shell is killed may never end: nobody waits for it.
+#[test]
+fn what_outlives_the_shell_is_not_waited_for() {
+    let Some((world, odd)) = with_programs() else { return };
+    fs::create_dir(world.workspace().join("d")).unwrap();
+    fs::write(world.workspace().join("d/a"), "a").unwrap();
+    let kill = "until pkill -KILL -g $shell -x cat; do :; done; kill -KILL $shell";
+    let tee = format!("read -r _ _ _ _ shell _ </proc/$$/stat; {kill}");
+    program(&odd, "tee", &format!("echo $$ >\"$HOME/tee\"; {tee}; exec sleep 600"));
+    let mut child = world.command(&["get", "d", "--out", "got", "--json"]).spawn().unwrap();
+    until("it has ended", || child.try_wait().unwrap().is_some());
+    Said::of(child.wait_with_output().unwrap()).fails_as("transport", 1);
+    let tee = fs::read_to_string(world.home().join("tee")).unwrap().trim().parse().unwrap();
+    assert!(is_running(tee));
+    assert!(Command::new("kill").arg(tee.to_string()).status().unwrap().success());
+}
+
 /// What other users of the box can see of a transfer: arguments, but no content and no name that they could be quicker with.
 #[test]
 fn no_other_user_sees_what_is_sent() {

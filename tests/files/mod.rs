@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::support::{Said, World, until};
+use crate::support::{Said, World, is_running, until};
 
 /// Bytes without a pattern, the same each time.
 pub(super) fn noise(length: usize) -> Vec<u8> {

@@ -13,7 +13,7 @@ use crate::output::sanitize;
 use crate::sys::random;
 use crate::transport::files::failure;
 use crate::transport::files::script::Script;
-use crate::transport::{Ended, Limits, RemoteCommand, Running, Stream, Streams};
+use crate::transport::{Ended, Limits, RemoteCommand, Running, Stream, Streams, remote_end};
 
 /// What starts a command on the box: once, on a connection that stands or is made to.
 pub type Start<'a> = &'a dyn Fn(&RemoteCommand, &Streams) -> Result<Running>;
@@ -27,6 +27,9 @@ const NOISE: u64 = 64 * 1024 * 1024;
 
 /// How long the rest may take once the command is over and nothing but our own work is left.
 const REST: Duration = Duration::from_secs(2);
+
+/// How long the command may take to end once there is nothing left to say; one that was interrupted is ended in that time.
+const END: Duration = remote_end::PATIENCE.saturating_add(REST);
 
 /// Why an exchange did not come to its end.
 #[derive(Debug)]
@@ -180,7 +183,7 @@ pub(super) fn talk<T: Send + 'static>(
 
 /// How the script ended, when the talk is over already.
 fn the_end<T>(events: &mpsc::Receiver<Event<T>>) -> Result<Ended> {
-    match events.recv() {
+    match events.recv_timeout(END) {
         Ok(Event::Ended(ended)) => ended,
         _ => Ok(Ended::NoStatus),
     }

@@ -1,33 +1,35 @@
 # $1 the path, $2 whether a folder may come (yes, no), $3 whether a small file is looked at twice (yes, no).
+# What comes after the content: whether that is whole, and its SHA-256 if there is one.
+last() {
+  [ ${#2} -eq 64 ] || set -- "$1" ----------------------------------------------------------------;
+  printf "%s %s %s\n" "$n" "$1" "$2";
+};
 place "$1";
 p=$v;
 if [ -d "$p" ]; then
   [ "$2" = yes ] || fail folder;
   command -v tar >/dev/null 2>&1 || fail notar;
-  # Removed whenever this shell ends, and no signal comes between its being made and that being arranged.
-  deaf;
-  q=$(mktemp -d "${TMPDIR:-/tmp}/runcode-XXXXXXXX") || fail io "no folder for temporary files";
-  trap "deaf; rm -rf \"\$q\"" EXIT;
-  trap "$quit" HUP INT TERM PIPE;
-  e=$(mkfifo "$q/pipe" 2>&1) || fail io "$e";
+  errors;
   cd "$p" || fail denied;
   say D;
-  # Opened here, and with none of our streams below: whenever this shell is killed, what reads the pipe sees its end.
-  exec 3<>"$q/pipe" 4<"$q/pipe";
-  ( exec <&4 3>&- 4<&- >/dev/null 2>&1; cat | { digest 0 /dev/stdin; echo "$h" >"$q/hash"; cat >/dev/null; } ) &
-  exec 4<&-;
-  ( exec 3>&-; { tar -cf - . 2>"$q/said"; echo "$?" >"$q/status"; } | tee "$q/pipe" );
-  exec 3>&-;
-  wait;
-  read -r h <"$q/hash";
-  read -r c <"$q/status";
-  k=er;
-  # 1 is, of GNU tar alone, that something changed while it was read; not that it became shorter, which gives zeros.
-  case $c in
-    0) k=ok;;
-    1) case $(tar --version 2>/dev/null; cat "$q/said") in *shrank*|*padding*) ;; *"GNU tar"*) k=ok;; esac;;
-  esac;
-  cat "$q/said" >&2;
+  # What tar says, its status and the hash come through 4; the archive goes through 5, which tee is given as its stderr: a
+  # pipe without a name, that no tee waits at for good. Nothing but this shell and the cat has our streams, so that nobody
+  # waits for what else is left when they are killed.
+  (
+    exec </dev/null 5>&1 2>/dev/null;
+    r=$(
+      { { tar -cf - . 2>&4; printf " %s" "$?" >&4; } | tee /dev/stderr 2>&5 | { digest 0 /dev/stdin; printf " %s" "$h" >&4; cat >/dev/null; }; } 4>&1
+    );
+    h=${r##* };
+    r=${r% *};
+    k=er;
+    # 1 is, of GNU tar alone, that something changed while it was read; not that it became shorter, which gives zeros.
+    case ${r##* } in
+      0) k=ok;;
+      1) case $(tar --version)$r in *shrank*|*padding*) ;; *"GNU tar"*) k=ok;; esac;;
+    esac;
+    last "$k" "$h";
+  ) | cat 2>/dev/null;
 else
   [ -e "$p" ] || fail missing;
   [ -f "$p" ] || fail special;
@@ -48,6 +50,5 @@ else
   fi;
   k=ok;
   [ "$c" -eq 0 ] || k=er;
+  last "$k" "$h";
 fi;
-[ ${#h} -eq 64 ] || h=----------------------------------------------------------------;
-printf "%s %s %s\n" "$n" "$k" "$h";

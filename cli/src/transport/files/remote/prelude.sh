@@ -43,3 +43,5 @@ digest() {
   [ ${#h} -eq 64 ] || { h=$(openssl dgst -sha256 -r <"$2" 2>/dev/null); h=${h%% *}; };
   [ ${#h} -eq 64 ];
 };
+# Where there is no /dev/stderr, a tee that is told to write to it makes a file of that name.
+errors() { [ -e /dev/stderr ] || [ -L /dev/stderr ] || fail io "there is no /dev/stderr"; };

@@ -4,6 +4,7 @@ place "$1";
 r=$v;
 shift;
 command -v tar >/dev/null 2>&1 || fail notar;
+errors;
 [ "$r" = / ] || r=${r%/};
 if [ -d "$r" ]; then
   cd "$r" || fail denied;
@@ -34,8 +35,6 @@ read -r a z || exit 1;
 [ -z "$isnew" ] || [ -d "$d" ] || e=$(mkdir -p "$d" 2>&1) || fail io "$e";
 clean() {
   deaf;
-  exec 3>&-;
-  wait;
   [ -z "$s" ] || rm -rf "$s" || { chmod -R u+rwX "$s"; rm -rf "$s"; };
 } 2>/dev/null;
 o=$(umask);
@@ -45,14 +44,14 @@ deaf;
 e=$(mkdir "$s" 2>&1) || fail io "$e";
 trap clean EXIT;
 trap "$quit" HUP INT TERM PIPE;
-e=$(mkfifo "$s/pipe" 2>&1) || fail io "$e";
-# Opened here, and with none of our streams below: whenever this shell is killed, what reads the pipe sees its end.
-exec 3<>"$s/pipe" 4<"$s/pipe";
-( exec <&4 3>&- 4<&- >/dev/null 2>&1; { head -c "$z"; cat >/dev/null; } | { digest "$z" /dev/stdin; echo "$h" >"$s/hash"; } ) &
-exec 4<&-;
-e=$(exec 3>&-; tee "$s/pipe" 2>/dev/null | tar -xpof - -C "$s" 2>&1) || fail io "$e";
-exec 3>&-;
-wait;
+# What tar says and its status come through 4; what is hashed goes through 5 as well, which tee is given as its stderr. Pipes
+# alone have no name that a tee could wait at for good.
+e=$(
+  { {
+    tee /dev/stderr 2>&5 | { tar -xpof - -C "$s" >&4 2>&4; printf " %s" "$?" >&4; };
+  } 5>&1 | { head -c "$z"; cat >/dev/null; } | { digest "$z" /dev/stdin; echo "$h" >"$s/hash"; }; } 4>&1 2>/dev/null
+);
+[ "${e##* }" = 0 ] || fail io "${e% *}";
 h=;
 w=;
 [ -f "$s/end" ] || fail cut;
