@@ -39,7 +39,7 @@ fn offered(world: &World, words: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn verbs_options_and_workspaces_are_completed() {
+fn verbs_options_files_and_workspaces_are_completed() {
     let world = World::new().connected();
     assert_eq!(offered(&world, &["config"]), ["config-ssh"]);
     assert!(offered(&world, &[""]).iter().any(|word| word == "exec"));
@@ -48,6 +48,13 @@ fn verbs_options_and_workspaces_are_completed() {
     for verb in ["connect", "run", "shell", "stop", "clean"] {
         assert!(offered(&world, &[verb, ""]).iter().any(|word| word == "box"), "{verb}");
     }
+    std::fs::write(world.home().join("local.txt"), "").unwrap();
+    for words in
+        [&["put", "loc"][..], &["write", "notes", "--file", "loc"], &["get", "notes", "--out", "loc"]]
+    {
+        assert_eq!(offered(&world, words), ["local.txt"]);
+    }
+    assert!(offered(&world, &["get", "loc"]).is_empty());
 }
 
 #[test]

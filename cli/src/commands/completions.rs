@@ -14,7 +14,7 @@ use crate::sys::paths::Paths;
 
 /// Print a completion script for your shell.
 ///
-/// It completes verbs, options, and the names of the workspaces that have a session on this machine.
+/// It completes verbs, options, files of this machine, and the names of the workspaces that have a session on it.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -80,7 +80,8 @@ pub fn answer(env: &Env, words: Vec<std::ffi::OsString>) -> Option<Vec<u8>> {
         });
     }
     let mut answer = Vec::new();
-    shell.completer().write_complete(&mut parser, words, None, &mut answer).ok()?;
+    let folder = std::env::current_dir().ok(); // without it no files are offered
+    shell.completer().write_complete(&mut parser, words, folder.as_deref(), &mut answer).ok()?;
     Some(answer)
 }
 

@@ -23,7 +23,7 @@ Examples:
   runcode put site www --exclude node_modules --exclude '*.log'")]
 pub struct Args {
     /// The files and folders of this machine, then the place on the workspace
-    #[arg(value_name = "PATH", required = true, num_args = 1..)]
+    #[arg(value_name = "PATH", required = true, num_args = 1.., value_hint = clap::ValueHint::AnyPath)]
     paths: Vec<OsString>,
     /// Leave out what matches, as in .gitignore; may be given several times
     #[arg(long, value_name = "PATTERN")]
