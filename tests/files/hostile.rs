@@ -114,6 +114,13 @@ fn a_folder_that_did_not_come_whole_is_an_error() {
     assert!(!world.home().join("got").exists());
     get("tar (GNU tar) 1.35", "tar: .: file changed as we read it").succeeds();
     assert_eq!(fs::read(world.home().join("got/a")).unwrap(), b"a");
+    // What `tee` gave is whole members; the rest of them is still in its pipe.
+    (0..40).for_each(|name| fs::write(world.workspace().join(format!("d/{name}")), "").unwrap());
+    program(&odd, "tar", &format!("exec {tar} \"$@\""));
+    let tee = ["/usr/bin/tee", "/bin/tee"].into_iter().find(|path| Path::new(path).exists()).unwrap();
+    program(&odd, "tee", &format!("head -c 5120 | {tee} \"$@\"\nexit 1"));
+    world.run(&["get", "d", "--out", "new", "--json"]).fails_as("io", 1);
+    assert!(!world.home().join("new").exists());
 }
 
 /// What is left on the box when its shell is killed may never end: nobody waits for it.

@@ -22,6 +22,9 @@ pub(super) fn of(record: &str, path: &str) -> Error {
         "nohash" => Error::new(Code::Unavailable, "the workspace cannot verify what it gets")
             .hint("it needs one of sha256sum, shasum and openssl"),
         "notar" => Error::new(Code::Unavailable, "the workspace has no tar, which folders travel by"),
+        "nostderr" => {
+            Error::new(Code::Unavailable, "the workspace has no /dev/stderr, which folders travel by")
+        }
         _ => Error::new(Code::Io, format!("`{path}` on the workspace: {}", reason(said))),
     }
 }

@@ -14,19 +14,18 @@ if [ -d "$p" ]; then
   say D;
   # What tar says, its status and the hash come through 4; the archive goes through 5, which tee is given as its stderr: a
   # pipe without a name, that no tee waits at for good. Nothing but this shell and the cat has our streams, so that nobody
-  # waits for what else is left when they are killed.
+  # waits for what else is left when they are killed. A tee that fails makes the hash another one.
   (
     exec </dev/null 5>&1 2>/dev/null;
     r=$(
-      { { tar -cf - . 2>&4; printf " %s" "$?" >&4; } | tee /dev/stderr 2>&5 | { digest 0 /dev/stdin; printf " %s" "$h" >&4; cat >/dev/null; }; } 4>&1
+      { { tar -cf - . 2>&4; printf " %s" "$?" >&4; } | { tee /dev/stderr 2>&5 || echo; } | { digest 0 /dev/stdin; printf " %s" "$h" >&4; cat >/dev/null; }; } 4>&1
     );
     h=${r##* };
-    r=${r% *};
     k=er;
     # 1 is, of GNU tar alone, that something changed while it was read; not that it became shorter, which gives zeros.
-    case ${r##* } in
-      0) k=ok;;
-      1) case $(tar --version)$r in *shrank*|*padding*) ;; *"GNU tar"*) k=ok;; esac;;
+    case $r in
+      *" 0 $h") k=ok;;
+      *" 1 $h") case $(tar --version)$r in *shrank*|*padding*) ;; *"GNU tar"*) k=ok;; esac;;
     esac;
     last "$k" "$h";
   ) | cat 2>/dev/null;

@@ -47,11 +47,12 @@ trap "$quit" HUP INT TERM PIPE;
 # What tar says and its status come through 4; what is hashed goes through 5 as well, which tee is given as its stderr. Pipes
 # alone have no name that a tee could wait at for good.
 e=$(
+  exec 2>/dev/null;
   { {
-    tee /dev/stderr 2>&5 | { tar -xpof - -C "$s" >&4 2>&4; printf " %s" "$?" >&4; };
-  } 5>&1 | { head -c "$z"; cat >/dev/null; } | { digest "$z" /dev/stdin; echo "$h" >"$s/hash"; }; } 4>&1 2>/dev/null
+    tee /dev/stderr 2>&5 | { tar -xpof - -C "$s" >&4 2>&4; printf "\n%s" "$?" >&4; };
+  } 5>&1 | { head -c "$z"; cat >/dev/null; } | { digest "$z" /dev/stdin; echo "$h" >"$s/hash"; }; } 4>&1
 );
-[ "${e##* }" = 0 ] || fail io "${e% *}";
+[ "${e##*[!0-9]}" = 0 ] || fail io "$e";
 h=;
 w=;
 [ -f "$s/end" ] || fail cut;
