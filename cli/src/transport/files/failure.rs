@@ -8,7 +8,9 @@ pub(super) fn of(record: &str, path: &str) -> Error {
     let (word, said) = record.split_once(' ').unwrap_or((record, ""));
     let on = |what: &str| format!("`{path}` on the workspace {what}");
     match word {
-        "missing" => Error::new(Code::NotFound, on("does not exist")),
+        "missing" => {
+            Error::new(Code::NotFound, on("does not exist")).hint("see what is there: runcode exec -- ls")
+        }
         "folder" => Error::new(Code::Io, on("is a folder")).hint("name the file: FOLDER/NAME"),
         "file" => Error::new(Code::Io, on("is not a folder")),
         "special" => Error::new(Code::Io, on("is neither a file nor a folder")),
