@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -42,6 +43,38 @@ fn a_master_that_is_killed_stopped_or_replaced_is_made_anew_and_the_command_runs
         once("replaced");
         liar.join().unwrap();
         until("the replaced one is gone", || !is_running(replaced));
+    });
+}
+
+/// A way to call ssh that notes whether it was given its connection, and refuses what one from before 8.5 does not know
+/// if `is_old`.
+fn noting_ssh(way: &Way<'_>, is_old: bool) -> PathBuf {
+    let path = way.world.home().join("noting-ssh");
+    let old = "case \" $* \" in *KnownHostsCommand*)
+        echo 'command-line: line 0: Bad configuration option: knownhostscommand' >&2; exit 255;; esac";
+    let script = format!(
+        "#!/bin/sh\n[ -S /dev/stdin ] && echo given >> {0} || echo own >> {0}\n{1}\nexec ssh \"$@\"\n",
+        way.world.home().join("noted").display(),
+        if is_old { old } else { "" }
+    );
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+fn a_master_is_given_its_connection_and_an_old_ssh_makes_its_own() {
+    everywhere(|way| {
+        for (is_old, expected) in [(false, "given\n"), (true, "given\nown\n")] {
+            let ssh = noting_ssh(way, is_old);
+            way.world.run(&["disconnect"]).succeeds();
+            let noted = way.world.home().join("noted");
+            let _ = std::fs::remove_file(&noted);
+            Said::of(way.world.command(&["connect", "box"]).env("RUNCODE_SSH", &ssh).output().unwrap())
+                .succeeds();
+            assert_eq!(std::fs::read_to_string(&noted).unwrap(), expected);
+            assert_eq!(way.run(&["--", "echo ok"]).succeeds().text(), "ok\n");
+        }
     });
 }
 

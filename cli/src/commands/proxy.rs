@@ -1,15 +1,13 @@
 //! `runcode proxy`, the `ProxyCommand` that `config-ssh` writes.
 
-use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
 use crate::app::App;
-use crate::error::{Code, Error, Result, reason};
-use crate::grant::Endpoint;
+use crate::error::{Code, Error, Result};
 use crate::output::report::Outcome;
 use crate::session::Session;
-use crate::sys::clock::Deadline;
 use crate::sys::env::Var;
+use crate::transport::dial::dial;
 use crate::transport::relay;
 
 /// How long reaching the gateway may take, all of its addresses together.
@@ -39,7 +37,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         return Ok(Outcome::Status(u8::from(!is_renewed)));
     }
     let session = session(args.id, app).map_err(|error| told_for_ssh(error, args.id))?;
-    relay::relay(dial(&session.meta.endpoint)?)?;
+    relay::relay(dial(&session.meta.endpoint, DEADLINE)?)?;
     Ok(Outcome::Status(0))
 }
 
@@ -60,27 +58,4 @@ fn told_for_ssh(error: Error, id: u64) -> Error {
         _ => error,
     }
     .context(format!("workspace #{id}"))
-}
-
-fn dial(gateway: &Endpoint) -> Result<TcpStream> {
-    let deadline = Deadline::after(DEADLINE);
-    let name = format!("{}:{}", gateway.host, gateway.port);
-    let failed = |error: std::io::Error| {
-        Error::new(Code::Transport, format!("cannot reach the gateway {name}: {}", reason(&error)))
-            .source(error)
-    };
-    let addresses = (gateway.host.as_str(), gateway.port.number()).to_socket_addrs().map_err(failed)?;
-    let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "it has no address");
-    for address in addresses {
-        // An address that swallows packets must leave time for the next one.
-        let patience = deadline.remaining().min(DEADLINE / 2).max(Duration::from_millis(1));
-        match TcpStream::connect_timeout(&address, patience) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
-        }
-        if deadline.is_past() {
-            break;
-        }
-    }
-    Err(failed(last))
 }

@@ -106,6 +106,7 @@ impl Session {
             alias: self.meta.alias.clone(),
             control_path: self.meta.control_path.as_ref().map(PathBuf::from),
             folder: self.folder.clone(),
+            gateway: self.meta.endpoint.clone(),
         }
     }
 

@@ -6,6 +6,8 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::net::TcpStream;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -15,6 +17,7 @@ use rustix::process::{Pid, Signal};
 use crate::error::{Code, Error, Result};
 use crate::sys::atomic_file;
 use crate::sys::clock::Deadline;
+use crate::transport::dial::{acknowledge_at_once, dial};
 use crate::transport::mux_socket::{Connection, Listener, Trouble};
 use crate::transport::mux_wire::{self, Reply};
 use crate::transport::openssh;
@@ -23,6 +26,9 @@ use crate::transport::{Transport, connect_error, retired, ssh_log};
 
 /// How long a healthy master takes to answer, on a machine that is busy.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
+
+/// How long this process tries to reach the gateway; where it takes longer, ssh tries by itself.
+const DIAL: Duration = Duration::from_secs(5);
 
 /// How long making a connection may take: `ConnectTimeout` is 15 s, and keys are exchanged after that.
 const START: Duration = Duration::from_secs(30);
@@ -38,9 +44,11 @@ pub(super) const SLOWEST_END: Duration = Duration::from_secs(
     2 * ANSWER.as_secs() + 2 * END.as_secs() + 2 * KILL.as_secs() + END.as_secs(), // and the retired ones
 );
 
-/// The longest that starting one takes: asked for before and at the very end, the old one ended, its start seen off.
-pub(super) const SLOWEST_START: Duration =
-    Duration::from_secs(2 * ANSWER.as_secs() + SLOWEST_END.as_secs() + START.as_secs() + KILL.as_secs());
+/// The longest that starting one takes: asked for before and at the very end, the old one ended, the gateway
+/// called, its start seen off.
+pub(super) const SLOWEST_START: Duration = Duration::from_secs(
+    2 * ANSWER.as_secs() + SLOWEST_END.as_secs() + DIAL.as_secs() + START.as_secs() + KILL.as_secs(),
+);
 
 /// The process id of a master that answers in time.
 pub(super) fn alive(control_path: &Path, patience: Duration) -> Result<u32, Trouble> {
@@ -75,17 +83,25 @@ pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Un
     }
     end_current(transport, control_path).map_err(other)?;
     let log_path = transport.route.folder.join("master.log");
-    let mut child = spawn(transport, &log_path)?;
+    // What ssh cannot reach either, it has the words for; and it may know names that a static build's resolver does not.
+    let mut gateway = dial(&transport.route.gateway, DIAL).ok();
+    let mut child = spawn(transport, &log_path, gateway.as_ref())?;
     let deadline = Deadline::after(START);
     let mut pause = Duration::from_millis(2);
     loop {
         let ended = child.try_wait().ok().flatten();
         if ended.is_some_and(|status| !status.success()) {
-            return Err(connect_error::of(&words(&log_path), transport.is_sandboxed));
+            let words = words(&log_path);
+            if words.contains("Bad configuration option") && gateway.take().is_some() {
+                child = spawn(transport, &log_path, None)?;
+                continue;
+            }
+            return Err(connect_error::of(&words, transport.is_sandboxed));
         }
         // Gone to the background, or running in the foreground because its config says nothing of persisting. While it
         // connects there is no socket, so asking costs nothing.
         if let Ok(pid) = alive(control_path, ANSWER) {
+            gateway.as_ref().map(acknowledge_at_once);
             keep(transport, pid).map_err(other)?;
             if ended.is_none() {
                 settle(child, pid, deadline);
@@ -107,15 +123,24 @@ pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Un
     }
 }
 
-fn spawn(transport: &Transport, log_path: &Path) -> Result<Child, Unconnected> {
+/// Starts `ssh`, which takes the connection to the gateway from us where there is one.
+fn spawn(transport: &Transport, log_path: &Path, gateway: Option<&TcpStream>) -> Result<Child, Unconnected> {
     let no_client = |error| Unconnected { cause: Cause::NoClient, error };
     let io = |error| other(Error::io(format_args!("write `{}`", log_path.display()), error));
     let mut ssh = transport.ssh().map_err(no_client)?;
     atomic_file::remove(log_path).map_err(other)?;
     let log = crate::sys::platform::open_private(log_path).map_err(io)?;
+    ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).current_dir("/");
+    if let Some(gateway) = gateway {
+        let stdio = || gateway.try_clone().map(|stream| Stdio::from(OwnedFd::from(stream)));
+        let io = |error| other(Error::io("pass the connection to ssh", error));
+        ssh.stdin(stdio().map_err(io)?).stdout(stdio().map_err(io)?);
+        // Before 8.0, one that goes to the background closes what `ProxyCommand=-` has it use. The second option does
+        // nothing but make those before 8.5 refuse the first.
+        ssh.args(["-o", "ProxyCommand=-", "-o", "KnownHostsCommand=none"]);
+    }
     // Errors alone: a gateway's banners, which may go on for ever, would fill the log.
     ssh.args(["-o", "LogLevel=ERROR", "-N", "-T", "-M", "--"]).arg(&transport.route.alias);
-    ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).current_dir("/");
     openssh::spawn(&mut ssh).map_err(no_client)
 }
 

@@ -10,6 +10,7 @@ pub mod command;
 mod connect_error;
 #[cfg(unix)]
 mod descriptors;
+pub mod dial;
 pub mod files;
 #[cfg(unix)]
 pub mod forward;
@@ -46,6 +47,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::grant::Endpoint;
 use crate::sys::clock::Deadline;
 use crate::sys::env::{Env, Var};
 
@@ -95,6 +97,8 @@ pub struct Route {
     pub control_path: Option<PathBuf>,
     /// The session folder.
     pub folder: PathBuf,
+    /// Where the config leads.
+    pub gateway: Endpoint,
 }
 
 /// The way to one workspace.

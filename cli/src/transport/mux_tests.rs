@@ -43,6 +43,7 @@ impl FakeMaster {
             alias: "box".to_owned(),
             control_path: Some(self.path()),
             folder: self.folder.path().to_owned(),
+            gateway: serde_json::from_str(r#"{"host":"127.0.0.1","port":1,"user":"me"}"#).unwrap(),
         };
         let transport = Transport::new(route, &Env::fixed::<&str>([]));
         let command = RemoteCommand::snippet(None, &[], "true").unwrap();

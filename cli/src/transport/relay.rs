@@ -19,7 +19,6 @@ mod platform;
 /// Fails when the gateway breaks the connection off. The caller should let the process end at once: a direction that
 /// has not ended still has its thread.
 pub fn relay(gateway: TcpStream) -> Result<()> {
-    gateway.set_nodelay(true).map_err(|error| Error::io("set up the connection", error))?;
     platform::relay(gateway).map_err(|error| {
         let why = crate::error::reason(&error);
         Error::new(Code::Transport, format!("the connection to the gateway was lost: {why}")).source(error)

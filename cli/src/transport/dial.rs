@@ -1,0 +1,103 @@
+//! The TCP connection to a gateway, made by this process.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::error::{Code, Error, Result, reason};
+use crate::grant::Endpoint;
+use crate::sys::clock::Deadline;
+
+/// Connects to the first of the gateway's addresses that lets us, all of them together in `patience`, the resolver
+/// included.
+///
+/// Every write goes out at once (`TCP_NODELAY`): while keys are exchanged, both sides write small pieces in a row, and
+/// each would wait up to 40 ms for the other side's delayed acknowledgement (RFC 1122, 4.2.3.2 and 4.2.3.4).
+pub fn dial(gateway: &Endpoint, patience: Duration) -> Result<TcpStream> {
+    let (name, port) = (gateway.host.as_str().to_owned(), gateway.port.number());
+    let (sender, receiver) = mpsc::channel();
+    // A resolver knows no deadline: one that takes longer is left behind.
+    std::thread::spawn(move || {
+        let resolved = (name.as_str(), port).to_socket_addrs().map(Vec::from_iter);
+        sender.send(resolved.and_then(|addresses| first(&addresses, patience)))
+    });
+    let connected = receiver.recv_timeout(patience).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    connected.map_err(|error| {
+        let why = reason(&error);
+        Error::new(Code::Transport, format!("cannot reach the gateway {}:{port}: {why}", gateway.host))
+            .source(error)
+    })
+}
+
+fn first(addresses: &[SocketAddr], patience: Duration) -> io::Result<TcpStream> {
+    let deadline = Deadline::after(patience);
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "it has no address");
+    for address in addresses {
+        // An address that swallows packets must leave time for the next one.
+        let share = deadline.remaining().min(patience / 2).max(Duration::from_millis(1));
+        let connected = TcpStream::connect_timeout(address, share)
+            .and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+        match connected {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+        if deadline.is_past() {
+            break;
+        }
+    }
+    Err(last)
+}
+
+/// Acknowledges at once what has come and what comes next, where the system lets us ask for that (Linux: `TCP_QUICKACK`,
+/// tcp(7)): sshd writes two small pieces after it has let somebody in, and only then sends its own at once. Whatever it
+/// answers before those are acknowledged waits 40 ms more.
+#[cfg(unix)]
+pub(super) fn acknowledge_at_once(gateway: &TcpStream) {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::net::sockopt::set_tcp_quickack(gateway, true);
+    #[cfg(not(target_os = "linux"))]
+    let _ = gateway;
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn gateway(host: &str, port: u16) -> Endpoint {
+        serde_json::from_str(&format!(r#"{{"host":"{host}","port":{port},"user":"me"}}"#)).unwrap()
+    }
+
+    #[test]
+    fn writes_go_out_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let stream = dial(&gateway("localhost", port), Duration::from_secs(20)).unwrap();
+        assert!(stream.nodelay().unwrap());
+    }
+
+    #[test]
+    fn nobody_there_is_told_with_the_address() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let error = dial(&gateway("127.0.0.1", port), Duration::from_secs(20)).unwrap_err();
+        assert!(error.message().contains(&format!("127.0.0.1:{port}: ")), "{}", error.message());
+    }
+
+    /// A listener with as many waiting as it takes lets nobody else in, and refuses nobody either.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_address_that_swallows_packets_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let brief = Duration::from_millis(100);
+        let waiting: Vec<TcpStream> =
+            std::iter::from_fn(|| TcpStream::connect_timeout(&address, brief).ok()).take(10_000).collect();
+        let error = dial(&gateway("127.0.0.1", address.port()), brief).unwrap_err();
+        assert!(error.message().contains("timed out"), "{} {}", waiting.len(), error.message());
+    }
+}
