@@ -5,7 +5,7 @@ import os
 import shlex
 import subprocess
 
-from box import free_port
+from box import USER, free_port
 from pairs import run, turns
 
 
@@ -73,7 +73,7 @@ class Bench:
             f"curl -sSf -o /dev/null {self.box.base}/api/ && curl -sSf -o /dev/null -H 'Content-Type: application/json' "
             f"-d \"{{\\\"public_key\\\":\\\"$(cat {root}/k.pub)\\\",\\\"ttl\\\":1800}}\" {self.box.base}/mint && "
             f"exec ssh -F /dev/null -i {root}/k -o IdentitiesOnly=yes -o UserKnownHostsFile={root}/pins -p {port} "
-            f"{os.environ.get('USER') or 'root'}@127.0.0.1 true"
+            f"{USER}@127.0.0.1 true"
         )
         def contender(commands):
             def take():
@@ -85,6 +85,13 @@ class Bench:
         table.add("connect and first exec, cold", "keygen, curl, ssh", [took.wall for took in runs["ours"]],
                   [took.wall for took in runs["theirs"]], target=0.6)
         self.run(self.ours("connect", "box", "--wait"))
+
+    def editor(self, table, rounds):
+        """A connection of an editor's own: ssh through the proxy, as `config-ssh` writes it, and ssh alone."""
+        self.run(self.ours("config-ssh"))
+        through = ["ssh", "-F", self.box.root / ".ssh/config", "-l", USER, "runcode.box", "true"]
+        ours, theirs = self.in_turns(rounds, [through], [self.ssh("-S", "none", self.alias, "true")])
+        table.add("ssh through the proxy, cold", "ssh, cold", [took.wall for took in ours], [took.wall for took in theirs])
 
     def round_trips(self, table, rounds, rtt):
         """What a real link costs, in round trips: the time above that of a command that does nothing, by `rtt`."""

@@ -80,12 +80,16 @@ impl Report for Configured {
 
     fn text(&self, text: &mut Text) {
         let path = self.path.display();
+        let count = match self.hosts.len() {
+            1 => "1 host".to_owned(),
+            count => format!("{count} hosts"),
+        };
         match (self.diff.is_empty(), self.is_dry, self.is_removal) {
             (true, _, true) => text.line(format!("there is no block of ours in {path}")),
-            (true, _, false) => text.line(format!("✓ {path} is up to date: {} hosts", self.hosts.len())),
+            (true, _, false) => text.line(format!("✓ {path} is up to date: {count}")),
             (_, true, _) => self.diff.lines().for_each(|line| text.line(line)),
             (_, _, true) => text.line(format!("✓ Took the hosts out of {path}")),
-            (_, _, false) => text.line(format!("✓ Wrote {} hosts into {path}", self.hosts.len())),
+            (_, _, false) => text.line(format!("✓ Wrote {count} into {path}")),
         }
         if !self.is_dry {
             self.hosts.iter().for_each(|(_, host)| text.line(format!("  ssh {host}")));

@@ -50,13 +50,14 @@ fn first(addresses: &[SocketAddr], patience: Duration) -> io::Result<TcpStream> 
 }
 
 /// Acknowledges at once what has come and what comes next, where the system lets us ask for that (Linux: `TCP_QUICKACK`,
-/// tcp(7)): sshd writes two small pieces after it has let somebody in, and only then sends its own at once. Whatever it
-/// answers before those are acknowledged waits 40 ms more.
+/// tcp(7)). After it has let somebody in, sshd writes small pieces in a row, and does not send its own at once before it
+/// has started a session: what follows the first waits for the acknowledgement, 40 ms. What is no TCP connection stays
+/// as it is.
 #[cfg(unix)]
-pub(super) fn acknowledge_at_once(gateway: &TcpStream) {
-    #[cfg(target_os = "linux")]
+pub(super) fn acknowledge_at_once(gateway: impl std::os::fd::AsFd) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     let _ = rustix::net::sockopt::set_tcp_quickack(gateway, true);
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let _ = gateway;
 }
 

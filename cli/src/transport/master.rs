@@ -101,7 +101,9 @@ pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Un
         // Gone to the background, or running in the foreground because its config says nothing of persisting. While it
         // connects there is no socket, so asking costs nothing.
         if let Ok(pid) = alive(control_path, ANSWER) {
-            gateway.as_ref().map(acknowledge_at_once);
+            if let Some(gateway) = &gateway {
+                acknowledge_at_once(gateway);
+            }
             keep(transport, pid).map_err(other)?;
             if ended.is_none() {
                 settle(child, pid, deadline);

@@ -6,8 +6,15 @@ use std::os::fd::BorrowedFd;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, read, write};
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::transport::dial::acknowledge_at_once;
+
 /// How much is moved at a time, in bytes.
 const CHUNK: usize = 256 * 1024;
+
+/// How many of the first pieces of a TCP connection are acknowledged at once: more than it takes to exchange keys.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const EARLY: usize = 64;
 
 /// Moves everything from `from` to `to`. Neither is closed. A socket should be non-blocking; what is, is waited for.
 pub(super) fn pump(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
@@ -25,9 +32,11 @@ fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<bool> {
     for end in [from, to] {
         let _ = fcntl_setpipe_size(end, CHUNK); // only speed: no pipe, or a quota that is spent
     }
+    let mut early = 0..EARLY;
     loop {
         match splice(from, None, to, None, CHUNK, SpliceFlags::empty()) {
             Ok(0) => return Ok(true),
+            Ok(_) if early.next().is_some() => acknowledge_at_once(from),
             Ok(_) | Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => {
                 ready(from, PollFlags::IN)?;
