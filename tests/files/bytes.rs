@@ -26,8 +26,8 @@ fn every_login_shell_and_its_noise() {
             eprintln!("SKIPPED: there is no {program}");
             continue;
         }
-        // Where it can be, it is the box's `sh` as well. yash has no name for a byte that its locale knows no character for,
-        // and the pipes of ksh93 are sockets, which Linux opens for nobody a second time.
+        // Where it can be, it is the box's `sh` as well. yash has no name for a byte that its locale knows no character for;
+        // of ksh93, see below.
         let setup = match shell {
             "fish" | "tcsh" | "yash" | "ksh93" => String::new(),
             _ => {
@@ -41,6 +41,27 @@ fn every_login_shell_and_its_noise() {
         let context = world.run(&["context", "--json"]).succeeds().json();
         assert_eq!(context["cwd"].as_str().map(Path::new), Some(world.workspace().as_path()), "{shell}");
     }
+}
+
+/// ksh93 makes its pipes of sockets, which Linux opens for nobody a second time: no folder can travel through them.
+#[test]
+fn a_shell_whose_pipes_are_sockets_gets_folders_file_by_file() {
+    if !Path::new("/bin/ksh93").exists() && !Path::new("/usr/bin/ksh93").exists() {
+        return eprintln!("SKIPPED: there is no ksh93");
+    }
+    let setup = "mkdir -p as; ln -sf $(command -v ksh93) as/sh; PATH=$PWD/as:$PATH; export PATH;";
+    let Some(world) = with_login(setup, "ksh93") else { return };
+    let tree = world.home().join("tree");
+    fs::create_dir_all(tree.join("in")).unwrap();
+    fs::write(tree.join("in/a b"), "one").unwrap();
+    fs::write(tree.join("top"), "two").unwrap();
+    let sent = world.run(&["put", "tree", "tree", "--json"]).succeeds().json();
+    assert_eq!((&sent["files"], &sent["bytes"]), (&serde_json::json!(2), &serde_json::json!(6)), "{sent}");
+    let there = world.workspace().join("tree");
+    assert_eq!(fs::read_to_string(there.join("in/a b")).unwrap(), "one");
+    world.run(&["get", "tree", "--out", "back", "--json"]).fails_as("unavailable", 2);
+    assert!(!world.home().join("back").exists());
+    round_trip(&world, &odd_names(), b"a\nb\0c'\\!\xff");
 }
 
 /// A box with nothing but busybox: no find -printf, no openssl, no GNU tar.

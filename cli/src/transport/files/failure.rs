@@ -25,7 +25,7 @@ pub(super) fn of(record: &str, path: &str) -> Error {
             .hint("it needs one of sha256sum, shasum and openssl"),
         "notar" => Error::new(Code::Unavailable, "the workspace has no tar, which folders travel by"),
         "nostderr" => {
-            Error::new(Code::Unavailable, "the workspace has no /dev/stderr, which folders travel by")
+            Error::new(Code::Unavailable, "the workspace has no working /dev/stderr, which folders travel by")
         }
         _ => Error::new(Code::Io, format!("`{path}` on the workspace: {}", reason(said))),
     }

@@ -9,7 +9,7 @@ p=$v;
 if [ -d "$p" ]; then
   [ "$2" = yes ] || fail folder;
   command -v tar >/dev/null 2>&1 || fail notar;
-  errors;
+  needs_stderr;
   cd "$p" || fail denied;
   say D;
   # What tar says, its status and the hash come through 4; the archive goes through 5, which tee is given as its stderr: a

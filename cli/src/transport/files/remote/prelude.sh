@@ -43,5 +43,9 @@ digest() {
   [ ${#h} -eq 64 ] || { h=$(openssl dgst -sha256 -r <"$2" 2>/dev/null); h=${h%% *}; };
   [ ${#h} -eq 64 ];
 };
-# Where there is no /dev/stderr, a tee that is told to write to it makes a file of that name.
-errors() { { [ -e /dev/stderr ]; } 2>/dev/null || fail nostderr; };
+# Where there is no /dev/stderr, a tee that is told to write to it makes a file of that name; where pipes are sockets, as those
+# of ksh93 are, it cannot open it.
+needs_stderr() {
+  case ${KSH_VERSION-} in Version*) fail nostderr;; esac;
+  [ -e /dev/stderr ] || fail nostderr;
+} 2>/dev/null;

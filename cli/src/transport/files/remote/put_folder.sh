@@ -4,7 +4,7 @@ place "$1";
 r=$v;
 shift;
 command -v tar >/dev/null 2>&1 || fail notar;
-errors;
+needs_stderr;
 [ "$r" = / ] || r=${r%/};
 if [ -d "$r" ]; then
   cd "$r" || fail denied;
