@@ -46,33 +46,33 @@ fn a_master_that_is_killed_stopped_or_replaced_is_made_anew_and_the_command_runs
     });
 }
 
-/// A way to call ssh that notes whether it was given its connection, and refuses what one from before 8.5 does not know
-/// if `is_old`.
-fn noting_ssh(way: &Way<'_>, is_old: bool) -> PathBuf {
-    let path = way.world.home().join("noting-ssh");
-    let old = "case \" $* \" in *KnownHostsCommand*)
-        echo 'command-line: line 0: Bad configuration option: knownhostscommand' >&2; exit 255;; esac";
-    let script = format!(
-        "#!/bin/sh\n[ -S /dev/stdin ] && echo given >> {0} || echo own >> {0}\n{1}\nexec ssh \"$@\"\n",
-        way.world.home().join("noted").display(),
-        if is_old { old } else { "" }
-    );
-    std::fs::write(&path, script).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    path
-}
-
+/// The master's ssh is given its connection. One that cannot use it makes its own: one from before 8.7, which does not know
+/// the option that says so, and a wrapper that writes to it.
 #[test]
-fn a_master_is_given_its_connection_and_an_old_ssh_makes_its_own() {
+fn a_master_is_given_its_connection_or_makes_its_own() {
+    let old = "case \" $* \" in *StdinNull*)
+        echo 'command-line: line 0: Bad configuration option: stdinnull' >&2; exit 255;; esac";
     everywhere(|way| {
-        for (is_old, expected) in [(false, "given\n"), (true, "given\nown\n")] {
-            let ssh = noting_ssh(way, is_old);
+        let (home, bin) = (way.world.home(), way.world.home().join("bin"));
+        let (noted, ssh) = (home.join("noted"), bin.join("ssh"));
+        std::fs::create_dir_all(&bin).unwrap();
+        let path = std::env::var("PATH").unwrap();
+        let first = format!("{}:{path}", bin.display());
+        for (what, variable, value, expected) in [
+            ("", "PATH", &first[..], "given\n"),
+            (old, "PATH", &first, "given\nown\n"),
+            ("echo this is a wrapper", "PATH", &first, "given\nown\n"),
+            ("", "RUNCODE_SSH", ssh.to_str().unwrap(), "own\n"),
+        ] {
+            let note = format!("[ -S /dev/stdin ] && echo given >> {0} || echo own >> {0}", noted.display());
+            std::fs::write(&ssh, format!("#!/bin/sh\n{note}\n{what}\nPATH={path}\nexec ssh \"$@\"\n"))
+                .unwrap();
+            std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).unwrap();
             way.world.run(&["disconnect"]).succeeds();
-            let noted = way.world.home().join("noted");
             let _ = std::fs::remove_file(&noted);
-            Said::of(way.world.command(&["connect", "box"]).env("RUNCODE_SSH", &ssh).output().unwrap())
-                .succeeds();
-            assert_eq!(std::fs::read_to_string(&noted).unwrap(), expected);
+            let mut connect = way.world.command(&["connect", "box"]);
+            Said::of(connect.env(variable, value).output().unwrap()).succeeds();
+            assert_eq!(std::fs::read_to_string(&noted).unwrap(), expected, "{what}");
             assert_eq!(way.run(&["--", "echo ok"]).succeeds().text(), "ok\n");
         }
     });

@@ -16,13 +16,15 @@ use crate::sys::clock::Deadline;
 /// each would wait up to 40 ms for the other side's delayed acknowledgement (RFC 1122, 4.2.3.2 and 4.2.3.4).
 pub fn dial(gateway: &Endpoint, patience: Duration) -> Result<TcpStream> {
     let (name, port) = (gateway.host.as_str().to_owned(), gateway.port.number());
+    let deadline = Deadline::after(patience);
     let (sender, receiver) = mpsc::channel();
     // A resolver knows no deadline: one that takes longer is left behind.
-    std::thread::spawn(move || {
+    let resolving = std::thread::Builder::new().spawn(move || {
         let resolved = (name.as_str(), port).to_socket_addrs().map(Vec::from_iter);
-        sender.send(resolved.and_then(|addresses| first(&addresses, patience)))
+        sender.send(resolved.and_then(|addresses| first(&addresses, patience, deadline)))
     });
-    let connected = receiver.recv_timeout(patience).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let late = |_| Err(io::ErrorKind::TimedOut.into());
+    let connected = resolving.and_then(|_| receiver.recv_timeout(patience).unwrap_or_else(late));
     connected.map_err(|error| {
         let why = reason(&error);
         Error::new(Code::Transport, format!("cannot reach the gateway {}:{port}: {why}", gateway.host))
@@ -30,20 +32,22 @@ pub fn dial(gateway: &Endpoint, patience: Duration) -> Result<TcpStream> {
     })
 }
 
-fn first(addresses: &[SocketAddr], patience: Duration) -> io::Result<TcpStream> {
-    let deadline = Deadline::after(patience);
+fn first(addresses: &[SocketAddr], patience: Duration, deadline: Deadline) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "it has no address");
     for address in addresses {
+        if deadline.is_past() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         // An address that swallows packets must leave time for the next one.
         let share = deadline.remaining().min(patience / 2).max(Duration::from_millis(1));
-        let connected = TcpStream::connect_timeout(address, share)
-            .and_then(|stream| stream.set_nodelay(true).map(|()| stream));
-        match connected {
-            Ok(stream) => return Ok(stream),
+        match TcpStream::connect_timeout(address, share) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                #[cfg(unix)]
+                rustix::net::sockopt::set_socket_keepalive(&stream, true)?; // as ssh does for its own
+                return Ok(stream);
+            }
             Err(error) => last = error,
-        }
-        if deadline.is_past() {
-            break;
         }
     }
     Err(last)
@@ -78,6 +82,8 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let stream = dial(&gateway("localhost", port), Duration::from_secs(20)).unwrap();
         assert!(stream.nodelay().unwrap());
+        #[cfg(unix)]
+        assert!(rustix::net::sockopt::socket_keepalive(&stream).unwrap());
     }
 
     #[test]

@@ -27,10 +27,11 @@ use crate::transport::{Transport, connect_error, retired, ssh_log};
 /// How long a healthy master takes to answer, on a machine that is busy.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
 
-/// How long this process tries to reach the gateway; where it takes longer, ssh tries by itself.
-const DIAL: Duration = Duration::from_secs(5);
+/// How long this process tries to reach the gateway: more than the 5 s that a resolver waits for a nameserver that is dead.
+/// Where it takes longer, ssh tries by itself.
+const DIAL: Duration = Duration::from_secs(7);
 
-/// How long making a connection may take: `ConnectTimeout` is 15 s, and keys are exchanged after that.
+/// How long making a connection may take, with [`DIAL`]: `ConnectTimeout` is 15 s, and keys are exchanged after that.
 const START: Duration = Duration::from_secs(30);
 
 /// How long a master takes to end when told to.
@@ -44,11 +45,9 @@ pub(super) const SLOWEST_END: Duration = Duration::from_secs(
     2 * ANSWER.as_secs() + 2 * END.as_secs() + 2 * KILL.as_secs() + END.as_secs(), // and the retired ones
 );
 
-/// The longest that starting one takes: asked for before and at the very end, the old one ended, the gateway
-/// called, its start seen off.
-pub(super) const SLOWEST_START: Duration = Duration::from_secs(
-    2 * ANSWER.as_secs() + SLOWEST_END.as_secs() + DIAL.as_secs() + START.as_secs() + KILL.as_secs(),
-);
+/// The longest that starting one takes: asked for before and at the very end, the old one ended, its start seen off.
+pub(super) const SLOWEST_START: Duration =
+    Duration::from_secs(2 * ANSWER.as_secs() + SLOWEST_END.as_secs() + START.as_secs() + KILL.as_secs());
 
 /// The process id of a master that answers in time.
 pub(super) fn alive(control_path: &Path, patience: Duration) -> Result<u32, Trouble> {
@@ -83,20 +82,22 @@ pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Un
     }
     end_current(transport, control_path).map_err(other)?;
     let log_path = transport.route.folder.join("master.log");
-    // What ssh cannot reach either, it has the words for; and it may know names that a static build's resolver does not.
-    let mut gateway = dial(&transport.route.gateway, DIAL).ok();
-    let mut child = spawn(transport, &log_path, gateway.as_ref())?;
     let deadline = Deadline::after(START);
+    // A way to call ssh that the user chose may lead elsewhere. What ssh cannot reach either, it has the words for.
+    let mut gateway =
+        if transport.binary.is_chosen() { None } else { dial(&transport.route.gateway, DIAL).ok() };
+    let mut child = spawn(transport, &log_path, gateway.as_ref())?;
     let mut pause = Duration::from_millis(2);
     loop {
         let ended = child.try_wait().ok().flatten();
         if ended.is_some_and(|status| !status.success()) {
-            let words = words(&log_path);
-            if words.contains("Bad configuration option") && gateway.take().is_some() {
+            let failed = connect_error::of(&words(&log_path), transport.is_sandboxed);
+            // By itself it may do better: an old one, one that is wrapped, one that resolves the name to another address.
+            if !matches!(failed.cause, Cause::AuthRejected | Cause::Unreachable) && gateway.take().is_some() {
                 child = spawn(transport, &log_path, None)?;
                 continue;
             }
-            return Err(connect_error::of(&words, transport.is_sandboxed));
+            return Err(failed);
         }
         // Gone to the background, or running in the foreground because its config says nothing of persisting. While it
         // connects there is no socket, so asking costs nothing.
@@ -137,9 +138,9 @@ fn spawn(transport: &Transport, log_path: &Path, gateway: Option<&TcpStream>) ->
         let stdio = || gateway.try_clone().map(|stream| Stdio::from(OwnedFd::from(stream)));
         let io = |error| other(Error::io("pass the connection to ssh", error));
         ssh.stdin(stdio().map_err(io)?).stdout(stdio().map_err(io)?);
-        // Before 8.0, one that goes to the background closes what `ProxyCommand=-` has it use. The second option does
-        // nothing but make those before 8.5 refuse the first.
-        ssh.args(["-o", "ProxyCommand=-", "-o", "KnownHostsCommand=none"]);
+        // Before 8.7, one that goes to the background makes a session of its stdin and stdout, whatever `-N` says (bz3290).
+        // The second option does nothing but make those refuse to start.
+        ssh.args(["-o", "ProxyCommand=-", "-o", "StdinNull=no"]);
     }
     // Errors alone: a gateway's banners, which may go on for ever, would fill the log.
     ssh.args(["-o", "LogLevel=ERROR", "-N", "-T", "-M", "--"]).arg(&transport.route.alias);

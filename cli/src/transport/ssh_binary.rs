@@ -19,6 +19,11 @@ impl SshBinary {
         SshBinary { named: env.var(Var::RuncodeSsh), path: env.var(Var::Path) }
     }
 
+    /// Whether the user named one.
+    pub fn is_chosen(&self) -> bool {
+        self.named.is_some()
+    }
+
     /// The absolute path: what `RUNCODE_SSH` names, else the first `ssh` on PATH. Relative folders on PATH do not count:
     /// what happens to lie in the current folder is never run.
     pub fn find(&self) -> Result<PathBuf> {
