@@ -376,19 +376,3 @@ fn the_demo_is_one_document_under_json_and_aligned_without() {
     let narrow = said.stderr.lines().filter(|line| !line.contains(" works in "));
     assert!(narrow.clone().all(|line| line.chars().count() <= 82), "{}", said.stderr);
 }
-
-#[test]
-fn dev_ends_as_a_shell_does_with_a_command_that_cannot_be_run() {
-    let world = World::new();
-    let said = world.run(&["dev", "--", "no-such-command"]).ends_with(127);
-    assert!(said.stderr.contains("there is no program `no-such-command`"), "{said:?}");
-    world.run(&["dev", "--json", "--", "no-such-command"]).fails_as("not_found", 127);
-    world.run(&["dev", "--", "/dev/null"]).ends_with(126);
-    world.run(&["dev", "--", "sh", "-c", "exit 7"]).ends_with(7);
-    let taken = world.base().replace("http://", "");
-    let said = world.run(&["dev", "--listen", &taken, "--", "true"]).ends_with(1);
-    assert!(
-        said.stderr.contains("hint: choose another port") && !said.stderr.contains("os error"),
-        "{said:?}"
-    );
-}

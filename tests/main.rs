@@ -13,6 +13,7 @@ mod commands;
 mod completions;
 mod config_ssh;
 mod context;
+mod dev;
 mod doctor;
 mod editors;
 mod failures;

@@ -3,6 +3,8 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Child;
 
+use runcode_plane::WorkspaceSpec;
+
 use crate::support::{Said, World, is_running, processes_with, until, with_certificates};
 
 fn spawn(world: &World, arguments: &[&str]) -> Child {
@@ -162,6 +164,8 @@ fn an_interrupt_and_a_timeout_end_the_remote_command() {
         until("sleep is gone", || processes_with("sleep 613").is_empty());
         let said = world.run(&["exec", "--timeout", "1", "--", "sleep", "614"]).ends_with(255);
         assert!(said.stderr.contains("longer than 1 s"), "{said:?}");
+        world.run(&["exec", "--json", "--timeout", "1", "--", "sleep", "614"]).fails_as("timed_out", 255);
+        world.run(&["exec", "--json", "--", "kill -9 $$"]).fails_as("killed", 255);
         until("sleep is gone", || processes_with("sleep 614").is_empty());
     }
 }
@@ -285,43 +289,6 @@ fn a_name_means_this_planes_session_first_and_never_one_of_two_others() {
 }
 
 #[test]
-fn dev_runs_a_command_pointed_at_it_and_leaves_nothing() {
-    let world = World::new();
-    let script = "runcode connect demo >/dev/null && runcode exec -- 'echo in $(basename $(pwd)); exit 7'";
-    let mut command = world.command(&["dev", "--", "sh", "-c", script]);
-    for variable in ["RUNCODE_API_BASE", "RUNCODE_WEB_BASE", "RUNCODE_TOKEN"] {
-        command.env_remove(variable);
-    }
-    assert_eq!(Said::of(command.output().unwrap()).ends_with(7).text(), "in demo\n");
-    assert_eq!(processes_with(&world.home().to_string_lossy()), Vec::<String>::new());
-    assert!(!world.cache("current").exists() && !world.cache("ws-1").exists());
-}
-
-#[test]
-fn dev_gives_back_what_was_attached_before() {
-    let world = World::new().connected();
-    let script = "runcode connect demo >/dev/null && runcode current --json";
-    let within = world.run(&["dev", "--", "sh", "-c", script]).succeeds().json();
-    assert_ne!(within["api_base"], world.base());
-    let after = world.run(&["current", "--json"]).succeeds().json();
-    assert_eq!((&after["api_base"], &after["workspace_id"]), (&world.base().into(), &1.into()));
-    assert_eq!(world.run(&["exec", "--", "echo back"]).succeeds().text(), "back\n");
-}
-
-#[test]
-fn an_interrupted_demo_leaves_nothing() {
-    let world = World::new();
-    let temporary = world.home().join("tmp");
-    std::fs::create_dir(&temporary).unwrap();
-    let demo = world.command(&["demo"]).env("TMPDIR", &temporary).spawn().unwrap();
-    until("it is under way", || std::fs::read_dir(&temporary).unwrap().count() > 0);
-    let pid = rustix::process::Pid::from_raw(demo.id().cast_signed()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    Said::of(demo.wait_with_output().unwrap()).ends_with(130);
-    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
-}
-
-#[test]
 fn a_look_at_the_status_ends_no_running_command() {
     let world = World::with(|options| options.max_ttl = std::time::Duration::from_secs(2)).connected();
     let (started, go) = (world.workspace().join("started"), world.workspace().join("go"));
@@ -333,30 +300,26 @@ fn a_look_at_the_status_ends_no_running_command() {
     assert_eq!(Said::of(slow.wait_with_output().unwrap()).succeeds().text(), "whole\n");
 }
 
+/// All shells of a user share what is attached.
 #[test]
-fn dev_keeps_its_folder_to_itself_whatever_the_umask() {
-    let world = World::new();
-    let dev = world.command(&["dev", "--", "runcode", "run", "demo", "--", "stat -c %a .."]);
-    let mut command = std::process::Command::new("sh");
-    command.args(["-c", "umask 000; exec \"$@\"", "sh"]).arg(dev.get_program()).args(dev.get_args());
-    command.env_clear().envs(dev.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    for variable in ["RUNCODE_API_BASE", "RUNCODE_WEB_BASE", "RUNCODE_TOKEN"] {
-        command.env_remove(variable);
-    }
-    assert_eq!(Said::of(command.output().unwrap()).succeeds().text(), "700\n");
+fn who_attaches_another_workspace_is_told_which_one_goes() {
+    let world = World::with(|options| {
+        let other =
+            WorkspaceSpec { running: true, ..WorkspaceSpec::new("other", &options.workspaces[0].dir) };
+        options.workspaces.push(other);
+    });
+    let notes = |arguments: &[&str]| world.run(arguments).succeeds().stderr.contains("no longer #");
+    assert!(!notes(&["connect", "box"]) && !notes(&["connect", "box"]));
+    assert!(notes(&["connect", "other", "--json"]) && notes(&["run", "box", "--", "true"]));
 }
 
 #[test]
-fn demo_shows_all_of_it_and_leaves_nothing() {
-    let world = World::new();
-    let temporary = world.home().join("tmp");
-    std::fs::create_dir(&temporary).unwrap();
-    let mut command = world.command(&["demo"]);
-    for variable in ["RUNCODE_API_BASE", "RUNCODE_WEB_BASE", "RUNCODE_TOKEN"] {
-        command.env_remove(variable);
-    }
-    let said = Said::of(command.env("TMPDIR", &temporary).output().unwrap()).succeeds();
-    assert!(said.text().contains("HELLO FROM THIS SIDE"));
-    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
-    assert!(!world.cache("").exists());
+fn a_session_that_has_ended_or_never_was_is_told_as_it_is() {
+    let world = World::with(|options| options.max_ttl = std::time::Duration::from_secs(1)).connected();
+    until("the session is over", || world.run(&["status"]).succeeds().text().starts_with("no active"));
+    assert!(world.run(&["status"]).text().contains("#1, which is attached, is renewed"));
+    assert_eq!(world.run(&["clean", "--all", "--json"]).succeeds().json()["cleaned"], serde_json::json!([1]));
+    world.run(&["connect", "99"]).ends_with(2);
+    assert_eq!(world.run(&["clean", "99"]).succeeds().text(), "there was nothing to clean\n");
+    assert!(world.run(&["status"]).text().contains("open one with"));
 }

@@ -73,6 +73,10 @@ codes! {
     SshMissing = "ssh_missing", 1;
     /// SSH could not connect, or the connection was lost.
     Transport = "transport", 1;
+    /// The time that was given is over.
+    TimedOut = "timed_out", 1;
+    /// A signal on the workspace ended the command.
+    Killed = "killed", 1;
     /// A file or folder, of this machine or of the workspace, could not be read or written.
     Io = "io", 1;
     /// Interrupted by a signal.

@@ -74,13 +74,36 @@ impl<'a> Line<'a> {
         }
         let message = format!("`{command}` has no option `{unknown}`");
         let hint = did_you_mean(error, ContextKind::SuggestedArg);
+        if let (Some("put" | "get"), "-r" | "-R" | "-a" | "--recursive" | "-p") = (self.verb, &unknown[..]) {
+            return (message, Some("folders go whole, and modes and times with them, without it".to_owned()));
+        }
         let example = match self.verb {
             Some("exec") => "runcode exec -- ls -la",
             Some("run") => "runcode run my-ws -- ls -la",
             Some("dev") => "runcode dev -- sh -c 'runcode list'",
             _ => return (message, hint),
         };
-        let own = format!("what is to run goes behind `--`, with its options: {example}");
+        let own = match (self.verb, &unknown[..]) {
+            (Some("exec"), "--workspace" | "-w" | "--host") => {
+                return (
+                    message,
+                    Some("another workspace goes by name: runcode run my-ws -- ls -la".to_owned()),
+                );
+            }
+            (Some("run"), "--start") => {
+                return (
+                    message,
+                    Some("boot it with `runcode connect my-ws --start`, then use `runcode exec`".to_owned()),
+                );
+            }
+            (_, "-t" | "-it" | "-i" | "--tty") if self.passes_status() => {
+                return (
+                    message,
+                    Some("a command has no terminal; for one there is `runcode shell`".to_owned()),
+                );
+            }
+            _ => format!("what is to run goes behind `--`, with its options: {example}"),
+        };
         (message, Some(hint.map_or(own.clone(), |hint| format!("{hint} {own}"))))
     }
 

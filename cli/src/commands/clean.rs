@@ -45,6 +45,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
             }
         },
     };
+    let there = there.into_iter().filter(|id| sessions.store().has_any(*id)).collect::<Vec<_>>();
     for id in &ids {
         Attachment::clear(app.paths()?, Some(*id))?;
         sessions.drop_session(*id)?;

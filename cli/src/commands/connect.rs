@@ -14,7 +14,7 @@ use crate::integrations::claude_settings;
 use crate::output::progress::note;
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::sanitize;
-use crate::session::attachment::Attachment;
+use crate::session::attachment::attach;
 use crate::session::live::Obtained;
 use crate::session::mint::{DEFAULT_TTL, Order};
 use crate::session::resolve::{Target, resolve};
@@ -118,7 +118,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         sessions.warm(obtained)
     };
     patience.check()?;
-    Attachment::here(target.id, &session.meta.api_base).save(app.paths()?)?;
+    attach(&session, app.paths()?)?;
     Ok(Connected { session, reused, started, statusline_installed: is_statusline_installed(app) }.into())
 }
 

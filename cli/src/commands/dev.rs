@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ pub struct Args {
     /// The gateway's port [default: a free one]
     #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
     ssh_port: u16,
-    /// Serve a folder as a workspace; may be given several times [default: a fresh folder called `demo`]
+    /// Serve a folder as a workspace; may be given several times [default: a fresh folder called `demo`, kept below --state]
     #[arg(long, value_name = "NAME=DIR", value_parser = workspace)]
     workspace: Vec<(SshUser, PathBuf)>,
     /// How sessions prove who they are
@@ -108,9 +108,9 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
 
 fn options(args: &Args, fresh: &tempfile::TempDir) -> Result<Options> {
     let mut served = args.workspace.clone();
-    if served.is_empty() {
-        let demo = fresh.path().join("demo");
-        std::fs::create_dir(&demo).map_err(|error| Error::io("make a temporary folder", error))?;
+    if served.is_empty()
+        && let Some(demo) = demo(args.state.as_deref(), fresh)?
+    {
         served.push((SshUser::parse("demo").map_err(|why| Error::new(Code::Error, why))?, demo));
     }
     let spec = |(name, folder): (SshUser, PathBuf)| WorkspaceSpec {
@@ -133,6 +133,23 @@ fn options(args: &Args, fresh: &tempfile::TempDir) -> Result<Options> {
         access_log: args.access_log.clone(),
         ..Options::default()
     })
+}
+
+/// The folder of the default workspace, which lasts as long as the plane's state does. Where that knows of others, there is
+/// none unless there was.
+fn demo(state: Option<&Path>, fresh: &tempfile::TempDir) -> Result<Option<PathBuf>> {
+    let Some(state) = state else {
+        let demo = fresh.path().join("demo");
+        std::fs::create_dir(&demo).map_err(|error| Error::io("make a temporary folder", error))?;
+        return Ok(Some(demo));
+    };
+    let demo = state.join("demo");
+    let is_new = state.read_dir().map_or(true, |mut entries| entries.next().is_none());
+    if is_new {
+        atomic_file::private_dir(state)?;
+        atomic_file::private_dir(&demo)?;
+    }
+    Ok(demo.is_dir().then_some(demo))
 }
 
 fn failed(error: runcode_plane::Error) -> Error {

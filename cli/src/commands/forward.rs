@@ -166,14 +166,21 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     for asked in args.ports.iter().filter(|asked| !args.cancel && asked.local.is_some()) {
         let (local, remote) = (asked.local.unwrap_or_default(), asked.remote);
         if args.reverse || args.local.is_some() {
-            let why = if args.reverse {
-                "with -R could mean either way"
+            let (why, hint) = if args.reverse {
+                (
+                    "with -R could mean either way",
+                    format!(
+                        "runcode forward {local} -R --local {remote} has the workspace listen on {local}, as ssh's -R has it; \
+                         runcode forward {remote} -R --local {local}, on {remote}"
+                    ),
+                )
             } else {
-                "and --local both name a local port"
+                (
+                    "and --local both name a local port",
+                    format!("write it as `runcode forward {remote} --local {local}`"),
+                )
             };
-            let reverse = if args.reverse { " -R" } else { "" };
-            return Err(Error::new(Code::Usage, format!("`{local}:{remote}` {why}"))
-                .hint(format!("write it as `runcode forward {remote}{reverse} --local {local}`")));
+            return Err(Error::new(Code::Usage, format!("`{local}:{remote}` {why}")).hint(hint));
         }
     }
     let sessions = app.sessions()?;

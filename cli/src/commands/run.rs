@@ -2,10 +2,8 @@
 
 use crate::app::App;
 use crate::error::Result;
-use crate::output::progress::note;
 use crate::output::report::Outcome;
-use crate::session::Session;
-use crate::session::attachment::Attachment;
+use crate::session::attachment::attach;
 use crate::session::execution::{Remote, execute};
 use crate::session::resolve::resolve;
 
@@ -27,25 +25,11 @@ pub struct Args {
     pub(crate) remote: Remote,
 }
 
-/// Attaches the workspace, and says so when that changes where `exec` and the file verbs go.
-fn attach(session: &Session, app: &App) -> Result<()> {
-    let here = Attachment::here(session.meta.workspace_id, &session.meta.api_base);
-    if let Some(before) = Attachment::read(app.paths()?)?
-        && (before.workspace_id, &before.api_base) != (here.workspace_id, &here.api_base)
-    {
-        note(format!(
-            "note: {} (#{}) is attached now, no longer #{}",
-            session.meta.endpoint.user, here.workspace_id, before.workspace_id
-        ));
-    }
-    here.save(app.paths()?)
-}
-
 /// Makes or reuses the session, attaches it, runs the command.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
     let target = resolve(&args.workspace, app.plane()?)?;
     let session = sessions.obtain(target.id)?.session;
-    attach(&session, app)?;
+    attach(&session, app.paths()?)?;
     execute(&sessions, &session, &args.remote).map(Outcome::Status)
 }

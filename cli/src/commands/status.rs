@@ -19,7 +19,11 @@ Examples:
   runcode status --json | jq '.[] | select(.attached)'")]
 pub struct Args {}
 
-struct Status(Vec<Row>);
+struct Status {
+    rows: Vec<Row>,
+    /// What is attached without a session that is valid.
+    attached: Option<u64>,
+}
 
 struct Row {
     meta: Meta,
@@ -45,12 +49,20 @@ impl Report for Status {
                 "api_base": row.meta.api_base,
             })
         };
-        self.0.iter().map(row).collect()
+        self.rows.iter().map(row).collect()
     }
 
     fn text(&self, text: &mut Text) {
-        if self.0.is_empty() {
-            return text.line("no active sessions (open one with `runcode connect <workspace>`)");
+        match (self.rows.is_empty(), self.attached) {
+            (true, None) => {
+                return text.line("no active sessions (open one with `runcode connect <workspace>`)");
+            }
+            (true, Some(id)) => {
+                return text.line(format!(
+                    "no active sessions; that of #{id}, which is attached, is renewed at its next use"
+                ));
+            }
+            (false, _) => {}
         }
         let cells = |row: &Row| {
             vec![
@@ -64,7 +76,7 @@ impl Report for Status {
         table(
             text,
             &["ID", "WORKSPACE", "LEFT", "CONNECTION", ""],
-            &self.0.iter().map(cells).collect::<Vec<_>>(),
+            &self.rows.iter().map(cells).collect::<Vec<_>>(),
         );
     }
 }
@@ -85,5 +97,6 @@ pub fn run(_args: Args, app: &App) -> Result<Outcome> {
         let is_warm = sessions.transport(&session).is_warm();
         rows.push(Row { meta: session.meta, seconds_left, is_attached: attached == Some(id), is_warm });
     }
-    Ok(Status(rows).into())
+    let attached = attached.filter(|id| rows.iter().all(|row| row.meta.workspace_id != *id));
+    Ok(Status { rows, attached }.into())
 }

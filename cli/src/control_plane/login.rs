@@ -75,7 +75,7 @@ impl Listener {
                 Err(_) => deadline.pause(Duration::from_millis(10)),
             }
         }
-        Err(Error::new(Code::Network, "the login timed out: the browser did not come back")
+        Err(Error::new(Code::TimedOut, "the login timed out: the browser did not come back")
             .hint("on a remote machine, use `runcode login --paste`"))
     }
 

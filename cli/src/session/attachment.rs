@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Code, Error, Result};
+use crate::output::progress::note;
+use crate::session::Session;
 use crate::sys::atomic_file;
 use crate::sys::lock::{self, Lock};
 use crate::sys::paths::Paths;
@@ -75,6 +77,19 @@ impl Attachment {
     pub fn concerns(&self, folder: &Path) -> bool {
         self.folder().is_some_and(|own| own.starts_with(folder) || folder.starts_with(&own))
     }
+}
+
+/// Attaches the session's workspace from this process's folder, and says so when another one was: all shells of a user share
+/// the pointer, and this changes where their `exec` and file verbs go.
+pub fn attach(session: &Session, paths: &Paths) -> Result<()> {
+    let here = Attachment::here(session.meta.workspace_id, &session.meta.api_base);
+    if let Some(before) = Attachment::read(paths)?
+        && (before.workspace_id, &before.api_base) != (here.workspace_id, &here.api_base)
+    {
+        let (name, id) = (&session.meta.endpoint.user, here.workspace_id);
+        note(format!("note: {name} (#{id}) is attached now, no longer #{}", before.workspace_id));
+    }
+    here.save(paths)
 }
 
 /// Who changes the pointer holds this, so that what was looked at is what is removed.

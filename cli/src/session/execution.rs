@@ -52,7 +52,9 @@ pub fn execute(sessions: &Sessions<'_>, session: &Session, remote: &Remote) -> R
         Ended::TimedOut { remote_ended } => {
             let fate = if remote_ended { "it was ended" } else { "it may still be running" };
             let seconds = remote.timeout.unwrap_or_default();
-            Err(Error::new(Code::Transport, format!("the command took longer than {seconds} s, and {fate}")))
+            let error = format!("the command took longer than {seconds} s, and {fate}");
+            Err(Error::new(Code::TimedOut, error)
+                .hint("it was not run again; raise --timeout, or leave it out"))
         }
     }
 }
@@ -60,7 +62,8 @@ pub fn execute(sessions: &Sessions<'_>, session: &Session, remote: &Remote) -> R
 /// A command whose status never came: on a connection that still stands, a signal took the whole shell.
 fn without_status(is_warm: bool) -> Error {
     if is_warm {
-        return Error::new(Code::Transport, "the command was killed by a signal on the workspace");
+        return Error::new(Code::Killed, "the command was killed by a signal on the workspace")
+            .hint("it ran in part, and was not run again; too little memory is a common reason");
     }
     Error::new(Code::Transport, "the connection was lost before the command's status came")
         .hint("it may have run in part, and may still be running; it was not run again")

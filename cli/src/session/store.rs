@@ -185,6 +185,11 @@ impl<'a> Store<'a> {
         Ok(ids)
     }
 
+    /// Whether there is anything of a session, whole or not.
+    pub fn has_any(&self, id: u64) -> bool {
+        fs::symlink_metadata(self.paths.session(id)).is_ok()
+    }
+
     /// The attached workspace.
     pub fn attachment(&self) -> Result<Option<Attachment>> {
         Attachment::read(self.paths)

@@ -9,7 +9,11 @@ pub(super) fn of(record: &str, path: &str) -> Error {
     let on = |what: &str| format!("`{path}` on the workspace {what}");
     match word {
         "missing" => {
-            Error::new(Code::NotFound, on("does not exist")).hint("see what is there: runcode exec -- ls")
+            Error::new(Code::NotFound, on("does not exist")).hint(if path.contains(['*', '?', '[']) {
+                "names are taken as they are, patterns too: fetch the folder, or name each"
+            } else {
+                "see what is there: runcode exec -- ls"
+            })
         }
         "folder" => Error::new(Code::Io, on("is a folder")).hint("name the file: FOLDER/NAME"),
         "file" => Error::new(Code::Io, on("is not a folder")),

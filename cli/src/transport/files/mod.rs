@@ -53,7 +53,14 @@ pub fn put(
     selection: &Selection,
 ) -> Result<Summary> {
     let read = |source: &PathBuf| {
-        fs::metadata(source).map_err(|error| Error::io(format_args!("read `{}`", source.display()), error))
+        fs::metadata(source).map_err(|error| {
+            let failed = Error::io(format_args!("read `{}`", source.display()), error);
+            if source.as_os_str() == "-" {
+                failed.hint("what comes on stdin goes with `runcode write PATH`")
+            } else {
+                failed
+            }
+        })
     };
     let are_folders = sources.iter().map(|source| Ok(read(source)?.is_dir())).collect::<Result<Vec<_>>>()?;
     let into = remote.names_a_folder();

@@ -69,7 +69,9 @@ impl RemotePath {
     pub fn shown(&self) -> String {
         let home = if self.from_home { "~/" } else { "" };
         let path = String::from_utf8_lossy(&self.bytes);
-        sanitize::short(&format!("{home}{}", path.strip_prefix("./").unwrap_or(&path)))
+        let parts = path.split('/').filter(|part| *part != ".").collect::<Vec<_>>();
+        let root = if parts == [""] { "/" } else { "" };
+        sanitize::short(&format!("{home}{root}{}", parts.join("/")))
     }
 }
 
@@ -97,6 +99,19 @@ mod tests {
             assert_eq!(String::from_utf8(path.argument()).unwrap(), argument);
             assert_eq!(path.names_a_folder(), folder, "{text}");
             assert_eq!(path.file_name(), name.map(str::as_bytes), "{text}");
+        }
+        for (text, shown) in [
+            (".", "/home/ubuntu/workspace"),
+            ("./x", "/home/ubuntu/workspace/x"),
+            ("a/././b", "/home/ubuntu/workspace/a/b"),
+            ("/.", "/"),
+            ("/", "/"),
+            ("a/", "/home/ubuntu/workspace/a/"),
+            ("~", "~/"),
+            ("~/./x", "~/x"),
+            ("a/.b/..", "/home/ubuntu/workspace/a/.b/.."),
+        ] {
+            assert_eq!(parse(text).shown(), shown, "{text}");
         }
         assert!(RemotePath::parse("".as_ref(), &Workdir::default()).is_err());
     }

@@ -37,7 +37,6 @@ clean() {
   deaf;
   [ -z "$s" ] || rm -rf "$s" || { chmod -R u+rwX "$s"; rm -rf "$s"; };
 } 2>/dev/null;
-o=$(umask);
 umask 077;
 # What is removed in the end is ours: a folder that was there already is not, and no signal comes in between.
 deaf;
@@ -61,7 +60,6 @@ read -r h <"$s/hash";
 read -r w <"$s/end" || [ -n "$w" ] || fail cut;
 [ "$h" = "$w" ] || fail differs;
 cd "$s/t" || fail cut;
-umask "$o";
 # Moves what $1 has into place: a folder that is not there yet whole, else one by one; each by a rename.
 flush() { [ $# -le 1 ] || { k=$1; shift; e=$(mv -f "$@" "$r/$k/" 2>&1) || fail io "$e"; }; };
 merge() {

@@ -1,0 +1,105 @@
+//! `dev` and `demo`: a control plane of one's own, which leaves nothing behind.
+
+use std::path::Path;
+
+use crate::support::{Said, World, processes_with, until};
+
+#[test]
+fn dev_runs_a_command_pointed_at_it_and_leaves_nothing() {
+    let world = World::new();
+    let script = "runcode connect demo >/dev/null && runcode exec -- 'echo in $(basename $(pwd)); exit 7'";
+    let mut command = world.command(&["dev", "--", "sh", "-c", script]);
+    for variable in ["RUNCODE_API_BASE", "RUNCODE_WEB_BASE", "RUNCODE_TOKEN"] {
+        command.env_remove(variable);
+    }
+    assert_eq!(Said::of(command.output().unwrap()).ends_with(7).text(), "in demo\n");
+    assert_eq!(processes_with(&world.home().to_string_lossy()), Vec::<String>::new());
+    assert!(!world.cache("current").exists() && !world.cache("ws-1").exists());
+}
+
+#[test]
+fn dev_gives_back_what_was_attached_before() {
+    let world = World::new().connected();
+    let script = "runcode connect demo >/dev/null && runcode current --json";
+    let within = world.run(&["dev", "--", "sh", "-c", script]).succeeds().json();
+    assert_ne!(within["api_base"], world.base());
+    let after = world.run(&["current", "--json"]).succeeds().json();
+    assert_eq!((&after["api_base"], &after["workspace_id"]), (&world.base().into(), &1.into()));
+    assert_eq!(world.run(&["exec", "--", "echo back"]).succeeds().text(), "back\n");
+}
+
+#[test]
+fn dev_keeps_its_folder_to_itself_whatever_the_umask() {
+    let world = World::new();
+    let dev = world.command(&["dev", "--", "runcode", "run", "demo", "--", "stat -c %a .."]);
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "umask 000; exec \"$@\"", "sh"]).arg(dev.get_program()).args(dev.get_args());
+    command.env_clear().envs(dev.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    for variable in ["RUNCODE_API_BASE", "RUNCODE_WEB_BASE", "RUNCODE_TOKEN"] {
+        command.env_remove(variable);
+    }
+    assert_eq!(Said::of(command.output().unwrap()).succeeds().text(), "700\n");
+}
+
+#[test]
+fn dev_ends_as_a_shell_does_with_a_command_that_cannot_be_run() {
+    let world = World::new();
+    let said = world.run(&["dev", "--", "no-such-command"]).ends_with(127);
+    assert!(said.stderr.contains("there is no program `no-such-command`"), "{said:?}");
+    world.run(&["dev", "--json", "--", "no-such-command"]).fails_as("not_found", 127);
+    world.run(&["dev", "--", "/dev/null"]).ends_with(126);
+    world.run(&["dev", "--", "sh", "-c", "exit 7"]).ends_with(7);
+    let taken = world.base().replace("http://", "");
+    let said = world.run(&["dev", "--listen", &taken, "--", "true"]).ends_with(1);
+    assert!(
+        said.stderr.contains("hint: choose another port") && !said.stderr.contains("os error"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn demo_shows_all_of_it_and_leaves_nothing() {
+    let world = World::new();
+    let temporary = world.home().join("tmp");
+    std::fs::create_dir(&temporary).unwrap();
+    let mut command = world.command(&["demo"]);
+    for variable in ["RUNCODE_API_BASE", "RUNCODE_WEB_BASE", "RUNCODE_TOKEN"] {
+        command.env_remove(variable);
+    }
+    let said = Said::of(command.env("TMPDIR", &temporary).output().unwrap()).succeeds();
+    assert!(said.text().contains("HELLO FROM THIS SIDE"));
+    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
+    assert!(!world.cache("").exists());
+}
+
+#[test]
+fn an_interrupted_demo_leaves_nothing() {
+    let world = World::new();
+    let temporary = world.home().join("tmp");
+    std::fs::create_dir(&temporary).unwrap();
+    let demo = world.command(&["demo"]).env("TMPDIR", &temporary).spawn().unwrap();
+    until("it is under way", || std::fs::read_dir(&temporary).unwrap().count() > 0);
+    let pid = rustix::process::Pid::from_raw(demo.id().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    Said::of(demo.wait_with_output().unwrap()).ends_with(130);
+    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
+}
+
+/// A plane whose state is kept keeps the default workspace's files, and adds none to others that it knows.
+#[test]
+fn dev_keeps_the_default_workspace_with_its_state() {
+    let world = World::new();
+    let (kept, others) = (world.home().join("kept"), world.home().join("others"));
+    let dev = |state: &Path, arguments: &[&str], script: &str| {
+        let line =
+            [&["dev", "--state", state.to_str().unwrap()], arguments, &["--", "sh", "-c", script]].concat();
+        world.run(&line).succeeds()
+    };
+    dev(&kept, &[], "runcode run demo -- 'echo hi > f'");
+    assert_eq!(dev(&kept, &[], "runcode run demo -- cat f").text(), "hi\n");
+    let web = format!("web={}", world.workspace().display());
+    dev(&others, &["--workspace", &web], "true");
+    let list = dev(&others, &[], "runcode list --json").json();
+    let titles = list.as_array().unwrap().iter().map(|row| row["title"].as_str().unwrap());
+    assert_eq!(titles.collect::<Vec<_>>(), ["web"]);
+}
