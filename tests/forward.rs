@@ -4,6 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
+use runcode_plane::WorkspaceSpec;
+
 use crate::support::{Said, World, until};
 
 /// A server on a free loopback port that greets whoever connects; it ends with the test.
@@ -190,4 +192,33 @@ fn nonsense_is_a_usage_error() {
     ] {
         world.run(arguments).ends_with(2);
     }
+}
+
+/// A port that a forward of ours has is told apart from one that somebody else has, and ended by its number here.
+#[test]
+fn a_port_that_is_forwarded_already_is_told_and_ended_by_its_number() {
+    let world = World::with(|options| {
+        let other =
+            WorkspaceSpec { running: true, ..WorkspaceSpec::new("other", &options.workspaces[0].dir) };
+        options.workspaces.push(other);
+    });
+    let world = world.connected();
+    let (first, second, here) = (greeter(), greeter(), free());
+    world.run(&["forward", &format!("{here}:{first}")]).succeeds();
+    let again = format!("{here}:{second}");
+    let said = world.run(&["forward", &again, "--json"]).fails_as("conflict", 2).json();
+    assert!(
+        said["hint"].as_str().unwrap().contains(&format!("runcode forward {here}:{first} --cancel")),
+        "{said}"
+    );
+    world.run(&["connect", "other"]).succeeds();
+    let said = world.run(&["forward", &again, "--json"]).fails_as("conflict", 2).json();
+    assert!(said["message"].as_str().unwrap().contains("of box (#1)"), "{said}");
+    assert!(said["hint"].as_str().unwrap().contains("runcode connect 1, then"), "{said}");
+    world.run(&["connect", "box"]).succeeds();
+    let there = free();
+    world.run(&["forward", &format!("{there}:{here}")]).succeeds();
+    let ended = world.run(&["forward", &here.to_string(), "--cancel", "--json"]).succeeds().json();
+    assert_eq!(ended["cancelled"].as_array().unwrap().len(), 1, "{ended}");
+    assert_eq!((&ended["cancelled"][0]["local"], greeted(here)), (&here.into(), false), "{ended}");
 }

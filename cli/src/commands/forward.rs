@@ -199,11 +199,16 @@ fn act(args: &Args, is_json: bool, sessions: &Sessions<'_>, session: &Session) -
     let is_read = is_json || progress::is_watched();
     let workspace_id = session.meta.workspace_id;
     if args.cancel {
+        // A port of this machine before one of the workspace: the same number may be both, of two forwards.
+        let mine = forwards::list(sessions, session)?
+            .into_iter()
+            .map(|(kept, _)| ports(&kept).0)
+            .collect::<Vec<_>>();
         let chosen = |kept: &Kept| {
             let (local, remote) = ports(kept);
             let is_named = args.ports.iter().any(|asked| match asked.local {
                 Some(here) => (here, asked.remote) == (local, remote),
-                None => asked.remote == remote || asked.remote == local,
+                None => asked.remote == local || (asked.remote == remote && !mine.contains(&remote)),
             });
             args.ports.is_empty() || (args.reverse == kept.reverse && is_named)
         };

@@ -127,6 +127,9 @@ pub fn add(sessions: &Sessions<'_>, session: &Session, mut wanted: Kept) -> Resu
         match transport.add_forward(&wanted.forward()) {
             Ok(open) => (wanted.port, wanted.master) = (open.port, open.master),
             Err(error) if is_any && error.code() == Code::Conflict && tries < TRIES => continue,
+            Err(error) if error.code() == Code::Conflict && !wanted.reverse => {
+                return Err(holder(sessions, &session, wanted.port)?.unwrap_or(error));
+            }
             Err(error) => return Err(error),
         }
         break;
@@ -136,6 +139,28 @@ pub fn add(sessions: &Sessions<'_>, session: &Session, mut wanted: Kept) -> Resu
     all.push(wanted.clone());
     save(&session.folder, &all)?;
     Ok(wanted)
+}
+
+/// The error for a port of this machine that a forward of ours has already, of this session or of another one.
+#[cfg(unix)]
+fn holder(sessions: &Sessions<'_>, session: &Session, port: u16) -> Result<Option<Error>> {
+    for id in sessions.store().ids()? {
+        let Some(other) = sessions.store().read(id)? else { continue };
+        let kept = list(sessions, &other)?
+            .into_iter()
+            .find(|(kept, is_active)| *is_active && !kept.reverse && kept.port == port);
+        let Some((kept, _)) = kept else { continue };
+        let (name, leads) = (&other.meta.endpoint.user, format!("{}:{}", kept.to_host, kept.to_port));
+        let error =
+            Error::new(Code::Conflict, format!("port {port} leads to {leads} of {name} (#{id}) already"));
+        let end = format!("runcode forward {port}:{} --cancel", kept.to_port);
+        return Ok(Some(error.hint(if id == session.meta.workspace_id {
+            format!("choose another one with --local, or end that: {end}")
+        } else {
+            format!("choose another one with --local, or end that: runcode connect {id}, then {end}")
+        })));
+    }
+    Ok(None)
 }
 
 /// Ends those that `chosen` picks, and forgets them; what was ended.

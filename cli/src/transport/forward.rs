@@ -140,9 +140,14 @@ impl<'a> Talk<'a> {
 }
 
 fn refused(reply: Reply, what: impl FnOnce() -> String) -> Error {
-    let words =
-        if let Reply::Refused(words) = reply { words } else { "the master talks nonsense".to_owned() };
-    Error::new(Code::Conflict, format!("{}: {}", what(), sanitize::short(&words)))
+    Error::new(
+        Code::Conflict,
+        match reply {
+            Reply::Refused(words) if words == "Port forwarding failed" => what(), // which says nothing more
+            Reply::Refused(words) => format!("{}: {}", what(), sanitize::short(&words)),
+            _ => format!("{}: the master talks nonsense", what()),
+        },
+    )
 }
 
 /// Whether this machine has an IPv6 loopback address to listen on.
