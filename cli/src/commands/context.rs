@@ -90,12 +90,38 @@ impl Report for Seen {
             Some(version) => format!("{name} {version}"),
             None => name.clone(),
         };
-        row("tools", seen.tools.iter().map(tool).collect::<Vec<_>>().join(", "));
-        let ports = seen.ports.iter().map(|port| port.port.to_string()).collect::<Vec<_>>();
+        for (number, line) in lines(seen.tools.iter().map(tool), ", ").into_iter().enumerate() {
+            row(if number == 0 { "tools" } else { "" }, line);
+        }
+        let mut ports = seen.ports.iter().map(|port| port.port.to_string()).collect::<Vec<_>>();
         if !ports.is_empty() {
-            row("ports", format!("{}  (runcode forward PORT)", ports.join(" ")));
+            ports.push("(runcode forward PORT)".to_owned());
+        }
+        for (number, line) in lines(ports.into_iter(), " ").into_iter().enumerate() {
+            row(if number == 0 { "ports" } else { "" }, line);
         }
     }
+}
+
+/// The items beside the names of the rows, in lines that 80 columns hold.
+fn lines(items: impl Iterator<Item = String>, between: &str) -> Vec<String> {
+    const WIDTH: usize = 80 - 10;
+    let mut lines = Vec::<String>::new();
+    for item in items {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + between.len() + item.chars().count() < WIDTH => {
+                *line += between;
+                *line += &item;
+            }
+            last => {
+                if let Some(line) = last {
+                    *line += between.trim_end();
+                }
+                lines.push(item);
+            }
+        }
+    }
+    lines
 }
 
 /// Looks around.
