@@ -222,3 +222,33 @@ fn a_port_that_is_forwarded_already_is_told_and_ended_by_its_number() {
     assert_eq!(ended["cancelled"].as_array().unwrap().len(), 1, "{ended}");
     assert_eq!((&ended["cancelled"][0]["local"], greeted(here)), (&here.into(), false), "{ended}");
 }
+
+/// The old connection still carries a command, and a connection through the forward, when the session is renewed.
+#[test]
+fn forwards_survive_a_renewal_that_something_runs_through() {
+    for world in World::each() {
+        let world = world.connected();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (there, here) = (listener.local_addr().unwrap().port(), free());
+        world.run(&["forward", &format!("{here}:{there}")]).succeeds();
+        let mut through = TcpStream::connect(("127.0.0.1", here)).unwrap();
+        let (mut far, _) = listener.accept().unwrap();
+        let started = world.workspace().join("started");
+        let slow = world
+            .command(&["exec", "-n", "--", "touch started; until [ -e go ]; do sleep .05; done"])
+            .spawn();
+        until("it has started", || started.exists());
+        let said = world.run(&["connect", "box", "--ttl", "1700"]).succeeds();
+        assert!(!said.stderr.contains("not forwarded"), "{}", said.stderr);
+        let _anew = TcpStream::connect(("127.0.0.1", here)).unwrap();
+        listener.accept().unwrap();
+        far.write_all(b"as before").unwrap();
+        let mut words = [0; 9];
+        through.read_exact(&mut words).unwrap();
+        assert_eq!(&words, b"as before");
+        std::fs::write(world.workspace().join("go"), "").unwrap();
+        Said::of(slow.unwrap().wait_with_output().unwrap()).succeeds();
+        drop((through, far));
+        assert!(TcpStream::connect(("127.0.0.1", here)).is_ok());
+    }
+}

@@ -164,7 +164,10 @@ fn an_interrupt_and_a_timeout_end_the_remote_command() {
         until("sleep is gone", || processes_with("sleep 613").is_empty());
         let said = world.run(&["exec", "--timeout", "1", "--", "sleep", "614"]).ends_with(255);
         assert!(said.stderr.contains("longer than 1 s"), "{said:?}");
-        world.run(&["exec", "--json", "--timeout", "1", "--", "sleep", "614"]).fails_as("timed_out", 255);
+        world
+            .run(&["exec", "--json", "--timeout", "1", "--", "cd . && exec sleep 614"])
+            .fails_as("timed_out", 255);
+        until("sleep is gone", || processes_with("sleep 614").is_empty());
         world.run(&["exec", "--json", "--", "kill -9 $$"]).fails_as("killed", 255);
         until("sleep is gone", || processes_with("sleep 614").is_empty());
     }

@@ -192,3 +192,21 @@ fn several_of_one_name_are_not_fetched_over_each_other() {
     let got = world.run(&["get", "d1/x", "d2", "--out", "o", "--json"]).succeeds().json();
     assert_eq!((got["to"].as_str(), got["files"].as_u64()), (Some("o"), Some(2)), "{got}");
 }
+
+/// A device, a pipe, or a link to one keeps its place.
+#[test]
+fn a_file_takes_the_place_of_no_device_and_no_pipe() {
+    let world = World::new().connected();
+    fs::write(world.workspace().join("f"), "content").unwrap();
+    let (pipe, link) = (world.home().join("pipe"), world.home().join("link"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    symlink("/dev/null", &link).unwrap();
+    for target in [&pipe, &link] {
+        let said =
+            world.run(&["get", "f", "--out", target.to_str().unwrap(), "--json"]).fails_as("io", 1).json();
+        assert!(said["message"].as_str().unwrap().contains("neither a file nor a folder"), "{said}");
+    }
+    assert!(
+        !fs::metadata(&pipe).unwrap().is_file() && fs::read_link(&link).unwrap() == Path::new("/dev/null")
+    );
+}

@@ -33,6 +33,74 @@ fn several_things_go_into_a_folder() {
     }
 }
 
+/// Of the same length and second as what was sent, and yet another.
+#[test]
+fn a_file_that_changes_at_once_after_it_was_sent_is_sent_again() {
+    for world in World::each() {
+        let world = world.connected();
+        let local = world.home().join("d");
+        fs::create_dir(&local).unwrap();
+        for content in ["1", "2", "3", "4"] {
+            fs::write(local.join("v"), content).unwrap();
+            world.run(&["put", "d", "d"]).succeeds();
+            assert_eq!(fs::read_to_string(world.workspace().join("d/v")).unwrap(), content);
+        }
+        assert_eq!(world.run(&["put", "d", "d", "--json"]).succeeds().json()["unchanged"], 1);
+    }
+}
+
+/// Each of them is a whole put: one makes the folder, the others merge theirs into it.
+#[test]
+fn several_puts_to_a_new_folder_all_arrive() {
+    let world = World::new().connected();
+    for source in ["a", "b", "c"] {
+        for number in 0..30 {
+            let file = world.home().join(format!("{source}/s/{source}{number}"));
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
+        }
+    }
+    for round in 0..6 {
+        let target = format!("n{round}");
+        let puts = ["a", "b", "c"].map(|source| world.command(&["put", source, &target]).spawn().unwrap());
+        for put in puts {
+            Said::of(put.wait_with_output().unwrap()).succeeds();
+        }
+        let found = described(&world.workspace().join(&target));
+        assert_eq!(
+            found.iter().filter(|found| found.0.starts_with("s") && found.0 != Path::new("s")).count(),
+            90
+        );
+        assert!(found.iter().all(|found| found.0.starts_with("s")), "{found:?}");
+    }
+}
+
+/// `git` leaves out what its repository says, and nothing that lies above it.
+#[test]
+fn patterns_are_gits() {
+    let world = World::new().connected();
+    let names = |folder: &str| {
+        let found = described(&world.workspace().join(folder)).into_iter();
+        found.map(|found| found.0.display().to_string()).collect::<Vec<_>>()
+    };
+    let (above, repository) = (world.home().join("p"), world.home().join("p/repo"));
+    fs::create_dir_all(repository.join(".git")).unwrap();
+    fs::create_dir_all(repository.join("in")).unwrap();
+    fs::write(above.join(".gitignore"), "*\n").unwrap();
+    fs::write(repository.join(".gitignore"), "*.log\n").unwrap();
+    for name in ["a", "a.log", "in/b", "in/b.log", "#c", "keep.txt", "x.txt"] {
+        fs::write(repository.join(name), "").unwrap();
+    }
+    world.run(&["put", "p/repo", "r", "--git"]).succeeds();
+    assert_eq!(names("r"), ["#c", ".gitignore", "a", "in", "in/b", "keep.txt", "x.txt"]);
+    world.run(&["put", "p/repo/in", "in", "--git"]).succeeds();
+    assert_eq!(names("in"), ["b"]);
+    let exclude = ["--exclude", "*.txt", "--exclude", "!keep.txt", "--exclude", "#c", "--exclude", "/a"];
+    world.run(&[&["put", "p/repo", "x", "--git"], &exclude[..]].concat()).succeeds();
+    assert_eq!(names("x"), [".gitignore", "in", "in/b", "keep.txt"]);
+    world.run(&["put", "p/repo", "y", "--exclude", "", "--json"]).fails_as("usage", 2);
+}
+
 #[test]
 fn what_is_left_out_stays_behind() {
     let world = World::new().connected();

@@ -15,8 +15,9 @@ use crate::{
 
 /// Forward ports of the attached workspace to this machine.
 ///
-/// It happens in the background: the forward stays with the session's connection and comes back with it. Only this
-/// machine's loopback addresses listen. Asking twice is fine.
+/// It happens in the background: the forward stays with the session's connection, which ends when nothing has used it for
+/// five minutes, and comes back with it at the next command. Only this machine's loopback addresses listen. Asking twice
+/// is fine.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -21,7 +21,7 @@ pub struct Remote {
     /// Leave stdin alone; needed inside `while read` loops
     #[arg(short = 'n', long)]
     pub no_stdin: bool,
-    /// End the command after so many seconds
+    /// End the command so many seconds after it was started
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: Option<u64>,
     /// The command: one argument is a piece of shell, several are a program and its exact arguments

@@ -110,6 +110,22 @@ pub(super) fn restore(transport: &Transport, folder: &Path) {
     }
 }
 
+/// Ends what listens for the connection's forwards, which stay on the list: one that is retired may last for long, and the
+/// next one needs the ports. What is connected through them stays so. The caller holds the session's lock.
+#[cfg(unix)]
+pub(super) fn release(transport: &Transport, folder: &Path) {
+    let Ok(mut all) = read(folder) else { return };
+    let Some(master) = transport.master_pid().filter(|pid| all.iter().any(|kept| kept.master == *pid)) else {
+        return;
+    };
+    for kept in all.iter_mut().filter(|kept| kept.master == master) {
+        if transport.cancel_forward(&kept.forward()).is_ok() {
+            kept.master = 0;
+        }
+    }
+    let _ = save(folder, &all); // what it says of an old master counts for nothing
+}
+
 /// Makes `wanted` and remembers it. Port 0 is any free one. What is there already is fine.
 #[cfg(unix)]
 pub fn add(sessions: &Sessions<'_>, session: &Session, mut wanted: Kept) -> Result<Kept> {

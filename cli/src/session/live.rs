@@ -254,9 +254,16 @@ impl<'a> Sessions<'a> {
     pub fn retire_connection(&self, id: u64) -> Result<()> {
         let locked = self.store().lock(id)?;
         match locked.read()? {
-            Some(session) => self.transport(&session).retire_master(),
+            Some(session) => self.retire(&session),
             None => Ok(()),
         }
+    }
+
+    fn retire(&self, session: &Session) -> Result<()> {
+        let transport = self.transport(session);
+        #[cfg(unix)]
+        forwards::release(&transport, &session.folder);
+        transport.retire_master()
     }
 
     /// Ends the connection, keeping the session's files.
@@ -307,7 +314,7 @@ impl<'a> Sessions<'a> {
         let session = minted?;
         match old {
             Some(old) if leads_to_the_same(&old, &session) => {
-                self.transport(&old).retire_master()?;
+                self.retire(&old)?;
                 // They end with it, whether or not the command that renews needs a connection.
                 #[cfg(unix)]
                 if forwards::are_kept(&session.folder) {

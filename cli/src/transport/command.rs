@@ -60,7 +60,7 @@ impl RemoteCommand {
         let snippet = bytes(snippet.as_ref())?;
         let token = token();
         let mut text = opening(&token, workdir);
-        if !env.is_empty() {
+        if !env.is_empty() || replaces_its_shell(snippet) {
             let mut command = with_env(env);
             command.extend_from_slice(b"\"$SHELL\" -c ");
             quote::word(&mut command, snippet);
@@ -201,6 +201,16 @@ fn with_env(env: &[(EnvName, String)]) -> Vec<u8> {
 fn runs_on(snippet: &[u8]) -> bool {
     let end = snippet.trim_ascii_end().last();
     matches!(end, Some(b'\\' | b'&' | b'|')) || has_open_heredoc(snippet)
+}
+
+/// Whether a snippet may have its shell become another program (`cd a && exec make`). That shell is then not the outermost
+/// one, whose arguments bear the token.
+fn replaces_its_shell(snippet: &[u8]) -> bool {
+    let passed = |word: &&[u8]| matches!(*word, b"then" | b"do" | b"else" | b"!") || word.contains(&b'=');
+    snippet.split(|byte| b";&|(){}\n".contains(byte)).any(|command| {
+        let mut words = command.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        words.find(|word| !passed(word)) == Some(b"exec")
+    })
 }
 
 fn has_open_heredoc(snippet: &[u8]) -> bool {

@@ -57,6 +57,24 @@ fn a_snippet_runs_in_the_folder_and_its_status_is_the_status() {
 }
 
 #[test]
+fn what_replaces_its_shell_is_known() {
+    for (text, expected) in [
+        ("exec sleep 1", true),
+        ("cd a && exec make", true),
+        ("if true; then exec b; fi", true),
+        ("A=1 exec b", true),
+        ("( exec b )", true),
+        ("a\nexec b", true),
+        ("docker exec it", false),
+        ("execute", false),
+        ("echo exec", false),
+        ("", false),
+    ] {
+        assert_eq!(replaces_its_shell(text.as_bytes()), expected, "{text}");
+    }
+}
+
+#[test]
 fn what_would_swallow_the_last_line_does_not() {
     for shell in posix_shells() {
         for (text, said) in [

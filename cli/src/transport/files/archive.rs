@@ -9,7 +9,7 @@ use tar::{EntryType, Header};
 
 use crate::error::{Code, Error};
 use crate::transport::files::flow::Hash;
-use crate::transport::files::local_tree::{Entry, Kind};
+use crate::transport::files::local_tree::{Entry, Kind, Modified};
 use crate::transport::files::progress::Progress;
 use crate::transport::files::talk::CHUNK;
 
@@ -81,11 +81,30 @@ fn first(entries: &[Entry]) -> Vec<u8> {
 
 fn head_of(entry: &Entry) -> Vec<u8> {
     let name = if entry.name.is_empty() { b"t".to_vec() } else { [b"t/", &entry.name[..]].concat() };
+    let seconds = entry.modified.seconds;
     match &entry.kind {
-        Kind::Folder => head(EntryType::Directory, &name, b"", entry.mode, entry.modified, 0),
-        Kind::File(size) => head(EntryType::Regular, &name, b"", entry.mode, entry.modified, *size),
-        Kind::Link(target) => head(EntryType::Symlink, &name, target, 0o777, entry.modified, 0),
+        Kind::Folder => head(EntryType::Directory, &name, b"", entry.mode, seconds, 0),
+        Kind::File(size) => {
+            [exact_time(entry.modified), head(EntryType::Regular, &name, b"", entry.mode, seconds, *size)]
+                .concat()
+        }
+        Kind::Link(target) => head(EntryType::Symlink, &name, target, 0o777, seconds, 0),
     }
+}
+
+/// The time with its nanoseconds, where they count: in a member of its own before the file's (POSIX pax, `mtime`). A tar
+/// that does not know it passes it over.
+fn exact_time(modified: Modified) -> Vec<u8> {
+    if !modified.is_recent {
+        return Vec::new();
+    }
+    let record = format!(" mtime={}.{:09}\n", modified.seconds, modified.nanos);
+    let length = record.len() + 2; // its own two digits included: 99 is far
+    let record = format!("{length}{record}");
+    let mut bytes = block(EntryType::XHeader, b"mtime", b"", 0o644, 0, record.len() as u64).to_vec();
+    bytes.extend_from_slice(record.as_bytes());
+    bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
+    bytes
 }
 
 /// What stands before a member's content. Names and links are written byte for byte; a long one in a member of its own,
@@ -181,7 +200,7 @@ mod tests {
             name: name.to_vec(),
             kind,
             mode: 0o640,
-            modified: 12,
+            modified: Modified { seconds: 12, nanos: 5, is_recent: name == b"empty" },
         };
         let long = |length| vec![b'n'; length];
         let all = [

@@ -26,8 +26,18 @@ pub(super) struct LocalFile {
 impl LocalFile {
     /// The file that is to be `target`; folders above it are made.
     pub(super) fn create(target: &Path) -> Result<LocalFile> {
-        if target.is_dir() {
-            return Err(Error::new(Code::Io, format!("`{}` is a folder", target.display())));
+        match std::fs::metadata(target) {
+            Ok(there) if there.is_dir() => {
+                return Err(Error::new(Code::Io, format!("`{}` is a folder", target.display())));
+            }
+            // A device or a pipe, or a link to one, that the file would take the place of.
+            Ok(there) if !there.is_file() => {
+                let what = format!("`{}` is neither a file nor a folder", target.display());
+                return Err(
+                    Error::new(Code::Io, what).hint("`--out -` writes to stdout, which leads anywhere")
+                );
+            }
+            _ => {}
         }
         let parent = made_parent(target)?;
         sweep(parent);

@@ -3,10 +3,10 @@
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ignore::WalkBuilder;
-use ignore::overrides::OverrideBuilder;
+use ignore::gitignore::GitignoreBuilder;
 
 use crate::error::{Code, Error, Result};
 use crate::sys::platform;
@@ -29,8 +29,27 @@ pub(super) struct Entry {
     pub(super) name: Vec<u8>,
     pub(super) kind: Kind,
     pub(super) mode: u32,
-    /// Seconds since 1970.
-    pub(super) modified: u64,
+    pub(super) modified: Modified,
+}
+
+/// When a file was last modified: seconds since 1970, and nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Modified {
+    pub(super) seconds: u64,
+    pub(super) nanos: u32,
+    /// Whether it was just now, so that it may be modified once more in the same second. What is sent then has to be told
+    /// apart from what comes after it (as git has it: racy-git(5)).
+    pub(super) is_recent: bool,
+}
+
+impl Modified {
+    fn of(metadata: &Metadata, now: SystemTime) -> Modified {
+        const RECENT: Duration = Duration::from_secs(2);
+        let time = metadata.modified().ok();
+        let is_recent = time.is_some_and(|time| now.duration_since(time).map_or(true, |age| age < RECENT));
+        let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        Modified { seconds: since.as_secs(), nanos: since.subsec_nanos(), is_recent }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,10 +71,11 @@ pub(super) fn walk(
 ) -> Result<u64> {
     let failed = |error| Error::io(format_args!("read `{}`", source.display()), error);
     let source = &fs::canonicalize(source).map_err(failed)?;
-    let mut skipped = 0;
+    let (now, mut skipped) = (SystemTime::now(), 0);
     for found in walker(source, selection)?.build() {
         let found = found.map_err(|error| {
-            let why = error.io_error().map_or_else(|| error.to_string(), crate::error::reason);
+            let kind = error.io_error().map(std::io::Error::kind); // its own words name the path once more
+            let why = kind.map_or_else(|| error.to_string(), |kind| crate::error::reason(&kind.into()));
             Error::new(Code::Io, format!("cannot read what is in `{}`: {why}", source.display()))
         })?;
         let path = found.path();
@@ -69,7 +89,7 @@ pub(super) fn walk(
             local: path.to_owned(),
             name: below(name, path.strip_prefix(source).unwrap_or(path))?,
             mode: mode(&metadata),
-            modified: modified(&metadata),
+            modified: Modified::of(&metadata, now),
             kind,
         });
     }
@@ -80,20 +100,29 @@ fn walker(source: &Path, selection: &Selection) -> Result<WalkBuilder> {
     let mut walker = WalkBuilder::new(source);
     walker.standard_filters(false).follow_links(false);
     if selection.git {
-        walker.git_ignore(true).git_exclude(true).git_global(true).parents(true).require_git(false);
-        walker.filter_entry(|entry| entry.depth() == 0 || entry.file_name() != ".git");
+        // What lies above a repository is not its business, as for git; outside of any, only what is sent counts.
+        let is_in_repository = source.ancestors().any(|folder| folder.join(".git").exists());
+        walker.git_ignore(true).git_exclude(true).git_global(true);
+        walker.parents(is_in_repository).require_git(is_in_repository);
     }
-    let mut overrides = OverrideBuilder::new(source);
+    let mut exclude = GitignoreBuilder::new(source);
     for pattern in &selection.exclude {
-        let usage = |error: ignore::Error| {
-            Error::new(Code::Usage, format!("--exclude `{pattern}` is no pattern: {error}"))
-        };
-        overrides.add(&format!("!{pattern}")).map_err(usage)?;
+        let usage =
+            |why: String| Error::new(Code::Usage, format!("--exclude `{pattern}` is no pattern: {why}"));
+        if pattern.trim().is_empty() {
+            return Err(usage("it is empty".to_owned()));
+        }
+        let escape = if pattern.starts_with('#') { "\\" } else { "" }; // there are no comments here
+        exclude.add_line(None, &format!("{escape}{pattern}")).map_err(|error| usage(error.to_string()))?;
     }
-    let overrides = overrides.build().map_err(|error| Error::new(Code::Usage, error.to_string()))?;
-    if !selection.exclude.is_empty() {
-        walker.overrides(overrides);
-    }
+    let exclude = exclude.build().map_err(|error| Error::new(Code::Usage, error.to_string()))?;
+    let is_git = selection.git;
+    walker.filter_entry(move |entry| {
+        let is_folder = entry.file_type().is_some_and(|kind| kind.is_dir());
+        entry.depth() == 0
+            || !(is_git && entry.file_name() == ".git"
+                || exclude.matched(entry.path(), is_folder).is_ignore())
+    });
     Ok(walker)
 }
 
@@ -113,11 +142,6 @@ fn kind(path: &Path, metadata: &Metadata) -> Result<Option<Kind>> {
 
 fn mode(metadata: &Metadata) -> u32 {
     if cfg!(windows) && metadata.is_dir() { 0o755 } else { platform::mode_of(metadata) & 0o777 }
-}
-
-fn modified(metadata: &Metadata) -> u64 {
-    let time = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    time.map_or(0, |since| since.as_secs())
 }
 
 fn below(name: &[u8], path: &Path) -> Result<Vec<u8>> {

@@ -22,7 +22,8 @@ pub(super) enum Format {
 struct Seen {
     kind: SeenKind,
     mode: u32,
-    modified: u64,
+    /// Seconds since 1970, and nanoseconds; 0 where they are not told.
+    modified: (u64, u32),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +84,9 @@ impl Listing {
                 .hint("move it away first; nothing was changed"))
             }
             (Kind::File(size), SeenKind::File(there)) => {
-                Ok((*size, entry.mode, entry.modified) != (*there, seen.mode, seen.modified))
+                let (ours, (seconds, nanos)) = (entry.modified, seen.modified);
+                let differs = ours.nanos != nanos && ours.nanos != 0 && nanos != 0;
+                Ok((*size, entry.mode, ours.seconds) != (*there, seen.mode, seconds) || differs)
             }
             (Kind::Link(target), SeenKind::Link(Some(there))) => Ok(target != there),
             _ => Ok(true),
@@ -91,7 +94,13 @@ impl Listing {
     }
 }
 
-/// `<type> <octal mode> <size> <seconds> <name>` and the link's target.
+/// `<seconds>[.<fraction>]`.
+fn time(text: &str) -> Option<(u64, u32)> {
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+    Some((seconds.parse().ok()?, format!("{fraction:0<9}").get(..9)?.parse().ok()?))
+}
+
+/// `<type> <octal mode> <size> <time> <name>` and the link's target.
 fn printf(record: &[u8], link: Vec<u8>) -> Option<(Vec<u8>, Seen)> {
     let (words, name) = words::<4>(record)?;
     let kind = match words[0] {
@@ -101,7 +110,7 @@ fn printf(record: &[u8], link: Vec<u8>) -> Option<(Vec<u8>, Seen)> {
         _ => SeenKind::Other,
     };
     let mode = u32::from_str_radix(words[1], 8).ok()? & 0o777;
-    Some((plain(name), Seen { kind, mode, modified: words[3].parse().ok()? }))
+    Some((plain(name), Seen { kind, mode, modified: time(words[3])? }))
 }
 
 /// `<hexadecimal st_mode> <size> <seconds> <name>`.
@@ -114,7 +123,7 @@ fn stat(record: &[u8]) -> Option<(Vec<u8>, Seen)> {
         0o120_000 => SeenKind::Link(None),
         _ => SeenKind::Other,
     };
-    Some((plain(name), Seen { kind, mode: mode & 0o777, modified: words[2].parse().ok()? }))
+    Some((plain(name), Seen { kind, mode: mode & 0o777, modified: time(words[2])? }))
 }
 
 fn words<const N: usize>(record: &[u8]) -> Option<([&str; N], &[u8])> {
@@ -136,9 +145,11 @@ fn plain(name: &[u8]) -> Vec<u8> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
     use super::*;
+    use crate::transport::files::local_tree::Modified;
 
     fn entry(name: &str, kind: Kind) -> Entry {
-        Entry { local: "/x".into(), name: name.into(), kind, mode: 0o644, modified: 12 }
+        let modified = Modified { seconds: 12, nanos: 500, is_recent: false };
+        Entry { local: "/x".into(), name: name.into(), kind, mode: 0o644, modified }
     }
 
     #[test]
@@ -161,6 +172,22 @@ mod tests {
         assert!(!listing.lacks(&entry("a b", Kind::File(3)), "t").unwrap());
         assert!(listing.lacks(&entry("l", Kind::Link(b"to".into())), "t").unwrap());
         assert!(listing.lacks(&entry("", Kind::File(3)), "t").is_err());
+    }
+
+    #[test]
+    fn nanoseconds_count_where_both_sides_tell_them() {
+        for (there, is_lacking) in [
+            ("12", false),
+            ("12.0000000000", false),
+            ("12.0000005000", false),
+            ("12.0000005010", true),
+            ("13", true),
+        ] {
+            let listed = format!("f 644 3 {there} a\0\0MARK\0");
+            let ours = [entry("a", Kind::File(3))];
+            let listing = Listing::read(&mut listed.as_bytes(), Format::Printf, "MARK", &ours).unwrap();
+            assert_eq!(listing.lacks(&ours[0], "t").unwrap(), is_lacking, "{there}");
+        }
     }
 
     #[test]

@@ -195,6 +195,10 @@ impl Unpacking<'_> {
 
     fn finish(mut self) -> Result<Unpacked, Fault> {
         for (target, path) in &self.twins {
+            if let Some(link) = self.links.get(target).cloned() {
+                self.links.insert(path.clone(), link); // a symbolic link of two names
+                continue;
+            }
             match fs::symlink_metadata(target) {
                 Ok(metadata) if metadata.is_file() => {}
                 _ => return Err(self.hostile(target.as_os_str().as_encoded_bytes())),

@@ -13,7 +13,7 @@ if [ -d "$r" ]; then
   shift "$i";
   if find . -prune -printf x >/dev/null 2>&1; then
     say "T 0";
-    find "$@" -printf "%y %m %s %Ts %p\0%l\0" 2>/dev/null;
+    find "$@" -printf "%y %m %s %T@ %p\0%l\0" 2>/dev/null;
     printf "%s\0" "$n";
   else
     say "T 1";
@@ -60,28 +60,57 @@ read -r h <"$s/hash";
 read -r w <"$s/end" || [ -n "$w" ] || fail cut;
 [ "$h" = "$w" ] || fail differs;
 cd "$s/t" || fail cut;
+# A folder, $1, becomes $2. Its own mode must let it be moved; what is in its place by now is not gone into: -T, where mv has it.
+move() {
+  m=;
+  if [ ! -w "$1" ]; then
+    m=$(stat -c %a "$1" 2>/dev/null || stat -f %Lp "$1" 2>/dev/null);
+    chmod u+w "$1";
+  fi;
+  mv -fT "$1" "$2" 2>/dev/null || { [ ! -e "$2" ] && mv -f "$1" "$2"; } || return 1;
+  [ -z "$m" ] || chmod "$m" "$2";
+};
 # Moves what $1 has into place: a folder that is not there yet whole, else one by one; each by a rename.
-flush() { [ $# -le 1 ] || { k=$1; shift; e=$(mv -f "$@" "$r/$k/" 2>&1) || fail io "$e"; }; };
+flush() {
+  [ $# -gt 1 ] || return 0;
+  k=$1;
+  shift;
+  mv -f "$@" "$r/$k/" 2>/dev/null && return 0;
+  # What cannot be moved has its words, or another put has made its folder since.
+  for f do
+    [ -e "$f" ] || [ -L "$f" ] || continue;
+    if [ -d "$f" ] && [ ! -L "$f" ] && [ -d "$r/$f" ]; then
+      ( merge "$f" ) || exit 1;
+    else
+      e=$(mv -f "$f" "$r/$k/" 2>&1) || fail io "$e";
+    fi;
+  done;
+};
 merge() {
   set -- "$1";
+  [ -w "$1" ] || chmod u+w "$1";
   for f in "$1"/* "$1"/.[!.]* "$1"/..?*; do
     [ -e "$f" ] || [ -L "$f" ] || continue;
     if [ -d "$f" ] && [ ! -L "$f" ] && [ -d "$r/$f" ]; then
       ( merge "$f" ) || exit 1;
     else
       [ -d "$f" ] || [ ! -d "$r/$f" ] || [ -L "$r/$f" ] || fail folder "$f";
+      if [ -d "$f" ] && [ ! -L "$f" ] && [ ! -w "$f" ]; then
+        e=$(move "$f" "$r/$f" 2>&1) || fail io "$e";
+        continue;
+      fi;
       set -- "$@" "$f";
       [ $# -le 200 ] || { flush "$@"; set -- "$1"; };
     fi;
   done;
   flush "$@";
 };
-if [ -n "$isnew" ]; then
+# Another put may have made it since, or make it in this moment.
+if [ -n "$isnew" ] && [ ! -d "$r" ]; then
   [ ! -e "$r" ] && [ ! -L "$r" ] || fail file;
-  e=$(mv -f "$s/t" "$r" 2>&1) || fail io "$e";
-else
-  merge .;
+  e=$(move "$s/t" "$r" 2>&1) || [ -d "$r" ] || fail io "$e";
 fi;
+[ ! -d "$s/t" ] || merge .;
 clean;
 s=;
 say ok;
