@@ -71,7 +71,7 @@ impl RemotePath {
         let path = String::from_utf8_lossy(&self.bytes);
         let parts = path.split('/').filter(|part| *part != ".").collect::<Vec<_>>();
         let root = if parts == [""] { "/" } else { "" };
-        sanitize::line(&format!("{home}{root}{}", parts.join("/")))
+        sanitize::line(&format!("{home}{root}{}", parts.join("/"))).into_owned()
     }
 }
 
