@@ -95,6 +95,8 @@ fn dev_keeps_the_default_workspace_with_its_state() {
             [&["dev", "--state", state.to_str().unwrap()], arguments, &["--", "sh", "-c", script]].concat();
         world.run(&line).succeeds()
     };
+    std::fs::create_dir(&kept).unwrap();
+    std::fs::write(kept.join("of-somebody-else"), "").unwrap();
     dev(&kept, &[], "runcode run demo -- 'echo hi > f'");
     assert_eq!(dev(&kept, &[], "runcode run demo -- cat f").text(), "hi\n");
     let web = format!("web={}", world.workspace().display());

@@ -4,8 +4,6 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
-use runcode_plane::WorkspaceSpec;
-
 use crate::support::{Said, World, until};
 
 /// A server on a free loopback port that greets whoever connects; it ends with the test.
@@ -197,12 +195,7 @@ fn nonsense_is_a_usage_error() {
 /// A port that a forward of ours has is told apart from one that somebody else has, and ended by its number here.
 #[test]
 fn a_port_that_is_forwarded_already_is_told_and_ended_by_its_number() {
-    let world = World::with(|options| {
-        let other =
-            WorkspaceSpec { running: true, ..WorkspaceSpec::new("other", &options.workspaces[0].dir) };
-        options.workspaces.push(other);
-    });
-    let world = world.connected();
+    let world = World::two().connected();
     let (first, second, here) = (greeter(), greeter(), free());
     world.run(&["forward", &format!("{here}:{first}")]).succeeds();
     let again = format!("{here}:{second}");

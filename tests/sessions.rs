@@ -3,8 +3,6 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Child;
 
-use runcode_plane::WorkspaceSpec;
-
 use crate::support::{Said, World, is_running, processes_with, until, with_certificates};
 
 fn spawn(world: &World, arguments: &[&str]) -> Child {
@@ -306,11 +304,7 @@ fn a_look_at_the_status_ends_no_running_command() {
 /// All shells of a user share what is attached.
 #[test]
 fn who_attaches_another_workspace_is_told_which_one_goes() {
-    let world = World::with(|options| {
-        let other =
-            WorkspaceSpec { running: true, ..WorkspaceSpec::new("other", &options.workspaces[0].dir) };
-        options.workspaces.push(other);
-    });
+    let world = World::two();
     let notes = |arguments: &[&str]| world.run(arguments).succeeds().stderr.contains("no longer #");
     assert!(!notes(&["connect", "box"]) && !notes(&["connect", "box"]));
     assert!(notes(&["connect", "other", "--json"]) && notes(&["run", "box", "--", "true"]));

@@ -33,3 +33,5 @@ pub use fault::{Fault, FaultRule};
 pub use options::{CredentialMode, Options, UserSpec, WorkspaceSpec};
 #[cfg(feature = "serve")]
 pub use plane::Plane;
+#[cfg(feature = "serve")]
+pub use state::STATE_FILE;

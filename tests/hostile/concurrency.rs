@@ -5,15 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::{assert_whole, names};
 use crate::support::{Said, World, processes_with};
-use runcode_plane::WorkspaceSpec;
-
 #[test]
 fn connects_to_two_boxes_at_once_leave_the_pointer_at_one_of_them() {
-    let world = World::with(|options| {
-        let other =
-            WorkspaceSpec { running: true, ..WorkspaceSpec::new("other", &options.workspaces[0].dir) };
-        options.workspaces.push(other);
-    });
+    let world = World::two();
     for _ in 0..3 {
         let spawn = |id: &str| world.command(&["connect", id, "--json"]).spawn().unwrap();
         let children = ["1", "2", "1", "2", "2", "1"].map(spawn);
@@ -100,11 +94,7 @@ fn everything_at_once_ends_well() {
 #[test]
 fn two_gateways_at_once_have_a_pin_each() {
     let one = World::new();
-    let two = World::with(|options| {
-        let other =
-            WorkspaceSpec { running: true, ..WorkspaceSpec::new("other", &options.workspaces[0].dir) };
-        options.workspaces.push(other);
-    });
+    let two = World::two();
     let here = |arguments: &[&str]| one.command(arguments);
     let there = |arguments: &[&str]| {
         let mut command = two.command(arguments);

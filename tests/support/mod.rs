@@ -62,6 +62,14 @@ impl World {
         World { home, plane: Some(plane), sshd: None, api_base, web_base, token, options }
     }
 
+    /// As [`World::new`], with a second workspace of the same folder: `other`, id 2.
+    pub fn two() -> World {
+        World::with(|options| {
+            let folder = options.workspaces[0].dir.clone();
+            options.workspaces.push(WorkspaceSpec { running: true, ..WorkspaceSpec::new("other", folder) });
+        })
+    }
+
     /// A world whose workspace `box`, id 1, is behind a real sshd, as the user who runs the tests. `None`, said loudly, where
     /// there is no sshd.
     pub fn real() -> Option<World> {

@@ -74,8 +74,8 @@ impl<'a> Line<'a> {
         }
         let message = format!("`{command}` has no option `{unknown}`");
         let hint = did_you_mean(error, ContextKind::SuggestedArg);
-        if let (Some("put" | "get"), "-r" | "-R" | "-a" | "--recursive" | "-p") = (self.verb, &unknown[..]) {
-            return (message, Some("folders go whole, and modes and times with them, without it".to_owned()));
+        if let Some(ours) = self.verb.and_then(|verb| option_elsewhere(verb, &unknown)) {
+            return (message, Some(ours.to_owned()));
         }
         let example = match self.verb {
             Some("exec") => "runcode exec -- ls -la",
@@ -83,27 +83,7 @@ impl<'a> Line<'a> {
             Some("dev") => "runcode dev -- sh -c 'runcode list'",
             _ => return (message, hint),
         };
-        let own = match (self.verb, &unknown[..]) {
-            (Some("exec"), "--workspace" | "-w" | "--host") => {
-                return (
-                    message,
-                    Some("another workspace goes by name: runcode run my-ws -- ls -la".to_owned()),
-                );
-            }
-            (Some("run"), "--start") => {
-                return (
-                    message,
-                    Some("boot it with `runcode connect my-ws --start`, then use `runcode exec`".to_owned()),
-                );
-            }
-            (_, "-t" | "-it" | "-i" | "--tty") if self.passes_status() => {
-                return (
-                    message,
-                    Some("a command has no terminal; for one there is `runcode shell`".to_owned()),
-                );
-            }
-            _ => format!("what is to run goes behind `--`, with its options: {example}"),
-        };
+        let own = format!("what is to run goes behind `--`, with its options: {example}");
         (message, Some(hint.map_or(own.clone(), |hint| format!("{hint} {own}"))))
     }
 
@@ -138,6 +118,23 @@ fn called_elsewhere(verb: &str) -> Option<&'static str> {
         "auth" | "signin" => "login",
         "whoami" | "check" => "doctor",
         "version" => "--version",
+        _ => return None,
+    })
+}
+
+/// What other tools' options of a verb are here.
+fn option_elsewhere(verb: &str, option: &str) -> Option<&'static str> {
+    Some(match (verb, option) {
+        ("put" | "get", "-r" | "-R" | "-a" | "--recursive" | "-p") => {
+            "folders go whole, and modes and times with them, without it"
+        }
+        ("exec", "--workspace" | "-w" | "--host") => {
+            "another workspace goes by name: runcode run my-ws -- ls -la"
+        }
+        ("run", "--start") => "boot it with `runcode connect my-ws --start`, then use `runcode exec`",
+        ("exec" | "run", "-t" | "-it" | "-i" | "--tty") => {
+            "a command has no terminal; for one there is `runcode shell`"
+        }
         _ => return None,
     })
 }

@@ -90,16 +90,17 @@ impl Report for Seen {
             Some(version) => format!("{name} {version}"),
             None => name.clone(),
         };
-        for (number, line) in lines(seen.tools.iter().map(tool), ", ").into_iter().enumerate() {
-            row(if number == 0 { "tools" } else { "" }, line);
-        }
+        let mut rows = |name: &str, lines: Vec<String>| {
+            for (number, line) in lines.into_iter().enumerate() {
+                row(if number == 0 { name } else { "" }, line);
+            }
+        };
+        rows("tools", lines(seen.tools.iter().map(tool), ", "));
         let mut ports = seen.ports.iter().map(|port| port.port.to_string()).collect::<Vec<_>>();
         if !ports.is_empty() {
             ports.push("(runcode forward PORT)".to_owned());
         }
-        for (number, line) in lines(ports.into_iter(), " ").into_iter().enumerate() {
-            row(if number == 0 { "ports" } else { "" }, line);
-        }
+        rows("ports", lines(ports.into_iter(), " "));
     }
 }
 

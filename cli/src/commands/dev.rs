@@ -144,9 +144,7 @@ fn demo(state: Option<&Path>, fresh: &tempfile::TempDir) -> Result<Option<PathBu
         return Ok(Some(demo));
     };
     let demo = state.join("demo");
-    let is_new = state.read_dir().map_or(true, |mut entries| entries.next().is_none());
-    if is_new {
-        atomic_file::private_dir(state)?;
+    if !state.join(runcode_plane::STATE_FILE).exists() {
         atomic_file::private_dir(&demo)?;
     }
     Ok(demo.is_dir().then_some(demo))

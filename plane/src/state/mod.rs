@@ -19,6 +19,7 @@ use crate::wire;
 pub(crate) use grant::Grant;
 pub(crate) use lifecycle::Lifecycle;
 use record::{GrantRecord, WorkspaceRecord};
+pub use store::STATE_FILE;
 pub(crate) use store::{Kind, Store};
 use token::TokenHash;
 

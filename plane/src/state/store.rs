@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 
-const FILE: &str = "plane.sqlite3";
+/// The file that keeps a plane's state, in the folder of [`Options::state`](crate::Options::state).
+pub const STATE_FILE: &str = "plane.sqlite3";
 /// The version of the layout, in SQLite's `user_version`.
 const VERSION: i64 = 1;
 
@@ -42,7 +43,7 @@ impl Store {
     /// Opens the database in a folder, which is made if need be, for this user alone.
     pub(crate) fn open(folder: &Path) -> Result<Store, Error> {
         make_private(folder)?;
-        let path = folder.join(FILE);
+        let path = folder.join(STATE_FILE);
         let broken = |e: rusqlite::Error| {
             let reason = match e.sqlite_error_code() {
                 Some(rusqlite::ErrorCode::DatabaseBusy) => "another server uses it".to_owned(),
@@ -125,9 +126,9 @@ fn make_private(folder: &Path) -> Result<(), Error> {
         close_to_others(folder, true)?;
     }
     for companion in COMPANIONS {
-        close_to_others(&folder.join(format!("{FILE}{companion}")), false)?;
+        close_to_others(&folder.join(format!("{STATE_FILE}{companion}")), false)?;
     }
-    let database = folder.join(FILE);
+    let database = folder.join(STATE_FILE);
     if !close_to_others(&database, false)? {
         // SQLite gives its other files the mode of this one.
         let mut options = std::fs::OpenOptions::new();

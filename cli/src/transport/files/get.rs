@@ -10,6 +10,7 @@ use crate::transport::files::body::Body;
 use crate::transport::files::flow::{Hashed, Stop, pump};
 use crate::transport::files::local_file::{self, LocalFile};
 use crate::transport::files::progress::Progress;
+use crate::transport::files::remote_listing::split_time;
 use crate::transport::files::script::Script;
 use crate::transport::files::talk::{Fault, Start, Talk, Task, talk};
 use crate::transport::files::{RemotePath, Summary, install, unpack};
@@ -161,8 +162,7 @@ fn local_name(name: Option<&[u8]>) -> Result<PathBuf> {
 fn parse_attributes(text: &str) -> Option<(u64, u32, Option<SystemTime>)> {
     let mut words = text.split(' ');
     let (size, mode, time) = (words.next()?, words.next()?, words.next()?);
-    let (seconds, fraction) = time.split_once('.').unwrap_or((time, ""));
-    let nanos = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
+    let (seconds, nanos) = split_time(time)?;
     let modified = seconds.parse().ok().and_then(|secs| UNIX_EPOCH.checked_add(Duration::new(secs, nanos)));
     Some((size.parse().ok()?, u32::from_str_radix(mode, 8).ok()?, modified))
 }

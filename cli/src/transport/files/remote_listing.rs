@@ -94,10 +94,15 @@ impl Listing {
     }
 }
 
-/// `<seconds>[.<fraction>]`.
-fn time(text: &str) -> Option<(u64, u32)> {
+/// The seconds, as they stand, and the nanoseconds of `<seconds>[.<fraction>]`.
+pub(super) fn split_time(text: &str) -> Option<(&str, u32)> {
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
-    Some((seconds.parse().ok()?, format!("{fraction:0<9}").get(..9)?.parse().ok()?))
+    Some((seconds, format!("{fraction:0<9}").get(..9)?.parse().ok()?))
+}
+
+fn time(text: &str) -> Option<(u64, u32)> {
+    let (seconds, nanos) = split_time(text)?;
+    Some((seconds.parse().ok()?, nanos))
 }
 
 /// `<type> <octal mode> <size> <time> <name>` and the link's target.
