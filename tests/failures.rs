@@ -211,6 +211,7 @@ fn a_usage_error_says_what_to_write_instead() {
         (&[][..], "there is no command", "runcode --help"),
         (&["lst"], "no command `lst`", "`list`"),
         (&["ssh", "box"], "no command `ssh`", "runcode shell <workspace>"),
+        (&["conect"], "no command `conect`", "did you mean `connect` or"),
         (&["prox"], "no command `prox`", ""),
         (&["connect"], "<WORKSPACE>", "runcode connect [OPTIONS] <WORKSPACE>"),
         (&["connect", "a", "b"], "does not take `b`", "runcode connect --help"),

@@ -159,7 +159,7 @@ fn message(error: &clap::Error) -> String {
 fn did_you_mean(error: &clap::Error, kind: ContextKind) -> Option<String> {
     let suggested = match error.get(kind)? {
         ContextValue::String(one) => vec![one.clone()],
-        ContextValue::Strings(several) => several.clone(),
+        ContextValue::Strings(several) => several.iter().rev().cloned().collect(), // the likeliest comes last
         _ => return None,
     };
     let shown = suggested.iter().filter(|word| *word != "proxy").map(|word| format!("`{word}`"));
