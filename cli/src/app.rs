@@ -3,13 +3,13 @@
 use std::cell::OnceCell;
 
 use crate::args::Globals;
-use crate::control_plane::token::Given;
-use crate::control_plane::{BaseUrl, Client, token};
 use crate::error::{Code, Error, Result};
+use crate::openssh::SshBinary;
+use crate::origin::hosted::token::Given;
+use crate::origin::hosted::{BaseUrl, Client, token};
 use crate::session::Sessions;
 use crate::sys::env::{Env, Var};
 use crate::sys::paths::Paths;
-use crate::transport::SshBinary;
 
 /// The world of one command.
 pub struct App {

@@ -1,17 +1,20 @@
 //! `runcode`: low-friction, safe SSH access to a remote workspace.
 //!
 //! Data flows one way: arguments → command → session → transport → output. The layers import downwards only:
-//! `lib → commands → session → {control_plane, integrations} → transport → grant → sys → output`; `error` is
-//! a leaf. This file is the only one that prints a result.
+//! `lib → commands → {files, remote} → session → {origin, integrations} → transport → openssh → grant → sys → output`;
+//! `error` is a leaf. This file is the only one that prints a result.
 
 pub mod app;
 pub mod args;
 pub mod commands;
-pub mod control_plane;
 pub mod error;
+pub mod files;
 pub mod grant;
 pub mod integrations;
+pub mod openssh;
+pub mod origin;
 pub mod output;
+pub mod remote;
 pub mod session;
 pub mod sys;
 pub mod transport;

@@ -5,19 +5,19 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::control_plane::{BaseUrl, Workspace, token};
 use crate::error::{Code, Error, Result};
 use crate::integrations::ssh_config_block::{Caller, Host, MARKERS, Title, body};
 use crate::integrations::user_file::UserFile;
 use crate::integrations::{stable_path, text_diff};
+use crate::openssh::config::quoted;
+use crate::openssh::{SshBinary, question};
+use crate::origin::hosted::{BaseUrl, Workspace, token};
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::sanitize;
 use crate::session::store::{IDENTITY, KNOWN_HOSTS};
 use crate::sys::atomic_file;
 use crate::sys::lock::{self, Lock};
 use crate::sys::paths::{Paths, home};
-use crate::transport::ssh_config::quoted;
-use crate::transport::{SshBinary, ssh_question};
 
 /// How many hosts ssh is asked about: two questions each, of some milliseconds.
 const MAX_ASKED: usize = 64;
@@ -218,7 +218,7 @@ fn keep_pristine(path: &Path, old: Option<&[u8]>) -> Result<Option<PathBuf>> {
 
 /// What to say when ssh does not read the file that was written: HOME is not what the password database says.
 fn another_home(ssh: &Path, written: &Path) -> Option<String> {
-    let read = ssh_question::home(ssh)?.join(".ssh/config");
+    let read = question::home(ssh)?.join(".ssh/config");
     let is_same =
         read == written || read.canonicalize().is_ok_and(|read| written.canonicalize().ok() == Some(read));
     (!is_same).then(|| {
@@ -243,7 +243,7 @@ fn verify(ssh: &Path, whole: &[u8], hosts: &[(u64, String)]) -> Result<Vec<Strin
     let asked = &hosts[..hosts.len().min(MAX_ASKED)];
     let mut warnings = Vec::new();
     for some in asked.chunks(AT_ONCE) {
-        let ask = |host: &str| ssh_question::differences(ssh, &meant, &whole, host);
+        let ask = |host: &str| question::differences(ssh, &meant, &whole, host);
         let answers = std::thread::scope(|scope| {
             let running = some.iter().map(|(_, host)| scope.spawn(move || ask(host))).collect::<Vec<_>>();
             running.into_iter().map(|answer| answer.join()).collect::<Vec<_>>()

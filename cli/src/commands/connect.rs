@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::commands::connect::patience::{Patience, Pauses};
-use crate::control_plane::Client;
 use crate::error::{Code, Error, Result};
 use crate::integrations::claude_settings;
+use crate::origin::hosted::Client;
 use crate::output::progress::note;
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::sanitize;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::error::Result;
 use crate::output::report::{Outcome, Report, Text};
-use crate::session::context::{self, Context, Space};
+use crate::remote::context::{self, Context, Space};
 use crate::session::resolve::resolve;
 
 /// Show what a workspace is: system, project, tools, room, and the ports that are listened on.

@@ -11,9 +11,9 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::app::App;
-use crate::control_plane::token;
 use crate::error::{Code, Error, Result, without_number};
 use crate::grant::SshUser;
+use crate::origin::hosted::token;
 use crate::output::progress::note;
 use crate::output::report::Outcome;
 use crate::output::stdout;

@@ -10,7 +10,7 @@ use crate::session::{Session, Sessions};
 #[cfg(unix)]
 use crate::{
     output::progress::{self, note},
-    session::listening::is_listening,
+    remote::listening::is_listening,
 };
 
 /// Forward ports of the attached workspace to this machine.

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use crate::app::App;
 use crate::error::{Code, Error, Result};
+use crate::files::{self, Place, RemotePath};
 use crate::output::progress;
 use crate::output::report::{Outcome, Report as _};
-use crate::transport::files::{self, Place, RemotePath};
 
 /// Fetch files and folders from the attached workspace.
 ///

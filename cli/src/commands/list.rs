@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::control_plane::Workspace;
 use crate::error::Result;
+use crate::origin::hosted::Workspace;
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::sanitize;
 use crate::output::table::table;

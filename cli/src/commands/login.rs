@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::app::App;
-use crate::control_plane::login::{Callback, Listener};
-use crate::control_plane::{Client, Token, token};
 use crate::error::{Code, Error, Result};
+use crate::origin::hosted::login::{Callback, Listener};
+use crate::origin::hosted::{Client, Token, token};
 use crate::output::progress::note;
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::{sanitize, stdout};

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::app::App;
-use crate::control_plane::token;
 use crate::error::Result;
+use crate::origin::hosted::token;
 use crate::output::report::{Outcome, Simple};
 
 /// Forget the saved token.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use crate::app::App;
 use crate::error::{Code, Error, Result};
+use crate::files::{self, RemotePath, Selection};
 use crate::output::report::Outcome;
-use crate::transport::files::{self, RemotePath, Selection};
 
 /// Send files and folders to the attached workspace.
 ///

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use crate::app::App;
 use crate::error::{Code, Error, Result};
+use crate::files::{self, RemotePath};
 use crate::output::progress;
 use crate::output::report::Outcome;
-use crate::transport::files::{self, RemotePath};
 
 /// Write a file on the attached workspace: from stdin, or from a file of this machine.
 ///

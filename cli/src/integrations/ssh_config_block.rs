@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::grant::SshUser;
 use crate::integrations::managed_block::Markers;
 use crate::integrations::shell_word;
-use crate::transport::ssh_config::HARDENED;
+use crate::openssh::config::HARDENED;
 
 /// What the block stands between.
 pub const MARKERS: Markers = Markers {

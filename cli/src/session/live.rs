@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::control_plane::{BaseUrl, Client, client};
 use crate::error::{Code, Error, Result};
+use crate::origin::hosted::{BaseUrl, Client, client};
 use crate::output::progress::note;
 use crate::session::attachment::Attachment;
 #[cfg(unix)]

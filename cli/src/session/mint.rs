@@ -8,15 +8,15 @@ use zeroize::Zeroizing;
 
 use runcode_plane::wire::SessionRequest;
 
-use crate::control_plane::Client;
 use crate::error::Result;
 use crate::grant::{Credential, Grant};
-use crate::session::bundle::{self, Asked};
+use crate::openssh::config::{self, SessionConfig};
+use crate::origin::hosted::Client;
+use crate::origin::hosted::bundle::{self, Asked};
 use crate::session::keypair::Keypair;
 use crate::session::store::{self, Files, Locked, Meta, Session};
 use crate::sys::env::{Env, Var};
 use crate::sys::{atomic_file, clock};
-use crate::transport::ssh_config::{self, SessionConfig};
 
 /// The lifetime that is asked for when the user does not say.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(1800);
@@ -124,7 +124,7 @@ fn control_path(locked: &Locked<'_>, env: &Env) -> Result<Option<String>> {
     }
     #[cfg(unix)]
     short.push(PathBuf::from(format!("/tmp/runcode-{}", crate::sys::platform::user_id())));
-    let path = ssh_config::control_path(locked.folder(), &short);
+    let path = config::control_path(locked.folder(), &short);
     if let Some(folder) =
         path.as_ref().and_then(|path| path.parent()).filter(|folder| *folder != locked.folder())
     {

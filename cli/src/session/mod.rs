@@ -1,17 +1,13 @@
 //! A session: the files and the connection that one workspace is reached by, from mint to removal.
 
 pub mod attachment;
-pub mod bundle;
-pub mod context;
 pub mod execution;
 pub mod forwards;
 pub mod keypair;
-pub mod listening;
 pub mod live;
 pub mod mint;
 pub mod resolve;
 pub mod store;
-pub mod tripwire;
 
 pub use live::Sessions;
 pub use store::{Meta, Session};

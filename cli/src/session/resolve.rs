@@ -1,7 +1,7 @@
 //! From the name that a user typed to one workspace, and back. Never a guess.
 
-use crate::control_plane::{Client, Workspace};
 use crate::error::{Code, Error, Result};
+use crate::origin::hosted::{Client, Workspace};
 use crate::output::progress::note;
 use crate::output::sanitize::short;
 use crate::session::Sessions;

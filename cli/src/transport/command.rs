@@ -46,10 +46,6 @@ pub struct RemoteCommand {
     private: Option<String>,
 }
 
-/// The variable that carries what is private to a command. sshd takes this kind where its `AcceptEnv` is as most systems
-/// deliver it, sshd_config(5); the ssh config has to send it.
-pub const PRIVATE: &str = "LC_RUNCODE";
-
 impl RemoteCommand {
     /// A piece of shell, run by the login shell in `workdir` (in the home folder when `None`).
     pub fn snippet(
@@ -136,7 +132,7 @@ impl RemoteCommand {
         self
     }
 
-    /// What is private to it, for the variable [`PRIVATE`].
+    /// What is private to it, for the variable [`crate::openssh::config::PRIVATE`].
     pub fn private(&self) -> Option<&str> {
         self.private.as_deref()
     }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 
 use crate::error::{Code, Error, Result};
+use crate::openssh::log;
 use crate::sys::atomic_file;
 use crate::sys::clock::Deadline;
 use crate::transport::dial::{acknowledge_at_once, dial};
@@ -22,7 +23,7 @@ use crate::transport::mux_socket::{Connection, Listener, Trouble};
 use crate::transport::mux_wire::{self, Reply};
 use crate::transport::openssh;
 use crate::transport::outcome::{Cause, Unconnected};
-use crate::transport::{Transport, connect_error, retired, ssh_log};
+use crate::transport::{Transport, connect_error, retired};
 
 /// How long a healthy master takes to answer, on a machine that is busy.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
@@ -286,7 +287,7 @@ fn words(log_path: &Path) -> String {
     if let Ok(file) = File::open(log_path) {
         let _ = file.take(64 * 1024).read_to_end(&mut text);
     }
-    ssh_log::words(&String::from_utf8_lossy(&text))
+    log::words(&String::from_utf8_lossy(&text))
 }
 
 pub(super) fn other(error: Error) -> Unconnected {

@@ -11,7 +11,6 @@ mod connect_error;
 #[cfg(unix)]
 mod descriptors;
 pub mod dial;
-pub mod files;
 #[cfg(unix)]
 pub mod forward;
 #[cfg(unix)]
@@ -28,16 +27,11 @@ mod outcome;
 mod pump;
 pub mod quote;
 pub mod relay;
-mod remote_end;
+pub mod remote_end;
 #[cfg(unix)]
 mod retired;
 mod running;
 mod signals;
-mod ssh_binary;
-pub mod ssh_config;
-mod ssh_log;
-pub mod ssh_question;
-pub mod ssh_version;
 mod stream;
 
 #[cfg(unix)]
@@ -48,6 +42,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::grant::Endpoint;
+use crate::openssh::SshBinary;
 use crate::sys::clock::Deadline;
 use crate::sys::env::{Env, Var};
 
@@ -59,7 +54,6 @@ pub use command::{EnvName, RemoteCommand};
 pub use forward::{Forward, Side};
 pub use outcome::{Cause, Ended, Failure, Limits, Unconnected};
 pub use running::Running;
-pub use ssh_binary::{SshBinary, install_hint};
 pub use stream::{Stream, Streams};
 
 /// How long [`Transport::is_warm`] waits for an answer.

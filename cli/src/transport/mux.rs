@@ -11,8 +11,9 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
 use crate::error::{Code, Error, Result};
+use crate::openssh::config::PRIVATE;
 use crate::sys::clock::Deadline;
-use crate::transport::command::{PRIVATE, RemoteCommand};
+use crate::transport::command::RemoteCommand;
 use crate::transport::descriptors::{Flags, Passed};
 use crate::transport::master;
 use crate::transport::mux_socket::{Connection, Listener, Trouble};

@@ -5,15 +5,16 @@ use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
+use crate::openssh::config::PRIVATE;
+use crate::openssh::log::{Log, Phase};
 use crate::sys::clock::Deadline;
-use crate::transport::command::{PRIVATE, RemoteCommand};
+use crate::transport::command::RemoteCommand;
 use crate::transport::connect_error;
 #[cfg(unix)]
 use crate::transport::mux_socket::Listener;
 use crate::transport::outcome::{Ended, Failure};
 use crate::transport::running::Process;
 use crate::transport::signals::Watch;
-use crate::transport::ssh_log::{Log, Phase};
 use crate::transport::stream::Streams;
 use crate::transport::{AFTER_SIGNAL, OPEN_DEADLINE, Transport};
 

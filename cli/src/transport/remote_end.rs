@@ -10,11 +10,11 @@ use crate::transport::outcome::{Ended, Failure, Limits};
 use crate::transport::stream::{Stream, Streams};
 
 /// How long ending takes at most: the grace on the box, and the way there and back.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is known afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub enum Outcome {
     /// The process group is gone.
     Ended,
     /// No process bears the token (any more).
@@ -90,7 +90,7 @@ echo gone
 "#;
 
 /// Sends `signal` to the process group of the command that bears `token`.
-pub(super) fn end(transport: &Transport, token: &str, signal: i32) -> Outcome {
+pub fn end(transport: &Transport, token: &str, signal: i32) -> Outcome {
     ask(transport, token, signal).unwrap_or(Outcome::Unknown)
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use runcode::control_plane::{BaseUrl, Token, Workspace};
+use runcode::origin::hosted::{BaseUrl, Token, Workspace};
 use runcode::grant::{Expiry, Host, SshUser, WebUrl, Workdir};
 use runcode::integrations::ssh_config_block::Title;
 

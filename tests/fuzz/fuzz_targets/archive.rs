@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use runcode::transport::files::unpack_for_fuzzing as unpack;
+use runcode::files::unpack_for_fuzzing as unpack;
 
 fuzz_target!(|archive: &[u8]| {
     let base = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use runcode::session::bundle::{Asked, validate};
-use runcode::transport::ssh_config::SessionConfig;
+use runcode::origin::hosted::bundle::{Asked, validate};
+use runcode::openssh::config::SessionConfig;
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEe3oXm2oOlvLcJe4QsUTYZhWzFQvuLGTtLPdcqO3IGK";
 

@@ -1,7 +1,7 @@
 //! What connects to the login's port: only the right state on the right Host ends the login; nothing is echoed.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
-use runcode::control_plane::login::judge;
+use runcode::origin::hosted::login::judge;
 
 const STATE: &str = "s3cret-state-of-this-login";
 

@@ -2,7 +2,7 @@
 #![no_main]
 use libfuzzer_sys::fuzz_target;
 use runcode::output::sanitize::{MAX_CHARS, is_steering};
-use runcode::session::context::Context;
+use runcode::remote::context::Context;
 
 fuzz_target!(|text: &str| {
     if !text.contains("MARK") {

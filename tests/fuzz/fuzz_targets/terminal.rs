@@ -13,7 +13,7 @@ fuzz_target!(|text: &str| {
     let several = lines(text);
     assert!(!several.chars().any(|c| c != '\n' && (is_steering(c) || c.is_control())));
     assert_eq!(several.matches('\n').count(), text.matches('\n').count());
-    if let Some(directive) = runcode::session::tripwire::find(text) {
+    if let Some(directive) = runcode::origin::hosted::tripwire::find(text) {
         let word = directive.split(' ').next().unwrap();
         assert!(text.to_ascii_lowercase().contains(word));
     }

@@ -2,16 +2,16 @@
 
 use super::{Check, machine};
 use crate::app::App;
-use crate::control_plane::token as tokens;
 use crate::error::{Error, Result};
 use crate::integrations::editor_shapes;
 use crate::integrations::ssh_config_block::{Caller, Host, MARKERS, Title, body};
 use crate::integrations::stable_path;
+use crate::openssh::SshBinary;
+use crate::openssh::config::quoted;
+use crate::origin::hosted::token as tokens;
 use crate::session::Session;
 use crate::session::store::{IDENTITY, KNOWN_HOSTS};
 use crate::sys::{atomic_file, clock};
-use crate::transport::SshBinary;
-use crate::transport::ssh_config::quoted;
 
 /// Whether a token may be sent there at all.
 pub(super) fn api_base(app: &App) -> Check {

@@ -8,11 +8,11 @@ use crate::error::Result;
 use crate::integrations::shell_word;
 use crate::integrations::ssh_config_block::MARKERS;
 use crate::integrations::{claude_settings, stable_path};
+use crate::openssh::SshBinary;
+use crate::openssh::version::{RECOMMENDED, Version};
 use crate::sys::env::Var;
 use crate::sys::paths::home;
 use crate::sys::{atomic_file, platform};
-use crate::transport::SshBinary;
-use crate::transport::ssh_version::{RECOMMENDED, Version};
 
 /// The largest settings file that is read, in bytes.
 const MAX_FILE: usize = 16 << 20;

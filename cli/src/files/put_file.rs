@@ -6,14 +6,14 @@ use std::path::Path;
 use std::time::{Instant, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
-use crate::sys::{platform, random};
 #[cfg(any(target_os = "linux", target_os = "android"))]
-use crate::transport::files::feed;
-use crate::transport::files::flow::{self, Stop, pump};
-use crate::transport::files::progress::Progress;
-use crate::transport::files::script::{self, Script, octal};
-use crate::transport::files::talk::{CHUNK, Fault, Start, Talk, Task, talk};
-use crate::transport::files::{RemotePath, Summary};
+use crate::files::feed;
+use crate::files::flow::{self, Stop, pump};
+use crate::files::progress::Progress;
+use crate::files::script::{self, Script, octal};
+use crate::files::talk::{CHUNK, Fault, Start, Talk, Task, talk};
+use crate::files::{RemotePath, Summary};
+use crate::sys::{platform, random};
 
 /// Content of so many bytes goes along with the command as well, which saves waiting for a stream of its own where the box
 /// takes it from there.

@@ -8,10 +8,10 @@ use std::io::{self, BufWriter, Read as _, Write};
 use tar::{EntryType, Header};
 
 use crate::error::{Code, Error};
-use crate::transport::files::flow::Hash;
-use crate::transport::files::local_tree::{Entry, Kind, Modified};
-use crate::transport::files::progress::Progress;
-use crate::transport::files::talk::CHUNK;
+use crate::files::flow::Hash;
+use crate::files::local_tree::{Entry, Kind, Modified};
+use crate::files::progress::Progress;
+use crate::files::talk::CHUNK;
 
 /// What tar counts in.
 const BLOCK: usize = 512;
@@ -217,7 +217,7 @@ mod tests {
             let mut sent = Vec::new();
             let done = send(&mut sent, entries, &mut Progress::new(None)).unwrap();
             let length = usize::try_from(length(entries)).unwrap();
-            assert_eq!(done.sha256, Some(crate::transport::files::flow::sha256(&sent[..length])));
+            assert_eq!(done.sha256, Some(crate::files::flow::sha256(&sent[..length])));
             let mut archive = tar::Archive::new(&sent[..]);
             let mut found = Vec::new();
             for member in archive.entries().unwrap() {

@@ -15,8 +15,8 @@ use serde_json::value::RawValue;
 
 use runcode_plane::wire::{API_PREFIX, SessionRequest};
 
-use crate::control_plane::{BaseUrl, Token, Workspace};
 use crate::error::{Code, Error, Result};
+use crate::origin::hosted::{BaseUrl, Token, Workspace};
 use crate::sys::clock::Deadline;
 
 /// How long one call may take in all.

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::io::Errno;
 use rustix::pipe::SpliceFlags;
 
-use crate::transport::files::flow::{Hash, Stop};
-use crate::transport::files::progress::Progress;
-use crate::transport::files::talk::CHUNK;
+use crate::files::flow::{Hash, Stop};
+use crate::files::progress::Progress;
+use crate::files::talk::CHUNK;
 
 /// How much is asked for at once: what the pipe holds.
 const PIECE: u64 = 1 << 20;
@@ -78,7 +78,7 @@ mod tests {
     use std::io::{Read as _, Seek as _, Write as _};
 
     use super::*;
-    use crate::transport::files::flow;
+    use crate::files::flow;
 
     fn fed(file: &File, length: u64) -> (Result<Option<String>, Stop>, Vec<u8>) {
         let (mut reader, writer) = io::pipe().unwrap();

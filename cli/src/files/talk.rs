@@ -9,10 +9,10 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
+use crate::files::failure;
+use crate::files::script::Script;
 use crate::output::sanitize;
 use crate::sys::random;
-use crate::transport::files::failure;
-use crate::transport::files::script::Script;
 use crate::transport::{Ended, Limits, RemoteCommand, Running, Stream, Streams, remote_end};
 
 /// What starts a command on the box: once, on a connection that stands or is made to.

@@ -14,7 +14,7 @@ const MAX: usize = 64 * 1024;
 
 /// How far ssh has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub enum Phase {
     /// Not far enough to tell.
     Connecting,
     /// There is no master behind the socket.
@@ -26,7 +26,7 @@ pub(super) enum Phase {
 }
 
 /// A log file that is deleted when this is dropped.
-pub(super) struct Log {
+pub struct Log {
     file: NamedTempFile,
     reader: File,
     /// What was read and is no whole line yet.
@@ -38,7 +38,7 @@ pub(super) struct Log {
 
 impl Log {
     /// A new empty log in `folder`, which is the owner's alone.
-    pub(super) fn create(folder: &Path) -> io::Result<Log> {
+    pub fn create(folder: &Path) -> io::Result<Log> {
         let file = tempfile::Builder::new().prefix(".ssh-").suffix(".log").tempfile_in(folder)?;
         let reader = file.reopen()?;
         let (phase, has_status) = (Phase::Connecting, false);
@@ -46,29 +46,29 @@ impl Log {
     }
 
     /// Where ssh writes it.
-    pub(super) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.file.path()
     }
 
     /// How far ssh has come.
-    pub(super) fn phase(&mut self) -> io::Result<Phase> {
+    pub fn phase(&mut self) -> io::Result<Phase> {
         self.read()?;
         Ok(self.phase)
     }
 
     /// Whether the box told the command's exit status.
-    pub(super) fn has_status(&mut self) -> io::Result<bool> {
+    pub fn has_status(&mut self) -> io::Result<bool> {
         self.read()?;
         Ok(self.has_status)
     }
 
     /// What ssh says to its user, without what it says to its developers.
-    pub(super) fn words(&self) -> String {
+    pub fn words(&self) -> String {
         self.words.clone()
     }
 
     /// Takes in what ssh has written since, and cuts a log that has become too large.
-    pub(super) fn read(&mut self) -> io::Result<()> {
+    pub fn read(&mut self) -> io::Result<()> {
         let mut piece = [0; 16 * 1024];
         loop {
             let count = self.reader.read(&mut piece)?;
@@ -132,7 +132,7 @@ fn has_status(log: &str) -> bool {
 }
 
 /// The lines of an ssh log that are meant for people.
-pub(super) fn words(log: &str) -> String {
+pub fn words(log: &str) -> String {
     let for_people = |line: &&str| {
         !["debug1:", "debug2:", "debug3:", "OpenSSH_"].iter().any(|start| line.starts_with(start))
     };

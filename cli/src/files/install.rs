@@ -5,8 +5,8 @@ use std::io;
 use std::path::Path;
 
 use crate::error::{Code, Error, Result};
+use crate::files::local_file::{PREFIX, RANDOM, made_parent, mark_in_use, sweep, write_error};
 use crate::sys::platform;
-use crate::transport::files::local_file::{PREFIX, RANDOM, made_parent, mark_in_use, sweep, write_error};
 
 /// A folder in the making; removed when dropped.
 pub(super) struct Stage {

@@ -11,7 +11,7 @@ use crate::error::{Code, Error, Result};
 use crate::grant::{
     Certificate, Credential, Endpoint, Expiry, Grant, Host, Pins, Port, SshUser, WebUrl, Workdir,
 };
-use crate::session::tripwire;
+use crate::origin::hosted::tripwire;
 
 /// A bundle as it came: any field may be anything. A field that comes twice is refused by the parser.
 #[derive(Deserialize)]

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use crate::control_plane::BaseUrl;
 use crate::error::{Code, Error, Result};
+use crate::origin::hosted::BaseUrl;
 use crate::sys::atomic_file;
 use crate::sys::env::{Env, Var};
 use crate::sys::lock::{self, Lock};

@@ -14,9 +14,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use tar::{Entry, EntryType};
 
 use crate::error::{Code, Error};
+use crate::files::local_file::write_error;
+use crate::files::talk::Fault;
 use crate::sys::platform;
-use crate::transport::files::local_file::write_error;
-use crate::transport::files::talk::Fault;
 
 /// What the unpacked folder is called in the stage.
 pub(super) const ROOT: &str = "t";

@@ -9,8 +9,8 @@ use std::time::Duration;
 use rand::RngExt as _;
 use rand::distr::Alphanumeric;
 
-use crate::control_plane::{BaseUrl, Token};
 use crate::error::{Code, Error, Result};
+use crate::origin::hosted::{BaseUrl, Token};
 use crate::sys::clock::Deadline;
 use runcode_plane::wire::CLI_LOGIN_PATH;
 

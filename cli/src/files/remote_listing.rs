@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, Read as _};
 
 use crate::error::{Code, Error, Result};
-use crate::transport::files::local_tree::{Entry, Kind};
-use crate::transport::files::talk::Fault;
+use crate::files::local_tree::{Entry, Kind};
+use crate::files::talk::Fault;
 
 /// The longest record that is read.
 const RECORD: u64 = 64 * 1024;
@@ -150,7 +150,7 @@ fn plain(name: &[u8]) -> Vec<u8> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
     use super::*;
-    use crate::transport::files::local_tree::Modified;
+    use crate::files::local_tree::Modified;
 
     fn entry(name: &str, kind: Kind) -> Entry {
         let modified = Modified { seconds: 12, nanos: 500, is_recent: false };

@@ -7,15 +7,15 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use crate::error::{Code, Error, Result};
+use crate::files::archive::{self, Sent, Unsent};
+use crate::files::local_tree::{self, Entry, Kind, Selection};
+use crate::files::progress::Progress;
+use crate::files::put_file;
+use crate::files::remote_listing::{Format, Listing};
+use crate::files::script::{self, Script};
+use crate::files::talk::{Fault, Start, Talk, Task, talk};
+use crate::files::{RemotePath, Summary};
 use crate::sys::random;
-use crate::transport::files::archive::{self, Sent, Unsent};
-use crate::transport::files::local_tree::{self, Entry, Kind, Selection};
-use crate::transport::files::progress::Progress;
-use crate::transport::files::put_file;
-use crate::transport::files::remote_listing::{Format, Listing};
-use crate::transport::files::script::{self, Script};
-use crate::transport::files::talk::{Fault, Start, Talk, Task, talk};
-use crate::transport::files::{RemotePath, Summary};
 
 /// So many bytes of names are asked for one by one; for more, all of the target is listed.
 const NAMES: usize = 32 * 1024;

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Read, Write};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::transport::files::progress::Progress;
+use crate::files::progress::Progress;
 
 /// A SHA-256 in the making.
 #[derive(Clone, Default)]

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Code, Error, Result};
+use crate::files::body::Body;
+use crate::files::flow::{Hashed, Stop, pump};
+use crate::files::local_file::{self, LocalFile};
+use crate::files::progress::Progress;
+use crate::files::remote_listing::split_time;
+use crate::files::script::Script;
+use crate::files::talk::{Fault, Start, Talk, Task, talk};
+use crate::files::{RemotePath, Summary, install, unpack};
 use crate::output::stdout;
-use crate::transport::files::body::Body;
-use crate::transport::files::flow::{Hashed, Stop, pump};
-use crate::transport::files::local_file::{self, LocalFile};
-use crate::transport::files::progress::Progress;
-use crate::transport::files::remote_listing::split_time;
-use crate::transport::files::script::Script;
-use crate::transport::files::talk::{Fault, Start, Talk, Task, talk};
-use crate::transport::files::{RemotePath, Summary, install, unpack};
 
 /// Where what is fetched goes.
 #[derive(Debug, Clone)]

@@ -4,10 +4,13 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Error, Result};
 use crate::grant::Endpoint;
-use crate::transport::command::PRIVATE;
 
 /// How long an idle master stays, in seconds (`ControlPersist`).
 pub const PERSIST_SECONDS: u32 = 300;
+
+/// The environment variable that carries what is private to a command. sshd accepts `LC_*` where its `AcceptEnv` is as most
+/// systems ship it (sshd_config(5)); the ssh config has to send it.
+pub const PRIVATE: &str = "LC_RUNCODE";
 
 /// What a session's config is made from.
 pub struct SessionConfig<'a> {

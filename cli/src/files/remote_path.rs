@@ -3,9 +3,9 @@
 use std::ffi::OsStr;
 
 use crate::error::{Code, Error, Result};
+use crate::files::script;
 use crate::grant::Workdir;
 use crate::output::sanitize;
-use crate::transport::files::script;
 
 /// A path on the box as the user gave it: any bytes. A relative one starts in the project folder, one that begins with
 /// `~/` in the home folder.

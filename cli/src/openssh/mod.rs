@@ -1,0 +1,9 @@
+//! The installed OpenSSH client: its program, version, words and questions, and the configs that it is given.
+
+mod binary;
+pub mod config;
+pub mod log;
+pub mod question;
+pub mod version;
+
+pub use binary::{SshBinary, install_hint};

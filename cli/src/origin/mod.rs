@@ -1,0 +1,3 @@
+//! Where a session comes from.
+
+pub mod hosted;
