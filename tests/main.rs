@@ -19,6 +19,7 @@ mod editors;
 mod failures;
 mod files;
 mod forward;
+mod guides;
 mod help;
 mod hostile;
 mod install;
