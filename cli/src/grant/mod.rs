@@ -4,6 +4,7 @@
 //! safe to render into an ssh config, a known_hosts file, an argv or a terminal.
 
 pub mod certificate;
+pub mod destination;
 pub mod endpoint;
 pub mod expiry;
 pub mod host_key;
@@ -11,6 +12,7 @@ pub mod web_url;
 pub mod workdir;
 
 pub use certificate::Certificate;
+pub use destination::Destination;
 pub use endpoint::{Endpoint, Host, Port, SshUser};
 pub use expiry::Expiry;
 pub use host_key::Pins;

@@ -2,6 +2,7 @@
 
 mod binary;
 pub mod config;
+pub mod hosts;
 pub mod log;
 pub mod question;
 pub mod version;

@@ -1,11 +1,21 @@
 //! Asking ssh itself what it makes of a config (`ssh -G`), and where that differs from what was meant.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
+use crate::grant::Destination;
 use crate::output::sanitize;
 use crate::sys::env::Var;
+use crate::sys::{random, subprocess};
+
+/// How long ssh may take: a config may run programs (`Match exec`) and ask a resolver (`CanonicalizeHostname`).
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The longest answer that is read.
+const MAX: usize = 256 * 1024;
 
 /// The directives that decide whom a connection trusts, who it is, where it leads and what it runs.
 const SENSITIVE: [&str; 36] = [
@@ -66,17 +76,132 @@ pub fn home(ssh: &Path) -> Option<PathBuf> {
     home.starts_with('/').then(|| PathBuf::from(home))
 }
 
-/// The lines of `ssh -G`.
+/// What the user's and the system's own config say about a destination: the lines of `ssh -G`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved(Vec<String>);
+
+impl Resolved {
+    /// Asks ssh, which reads the config as it does to connect.
+    pub fn of(ssh: &Path, destination: &Destination) -> Result<Resolved> {
+        // ssh_config(5): `Match` may look at what is to be run; nothing is.
+        ask(ssh, &[OsStr::new("-T")], destination.as_str()).map(Resolved)
+    }
+
+    /// The first value of a directive, whose name is in lower case.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.0.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+    }
+
+    /// Whether this ssh has the directive at all.
+    pub fn has(&self, name: &str) -> bool {
+        self.value(name).is_some()
+    }
+}
+
+/// Whether the user's or the system's config says anything about `name` beyond what it says about every host.
+pub fn knows(ssh: &Path, name: &Destination) -> Result<bool> {
+    let word = random::word().to_ascii_lowercase();
+    // Patterns such as `*.*` tell names with a dot from those without, and mean neither of them.
+    let nobody = if name.as_str().contains('.') { format!("{word}.{word}.invalid") } else { word };
+    let nobody = Destination::parse(&nobody).map_err(|why| Error::new(Code::Error, why))?;
+    let (theirs, nobodys) = (Resolved::of(ssh, name)?, Resolved::of(ssh, &nobody)?);
+    Ok(is_known(&theirs, name.as_str(), &nobodys, nobody.as_str()))
+}
+
+/// Whether two answers differ in more than the name that they are about. A `HostName` of its own counts: it is not the name.
+fn is_known(theirs: &Resolved, name: &str, nobodys: &Resolved, nobody: &str) -> bool {
+    let is_told = |line: &&String| !line.starts_with("host ");
+    let name = name.to_ascii_lowercase();
+    let theirs = theirs.0.iter().filter(is_told).map(|line| line.to_ascii_lowercase());
+    let nobodys = nobodys.0.iter().filter(is_told);
+    !theirs.eq(nobodys.map(|line| line.to_ascii_lowercase().replace(nobody, &name)))
+}
+
+/// The lines of `ssh -G` with this config and no other.
 fn resolve(ssh: &Path, config: &Path, host: &str) -> Result<Vec<String>> {
+    ask(ssh, &[OsStr::new("-F"), config.as_os_str()], host)
+}
+
+fn ask(ssh: &Path, options: &[&OsStr], host: &str) -> Result<Vec<String>> {
     let mut command = Command::new(ssh);
-    command.arg("-G").arg("-F").arg(config).args(["--", host]).stdin(Stdio::null());
-    command.env(Var::RuncodeNoRenewal.name(), "1");
-    let output =
-        command.output().map_err(|error| Error::io(format_args!("run `{}`", ssh.display()), error))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
+    command.arg("-G").args(options).args(["--", host]);
+    command.env(Var::RuncodeNoRenewal.name(), "1").env_remove(Var::RuncodeToken.name());
+    let finished = subprocess::run(&mut command, PATIENCE, MAX)
+        .map_err(|error| Error::io(format_args!("run `{}`", ssh.display()), error))?;
+    let Some(finished) = finished else {
+        let seconds = PATIENCE.as_secs();
+        return Err(Error::new(Code::Error, format!("`ssh -G {host}` took longer than {seconds} s"))
+            .hint("a `Match exec` or a name server in the way is the likely reason"));
+    };
+    if !finished.status.success() {
+        let said = String::from_utf8_lossy(&finished.stderr);
         let said = sanitize::short(said.lines().next().unwrap_or("it does not say why"));
         return Err(Error::new(Code::Error, format!("ssh does not take the config: {said}")));
     }
-    Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+    Ok(String::from_utf8_lossy(&finished.stdout).lines().map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+
+    fn resolved(lines: &[&str]) -> Resolved {
+        Resolved(lines.iter().map(|line| (*line).to_owned()).collect())
+    }
+
+    #[test]
+    fn a_directive_is_found_by_its_whole_name() {
+        let answer = resolved(&["port 22", "serveraliveinterval 0", "user me"]);
+        assert_eq!(answer.value("serveraliveinterval"), Some("0"));
+        assert!(!answer.has("serveralive") && answer.has("user") && !answer.has("use"));
+    }
+
+    #[test]
+    fn a_host_is_known_by_more_than_its_name() {
+        let nobody = resolved(&["host zz", "hostname zz", "user me", "controlpath /tmp/zz.sock"]);
+        let known = |lines: &[&str]| is_known(&resolved(lines), "Web", &nobody, "zz");
+        assert!(!known(&["host Web", "hostname web", "user me", "controlpath /tmp/web.sock"]));
+        assert!(known(&["host Web", "hostname 10.0.0.1", "user me", "controlpath /tmp/web.sock"]));
+        assert!(known(&["host Web", "hostname web", "user you", "controlpath /tmp/web.sock"]));
+        assert!(known(&["host Web", "hostname web", "user me"]));
+    }
+
+    /// A program that answers as `ssh -G` with the config of a test: ssh takes `~` from the password database.
+    #[cfg(unix)]
+    fn ssh_with(config: &str) -> Option<(tempfile::TempDir, PathBuf)> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = std::env::var_os("PATH")?;
+        let ssh =
+            std::env::split_paths(&path).map(|folder| folder.join("ssh")).find(|path| path.is_file())?;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config"), config).unwrap();
+        let program = folder.path().join("ssh");
+        let script =
+            format!("#!/bin/sh\nexec '{}' -F '{}/config' \"$@\"\n", ssh.display(), folder.path().display());
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+        Some((folder, program))
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn ssh_itself_says_which_hosts_it_knows() {
+        let config = "Host web\n  Port 2222\nHost *.corp\n  User deploy\nHost *.*\n  ServerAliveInterval 7\n\
+                      Host named\n  HostName 10.0.0.9\nHost *\n  ControlPath /tmp/%h\n";
+        let Some((_folder, ssh)) = ssh_with(config) else { return };
+        let known = |name| knows(&ssh, &Destination::parse(name).unwrap()).unwrap();
+        assert!(known("web") && known("db.corp") && known("named"));
+        assert!(!known("wbe") && !known("a.example") && !known("WBE"));
+        let web = Resolved::of(&ssh, &Destination::parse("me@web").unwrap()).unwrap();
+        assert_eq!((web.value("port"), web.value("user")), (Some("2222"), Some("me")));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_config_that_ssh_refuses_is_told() {
+        let Some((_folder, ssh)) = ssh_with("NoSuchDirective yes\n") else { return };
+        let error = Resolved::of(&ssh, &Destination::parse("web").unwrap()).unwrap_err();
+        assert!(error.message().contains("ssh does not take the config"), "{}", error.message());
+    }
 }

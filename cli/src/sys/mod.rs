@@ -10,6 +10,7 @@ pub mod parent;
 pub mod paths;
 pub mod random;
 pub mod standard_input;
+pub mod subprocess;
 
 #[cfg(unix)]
 #[path = "unix.rs"]
