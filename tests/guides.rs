@@ -78,13 +78,13 @@ fn the_protocol_examples_fit_their_types() {
             "json workspaces" => {
                 let value = serde_json::from_str::<serde_json::Value>(&text).unwrap();
                 let rows = value["data"]["workspaces"].clone();
-                serde_json::from_value::<Vec<runcode_plane::wire::Workspace>>(rows).unwrap();
+                serde_json::from_value::<Vec<runcode_wire::Workspace>>(rows).unwrap();
             }
             "json session-request" => {
-                serde_json::from_str::<runcode_plane::wire::SessionRequest>(&text).unwrap();
+                serde_json::from_str::<runcode_wire::SessionRequest>(&text).unwrap();
             }
             "json bundle" => {
-                serde_json::from_str::<runcode_plane::wire::Bundle>(&text).unwrap();
+                serde_json::from_str::<runcode_wire::Bundle>(&text).unwrap();
             }
             other => panic!("an example of kind `{other}`"),
         }

@@ -25,7 +25,9 @@ fn one_version_everywhere() {
     for manifest in [".claude-plugin/plugin.json", ".codex-plugin/plugin.json"] {
         assert_eq!(json(manifest)["version"], version, "{manifest} follows Cargo.toml");
     }
-    for line in text("Cargo.toml").lines().filter(|line| line.starts_with("runcode-plane")) {
+    for line in
+        text("Cargo.toml").lines().filter(|line| line.starts_with("runcode-") && line.contains("path = "))
+    {
         assert!(line.contains(&format!("version = \"{version}\"")), "{line}");
     }
     let formula = text("Formula/runcode.rb");

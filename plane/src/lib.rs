@@ -1,10 +1,8 @@
-//! The control plane's contract ([`wire`]) and, behind the feature `serve`, an embedded control plane with an SSH gateway.
+//! Behind the feature `serve`: an embedded control plane with an SSH gateway.
 //!
 //! [`Plane`] serves folders of this machine as workspaces: an HTTP API, a login page and an SSH gateway, on
 //! loopback only. Whoever holds a session runs commands **as the user who started the plane**, in the
 //! workspace's folder but not confined to it. It is for development, demonstrations and tests.
-
-pub mod wire;
 
 #[cfg(feature = "serve")]
 mod access_log;

@@ -21,7 +21,7 @@ const DEADLINE: Duration = Duration::from_secs(15);
 #[command(hide = true)]
 pub struct Args {
     /// The workspace's id
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=runcode_plane::wire::MAX_WORKSPACE_ID))]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=runcode_wire::MAX_WORKSPACE_ID))]
     id: u64,
     /// Only renew the session, saying nothing: ssh reads key and certificate before it runs its ProxyCommand
     #[arg(long)]

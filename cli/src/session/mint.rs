@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use zeroize::Zeroizing;
 
-use runcode_plane::wire::SessionRequest;
+use runcode_wire::SessionRequest;
 
 use crate::error::Result;
 use crate::grant::{Credential, Grant};

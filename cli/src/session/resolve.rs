@@ -5,7 +5,7 @@ use crate::origin::hosted::{Client, Workspace};
 use crate::output::progress::note;
 use crate::output::sanitize::short;
 use crate::session::Sessions;
-use runcode_plane::wire::MAX_WORKSPACE_ID;
+use runcode_wire::MAX_WORKSPACE_ID;
 
 /// The workspace that a name stands for.
 #[derive(Debug, Clone)]

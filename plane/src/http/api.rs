@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::answer::{failure, logged_out, refusal, success};
 use super::{Site, bundle};
-use crate::wire::{MAX_WORKSPACE_ID, SessionRequest};
+use runcode_wire::{MAX_WORKSPACE_ID, SessionRequest};
 
 /// The user that a request's token belongs to.
 pub(super) struct Caller {

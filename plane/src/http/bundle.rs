@@ -2,7 +2,7 @@
 
 use super::Site;
 use crate::state::{Grant, Workspace};
-use crate::wire::{Bundle, Credential};
+use runcode_wire::{Bundle, Credential};
 
 /// # Errors
 /// When the certificate cannot be made.

@@ -85,7 +85,7 @@ pub(super) async fn show(
         ("ticket", ticket),
     ];
     let cookie =
-        format!("{COOKIE}={browser}; Path={}; HttpOnly; SameSite=Strict", crate::wire::CLI_LOGIN_PATH);
+        format!("{COOKIE}={browser}; Path={}; HttpOnly; SameSite=Strict", runcode_wire::CLI_LOGIN_PATH);
     let page = Page {
         template: PAGE,
         values: &values.each_ref().map(|(name, value)| (*name, value.as_str())),

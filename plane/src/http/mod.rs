@@ -23,7 +23,7 @@ use axum::routing::{get, post};
 use crate::access_log::AccessLog;
 use crate::gateway::Gateway;
 use crate::state::State;
-use crate::wire::{API_PREFIX, CLI_LOGIN_PATH};
+use runcode_wire::{API_PREFIX, CLI_LOGIN_PATH};
 
 pub(crate) use socket::{Link, Socket};
 pub(crate) use tickets::Tickets;

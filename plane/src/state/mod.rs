@@ -15,10 +15,10 @@ use std::time::{Duration, SystemTime};
 use ssh_key::public::KeyData;
 
 use crate::options::CredentialMode;
-use crate::wire;
 pub(crate) use grant::Grant;
 pub(crate) use lifecycle::Lifecycle;
 use record::{GrantRecord, WorkspaceRecord};
+use runcode_wire as wire;
 pub use store::STATE_FILE;
 pub(crate) use store::{Kind, Store};
 use token::TokenHash;

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use runcode_plane::wire::{API_PREFIX, SessionRequest};
+use runcode_wire::{API_PREFIX, SessionRequest};
 
 use crate::error::{Code, Error, Result};
 use crate::origin::hosted::{BaseUrl, Token, Workspace};

@@ -12,7 +12,7 @@ use rand::distr::Alphanumeric;
 use crate::error::{Code, Error, Result};
 use crate::origin::hosted::{BaseUrl, Token};
 use crate::sys::clock::Deadline;
-use runcode_plane::wire::CLI_LOGIN_PATH;
+use runcode_wire::CLI_LOGIN_PATH;
 
 /// How long one connection may take; an idle one holds up nobody else.
 const CONNECTION_DEADLINE: Duration = Duration::from_secs(5);

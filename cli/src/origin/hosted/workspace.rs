@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use runcode_plane::wire::MAX_WORKSPACE_ID;
+use runcode_wire::MAX_WORKSPACE_ID;
 
 /// A row of the list. Its strings are foreign: they reach a terminal only through the filter, and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]

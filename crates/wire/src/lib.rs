@@ -69,7 +69,7 @@ pub struct Bundle {
     pub credential: Credential,
     /// The workspace's page, for display only.
     pub web_url: Option<String>,
-    /// The project folder on the box, an absolute path.
+    /// The project folder on the workspace, an absolute path.
     pub workdir: Option<String>,
     /// An ssh_config(5) text for people; clients never feed it to ssh.
     pub ssh_config: Option<String>,
