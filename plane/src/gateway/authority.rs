@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
-use ssh_key::certificate::{Builder, CertType};
-use ssh_key::{Certificate, HashAlg, PrivateKey};
+use runcode_sshcert::{Certificate, Expected, Terms};
+use ssh_key::PrivateKey;
 
 use crate::state::Grant;
 
@@ -11,11 +11,11 @@ use crate::state::Grant;
 const EXTENSIONS: [&str; 2] = ["permit-port-forwarding", "permit-pty"];
 
 /// The key that signs.
-pub(crate) struct Authority(PrivateKey);
+pub(crate) struct Authority(runcode_sshcert::Authority);
 
 impl Authority {
     pub(crate) fn new(key: PrivateKey) -> Self {
-        Authority(key)
+        Authority(runcode_sshcert::Authority::new(key))
     }
 
     /// A certificate over the grant's key: for the one principal, for the grant's time, with its serial number.
@@ -23,31 +23,33 @@ impl Authority {
     /// # Errors
     /// When the time or a name cannot be put into a certificate.
     pub(crate) fn sign(&self, grant: &Grant, principal: &str) -> ssh_key::Result<Certificate> {
-        let (after, before) = (seconds(SystemTime::now())?, seconds(grant.expires)?);
-        let mut builder = Builder::new_with_random_nonce(
-            &mut rand::rng(),
-            grant.key.clone(),
-            after,
-            before.max(after + 1),
-        )?;
-        builder.serial(grant.serial)?;
-        builder.cert_type(CertType::User)?;
-        builder.key_id(format!("{} {}", grant.user, grant.client))?;
-        builder.valid_principal(principal)?;
-        for extension in EXTENSIONS {
-            builder.extension(extension, "")?;
-        }
-        builder.sign(&self.0)
+        let now = seconds(SystemTime::now())?;
+        self.0.sign(&Terms {
+            key: &grant.key,
+            serial: grant.serial,
+            key_id: &format!("{} {}", grant.user, grant.client),
+            principal,
+            valid_after: now,
+            valid_before: seconds(grant.expires)?.max(now + 1),
+            critical_options: &[],
+            extensions: &EXTENSIONS,
+        })
     }
 
     /// Whether a certificate is one of ours, for a user, valid now, for exactly this principal, without conditions.
-    pub(super) fn vouches(&self, certificate: &Certificate, principal: &str) -> bool {
+    pub(super) fn vouches(&self, certificate: &ssh_key::Certificate, principal: &str) -> bool {
         let Ok(now) = seconds(SystemTime::now()) else { return false };
-        let ours = self.0.public_key().fingerprint(HashAlg::Sha256);
-        certificate.cert_type() == CertType::User
-            && certificate.valid_principals() == [principal]
-            && certificate.critical_options().is_empty()
-            && certificate.validate_at(now, [&ours]).is_ok()
+        let Ok(certificate) = Certificate::try_from(certificate.clone()) else { return false };
+        let expected = Expected {
+            key: certificate.key(),
+            principal,
+            now,
+            skew: 0,
+            longest: None,
+            critical_options: &[],
+            authority: Some(self.0.public_key().key_data()),
+        };
+        certificate.check(&expected).is_ok()
     }
 }
 
@@ -84,36 +86,33 @@ mod tests {
     #[test]
     fn vouches_for_what_it_signed_and_nothing_else() {
         let authority = Authority::new(key());
-        let certificate = authority.sign(&grant(), "box-1").unwrap();
+        let certificate = authority.sign(&grant(), "ws-1").unwrap();
         assert_eq!((certificate.serial(), certificate.key_id()), (7, "ann@example.com claude-code"));
         assert!(certificate.valid_before() - certificate.valid_after() <= 60);
-        assert!(authority.vouches(&certificate, "box-1"));
-        assert!(!authority.vouches(&certificate, "box-2"));
-        assert!(!Authority::new(key()).vouches(&certificate, "box-1"));
+        let certificate = ssh_key::Certificate::from_openssh(certificate.as_str()).unwrap();
+        assert!(authority.vouches(&certificate, "ws-1"));
+        assert!(!authority.vouches(&certificate, "ws-2"));
+        assert!(!Authority::new(key()).vouches(&certificate, "ws-1"));
     }
 
     #[test]
-    fn conditions_other_types_and_more_principals_are_refused() {
+    fn conditions_are_refused() {
         let authority = Authority::new(key());
-        let build = |change: &dyn Fn(&mut Builder)| {
-            let now = seconds(SystemTime::now()).unwrap();
-            let key = key().public_key().key_data().clone();
-            let mut builder =
-                Builder::new_with_random_nonce(&mut rand::rng(), key, now - 10, now + 60).unwrap();
-            builder.key_id("x").unwrap();
-            change(&mut builder);
-            builder.sign(&authority.0).unwrap()
+        let now = seconds(SystemTime::now()).unwrap();
+        let terms = Terms {
+            key: &grant().key,
+            serial: 7,
+            key_id: "",
+            principal: "ws-1",
+            valid_after: now - 10,
+            valid_before: now + 60,
+            critical_options: &[("source-address", "127.0.0.1")],
+            extensions: &[],
         };
-        let plain = build(&|b| drop(b.valid_principal("box-1")));
-        assert!(authority.vouches(&plain, "box-1"));
-        let bad: [&dyn Fn(&mut Builder); 4] = [
-            &|b| drop(b.valid_principal("box-1").and_then(|b| b.valid_principal("box-2"))),
-            &|b| drop(b.all_principals_valid()),
-            &|b| drop(b.valid_principal("box-1").and_then(|b| b.critical_option("force-command", "true"))),
-            &|b| drop(b.valid_principal("box-1").and_then(|b| b.cert_type(CertType::Host))),
-        ];
-        for change in bad {
-            assert!(!authority.vouches(&build(change), "box-1"));
-        }
+        let signed = |terms: &Terms<'_>| {
+            ssh_key::Certificate::from_openssh(authority.0.sign(terms).unwrap().as_str()).unwrap()
+        };
+        assert!(authority.vouches(&signed(&Terms { critical_options: &[], ..terms }), "ws-1"));
+        assert!(!authority.vouches(&signed(&terms), "ws-1"));
     }
 }

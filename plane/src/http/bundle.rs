@@ -9,7 +9,7 @@ use runcode_wire::{Bundle, Credential};
 pub(super) fn bundle(site: &Site, workspace: &Workspace, grant: &Grant) -> ssh_key::Result<Bundle> {
     let credential = if grant.certified {
         let certificate = site.gateway.authority.sign(grant, &workspace.title)?;
-        Credential { kind: "certificate".to_owned(), certificate: Some(certificate.to_openssh()?) }
+        Credential { kind: "certificate".to_owned(), certificate: Some(certificate.as_str().to_owned()) }
     } else {
         Credential { kind: "key".to_owned(), certificate: None }
     };

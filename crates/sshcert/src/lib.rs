@@ -1,0 +1,13 @@
+//! OpenSSH user certificates (OpenSSH PROTOCOL.certkeys): [`Certificate`] parses and checks them, [`Authority`] signs them.
+//!
+//! Parsing accepts only a well-formed certificate. Checking compares it with what the caller expects ([`Expected`]) and
+//! refuses everything else with a reason ([`Refusal`]).
+
+mod authority;
+mod certificate;
+mod options;
+mod refusal;
+
+pub use authority::{Authority, Terms};
+pub use certificate::{Certificate, Expected};
+pub use refusal::Refusal;
