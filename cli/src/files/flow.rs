@@ -5,6 +5,7 @@ use std::io::{self, BufRead, Read, Write};
 use sha2::{Digest as _, Sha256};
 
 use crate::files::progress::Progress;
+use crate::sys::digest;
 
 /// A SHA-256 in the making.
 #[derive(Clone, Default)]
@@ -18,15 +19,13 @@ impl Hash {
 
     /// The digest in lower-case hexadecimal digits.
     pub(super) fn hex(self) -> String {
-        self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        digest::hex(&self.0.finalize())
     }
 }
 
 /// The SHA-256 of `bytes`.
 pub(super) fn sha256(bytes: &[u8]) -> String {
-    let mut hash = Hash::default();
-    hash.update(bytes);
-    hash.hex()
+    digest::sha256(bytes)
 }
 
 /// Why a stream stopped.

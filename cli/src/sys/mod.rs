@@ -2,6 +2,7 @@
 
 pub mod atomic_file;
 pub mod clock;
+pub mod digest;
 pub mod env;
 pub mod interrupt;
 pub mod lock;

@@ -3,12 +3,12 @@
 use std::io::Read as _;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::error::{Code, Error, Result};
 use crate::origin::hosted::BaseUrl;
 use crate::sys::atomic_file;
+use crate::sys::digest::sha256;
 use crate::sys::env::{Env, Var};
 use crate::sys::lock::{self, Lock};
 use crate::sys::paths::Paths;
@@ -41,7 +41,7 @@ impl Token {
     }
 
     fn digest(&self) -> String {
-        Sha256::digest(self.0.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        sha256(self.0.as_bytes())
     }
 }
 
