@@ -7,6 +7,7 @@ use crate::error::{Code, Error, Result};
 use crate::openssh::SshBinary;
 use crate::origin::hosted::token::Given;
 use crate::origin::hosted::{BaseUrl, Client, token};
+use crate::origin::{self, Origin, OriginId, Origins, Selected, Target};
 use crate::session::Sessions;
 use crate::sys::env::{Env, Var};
 use crate::sys::paths::Paths;
@@ -86,7 +87,29 @@ impl App {
     /// The sessions.
     pub fn sessions(&self) -> Result<Sessions<'_>> {
         understood(&self.env)?;
-        Ok(Sessions::new(self.paths()?, &self.env, self.api_base()?, Box::new(|| self.plane())))
+        Ok(Sessions::new(self.paths()?, &self.env, self))
+    }
+
+    /// The workspace that the user's words mean.
+    pub fn resolve(&self, words: &str) -> Result<Target> {
+        origin::resolve(words, self)
+    }
+}
+
+impl Origins for App {
+    fn origin(&self, id: &OriginId) -> Result<&dyn Origin> {
+        match id {
+            OriginId::Plane(base) if base == self.api_base()? => Ok(self.plane()?),
+            OriginId::Plane(base) => Err(self.selected()?.elsewhere(base)),
+            OriginId::Ssh | OriginId::Server => {
+                let what = format!("sessions of the kind `{}` are not supported by this version", id.word());
+                Err(Error::new(Code::Unavailable, what).hint("upgrade runcode"))
+            }
+        }
+    }
+
+    fn selected(&self) -> Result<Selected<'_>> {
+        Ok(Selected { base: self.api_base()?, is_given: self.given_api_base().is_some() })
     }
 }
 

@@ -30,34 +30,40 @@ pub struct Args {
 /// Ends the connections, then removes the files.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
-    let there = sessions.store().ids()?;
-    let mut ids = match (&args.workspace, args.all) {
-        (_, true) => there.clone(),
-        (Some(name), _) => vec![resolve_here(name, &sessions, || app.plane())?],
-        (None, _) => match sessions.store().attachment()? {
-            Some(attachment) => vec![attachment.workspace_id],
-            None => {
-                return Err(Error::new(
-                    Code::Usage,
-                    "no workspace is attached, so it is not clear what to clean",
-                )
-                .hint("name a workspace, or use `runcode clean --all`"));
-            }
-        },
-    };
-    let there = there.into_iter().filter(|id| sessions.store().has_any(*id)).collect::<Vec<_>>();
-    for id in &ids {
-        Attachment::clear(app.paths()?, Some(*id))?;
-        sessions.drop_session(*id)?;
-    }
+    let store = sessions.store();
+    let mut cleaned = Vec::new();
     if args.all {
         Attachment::clear(app.paths()?, None)?;
+        for remains in store.remains()? {
+            if store.has_folder(&remains) {
+                cleaned.push(remains.workspace_id.map_or_else(|| json!(remains.name()), |id| json!(id)));
+            }
+            sessions.drop_remains(&remains)?;
+        }
+    } else {
+        let key = match &args.workspace {
+            Some(name) => resolve_here(name, &sessions)?,
+            None => match store.attachment()? {
+                Some(attachment) => attachment.key,
+                None => {
+                    return Err(Error::new(
+                        Code::Usage,
+                        "no workspace is attached, so it is not clear what to clean",
+                    )
+                    .hint("name a workspace, or use `runcode clean --all`"));
+                }
+            },
+        };
+        if store.has_any(&key)? {
+            cleaned.push(key.workspace_id().map_or_else(|| json!(key.id()), |id| json!(id)));
+        }
+        Attachment::clear(app.paths()?, Some(&key))?;
+        sessions.drop_session(&key)?;
     }
-    ids.retain(|id| there.contains(id));
-    let line = match ids.len() {
+    let line = match cleaned.len() {
         0 => "there was nothing to clean".to_owned(),
         1 => "✓ Removed 1 session".to_owned(),
         count => format!("✓ Removed {count} sessions"),
     };
-    Ok(Simple { json: json!({ "cleaned": ids }), lines: vec![line] }.into())
+    Ok(Simple { json: json!({ "cleaned": cleaned }), lines: vec![line] }.into())
 }

@@ -89,10 +89,11 @@ pub fn answer(env: &Env, words: Vec<std::ffi::OsString>) -> Option<Vec<u8>> {
 fn names() -> Result<Vec<CompletionCandidate>> {
     let paths = Paths::from_env(&Env::of_process())?;
     let store = Store::new(&paths);
-    let sessions = store.ids()?.into_iter().filter_map(|id| store.read(id).ok().flatten());
+    let sessions = store.sessions()?.into_iter();
     let candidate = |session: crate::session::Session| {
-        let help = format!("workspace #{}", session.meta.workspace_id);
-        CompletionCandidate::new(session.meta.endpoint.user.as_str()).help(Some(help.into()))
+        let key = &session.meta.key;
+        let help = key.workspace_id().map_or_else(|| key.words(), |id| format!("workspace #{id}"));
+        CompletionCandidate::new(session.meta.title.clone()).help(Some(help.into()))
     };
     Ok(sessions.map(candidate).collect())
 }

@@ -11,10 +11,11 @@ use crate::integrations::user_file::UserFile;
 use crate::integrations::{stable_path, text_diff};
 use crate::openssh::config::quoted;
 use crate::openssh::{SshBinary, question};
-use crate::origin::hosted::{BaseUrl, Workspace, token};
+use crate::origin::Workspace;
+use crate::origin::hosted::{BaseUrl, token};
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::sanitize;
-use crate::session::store::{IDENTITY, KNOWN_HOSTS};
+use crate::session::store::{IDENTITY, KNOWN_HOSTS, Store, host_key_alias};
 use crate::sys::atomic_file;
 use crate::sys::lock::{self, Lock};
 use crate::sys::paths::{Paths, home};
@@ -149,10 +150,12 @@ fn block(app: &App, report: &mut Configured) -> Result<Vec<u8>> {
     let paths = app.paths()?;
     let caller = caller(app)?;
     let mut hosts: Vec<Host> = Vec::new();
+    let store = Store::new(paths);
     for workspace in app.plane()?.workspaces()?.into_iter().filter(|workspace| workspace.ssh_capable) {
-        match host(&workspace, paths, &hosts)? {
+        let Some(id) = workspace.key.workspace_id() else { continue };
+        match host(&workspace, id, &store.folder(&workspace.key)?, &hosts)? {
             Ok(host) => hosts.push(host),
-            Err(why) => report.skipped.push((workspace.id, why.to_owned())),
+            Err(why) => report.skipped.push((id, why.to_owned())),
         }
     }
     report.hosts = hosts.iter().map(|host| (host.id, host.title.alias())).collect();
@@ -164,7 +167,12 @@ fn block(app: &App, report: &mut Configured) -> Result<Vec<u8>> {
     body(&hosts, &caller)
 }
 
-fn host(workspace: &Workspace, paths: &Paths, others: &[Host]) -> Result<Result<Host, &'static str>> {
+fn host(
+    workspace: &Workspace,
+    id: u64,
+    folder: &Path,
+    others: &[Host],
+) -> Result<Result<Host, &'static str>> {
     let title = match Title::parse(&workspace.title) {
         Ok(title) if others.iter().any(|other| other.title.alias().eq_ignore_ascii_case(&title.alias())) => {
             return Ok(Err("is another workspace's too"));
@@ -172,11 +180,11 @@ fn host(workspace: &Workspace, paths: &Paths, others: &[Host]) -> Result<Result<
         Ok(title) => title,
         Err(why) => return Ok(Err(why)),
     };
-    let folder = paths.session(workspace.id);
     Ok(Ok(Host {
-        id: workspace.id,
+        id,
         title,
         note: workspace.custom_title.as_deref().map(sanitize::short),
+        host_key_alias: host_key_alias(folder),
         identity: quoted(&folder.join(IDENTITY))?,
         known_hosts: quoted(&folder.join(KNOWN_HOSTS))?,
     }))

@@ -10,17 +10,17 @@ use crate::app::App;
 use crate::commands::connect::patience::{Patience, Pauses};
 use crate::error::{Code, Error, Result};
 use crate::integrations::claude_settings;
-use crate::origin::hosted::Client;
+use crate::origin::{Origin, Origins as _, SessionKey, Target};
 use crate::output::progress::note;
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::sanitize;
 use crate::session::attachment::attach;
-use crate::session::live::Obtained;
+use crate::session::live::{Obtained, Want};
 use crate::session::mint::{DEFAULT_TTL, Order};
-use crate::session::resolve::{Target, resolve};
 use crate::session::{Session, Sessions};
 use crate::sys::atomic_file;
 use crate::sys::clock;
+use crate::transport::Way;
 
 /// Open a session to a workspace and attach it.
 ///
@@ -62,36 +62,48 @@ struct Connected {
 impl Report for Connected {
     fn json(&self) -> Value {
         let meta = &self.session.meta;
-        let config = self.session.route().config.to_string_lossy().into_owned();
+        let route = self.session.route();
+        let config = match &route.way {
+            Way::Config { config, .. } => Some(config.to_string_lossy().into_owned()),
+            Way::External { .. } => None,
+        };
+        let command = match &config {
+            Some(config) => vec!["ssh", "-F", config, route.destination()],
+            None => vec!["ssh", route.destination()],
+        };
         json!({
+            "origin": meta.key.origin().word(),
+            "name": sanitize::short(&meta.title),
             "alias": meta.alias,
             "config": config,
-            "command": ["ssh", "-F", config, meta.alias],
-            "host": meta.endpoint.host,
-            "port": meta.endpoint.port,
-            "user": meta.endpoint.user,
+            "command": command,
+            "host": meta.access.host(),
+            "port": meta.access.port(),
+            "user": meta.access.user(),
             "web_url": meta.web_url.as_ref().map(ToString::to_string),
             "workdir": meta.workdir,
-            "expires_at": meta.expires_at.time().to_string(),
+            "expires_at": meta.lifetime.expires_at().map(|end| end.to_string()),
             "started": self.started,
             "reused": self.reused,
-            "workspace_id": meta.workspace_id,
+            "workspace_id": meta.key.workspace_id(),
             "statusline_installed": self.statusline_installed,
         })
     }
 
     fn text(&self, text: &mut Text) {
         let meta = &self.session.meta;
-        let minutes = meta.expires_at.seconds_left(clock::now()).div_ceil(60);
         let how = if self.reused { "session reused" } else { "new session" };
-        text.line(format!(
-            "✓ Attached {} (#{}): {how}, {minutes} min left",
-            meta.endpoint.user, meta.workspace_id
-        ));
+        let left = match meta.lifetime.seconds_left(clock::now()) {
+            Some(seconds) => format!(", {} min left", seconds.div_ceil(60)),
+            None => String::new(),
+        };
+        text.line(format!("✓ Attached {}: {how}{left}", self.session.shown()));
         if let Some(url) = &meta.web_url {
             text.line(format!("  on the web: {url}"));
         }
-        text.line(format!("  works in {}", meta.workdir));
+        if let Some(workdir) = &meta.workdir {
+            text.line(format!("  works in {workdir}"));
+        }
         text.line("  next: runcode exec -- ls");
     }
 }
@@ -100,11 +112,10 @@ impl Report for Connected {
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let patience = Patience::new(&args.workspace, args.timeout, args.start || args.wait)?;
     let sessions = app.sessions()?;
-    let plane = app.plane()?;
-    let target = resolve(&args.workspace, plane)?;
-    let started = args.start && boot(plane, &target, &patience)?;
+    let target = app.resolve(&args.workspace)?;
+    let started = args.start && boot(app.origin(target.key.origin())?, &target, &patience)?;
     let obtained =
-        open(&args, &sessions, target.id, started, &patience).map_err(|error| match error.code() {
+        open(&args, &sessions, &target.key, started, &patience).map_err(|error| match error.code() {
             Code::Conflict => {
                 error.hint(format!("boot it with `runcode connect {} --start`", args.workspace))
             }
@@ -130,16 +141,18 @@ fn is_statusline_installed(app: &App) -> bool {
 }
 
 /// Boots the workspace unless it is up, and waits until it is; says whether it had to.
-fn boot(plane: &Client, target: &Target, patience: &Patience) -> Result<bool> {
+fn boot(origin: &dyn Origin, target: &Target, patience: &Patience) -> Result<bool> {
+    let row = || Ok::<_, Error>(origin.list()?.into_iter().find(|row| row.key == target.key));
     let listed = match &target.row {
         Some(row) => Some(row.clone()),
-        None => plane.workspaces()?.into_iter().find(|row| row.id == target.id),
+        None => row()?,
     };
     if listed.as_ref().is_some_and(|row| row.is_running()) {
         return Ok(false);
     }
-    note(format!("starting workspace #{}…", target.id));
-    plane.start(target.id)?;
+    let name = target.key.shown(None);
+    note(format!("starting workspace {name}…"));
+    origin.start(&target.key)?;
     patience.starts();
     // One that is not listed (a team's) cannot be watched: whether it is up shows when the session is asked for.
     if listed.is_none() {
@@ -147,12 +160,11 @@ fn boot(plane: &Client, target: &Target, patience: &Patience) -> Result<bool> {
     }
     let mut pauses = Pauses::new();
     loop {
-        let state = plane.workspaces()?.into_iter().find(|row| row.id == target.id).map(|row| row.state);
-        match state {
-            Some(state) if state == "running" => return Ok(true),
-            _ if patience.deadline.is_past() => {
-                let state = sanitize::short(state.as_deref().unwrap_or("gone"));
-                return Err(not_ready(&format!("workspace #{} is still {state}", target.id)));
+        match row()? {
+            Some(row) if row.is_running() => return Ok(true),
+            row if patience.deadline.is_past() => {
+                let state = row.and_then(|row| row.state).unwrap_or_else(|| "gone".to_owned());
+                return Err(not_ready(&format!("workspace {name} is still {}", sanitize::short(&state))));
             }
             _ => pauses.next(patience)?,
         }
@@ -163,19 +175,18 @@ fn boot(plane: &Client, target: &Target, patience: &Patience) -> Result<bool> {
 fn open(
     args: &Args,
     sessions: &Sessions<'_>,
-    id: u64,
+    key: &SessionKey,
     started: bool,
     patience: &Patience,
 ) -> Result<Obtained> {
     let asked = args.ttl.map(Duration::from_secs);
     if !args.force && !started {
-        let obtained = sessions.obtain_for(id, asked)?;
-        return Ok(obtained);
+        return sessions.obtain(key, asked.map_or(Want::Fresh, Want::Lasting));
     }
     let order = Order { ttl: asked.unwrap_or(DEFAULT_TTL), new_key: true };
     let mut pauses = Pauses::new();
     loop {
-        match sessions.obtain_new(id, order) {
+        match sessions.obtain(key, Want::New(order)) {
             Err(error) if started && error.code() == Code::Conflict && !patience.deadline.is_past() => {
                 pauses.next(patience)?;
             }
@@ -199,7 +210,7 @@ fn wait(sessions: &Sessions<'_>, session: Session, patience: &Patience) -> Resul
     let mut pauses = Pauses::new();
     while !patience.deadline.is_past() {
         pauses.next(patience)?;
-        let current = sessions.store().read(session.meta.workspace_id)?.unwrap_or_else(|| session.clone());
+        let current = sessions.store().read(&session.meta.key)?.unwrap_or_else(|| session.clone());
         match sessions.probe(&current) {
             Ok(()) => return Ok(current),
             Err(error) => failure = error,

@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::error::Result;
 use crate::output::report::{Outcome, Report, Text};
+use crate::output::sanitize;
 use crate::remote::context::{self, Context, Space};
-use crate::session::resolve::resolve;
+use crate::session::Session;
+use crate::session::live::Want;
 
 /// Show what a workspace is: system, project, tools, room, and the ports that are listened on.
 ///
@@ -22,8 +24,7 @@ pub struct Args {
 }
 
 struct Seen {
-    workspace_id: u64,
-    workdir: String,
+    session: Session,
     context: Context,
 }
 
@@ -33,14 +34,16 @@ fn space(space: Option<Space>) -> Value {
 
 impl Report for Seen {
     fn json(&self) -> Value {
-        let seen = &self.context;
+        let (seen, meta) = (&self.context, &self.session.meta);
         let git = seen.git.as_ref().map(
             |git| json!({ "branch": git.branch, "dirty": git.dirty, "remote": git.remote, "head": git.head }),
         );
         let ports = seen.ports.iter().map(|port| json!({ "port": port.port, "loopback": port.loopback }));
         json!({
-            "workspace_id": self.workspace_id,
-            "workdir": self.workdir,
+            "origin": meta.key.origin().word(),
+            "name": sanitize::short(&meta.title),
+            "workspace_id": meta.key.workspace_id(),
+            "workdir": meta.workdir,
             "cwd": seen.cwd,
             "in_workdir": seen.in_workdir,
             "os": seen.os,
@@ -129,10 +132,9 @@ fn lines(items: impl Iterator<Item = String>, between: &str) -> Vec<String> {
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
     let session = match &args.workspace {
-        Some(name) => sessions.obtain(resolve(name, app.plane()?)?.id)?.session,
-        None => sessions.attached(app.given_api_base().is_some())?,
+        Some(name) => sessions.obtain(&app.resolve(name)?.key, Want::Fresh)?.session,
+        None => sessions.attached()?,
     };
     let context = context::look(&sessions, &session)?;
-    let workdir = session.meta.workdir.to_string();
-    Ok(Seen { workspace_id: session.meta.workspace_id, workdir, context }.into())
+    Ok(Seen { session, context }.into())
 }

@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::error::Result;
+use crate::origin::SessionKey;
 use crate::output::report::{Outcome, Report, Text};
+use crate::output::sanitize;
 use crate::session::Session;
 use crate::session::attachment::Attachment;
 use crate::session::store::Store;
@@ -27,15 +29,20 @@ struct Current {
 impl Report for Current {
     fn json(&self) -> Value {
         let meta = self.session.as_ref().map(|session| &session.meta);
+        let key = self.attachment.as_ref().map(|attachment| &attachment.key);
+        let name = meta.map(|meta| &meta.title);
+        let name = name.or(self.attachment.as_ref().and_then(|attachment| attachment.title.as_ref()));
         json!({
             "attached": self.attachment.is_some(),
-            "workspace_id": self.attachment.as_ref().map(|attachment| attachment.workspace_id),
+            "origin": key.map(|key| key.origin().word()),
+            "name": name.map(|name| sanitize::short(name)),
+            "workspace_id": key.and_then(SessionKey::workspace_id),
             "folder": self.attachment.as_ref().and_then(|attachment| attachment.folder.clone()),
-            "api_base": self.attachment.as_ref().map(|attachment| attachment.api_base.clone()),
+            "api_base": key.and_then(SessionKey::api_base).map(ToString::to_string),
             "alias": meta.map(|meta| &meta.alias),
             "workdir": meta.map(|meta| &meta.workdir),
             "web_url": meta.and_then(|meta| meta.web_url.as_ref()).map(ToString::to_string),
-            "expires_at": meta.map(|meta| meta.expires_at.time().to_string()),
+            "expires_at": meta.and_then(|meta| meta.lifetime.expires_at()).map(|end| end.to_string()),
         })
     }
 
@@ -46,18 +53,15 @@ impl Report for Current {
         match &self.session {
             Some(session) => {
                 let meta = &session.meta;
-                let minutes = meta.expires_at.seconds_left(clock::now()).div_ceil(60);
-                let left = if minutes > 0 {
-                    format!("{minutes} min left")
-                } else {
-                    "renewed at next use".to_owned()
+                let left = match meta.lifetime.seconds_left(clock::now()) {
+                    Some(0) => ", renewed at next use".to_owned(),
+                    Some(seconds) => format!(", {} min left", seconds.div_ceil(60)),
+                    None => String::new(),
                 };
-                text.line(format!(
-                    "{} (#{}), {left}, works in {}",
-                    meta.endpoint.user, attachment.workspace_id, meta.workdir
-                ));
+                let works_in = meta.workdir.as_ref().map(|workdir| format!(", works in {workdir}"));
+                text.line(format!("{}{left}{}", session.shown(), works_in.unwrap_or_default()));
             }
-            None => text.line(format!("#{}, session made at next use", attachment.workspace_id)),
+            None => text.line(format!("{}, session made at next use", attachment.shown())),
         }
         if let Some(folder) = &attachment.folder {
             text.line(format!("  attached from {folder}"));
@@ -70,7 +74,7 @@ pub fn run(_args: Args, app: &App) -> Result<Outcome> {
     let store = Store::new(app.paths()?);
     let attachment = store.attachment()?;
     let session = match &attachment {
-        Some(attachment) => store.read(attachment.workspace_id)?,
+        Some(attachment) => store.read(&attachment.key)?,
         None => None,
     };
     Ok(Current { attachment, session }.into())

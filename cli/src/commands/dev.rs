@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::app::App;
 use crate::error::{Code, Error, Result, without_number};
 use crate::grant::SshUser;
+use crate::origin::SessionKey;
 use crate::origin::hosted::token;
 use crate::output::progress::note;
 use crate::output::report::Outcome;
@@ -272,15 +273,14 @@ impl Before {
 fn forget(api_base: &str, app: &App) -> Result<()> {
     let paths = app.paths()?;
     let store = Store::new(paths);
-    if store.attachment()?.is_some_and(|attachment| attachment.api_base == api_base) {
-        Attachment::clear(paths, None)?;
+    let is_its = |key: &SessionKey| key.api_base().is_some_and(|base| base.to_string() == api_base);
+    if let Some(attachment) = store.attachment()?.filter(|attachment| is_its(&attachment.key)) {
+        Attachment::clear(paths, Some(&attachment.key))?;
     }
-    for id in store.ids()? {
-        if let Some(session) = store.read(id)?.filter(|session| session.meta.api_base == api_base) {
-            let locked = store.lock(id)?;
-            Transport::new(session.route(), app.env()).end_master()?;
-            locked.remove()?;
-        }
+    for session in store.sessions()?.into_iter().filter(|session| is_its(&session.meta.key)) {
+        let locked = store.lock(&session.meta.key)?;
+        Transport::new(session.route(), app.env()).end_master()?;
+        locked.remove()?;
     }
     token::forget_for(paths, api_base)
 }

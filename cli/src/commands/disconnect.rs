@@ -30,10 +30,10 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
     let attachment = sessions.store().attachment()?;
     if let Some(name) = &args.workspace {
-        let id = resolve_here(name, &sessions, || app.plane())?;
-        if attachment.as_ref().is_none_or(|attachment| attachment.workspace_id != id) {
+        let key = resolve_here(name, &sessions)?;
+        if attachment.as_ref().is_none_or(|attachment| attachment.key != key) {
             let what = match &attachment {
-                Some(attachment) => shown(attachment.workspace_id, &sessions),
+                Some(attachment) => shown(&attachment.key, &sessions),
                 None => "nothing".to_owned(),
             };
             return Err(Error::new(Code::NotFound, format!("`{name}` is not attached, {what} is"))
@@ -45,14 +45,14 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         let json = json!({ "disconnected": false, "workspace_id": null, "kept": false });
         return Ok(Simple { json, lines: vec!["no workspace was attached".to_owned()] }.into());
     };
-    let id = attachment.workspace_id;
-    let name = shown(id, &sessions);
-    let title = title_here(id, &sessions).unwrap_or(id.to_string());
-    Attachment::clear(app.paths()?, Some(id))?;
+    let key = attachment.key;
+    let name = shown(&key, &sessions);
+    let title = title_here(&key, &sessions).unwrap_or_else(|| key.words());
+    Attachment::clear(app.paths()?, Some(&key))?;
     if !args.keep {
-        sessions.drop_session(id)?;
+        sessions.drop_session(&key)?;
     }
-    let json = json!({ "disconnected": true, "workspace_id": id, "kept": args.keep });
+    let json = json!({ "disconnected": true, "workspace_id": key.workspace_id(), "kept": args.keep });
     let lines = vec![
         format!("✓ Detached from {name}; it keeps running"),
         format!("  power it down with: runcode stop {}", args.workspace.unwrap_or(title)),

@@ -1,9 +1,10 @@
 //! `runcode exec`.
 
 use crate::app::App;
+use crate::commands::args::Remote;
 use crate::error::Result;
 use crate::output::report::Outcome;
-use crate::session::execution::{Remote, execute};
+use crate::session::execution::execute;
 
 /// Run a command on the attached workspace.
 ///
@@ -29,6 +30,7 @@ pub struct Args {
 /// Runs the command in the attached workspace's session.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
-    let session = sessions.attached(app.given_api_base().is_some())?;
-    execute(&sessions, &session, &args.remote).map(Outcome::Status)
+    let execution = args.remote.execution()?;
+    let session = sessions.attached()?;
+    execute(&sessions, &session, &execution).map(Outcome::Status)
 }

@@ -84,7 +84,7 @@ fn host(text: &str) -> Result<String, &'static str> {
 }
 
 struct Forwards {
-    workspace_id: u64,
+    workspace_id: Option<u64>,
     rows: Vec<Row>,
     what: What,
 }
@@ -185,8 +185,8 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         }
     }
     let sessions = app.sessions()?;
-    let session = sessions.attached(app.given_api_base().is_some())?;
-    let workspace_id = session.meta.workspace_id;
+    let session = sessions.attached()?;
+    let workspace_id = session.meta.key.workspace_id();
     if args.list {
         let row = |(kept, is_active)| Row { kept, is_active, is_listening: None };
         let rows = forwards::list(&sessions, &session)?.into_iter().map(row).collect();
@@ -198,7 +198,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
 #[cfg(unix)]
 fn act(args: &Args, is_json: bool, sessions: &Sessions<'_>, session: &Session) -> Result<Outcome> {
     let is_read = is_json || progress::is_watched();
-    let workspace_id = session.meta.workspace_id;
+    let workspace_id = session.meta.key.workspace_id();
     if args.cancel {
         // A port of this machine before one of the workspace: the same number may be both, of two forwards.
         let mine = forwards::list(sessions, session)?

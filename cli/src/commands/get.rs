@@ -48,9 +48,9 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         }
     };
     let sessions = app.sessions()?;
-    let session = sessions.attached(app.given_api_base().is_some())?;
+    let session = sessions.attached()?;
     let start = |command: &_, streams: &_| sessions.start(&session, command, streams);
-    let remotes = args.remote.iter().map(|path| RemotePath::parse(path, &session.meta.workdir));
+    let remotes = args.remote.iter().map(|path| RemotePath::parse(path, session.meta.workdir.as_ref()));
     let remotes = remotes.collect::<Result<Vec<_>>>()?;
     let summary = files::get(&start, &remotes, &place)?;
     if !matches!(place, Place::Stdout) {

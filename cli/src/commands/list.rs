@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::error::Result;
-use crate::origin::hosted::Workspace;
+use crate::origin::Workspace;
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::sanitize;
 use crate::output::table::table;
@@ -33,10 +33,12 @@ impl Report for List {
     fn json(&self) -> Value {
         let row = |workspace: &Workspace| {
             json!({
-                "id": workspace.id,
+                "origin": workspace.key.origin().word(),
+                "name": sanitize::short(&workspace.title),
+                "id": workspace.key.workspace_id(),
                 "title": sanitize::short(&workspace.title),
                 "custom_title": workspace.custom_title.as_deref().map(sanitize::short),
-                "state": sanitize::short(&workspace.state),
+                "state": workspace.state.as_deref().map(sanitize::short),
                 "shared": workspace.shared,
                 "connectable": workspace.is_connectable(),
             })
@@ -58,18 +60,19 @@ impl Report for List {
 }
 
 fn row(workspace: &Workspace) -> Vec<String> {
-    let connect = match (workspace.ssh_capable, workspace.is_running()) {
-        (true, true) => format!("runcode connect {}", workspace.id),
-        (true, false) => format!("runcode connect {} --start", workspace.id),
+    let words = workspace.key.words();
+    let connect = match (workspace.ssh_capable, workspace.is_connectable()) {
+        (true, true) => format!("runcode connect {words}"),
+        (true, false) => format!("runcode connect {words} --start"),
         (false, _) => "(no SSH)".to_owned(),
     };
     let name = workspace.custom_title.clone().unwrap_or_default();
     let name = if workspace.shared { format!("{name} (shared)") } else { name };
     vec![
-        workspace.id.to_string(),
+        workspace.key.workspace_id().map_or_else(|| "-".to_owned(), |id| id.to_string()),
         workspace.title.clone(),
         name.trim().to_owned(),
-        workspace.state.clone(),
+        workspace.state.clone().unwrap_or_else(|| "-".to_owned()),
         connect,
     ]
 }

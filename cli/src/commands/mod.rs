@@ -1,5 +1,6 @@
 //! One file per verb: its arguments (the doc comments are the help), its function, its report.
 
+pub mod args;
 pub mod clean;
 pub mod completions;
 pub mod config_ssh;

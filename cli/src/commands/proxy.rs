@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use crate::app::App;
 use crate::error::{Code, Error, Result};
+use crate::origin::SessionKey;
 use crate::output::report::Outcome;
 use crate::session::Session;
+use crate::session::live::Want;
 use crate::sys::env::Var;
 use crate::transport::dial::dial;
 use crate::transport::relay;
@@ -37,13 +39,17 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         return Ok(Outcome::Status(u8::from(!is_renewed)));
     }
     let session = session(args.id, app).map_err(|error| told_for_ssh(error, args.id))?;
-    relay::relay(dial(&session.meta.endpoint, DEADLINE)?)?;
+    let route = session.route();
+    let gateway = route.gateway().ok_or_else(|| Error::new(Code::Error, "the session has no gateway"))?;
+    relay::relay(dial(gateway, DEADLINE)?)?;
     Ok(Outcome::Status(0))
 }
 
 /// A fresh session with every file in place: other programs hold their paths, and may have lost them to a `clean`.
 fn session(id: u64, app: &App) -> Result<Session> {
-    Ok(app.sessions()?.obtain_whole(id)?.session)
+    let no_id = || Error::new(Code::Usage, format!("no workspace has the id {id}"));
+    let key = SessionKey::plane(app.api_base()?, id).ok_or_else(no_id)?;
+    Ok(app.sessions()?.obtain(&key, Want::Whole)?.session)
 }
 
 /// Whoever reads this sees it between ssh's own lines, in an editor's log perhaps, and has no shell at hand.

@@ -43,8 +43,8 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         }
     };
     let sessions = app.sessions()?;
-    let session = sessions.attached(app.given_api_base().is_some())?;
-    let remote = RemotePath::parse(remote, &session.meta.workdir)?;
+    let session = sessions.attached()?;
+    let remote = RemotePath::parse(remote, session.meta.workdir.as_ref())?;
     let start = |command: &_, streams: &_| sessions.start(&session, command, streams);
     let selection = Selection { exclude: args.exclude, git: args.git };
     Ok(files::put(&start, &local, &remote, &selection)?.into())

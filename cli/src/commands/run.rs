@@ -1,11 +1,12 @@
 //! `runcode run`.
 
 use crate::app::App;
+use crate::commands::args::Remote;
 use crate::error::Result;
 use crate::output::report::Outcome;
 use crate::session::attachment::attach;
-use crate::session::execution::{Remote, execute};
-use crate::session::resolve::resolve;
+use crate::session::execution::execute;
+use crate::session::live::Want;
 
 /// Run a command on a workspace by name, and attach it.
 ///
@@ -28,8 +29,9 @@ pub struct Args {
 /// Makes or reuses the session, attaches it, runs the command.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
-    let target = resolve(&args.workspace, app.plane()?)?;
-    let session = sessions.obtain(target.id)?.session;
+    let execution = args.remote.execution()?;
+    let target = app.resolve(&args.workspace)?;
+    let session = sessions.obtain(&target.key, Want::Fresh)?.session;
     attach(&session, app.paths()?)?;
-    execute(&sessions, &session, &args.remote).map(Outcome::Status)
+    execute(&sessions, &session, &execution).map(Outcome::Status)
 }

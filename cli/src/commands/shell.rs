@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::error::Result;
 use crate::output::report::Outcome;
-use crate::session::resolve::resolve;
+use crate::session::live::Want;
 use crate::transport::RemoteCommand;
 
 /// Open a terminal on a workspace.
@@ -26,11 +26,11 @@ pub struct Args {
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
     let session = match &args.workspace {
-        Some(name) => sessions.obtain(resolve(name, app.plane()?)?.id)?.session,
-        None => sessions.attached(app.given_api_base().is_some())?,
+        Some(name) => sessions.obtain(&app.resolve(name)?.key, Want::Fresh)?.session,
+        None => sessions.attached()?,
     };
     let session = sessions.revive(&session)?;
-    let workdir = (!args.home).then_some(&session.meta.workdir);
+    let workdir = session.meta.workdir.as_ref().filter(|_| !args.home);
     let login_shell = RemoteCommand::snippet(workdir, &[], "exec \"$SHELL\" -l")?;
     sessions.transport(&session).exec_ssh(Some(&login_shell)).map(Outcome::Status)
 }

@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::error::Result;
 use crate::output::report::{Outcome, Report, Text};
+use crate::output::sanitize;
 use crate::output::table::table;
-use crate::session::store::Meta;
+use crate::session::Session;
+use crate::session::attachment::Attachment;
 use crate::sys::clock;
 
 /// Show the sessions on this machine and when they expire.
@@ -22,12 +24,13 @@ pub struct Args {}
 struct Status {
     rows: Vec<Row>,
     /// What is attached without a session that is valid.
-    attached: Option<u64>,
+    attached: Option<Attachment>,
 }
 
 struct Row {
-    meta: Meta,
-    seconds_left: u64,
+    session: Session,
+    /// None where no end is known.
+    seconds_left: Option<u64>,
     is_attached: bool,
     is_warm: bool,
 }
@@ -35,40 +38,45 @@ struct Row {
 impl Report for Status {
     fn json(&self) -> Value {
         let row = |row: &Row| {
+            let meta = &row.session.meta;
             json!({
-                "workspace_id": row.meta.workspace_id,
-                "alias": row.meta.alias,
-                "host": row.meta.endpoint.host,
-                "port": row.meta.endpoint.port,
-                "user": row.meta.endpoint.user,
-                "workdir": row.meta.workdir,
-                "expires_at": row.meta.expires_at.time().to_string(),
+                "origin": meta.key.origin().word(),
+                "name": sanitize::short(&meta.title),
+                "workspace_id": meta.key.workspace_id(),
+                "alias": meta.alias,
+                "host": meta.access.host(),
+                "port": meta.access.port(),
+                "user": meta.access.user(),
+                "workdir": meta.workdir,
+                "expires_at": meta.lifetime.expires_at().map(|end| end.to_string()),
                 "seconds_left": row.seconds_left,
                 "attached": row.is_attached,
                 "connected": row.is_warm,
-                "api_base": row.meta.api_base,
+                "api_base": meta.key.api_base().map(ToString::to_string),
             })
         };
         self.rows.iter().map(row).collect()
     }
 
     fn text(&self, text: &mut Text) {
-        match (self.rows.is_empty(), self.attached) {
+        match (self.rows.is_empty(), &self.attached) {
             (true, None) => {
                 return text.line("no active sessions (open one with `runcode connect <workspace>`)");
             }
-            (true, Some(id)) => {
+            (true, Some(attached)) => {
                 return text.line(format!(
-                    "no active sessions; that of #{id}, which is attached, is renewed at its next use"
+                    "no active sessions; that of {}, which is attached, is renewed at its next use",
+                    attached.key.shown(None)
                 ));
             }
             (false, _) => {}
         }
         let cells = |row: &Row| {
+            let meta = &row.session.meta;
             vec![
-                row.meta.workspace_id.to_string(),
-                row.meta.endpoint.user.to_string(),
-                format!("{} min", row.seconds_left.div_ceil(60)),
+                meta.key.workspace_id().map_or_else(|| "-".to_owned(), |id| id.to_string()),
+                meta.title.clone(),
+                row.seconds_left.map_or_else(|| "-".to_owned(), |left| format!("{} min", left.div_ceil(60))),
                 if row.is_warm { "up" } else { "idle" }.to_owned(),
                 if row.is_attached { "attached" } else { "" }.to_owned(),
             ]
@@ -85,18 +93,21 @@ impl Report for Status {
 pub fn run(_args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
     let store = sessions.store();
-    let attached = store.attachment()?.map(|attachment| attachment.workspace_id);
+    let attached = store.attachment()?;
     let mut rows = Vec::new();
-    for id in store.ids()? {
-        let Some(session) = store.read(id)? else { continue };
-        let seconds_left = session.meta.expires_at.seconds_left(clock::now());
-        if seconds_left == 0 {
-            sessions.retire_connection(id)?;
+    for session in store.sessions()? {
+        let now = clock::now();
+        if !session.is_valid(now) {
+            sessions.retire_connection(&session.meta.key)?;
             continue;
         }
-        let is_warm = sessions.transport(&session).is_warm();
-        rows.push(Row { meta: session.meta, seconds_left, is_attached: attached == Some(id), is_warm });
+        rows.push(Row {
+            seconds_left: session.meta.lifetime.seconds_left(now),
+            is_attached: attached.as_ref().is_some_and(|attached| attached.key == session.meta.key),
+            is_warm: sessions.transport(&session).is_warm(),
+            session,
+        });
     }
-    let attached = attached.filter(|id| rows.iter().all(|row| row.meta.workspace_id != *id));
+    let attached = attached.filter(|_| rows.iter().all(|row| !row.is_attached));
     Ok(Status { rows, attached }.into())
 }

@@ -37,12 +37,12 @@ pub struct Args {
 /// What Claude Code says about who asks; everything else in it is ignored.
 #[derive(Debug, Default, Deserialize)]
 struct Asking {
-    workspace: Option<Workspace>,
+    workspace: Option<Folders>,
     cwd: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct Workspace {
+struct Folders {
     project_dir: Option<PathBuf>,
     current_dir: Option<PathBuf>,
 }
@@ -65,8 +65,8 @@ fn project(input: &[u8]) -> Option<PathBuf> {
         return std::env::current_dir().ok();
     }
     let asking = serde_json::from_slice::<Asking>(input).ok()?;
-    let workspace = asking.workspace.unwrap_or_default();
-    workspace.project_dir.or(workspace.current_dir).or(asking.cwd)
+    let folders = asking.workspace.unwrap_or_default();
+    folders.project_dir.or(folders.current_dir).or(asking.cwd)
 }
 
 fn segment(project: &Path, is_plain: bool, app: &App) -> Option<String> {
@@ -75,10 +75,8 @@ fn segment(project: &Path, is_plain: bool, app: &App) -> Option<String> {
     if !concerns(&attachment, project) {
         return None;
     }
-    let session = Store::new(paths).read(attachment.workspace_id).ok()??;
-    let is_same = session.meta.api_base == attachment.api_base;
-    let seconds = session.meta.expires_at.seconds_left(clock::now());
-    (is_same && seconds > 0).then(|| render(&session, seconds, is_plain))
+    let session = Store::new(paths).read(&attachment.key).ok()??;
+    session.is_valid(clock::now()).then(|| render(&session, is_plain))
 }
 
 /// Whether the project is inside or around the attaching folder, by either name of it when it has two.
@@ -86,22 +84,25 @@ fn concerns(attachment: &Attachment, project: &Path) -> bool {
     attachment.concerns(project) || project.canonicalize().is_ok_and(|project| attachment.concerns(&project))
 }
 
-fn render(session: &Session, seconds: u64, is_plain: bool) -> String {
+fn render(session: &Session, is_plain: bool) -> String {
     let place = match &session.meta.web_url {
         Some(url) => url.host(),
-        None => session.meta.endpoint.user.to_string(),
+        None => session.meta.title.clone(),
     };
     let place = sanitize::short(&place);
-    let minutes = (seconds / 60).max(1);
+    let seconds = session.meta.lifetime.seconds_left(clock::now());
+    let minutes = seconds.map(|seconds| (seconds / 60).max(1));
     if is_plain {
-        return format!("working-on:{place} ~{minutes}m");
+        let left = minutes.map(|minutes| format!(" ~{minutes}m")).unwrap_or_default();
+        return format!("working-on:{place}{left}");
     }
+    let left = minutes.map(|minutes| format!(" · ~{minutes}m")).unwrap_or_default();
     let colour = match seconds {
-        0..120 => 41,
-        120..300 => 43,
+        Some(0..120) => 41,
+        Some(120..300) => 43,
         _ => 42,
     };
-    format!("\u{1b}[1;30;{colour}m ⬡ working-on:{place} · ~{minutes}m \u{1b}[0m")
+    format!("\u{1b}[1;30;{colour}m ⬡ working-on:{place}{left} \u{1b}[0m")
 }
 
 /// What another status-line command prints for the same input; nothing when it cannot be run.

@@ -4,10 +4,10 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::error::Result;
+use crate::origin::{Origins as _, Target};
 use crate::output::report::{Outcome, Simple};
-use crate::output::sanitize;
 use crate::session::attachment::Attachment;
-use crate::session::resolve::{Target, resolve, title_here};
+use crate::session::resolve::title_here;
 
 /// Power a workspace down.
 ///
@@ -30,30 +30,29 @@ pub struct Args {
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
     let target = match &args.workspace {
-        Some(name) => resolve(name, app.plane()?)?,
-        None => Target { id: sessions.attachment_here()?.workspace_id, row: None },
+        Some(name) => app.resolve(name)?,
+        None => Target { key: sessions.attached_key()?, row: None },
     };
-    let id = target.id;
+    let key = &target.key;
+    let origin = app.origin(key.origin())?;
     let row = match target.row {
         // Only for people, who are told what there was to do; that it cannot be had is no reason not to stop.
         None if !app.is_json() => {
-            app.plane()?.workspaces().ok().and_then(|all| all.into_iter().find(|row| row.id == id))
+            origin.list().ok().and_then(|all| all.into_iter().find(|row| row.key == *key))
         }
         row => row,
     };
-    let title = title_here(id, &sessions).unwrap_or(id.to_string());
-    app.plane()?.stop(id)?;
-    let detached = Attachment::clear(app.paths()?, Some(id))?;
+    let title = title_here(key, &sessions).unwrap_or_else(|| key.words());
+    origin.stop(key)?;
+    let detached = Attachment::clear(app.paths()?, Some(key))?;
     if args.keep {
-        sessions.end_connection(id)?;
+        sessions.end_connection(key)?;
     } else {
-        sessions.drop_session(id)?;
+        sessions.drop_session(key)?;
     }
-    let json = json!({ "stopped": true, "workspace_id": id, "detached": detached });
-    let (name, was_stopped) = match &row {
-        Some(row) => (format!("{} (#{id})", sanitize::short(&row.title)), row.state == "stopped"),
-        None => (format!("#{id}"), false),
-    };
+    let json = json!({ "stopped": true, "workspace_id": key.workspace_id(), "detached": detached });
+    let name = key.shown(row.as_ref().map(|row| row.title.as_str()));
+    let was_stopped = row.as_ref().is_some_and(|row| row.state.as_deref() == Some("stopped"));
     let how = if was_stopped { "was stopped already" } else { "is stopping" };
     let again = args.workspace.unwrap_or(title);
     let lines = vec![

@@ -40,8 +40,8 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
             )));
     }
     let sessions = app.sessions()?;
-    let session = sessions.attached(app.given_api_base().is_some())?;
-    let remote = RemotePath::parse(&args.path, &session.meta.workdir)?;
+    let session = sessions.attached()?;
+    let remote = RemotePath::parse(&args.path, session.meta.workdir.as_ref())?;
     let start = |command: &_, streams: &_| sessions.start(&session, command, streams);
     let summary = match args.file {
         Some(file) => files::put_as(&start, &file, &remote),

@@ -7,8 +7,8 @@ use crate::files::script;
 use crate::grant::Workdir;
 use crate::output::sanitize;
 
-/// A path on the box as the user gave it: any bytes. A relative one starts in the project folder, one that begins with
-/// `~/` in the home folder.
+/// A path on the box as the user gave it: any bytes. A relative one starts in the project folder, or in the home folder
+/// where there is none; one that begins with `~/` starts in the home folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemotePath {
     from_home: bool,
@@ -17,7 +17,7 @@ pub struct RemotePath {
 
 impl RemotePath {
     /// The path that `text` means.
-    pub fn parse(text: &OsStr, workdir: &Workdir) -> Result<RemotePath> {
+    pub fn parse(text: &OsStr, workdir: Option<&Workdir>) -> Result<RemotePath> {
         let bytes = text.as_encoded_bytes();
         if bytes.is_empty() {
             return Err(Error::new(Code::Usage, "a path on the workspace cannot be empty"));
@@ -29,10 +29,13 @@ impl RemotePath {
             [b'/', ..] => RemotePath { from_home: false, bytes: bytes.to_vec() },
             b"~" => RemotePath { from_home: true, bytes: b".".to_vec() },
             [b'~', b'/', rest @ ..] => RemotePath { from_home: true, bytes: [b"./", rest].concat() },
-            _ => {
-                let bytes = [workdir.as_str().trim_end_matches('/').as_bytes(), bytes].join(&b'/');
-                RemotePath { from_home: false, bytes }
-            }
+            _ => match workdir {
+                Some(workdir) => {
+                    let bytes = [workdir.as_str().trim_end_matches('/').as_bytes(), bytes].join(&b'/');
+                    RemotePath { from_home: false, bytes }
+                }
+                None => RemotePath { from_home: true, bytes: [b"./", bytes].concat() },
+            },
         })
     }
 
@@ -82,7 +85,7 @@ mod tests {
 
     #[test]
     fn where_a_path_starts_and_what_it_names() {
-        let parse = |text: &str| RemotePath::parse(text.as_ref(), &Workdir::default()).unwrap();
+        let parse = |text: &str| RemotePath::parse(text.as_ref(), Some(&Workdir::default())).unwrap();
         for (text, argument, folder, name) in [
             ("a b", "=/home/ubuntu/workspace/a b", false, Some("a b")),
             ("-n", "=/home/ubuntu/workspace/-n", false, Some("-n")),
@@ -113,6 +116,8 @@ mod tests {
         ] {
             assert_eq!(parse(text).shown(), shown, "{text}");
         }
-        assert!(RemotePath::parse("".as_ref(), &Workdir::default()).is_err());
+        assert!(RemotePath::parse("".as_ref(), Some(&Workdir::default())).is_err());
+        let path = RemotePath::parse("a b".as_ref(), None).unwrap();
+        assert_eq!((path.argument(), path.shown()), (b"~=./a b".to_vec(), "~/a b".to_owned()));
     }
 }

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::grant::Port;
+use crate::sys::digest::sha256;
 
 /// The longest destination, in bytes.
 const MAX: usize = 255;
@@ -68,7 +68,7 @@ impl Destination {
 
     /// The first 16 hexadecimal digits of its SHA-256: a folder name that is the same on every run.
     pub fn digest(&self) -> String {
-        Sha256::digest(self.0.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        sha256(self.0.as_bytes())[..16].to_owned()
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A moment in the future at the time of parsing, no later than the lifetime that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -44,6 +45,62 @@ impl Expiry {
     }
 }
 
+/// How long a grant lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Value", into = "Option<Expiry>")]
+pub enum Lifetime {
+    /// Until then; it is renewed at the next use after that.
+    Until(Expiry),
+    /// For as long as the host lets us in: nobody told us of an end.
+    Open,
+}
+
+impl Lifetime {
+    /// When it ends, if that is known.
+    pub fn expires_at(self) -> Option<Timestamp> {
+        match self {
+            Lifetime::Until(expiry) => Some(expiry.time()),
+            Lifetime::Open => None,
+        }
+    }
+
+    /// How long it lasts from `now`, in whole seconds; `None` when no end is known.
+    pub fn seconds_left(self, now: Timestamp) -> Option<u64> {
+        match self {
+            Lifetime::Until(expiry) => Some(expiry.seconds_left(now)),
+            Lifetime::Open => None,
+        }
+    }
+
+    /// Whether more than `seconds` are left.
+    pub fn outlasts(self, seconds: u64, now: Timestamp) -> bool {
+        self.seconds_left(now).is_none_or(|left| left > seconds)
+    }
+
+    /// Whether it has ended.
+    pub fn is_over(self, now: Timestamp) -> bool {
+        !self.outlasts(0, now)
+    }
+}
+
+impl TryFrom<Value> for Lifetime {
+    type Error = serde_json::Error;
+
+    /// An end that is not told is `null`; one that is missing is an error.
+    fn try_from(value: Value) -> Result<Lifetime, serde_json::Error> {
+        Ok(if value.is_null() { Lifetime::Open } else { Lifetime::Until(serde_json::from_value(value)?) })
+    }
+}
+
+impl From<Lifetime> for Option<Expiry> {
+    fn from(lifetime: Lifetime) -> Option<Expiry> {
+        match lifetime {
+            Lifetime::Until(expiry) => Some(expiry),
+            Lifetime::Open => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
@@ -69,5 +126,24 @@ mod tests {
             assert!(left(bad).is_err(), "{bad}");
         }
         assert_eq!(Expiry::from_unix(u64::MAX, now, ttl).unwrap().seconds_left(now), 1800);
+    }
+
+    #[test]
+    fn an_open_lifetime_never_ends() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        assert!(Lifetime::Open.outlasts(u64::MAX, now) && !Lifetime::Open.is_over(Timestamp::MAX));
+        assert_eq!(serde_json::to_string(&Lifetime::Open).unwrap(), "null");
+        #[derive(Debug, Deserialize)]
+        struct Kept {
+            #[expect(dead_code, reason = "only whether it parses counts")]
+            end: Lifetime,
+        }
+        assert!(serde_json::from_str::<Kept>(r#"{"end":null}"#).is_ok());
+        assert!(serde_json::from_str::<Kept>("{}").is_err(), "an end that is missing is not an open one");
+        let minute = Lifetime::Until(Expiry::from_unix(u64::MAX, now, Duration::from_secs(60)).unwrap());
+        assert!(minute.outlasts(59, now) && !minute.outlasts(60, now));
+        let end = minute.expires_at().unwrap();
+        assert!(minute.is_over(end) && !minute.is_over(now));
+        assert_eq!(serde_json::from_str::<Lifetime>(&format!("\"{end}\"")).unwrap(), minute);
     }
 }

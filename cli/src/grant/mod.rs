@@ -3,6 +3,7 @@
 //! Nothing here trusts where a value came from. Constructors are the only way in, and a value of these types is
 //! safe to render into an ssh config, a known_hosts file, an argv or a terminal.
 
+pub mod access;
 pub mod certificate;
 pub mod destination;
 pub mod endpoint;
@@ -11,36 +12,26 @@ pub mod host_key;
 pub mod web_url;
 pub mod workdir;
 
+pub use access::{Access, Credential, External, Gateway, Trust};
 pub use certificate::Certificate;
 pub use destination::Destination;
 pub use endpoint::{Endpoint, Host, Port, SshUser};
-pub use expiry::Expiry;
+pub use expiry::{Expiry, Lifetime};
 pub use host_key::Pins;
 pub use web_url::WebUrl;
 pub use workdir::Workdir;
 
-/// How the client proves who it is: always by its own key, and by a certificate for it when one came.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Credential {
-    /// The public key itself is registered at the gateway.
-    Key,
-    /// A certificate authority that the gateway trusts has signed the public key.
-    Certificate(Certificate),
-}
-
-/// Where to connect, whom to trust, as whom, where to work, and until when.
+/// What an origin gives for one session: how to get in, where to work, and until when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
-    /// The gateway and the user there.
-    pub endpoint: Endpoint,
-    /// The host keys that the gateway may show.
-    pub pins: Pins,
-    /// What proves who we are.
+    /// What the workspace is called. Foreign text: it reaches a terminal only through the filter.
+    pub title: String,
+    /// What lets us in, and where.
     pub credential: Credential,
     /// When it ends.
-    pub expires_at: Expiry,
-    /// The project folder on the box.
-    pub workdir: Workdir,
+    pub lifetime: Lifetime,
+    /// The project folder on the workspace; none is the login folder.
+    pub workdir: Option<Workdir>,
     /// The workspace's page, for display.
     pub web_url: Option<WebUrl>,
 }

@@ -46,6 +46,8 @@ pub struct Host {
     pub title: Title,
     /// The name that somebody gave it, possibly hostile.
     pub note: Option<String>,
+    /// The name of its gateway in its session's pins.
+    pub host_key_alias: String,
     /// Its session's key: a path as a quoted ssh_config value.
     pub identity: Vec<u8>,
     /// Its session's pins, likewise.
@@ -88,7 +90,7 @@ impl Host {
         line(format!("Host {alias}").as_bytes());
         line(format!("    ProxyCommand {}", caller.relay(self.id)?).as_bytes());
         line(format!("    User {}", self.title.0).as_bytes());
-        line(format!("    HostKeyAlias runcode-ws-{}", self.id).as_bytes());
+        line(format!("    HostKeyAlias {}", self.host_key_alias).as_bytes());
         for (name, value) in [("IdentityFile", &self.identity), ("UserKnownHostsFile", &self.known_hosts)] {
             line(&[format!("    {name} ").as_bytes(), value].concat());
         }

@@ -12,6 +12,7 @@ fn host(id: u64, title: &str, note: Option<&str>, folder: &Path) -> Host {
         id,
         title: Title::parse(title).unwrap(),
         note: note.map(str::to_owned),
+        host_key_alias: format!("runcode-ws-{id}"),
         identity: crate::openssh::config::quoted(&folder.join("id_ed25519")).unwrap(),
         known_hosts: crate::openssh::config::quoted(&folder.join("known_hosts")).unwrap(),
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Error, Result};
 use crate::grant::Endpoint;
+use crate::sys::digest;
 
 /// How long an idle master stays, in seconds (`ControlPersist`).
 pub const PERSIST_SECONDS: u32 = 300;
@@ -18,16 +19,28 @@ pub struct SessionConfig<'a> {
     pub alias: &'a str,
     /// The gateway and the user there.
     pub endpoint: &'a Endpoint,
-    /// The name under which the pins are kept, ours.
-    pub host_key_alias: &'a str,
     /// The private key.
     pub identity: &'a Path,
     /// The certificate, when one came.
     pub certificate: Option<&'a Path>,
-    /// The pins.
-    pub known_hosts: &'a Path,
+    /// Who vouches for the gateway's key.
+    pub host_keys: HostKeys<'a>,
     /// The master's socket; none where there is no multiplexing.
     pub control_path: Option<&'a Path>,
+}
+
+/// Who vouches for a host key. Either way an unknown one is refused.
+#[derive(Debug, Clone, Copy)]
+pub enum HostKeys<'a> {
+    /// A file of ours, and nothing else.
+    Pinned {
+        /// The pins.
+        known_hosts: &'a Path,
+        /// The name under which they are kept, ours.
+        alias: &'a str,
+    },
+    /// The known_hosts files of the user and of the system.
+    User,
 }
 
 impl SessionConfig<'_> {
@@ -38,15 +51,22 @@ impl SessionConfig<'_> {
         config.word("HostName", self.endpoint.host.as_str());
         config.word("Port", &self.endpoint.port.to_string());
         config.word("User", self.endpoint.user.as_str());
-        config.word("HostKeyAlias", self.host_key_alias);
+        if let HostKeys::Pinned { alias, .. } = self.host_keys {
+            config.word("HostKeyAlias", alias);
+        }
         config.path("IdentityFile", self.identity)?;
         match self.certificate {
             Some(certificate) => config.path("CertificateFile", certificate)?,
             None => config.word("CertificateFile", "none"),
         }
-        config.path("UserKnownHostsFile", self.known_hosts)?;
+        let is_pinned = matches!(self.host_keys, HostKeys::Pinned { .. });
+        if let HostKeys::Pinned { known_hosts, .. } = self.host_keys {
+            config.path("UserKnownHostsFile", known_hosts)?;
+        }
         for (name, value) in HARDENED.into_iter().chain(FIXED) {
-            config.word(name, value);
+            if is_pinned || name != "GlobalKnownHostsFile" {
+                config.word(name, value);
+            }
         }
         if has_aes() {
             config.word("Ciphers", "^aes128-gcm@openssh.com,aes256-gcm@openssh.com");
@@ -175,9 +195,9 @@ pub fn control_path(session: &Path, short_folders: &[PathBuf]) -> Option<PathBuf
 
 /// A name for the socket of the session in this folder, the same whoever asks.
 fn short_name(session: &Path) -> String {
-    use sha2::Digest as _;
-    let digest = sha2::Sha256::digest(session.as_os_str().as_encoded_bytes());
-    digest.iter().take(10).map(|byte| format!("{byte:02x}")).collect()
+    let mut name = digest::sha256(session.as_os_str().as_encoded_bytes());
+    name.truncate(20);
+    name
 }
 
 #[cfg(test)]

@@ -1,3 +1,146 @@
-//! Where a session comes from.
+//! Where a session comes from, and which one the user's words mean.
+//!
+//! An origin knows workspaces by name and grants sessions for them; what becomes of a session afterwards is the same for
+//! all. To add one: its file here, its arm in [`resolve()`], its arm in [`crate::app::App`], its tests.
 
 pub mod hosted;
+mod key;
+pub mod names;
+
+use std::time::Duration;
+
+use ssh_key::PublicKey;
+
+use crate::error::{Code, Error, Result};
+use crate::grant::Grant;
+
+pub use hosted::BaseUrl;
+pub use key::{OriginId, SessionKey};
+
+/// The longest that any origin takes over a grant: whoever holds a lock meanwhile is waited for so long.
+pub const SLOWEST_GRANT: Duration = hosted::client::DEADLINE;
+
+/// A workspace as its origin lists it. The strings are foreign: they reach a terminal only through the filter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workspace {
+    /// Names it.
+    pub key: SessionKey,
+    /// What it is called; for a control plane's, also the SSH user.
+    pub title: String,
+    /// The name that a user, possibly a teammate, gave it.
+    pub custom_title: Option<String>,
+    /// Its state, where the origin knows one.
+    pub state: Option<String>,
+    /// Whether it is somebody else's, shared with us.
+    pub shared: bool,
+    /// Whether it has SSH at all.
+    pub ssh_capable: bool,
+}
+
+impl Workspace {
+    /// Whether it is known to be up.
+    pub fn is_running(&self) -> bool {
+        self.state.as_deref() == Some("running")
+    }
+
+    /// Whether SSH can reach it now, as far as is known.
+    pub fn is_connectable(&self) -> bool {
+        self.ssh_capable && (self.state.is_none() || self.is_running())
+    }
+}
+
+/// The workspace that a user's words mean.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Names it.
+    pub key: SessionKey,
+    /// Its row, when a list was read to find it.
+    pub row: Option<Workspace>,
+}
+
+/// What a session is asked for with.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Our public key; its private half stays here. An origin that lets in by other means ignores it.
+    pub key: &'a PublicKey,
+    /// The lifetime to ask for.
+    pub ttl: Duration,
+    /// The agent on whose behalf the session is made.
+    pub client: &'a str,
+}
+
+/// A source of sessions.
+pub trait Origin {
+    /// Which one it is.
+    fn id(&self) -> OriginId;
+
+    /// The one workspace that bears `name`. None is `not_found`, several are `ambiguous`: never a guess.
+    fn resolve(&self, name: &str) -> Result<Target>;
+
+    /// Every workspace, sorted.
+    fn list(&self) -> Result<Vec<Workspace>>;
+
+    /// What a session of this workspace needs, every part of it validated.
+    fn grant(&self, key: &SessionKey, request: &Request<'_>) -> Result<Grant>;
+
+    /// Boots the workspace; one that is up or on its way is fine.
+    fn start(&self, key: &SessionKey) -> Result<()> {
+        Err(no_power(key, "started"))
+    }
+
+    /// Powers the workspace down; one that is down or on its way is fine.
+    fn stop(&self, key: &SessionKey) -> Result<()> {
+        Err(no_power(key, "stopped"))
+    }
+}
+
+fn no_power(key: &SessionKey, what: &str) -> Error {
+    Error::new(Code::Unavailable, format!("`{}` cannot be {what} from here", key.words()))
+}
+
+/// The origins that a command can ask. Each is set up when it is first asked.
+pub trait Origins {
+    /// The origin itself. A control plane other than the selected one is an error that says which one is meant.
+    fn origin(&self, id: &OriginId) -> Result<&dyn Origin>;
+
+    /// The control plane that is meant where nobody says which.
+    fn selected(&self) -> Result<Selected<'_>>;
+}
+
+/// The control plane that is selected, and by whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Selected<'a> {
+    /// Its base.
+    pub base: &'a BaseUrl,
+    /// Whether the user named it.
+    pub is_given: bool,
+}
+
+impl Selected<'_> {
+    /// Whether the origin can be asked: every one can, save another control plane.
+    pub fn covers(&self, id: &OriginId) -> bool {
+        match id {
+            OriginId::Plane(base) => base == self.base,
+            OriginId::Ssh | OriginId::Server => true,
+        }
+    }
+
+    /// The error for what belongs to another control plane.
+    pub fn elsewhere(&self, theirs: &BaseUrl) -> Error {
+        Error::new(
+            Code::NotFound,
+            format!("the workspace belongs to {theirs}, but {} is selected", self.base),
+        )
+        .hint(format!("set RUNCODE_API_BASE={theirs}, or run `runcode connect <workspace>` again"))
+    }
+}
+
+/// The workspace that the user's words mean: a number is one of the selected control plane's and needs no list, another
+/// word is a name there.
+pub fn resolve(words: &str, origins: &dyn Origins) -> Result<Target> {
+    let selected = origins.selected()?;
+    match names::number(words).and_then(|number| SessionKey::plane(selected.base, number)) {
+        Some(key) => Ok(Target { key, row: None }),
+        None => origins.origin(&OriginId::Plane(selected.base.clone()))?.resolve(words),
+    }
+}

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Code, Error, Result};
+use crate::origin::SessionKey;
 use crate::output::progress::note;
 use crate::session::Session;
 use crate::sys::atomic_file;
@@ -14,20 +15,27 @@ use crate::sys::paths::Paths;
 /// What `<cache>/current` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
-    /// The attached workspace.
-    pub workspace_id: u64,
+    /// The attached session.
+    #[serde(flatten)]
+    pub key: SessionKey,
+    /// What the workspace is called; none in files from before that was kept.
+    #[serde(default)]
+    pub title: Option<String>,
     /// The folder that `connect` ran in; none when its name is not text.
     pub folder: Option<String>,
-    /// The control plane that the workspace belongs to.
-    pub api_base: String,
 }
 
 impl Attachment {
-    /// Attaches a workspace from this process's folder.
-    pub fn here(workspace_id: u64, api_base: &str) -> Attachment {
+    /// Attaches a session from this process's folder.
+    pub fn here(session: &Session) -> Attachment {
         let folder =
             std::env::current_dir().ok().and_then(|folder| folder.into_os_string().into_string().ok());
-        Attachment { workspace_id, folder, api_base: api_base.to_owned() }
+        Attachment { key: session.meta.key.clone(), title: Some(session.meta.title.clone()), folder }
+    }
+
+    /// The workspace as a person knows it: `web (#2)`.
+    pub fn shown(&self) -> String {
+        self.key.shown(self.title.as_deref())
     }
 
     /// The attachment, if there is one. A pointer that cannot be understood points nowhere.
@@ -48,17 +56,17 @@ impl Attachment {
         atomic_file::write(&paths.current(), &bytes, 0o600)
     }
 
-    /// Detaches `workspace_id`, or whatever is attached; says whether something was. A pointer that cannot be understood
-    /// goes too, unless only one workspace is to be detached.
-    pub fn clear(paths: &Paths, workspace_id: Option<u64>) -> Result<bool> {
+    /// Detaches `key`, or whatever is attached; says whether something was. A pointer that cannot be understood goes too,
+    /// unless only one session is to be detached.
+    pub fn clear(paths: &Paths, key: Option<&SessionKey>) -> Result<bool> {
         if !atomic_file::is_own_dir(paths.cache())? {
             return Ok(false);
         }
         let lock = lock(paths)?;
         let attachment = Attachment::read(paths)?;
-        let is_meant = |attachment: &Attachment| workspace_id.is_none_or(|id| id == attachment.workspace_id);
+        let is_meant = |attachment: &Attachment| key.is_none_or(|key| *key == attachment.key);
         let is_cleared = attachment.as_ref().is_some_and(is_meant);
-        if is_cleared || workspace_id.is_none() {
+        if is_cleared || key.is_none() {
             atomic_file::sweep(&paths.current())?;
             atomic_file::remove(&paths.current())?;
         }
@@ -82,14 +90,12 @@ impl Attachment {
 /// Attaches the session's workspace from this process's folder, and says so when another one was: all shells of a user share
 /// the pointer, and this changes where their `exec` and file verbs go.
 pub fn attach(session: &Session, paths: &Paths) -> Result<()> {
-    let here = Attachment::here(session.meta.workspace_id, &session.meta.api_base);
     if let Some(before) = Attachment::read(paths)?
-        && (before.workspace_id, &before.api_base) != (here.workspace_id, &here.api_base)
+        && before.key != session.meta.key
     {
-        let (name, id) = (&session.meta.endpoint.user, here.workspace_id);
-        note(format!("note: {name} (#{id}) is attached now, no longer #{}", before.workspace_id));
+        note(format!("note: {} is attached now, no longer {}", session.shown(), before.key.shown(None)));
     }
-    here.save(paths)
+    Attachment::here(session).save(paths)
 }
 
 /// Who changes the pointer holds this, so that what was looked at is what is removed.
@@ -101,19 +107,37 @@ fn lock(paths: &Paths) -> Result<Lock> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
     use super::*;
+    use crate::origin::BaseUrl;
+
+    fn key(id: u64) -> SessionKey {
+        SessionKey::plane(&BaseUrl::parse("https://a.example").unwrap(), id).unwrap()
+    }
+
+    #[test]
+    fn an_older_pointer_is_a_control_planes() {
+        let old = r#"{"workspace_id":7,"folder":"/p","api_base":"https://a.example"}"#;
+        let read: Attachment = serde_json::from_str(old).unwrap();
+        assert_eq!(read, Attachment { key: key(7), title: None, folder: Some("/p".into()) });
+        // And an older runcode reads what is written now.
+        let written = serde_json::to_value(read).unwrap();
+        assert_eq!(
+            (&written["workspace_id"], &written["api_base"]),
+            (&7.into(), &"https://a.example".into())
+        );
+    }
 
     /// Whoever detaches one workspace never takes the pointer to another with it, however close the two come.
     #[test]
     fn detaching_one_never_drops_another() {
         let home = tempfile::tempdir().unwrap();
         let paths = Paths::below(home.path());
-        let to = |id| Attachment { workspace_id: id, folder: None, api_base: "https://a".into() };
+        let to = |id| Attachment { key: key(id), title: None, folder: None };
         let over = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             let (over, paths) = (&over, &paths);
             scope.spawn(move || {
                 while !over.load(std::sync::atomic::Ordering::SeqCst) {
-                    let _ = Attachment::clear(paths, Some(1));
+                    let _ = Attachment::clear(paths, Some(&key(1)));
                 }
             });
             let is_saved = |id| to(id).save(paths).is_ok();
@@ -128,8 +152,7 @@ mod tests {
 
     #[test]
     fn a_folder_concerns_by_component() {
-        let attachment =
-            Attachment { workspace_id: 7, folder: Some("/home/u/project".into()), api_base: String::new() };
+        let attachment = Attachment { key: key(7), title: None, folder: Some("/home/u/project".into()) };
         for (folder, concerned) in [
             ("/home/u/project", true),
             ("/home/u/project/src", true),

@@ -9,34 +9,29 @@ use crate::output::stdout;
 use crate::session::{Session, Sessions};
 use crate::transport::{Ended, EnvName, Limits, RemoteCommand, Stream, Streams};
 
-/// A remote command and how to run it: what `exec` and `run` share.
-#[derive(clap::Args)]
-pub struct Remote {
-    /// Start in the home folder instead of the project folder
-    #[arg(long)]
-    pub home: bool,
-    /// Set an environment variable for the command; may be given several times
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub env: Vec<String>,
-    /// Leave stdin alone; needed inside `while read` loops
-    #[arg(short = 'n', long)]
+/// A remote command and how to run it.
+#[derive(Debug)]
+pub struct Execution {
+    /// Whether it starts in the home folder instead of the project folder.
+    pub from_home: bool,
+    /// Its environment, besides what it has anyway.
+    pub env: Vec<(EnvName, String)>,
+    /// Whether it gets no stdin.
     pub no_stdin: bool,
-    /// End the command so many seconds after it was started
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    pub timeout: Option<u64>,
-    /// The command: one argument is a piece of shell, several are a program and its exact arguments
-    #[arg(value_name = "CMD", required = true, trailing_var_arg = true)]
-    pub command: Vec<OsString>,
+    /// How long it may take once it was started.
+    pub timeout: Option<Duration>,
+    /// The command: one word is a piece of shell, several are a program and its exact arguments.
+    pub words: Vec<OsString>,
 }
 
-/// Runs `remote` in the session and returns the status to end with.
-pub fn execute(sessions: &Sessions<'_>, session: &Session, remote: &Remote) -> Result<u8> {
-    let command = command(session, remote)?;
+/// Runs it in the session and returns the status to end with.
+pub fn execute(sessions: &Sessions<'_>, session: &Session, execution: &Execution) -> Result<u8> {
+    let command = command(session, execution)?;
     let mut streams = Streams::inherit();
-    if remote.no_stdin {
+    if execution.no_stdin {
         streams.stdin = Stream::Null;
     }
-    let timeout = remote.timeout.map(Duration::from_secs);
+    let timeout = execution.timeout;
     let running = sessions.start(session, &command, &streams)?;
     match running.wait(&Limits { timeout, interruptible: true })? {
         Ended::Status(status) => Ok(status),
@@ -51,7 +46,7 @@ pub fn execute(sessions: &Sessions<'_>, session: &Session, remote: &Remote) -> R
         }
         Ended::TimedOut { remote_ended } => {
             let fate = if remote_ended { "it was ended" } else { "it may still be running" };
-            let seconds = remote.timeout.unwrap_or_default();
+            let seconds = timeout.unwrap_or_default().as_secs();
             let error = format!("the command took longer than {seconds} s, and {fate}");
             Err(Error::new(Code::TimedOut, error)
                 .hint("it was not run again; raise --timeout, or leave it out"))
@@ -69,19 +64,10 @@ fn without_status(is_warm: bool) -> Error {
         .hint("it may have run in part, and may still be running; it was not run again")
 }
 
-fn command(session: &Session, remote: &Remote) -> Result<RemoteCommand> {
-    let workdir = (!remote.home).then_some(&session.meta.workdir);
-    let env = remote.env.iter().map(|pair| variable(pair)).collect::<Result<Vec<_>>>()?;
-    match &remote.command[..] {
-        [snippet] => RemoteCommand::snippet(workdir, &env, snippet),
-        arguments => RemoteCommand::arguments(workdir, &env, arguments),
+fn command(session: &Session, execution: &Execution) -> Result<RemoteCommand> {
+    let workdir = session.meta.workdir.as_ref().filter(|_| !execution.from_home);
+    match &execution.words[..] {
+        [snippet] => RemoteCommand::snippet(workdir, &execution.env, snippet),
+        arguments => RemoteCommand::arguments(workdir, &execution.env, arguments),
     }
-}
-
-fn variable(pair: &str) -> Result<(EnvName, String)> {
-    let usage =
-        |why: &str| Error::new(Code::Usage, format!("--env {why}")).hint("write it as --env NAME=VALUE");
-    let (name, value) = pair.split_once('=').ok_or_else(|| usage("has no `=`"))?;
-    let name = EnvName::parse(name).map_err(|why| usage(&format!("name `{name}` {why}")))?;
-    Ok((name, value.to_owned()))
 }

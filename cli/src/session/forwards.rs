@@ -131,7 +131,7 @@ pub(super) fn release(transport: &Transport, folder: &Path) {
 pub fn add(sessions: &Sessions<'_>, session: &Session, mut wanted: Kept) -> Result<Kept> {
     const TRIES: u32 = 5; // a port that is free may be taken before the master gets to it
     let session = sessions.revive(session)?;
-    let _locked = sessions.store().lock(session.meta.workspace_id)?;
+    let _locked = sessions.store().lock(&session.meta.key)?;
     let transport = sessions.transport(&session);
     let is_any = wanted.port == 0 && !wanted.reverse;
     let mut tries = 0;
@@ -160,20 +160,21 @@ pub fn add(sessions: &Sessions<'_>, session: &Session, mut wanted: Kept) -> Resu
 /// The error for a port of this machine that a forward of ours has already, of this session or of another one.
 #[cfg(unix)]
 fn holder(sessions: &Sessions<'_>, session: &Session, port: u16) -> Result<Option<Error>> {
-    for id in sessions.store().ids()? {
-        let Some(other) = sessions.store().read(id)? else { continue };
+    for other in sessions.store().sessions()? {
         let kept = list(sessions, &other)?
             .into_iter()
             .find(|(kept, is_active)| *is_active && !kept.reverse && kept.port == port);
         let Some((kept, _)) = kept else { continue };
-        let (name, leads) = (&other.meta.endpoint.user, format!("{}:{}", kept.to_host, kept.to_port));
-        let error =
-            Error::new(Code::Conflict, format!("port {port} leads to {leads} of {name} (#{id}) already"));
+        let leads = format!("{}:{} of {}", kept.to_host, kept.to_port, other.shown());
+        let error = Error::new(Code::Conflict, format!("port {port} leads to {leads} already"));
         let end = format!("runcode forward {port}:{} --cancel", kept.to_port);
-        return Ok(Some(error.hint(if id == session.meta.workspace_id {
+        return Ok(Some(error.hint(if other.meta.key == session.meta.key {
             format!("choose another one with --local, or end that: {end}")
         } else {
-            format!("choose another one with --local, or end that: runcode connect {id}, then {end}")
+            format!(
+                "choose another one with --local, or end that: runcode connect {}, then {end}",
+                other.meta.key.words()
+            )
         })));
     }
     Ok(None)
@@ -186,7 +187,7 @@ pub fn cancel(
     session: &Session,
     chosen: impl Fn(&Kept) -> bool,
 ) -> Result<Vec<Kept>> {
-    let _locked = sessions.store().lock(session.meta.workspace_id)?;
+    let _locked = sessions.store().lock(&session.meta.key)?;
     let transport = sessions.transport(session);
     let (ended, left) = read(&session.folder)?.into_iter().partition::<Vec<_>, _>(chosen);
     if let Some(master) = transport.master_pid() {

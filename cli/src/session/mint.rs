@@ -1,4 +1,4 @@
-//! Minting: a key, the control plane's bundle for it, and the files of the session, in this order and all or nothing.
+//! Minting: a key, the origin's grant for it, and the files of the session, in this order and all or nothing.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,15 +6,13 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use zeroize::Zeroizing;
 
-use runcode_wire::SessionRequest;
-
 use crate::error::Result;
-use crate::grant::{Credential, Grant};
-use crate::openssh::config::{self, SessionConfig};
-use crate::origin::hosted::Client;
-use crate::origin::hosted::bundle::{self, Asked};
+use crate::grant::{Access, Certificate, Credential, Gateway, Trust};
+use crate::openssh::config::{self, HostKeys, SessionConfig};
+use crate::origin::{Origin, Request, SessionKey};
 use crate::session::keypair::Keypair;
-use crate::session::store::{self, Files, Locked, Meta, Session};
+use crate::session::store::{self, Files, Locked};
+use crate::session::{Meta, Session};
 use crate::sys::env::{Env, Var};
 use crate::sys::{atomic_file, clock};
 
@@ -39,39 +37,53 @@ impl Default for Order {
     }
 }
 
-/// Mints the session of a workspace. The caller holds its lock; on failure the old session is as it was.
-pub fn mint(locked: &Locked<'_>, id: u64, plane: &Client, env: &Env, order: Order) -> Result<Session> {
+/// Mints a session. The caller holds its lock; on failure the old session is as it was.
+pub fn mint(
+    locked: &Locked<'_>,
+    key: &SessionKey,
+    origin: &dyn Origin,
+    env: &Env,
+    order: Order,
+) -> Result<Session> {
     let now = clock::now();
-    let (key, key_created_at) = match old_key(locked, now).filter(|_| !order.new_key) {
+    let (keypair, key_created_at) = match old_key(locked, now).filter(|_| !order.new_key) {
         Some(reused) => reused,
         None => (Keypair::generate()?, now),
     };
-    let request =
-        SessionRequest { public_key: key.public_line()?, ttl: order.ttl.as_secs(), client: client_name(env) };
-    let answer = plane.ssh_session(id, &request)?;
-    let asked = Asked { key: key.public(), ttl: order.ttl, now: clock::now() };
-    let grant = bundle::validate(answer.get(), &asked)?;
+    let request = Request { key: keypair.public(), ttl: order.ttl, client: &client_name(env) };
+    let grant = origin.grant(key, &request)?;
+    let alias = match &grant.credential {
+        Credential::Key { gateway, .. } => format!("runcode-{}", gateway.endpoint.user),
+        Credential::External(external) => external.destination.to_string(),
+    };
     let meta = Meta {
-        workspace_id: id,
-        api_base: plane.base().to_string(),
-        alias: format!("runcode-{}", grant.endpoint.user),
-        endpoint: grant.endpoint.clone(),
-        pins: grant.pins.clone(),
-        expires_at: grant.expires_at,
-        workdir: grant.workdir.clone(),
-        web_url: grant.web_url.clone(),
+        key: key.clone(),
+        title: grant.title,
+        alias,
+        access: grant.credential.access(),
+        lifetime: grant.lifetime,
+        workdir: grant.workdir,
+        web_url: grant.web_url,
         control_path: control_path(locked, env)?,
         ttl_seconds: order.ttl.as_secs(),
         key_created_at,
         files: std::collections::BTreeMap::new(),
     };
-    let files = files(locked, &meta, &grant, &key)?;
+    let files = match &grant.credential {
+        Credential::Key { gateway, certificate } => {
+            files(locked, &meta, gateway, certificate.as_ref(), &keypair)?
+        }
+        Credential::External(_) => Files::new(),
+    };
     locked.commit(meta, &files)
 }
 
 /// The key of the session that is there, when it is whole and young enough.
 fn old_key(locked: &Locked<'_>, now: Timestamp) -> Option<(Keypair, Timestamp)> {
     let session = locked.read().ok().flatten().filter(Session::is_intact)?;
+    if !matches!(session.meta.access, Access::Gateway(_)) {
+        return None;
+    }
     let age = now.duration_since(session.meta.key_created_at);
     let pem = atomic_file::read(&session.folder.join(store::IDENTITY), 64 * 1024)
         .ok()
@@ -81,29 +93,37 @@ fn old_key(locked: &Locked<'_>, now: Timestamp) -> Option<(Keypair, Timestamp)> 
     (!age.is_negative() && age < KEY_LIFETIME).then_some((key, session.meta.key_created_at))
 }
 
-fn files(locked: &Locked<'_>, meta: &Meta, grant: &Grant, key: &Keypair) -> Result<Files> {
+/// The files of a session whose key is ours.
+fn files(
+    locked: &Locked<'_>,
+    meta: &Meta,
+    gateway: &Gateway,
+    certificate: Option<&Certificate>,
+    key: &Keypair,
+) -> Result<Files> {
     let at = |name: &str| locked.folder().join(name);
-    let host_key_alias = format!("runcode-ws-{}", meta.workspace_id);
-    let certificate = match &grant.credential {
-        Credential::Key => None,
-        Credential::Certificate(certificate) => Some(certificate),
-    };
-    let (certificate_file, control_path) =
-        (at(store::CERTIFICATE), meta.control_path.as_ref().map(PathBuf::from));
-    let config = SessionConfig {
-        alias: &meta.alias,
-        endpoint: &meta.endpoint,
-        host_key_alias: &host_key_alias,
-        identity: &at(store::IDENTITY),
-        certificate: certificate.map(|_| certificate_file.as_path()),
-        known_hosts: &at(store::KNOWN_HOSTS),
-        control_path: control_path.as_deref(),
-    };
+    let (known_hosts, certificate_file) = (at(store::KNOWN_HOSTS), at(store::CERTIFICATE));
+    let host_key_alias = locked.host_key_alias();
+    let control_path = meta.control_path.as_ref().map(PathBuf::from);
     let mut files = Files::new();
     let mut add = |name, content: Vec<u8>| files.insert(name, Zeroizing::new(content));
+    let host_keys = match &gateway.trust {
+        Trust::Pinned(pins) => {
+            add(store::KNOWN_HOSTS, pins.known_hosts(&host_key_alias).into_bytes());
+            HostKeys::Pinned { known_hosts: &known_hosts, alias: &host_key_alias }
+        }
+        Trust::UserKnownHosts => HostKeys::User,
+    };
+    let config = SessionConfig {
+        alias: &meta.alias,
+        endpoint: &gateway.endpoint,
+        identity: &at(store::IDENTITY),
+        certificate: certificate.map(|_| certificate_file.as_path()),
+        host_keys,
+        control_path: control_path.as_deref(),
+    };
     add(store::IDENTITY, key.private_pem()?.as_bytes().to_vec());
     add(store::PUBLIC, format!("{}\n", key.public_line()?).into_bytes());
-    add(store::KNOWN_HOSTS, grant.pins.known_hosts(&host_key_alias).into_bytes());
     add(store::CONFIG, config.render()?);
     if let Some(certificate) = certificate {
         add(store::CERTIFICATE, format!("{}\n", certificate.as_str()).into_bytes());

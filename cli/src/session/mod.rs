@@ -5,9 +5,10 @@ pub mod execution;
 pub mod forwards;
 pub mod keypair;
 pub mod live;
+pub mod meta;
 pub mod mint;
 pub mod resolve;
 pub mod store;
 
 pub use live::Sessions;
-pub use store::{Meta, Session};
+pub use meta::{Meta, Session};

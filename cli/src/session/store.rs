@@ -8,20 +8,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::error::{Code, Error, Result};
-use crate::grant::{Endpoint, Expiry, Pins, WebUrl, Workdir};
+use crate::origin::SessionKey;
 use crate::session::attachment::Attachment;
+use crate::session::meta::{Meta, Session};
 use crate::sys::atomic_file;
+use crate::sys::digest::sha256;
 use crate::sys::lock::{self, Lock};
 use crate::sys::paths::Paths;
 use crate::sys::platform;
-use crate::transport::Route;
 
 /// The name of the private key in a session's folder.
 pub const IDENTITY: &str = "id_ed25519";
@@ -36,92 +32,9 @@ pub const CONFIG: &str = "config";
 /// The name of the commit point.
 pub const META: &str = "meta.json";
 const PENDING: &str = "pending";
-const MAX_FILE: usize = 64 * 1024;
+const LOCK_SUFFIX: &str = ".lock";
 /// The pins alone may take 64 KiB.
 const MAX_META: usize = 256 * 1024;
-
-/// A session with this many seconds left, or fewer, is minted anew.
-pub const RENEW_BELOW_SECONDS: u64 = 90;
-
-/// What `meta.json` says of the session whose files it goes with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Meta {
-    /// The workspace.
-    pub workspace_id: u64,
-    /// The control plane that granted it.
-    pub api_base: String,
-    /// The `Host` name in the config: `runcode-<user>`.
-    pub alias: String,
-    /// The gateway and the user there.
-    pub endpoint: Endpoint,
-    /// The gateway's host keys.
-    pub pins: Pins,
-    /// When it ends.
-    pub expires_at: Expiry,
-    /// The project folder on the box.
-    pub workdir: Workdir,
-    /// The workspace's page.
-    pub web_url: Option<WebUrl>,
-    /// Where the master listens; none where there is no multiplexing.
-    pub control_path: Option<String>,
-    /// The lifetime that was asked for, in seconds; a renewal asks for the same.
-    pub ttl_seconds: u64,
-    /// When the key was made.
-    pub key_created_at: Timestamp,
-    /// The SHA-256 of every other file of the session, by name.
-    pub files: BTreeMap<String, String>,
-}
-
-impl Meta {
-    /// The lifetime that was asked for.
-    pub fn ttl(&self) -> Duration {
-        Duration::from_secs(self.ttl_seconds)
-    }
-}
-
-/// A session that was found whole.
-#[derive(Debug, Clone)]
-pub struct Session {
-    /// What it is.
-    pub meta: Meta,
-    /// Where its files are.
-    pub folder: PathBuf,
-}
-
-impl Session {
-    /// Whether it lasts long enough to start something with it.
-    pub fn is_fresh(&self, now: Timestamp) -> bool {
-        self.meta.expires_at.seconds_left(now) > RENEW_BELOW_SECONDS
-    }
-
-    /// Whether it has not ended yet.
-    pub fn is_valid(&self, now: Timestamp) -> bool {
-        self.meta.expires_at.seconds_left(now) > 0
-    }
-
-    /// How the transport reaches it.
-    pub fn route(&self) -> Route {
-        Route {
-            config: self.folder.join(CONFIG),
-            alias: self.meta.alias.clone(),
-            control_path: self.meta.control_path.as_ref().map(PathBuf::from),
-            folder: self.folder.clone(),
-            gateway: self.meta.endpoint.clone(),
-        }
-    }
-
-    /// Whether every file is what `meta.json` goes with.
-    pub fn is_intact(&self) -> bool {
-        let extra_certificate =
-            !self.meta.files.contains_key(CERTIFICATE) && self.folder.join(CERTIFICATE).exists();
-        !extra_certificate
-            && self.meta.files.iter().all(|(name, digest)| {
-                let content = atomic_file::read(&self.folder.join(name), MAX_FILE).ok().flatten();
-                let content = content.map(zeroize::Zeroizing::new); // one of them is the key
-                content.is_some_and(|content| sha256(&content) == *digest)
-            })
-    }
-}
 
 /// The files of a session to be: name and content. Their digests go into the meta that is committed with them.
 pub type Files = BTreeMap<&'static str, zeroize::Zeroizing<Vec<u8>>>;
@@ -138,33 +51,82 @@ impl<'a> Store<'a> {
         Store { paths }
     }
 
-    /// The session of a workspace as it stands, without the lock. Anything not whole is no session, and so is what
-    /// another user could have put there.
-    pub fn read(&self, id: u64) -> Result<Option<Session>> {
-        let folder = self.paths.session(id);
-        if !atomic_file::is_own_dir(self.paths.cache())? || !is_ours(&folder) {
+    /// The session as it stands, without the lock. Anything not whole is no session, and so is what another user could
+    /// have put there.
+    pub fn read(&self, key: &SessionKey) -> Result<Option<Session>> {
+        if !atomic_file::is_own_dir(self.paths.cache())? {
             return Ok(None);
         }
-        let Some(bytes) = atomic_file::read(&folder.join(META), MAX_META)? else {
-            return Ok(None);
-        };
-        let meta = serde_json::from_slice::<Meta>(&bytes).ok().filter(|meta| meta.workspace_id == id);
-        let is_settled = fs::symlink_metadata(folder.join(PENDING)).is_err();
-        Ok(meta.filter(|_| is_settled).map(|meta| Session { meta, folder }))
+        let (folder, meta) = self.place(key)?;
+        let meta = meta.filter(|_| is_settled(&folder));
+        Ok(meta.map(|meta| Session { meta, folder }))
     }
 
-    /// Takes the workspace's lock and finishes what a crash left half done.
-    pub fn lock(&self, id: u64) -> Result<Locked<'a>> {
+    /// Where the session lies, or would be made.
+    pub fn folder(&self, key: &SessionKey) -> Result<PathBuf> {
+        self.place(key).map(|(folder, _)| folder)
+    }
+
+    /// Where the session lies, and what its meta says; without one, where it would be made.
+    ///
+    /// Other programs hold the paths of a control plane's `ws-<id>`, so a session goes there unless another control plane
+    /// has its own of the same number there.
+    fn place(&self, key: &SessionKey) -> Result<(PathBuf, Option<Meta>)> {
+        let own = self.paths.session(&key.folder());
+        let found = meta_in(&own)?;
+        if found.as_ref().is_some_and(|meta| meta.key == *key) {
+            return Ok((own, found));
+        }
+        let Some(beside) = key.folder_beside().map(|name| self.paths.session(&name)) else {
+            return Ok((own, None));
+        };
+        let meta = meta_in(&beside)?.filter(|meta| meta.key == *key);
+        let folder = if meta.is_some() || found.is_some() { beside } else { own };
+        Ok((folder, meta))
+    }
+
+    /// Takes the session's lock and finishes what a crash left half done.
+    pub fn lock(&self, key: &SessionKey) -> Result<Locked<'a>> {
         atomic_file::private_dir(self.paths.cache())?;
-        let lock = Lock::acquire(&self.paths.session_lock(id), lock::PATIENCE)?;
-        let folder = self.paths.session(id);
-        let locked = Locked { store: *self, id, folder, lock };
+        loop {
+            let folder = self.folder(key)?;
+            let locked = self.lock_folder(folder.clone())?;
+            // Another control plane's session may have come to this place, or gone from it, before the lock was ours.
+            if self.folder(key)? == folder {
+                return Ok(locked);
+            }
+            if fs::symlink_metadata(&folder).is_err() {
+                locked.lock.remove()?;
+            }
+        }
+    }
+
+    /// As [`Store::lock`], whosever session the folder holds.
+    pub fn lock_remains(&self, remains: &Remains) -> Result<Locked<'a>> {
+        atomic_file::private_dir(self.paths.cache())?;
+        self.lock_folder(self.paths.session(&remains.name))
+    }
+
+    fn lock_folder(&self, folder: PathBuf) -> Result<Locked<'a>> {
+        let lock = Lock::acquire(&lock_path(&folder), lock::PATIENCE)?;
+        let locked = Locked { store: *self, folder, lock };
         locked.recover()?;
         Ok(locked)
     }
 
-    /// The ids of all workspaces that have a session folder, or a lock that was left without one, sorted.
-    pub fn ids(&self) -> Result<Vec<u64>> {
+    /// Every whole session, by number and name.
+    pub fn sessions(&self) -> Result<Vec<Session>> {
+        let mut sessions = Vec::new();
+        for remains in self.remains()? {
+            let folder = self.paths.session(&remains.name);
+            let meta = meta_in(&folder)?.filter(|_| is_settled(&folder));
+            sessions.extend(meta.map(|meta| Session { meta, folder }));
+        }
+        Ok(sessions)
+    }
+
+    /// Whatever is left of sessions: their folders, whole or not, and locks without a folder. By number and name.
+    pub fn remains(&self) -> Result<Vec<Remains>> {
         if !atomic_file::is_own_dir(self.paths.cache())? {
             return Ok(Vec::new());
         }
@@ -175,19 +137,23 @@ impl<'a> Store<'a> {
                 return Err(Error::io(format_args!("read `{}`", self.paths.cache().display()), error));
             }
         };
-        let id = |entry: fs::DirEntry| {
-            let name = entry.file_name().into_string().ok()?;
-            name.strip_prefix("ws-")?.trim_end_matches(".lock").parse::<u64>().ok()
-        };
-        let mut ids = entries.flatten().filter_map(id).collect::<Vec<_>>();
-        ids.sort_unstable();
-        ids.dedup();
-        Ok(ids)
+        let name = |entry: fs::DirEntry| entry.file_name().into_string().ok();
+        let mut names = entries.flatten().filter_map(name).collect::<Vec<_>>();
+        names.iter_mut().for_each(|name| name.truncate(name.trim_end_matches(LOCK_SUFFIX).len()));
+        let mut remains = names.into_iter().filter_map(Remains::parse).collect::<Vec<_>>();
+        remains.sort_unstable_by(|a, b| a.rank().cmp(&b.rank()));
+        remains.dedup();
+        Ok(remains)
     }
 
-    /// Whether there is anything of a session, whole or not.
-    pub fn has_any(&self, id: u64) -> bool {
-        fs::symlink_metadata(self.paths.session(id)).is_ok()
+    /// Whether there is anything of the session, whole or not.
+    pub fn has_any(&self, key: &SessionKey) -> Result<bool> {
+        Ok(fs::symlink_metadata(self.folder(key)?).is_ok())
+    }
+
+    /// Whether there is a folder, and not its lock alone.
+    pub fn has_folder(&self, remains: &Remains) -> bool {
+        fs::symlink_metadata(self.paths.session(&remains.name)).is_ok()
     }
 
     /// The attached workspace.
@@ -196,11 +162,50 @@ impl<'a> Store<'a> {
     }
 }
 
-/// The sole right to change one workspace's session, until dropped.
+/// A folder of the cache that holds a session, or what is left of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remains {
+    name: String,
+    /// The number in its name, which is that of a control plane's workspace.
+    pub workspace_id: Option<u64>,
+}
+
+impl Remains {
+    /// The folder of this name, if it is one that a session may have: `ws-<number>`, perhaps with `-<8 hex>`, `ssh-<16 hex>`
+    /// or `srv-<name>`.
+    fn parse(name: String) -> Option<Remains> {
+        let is_hex = |text: &str, length| {
+            text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        let workspace_id = match name.split_once('-')? {
+            ("ws", rest) => {
+                let (number, beside) = rest.split_once('-').map_or((rest, None), |(n, b)| (n, Some(b)));
+                if beside.is_some_and(|beside| !is_hex(beside, 8)) {
+                    return None;
+                }
+                Some(number.parse().ok()?)
+            }
+            ("ssh", rest) if is_hex(rest, 16) => None,
+            ("srv", rest) if SessionKey::server(rest).is_some() => None,
+            _ => return None,
+        };
+        Some(Remains { name, workspace_id })
+    }
+
+    fn rank(&self) -> (bool, Option<u64>, &str) {
+        (self.workspace_id.is_none(), self.workspace_id, &self.name)
+    }
+
+    /// The folder's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// The sole right to change one session, until dropped.
 #[derive(Debug)]
 pub struct Locked<'a> {
     store: Store<'a>,
-    id: u64,
     folder: PathBuf,
     lock: Lock,
 }
@@ -208,7 +213,11 @@ pub struct Locked<'a> {
 impl Locked<'_> {
     /// The session as it stands.
     pub fn read(&self) -> Result<Option<Session>> {
-        self.store.read(self.id)
+        if !atomic_file::is_own_dir(self.store.paths.cache())? {
+            return Ok(None);
+        }
+        let meta = meta_in(&self.folder)?.filter(|_| is_settled(&self.folder));
+        Ok(meta.map(|meta| Session { meta, folder: self.folder.clone() }))
     }
 
     /// The session's folder.
@@ -216,7 +225,12 @@ impl Locked<'_> {
         &self.folder
     }
 
-    /// Makes `files` and `meta` the workspace's session; a failure leaves the old one as it was.
+    /// The name under which the session's pins are kept: no other session has it.
+    pub fn host_key_alias(&self) -> String {
+        host_key_alias(&self.folder)
+    }
+
+    /// Makes `files` and `meta` the session; a failure leaves the old one as it was.
     pub fn commit(&self, mut meta: Meta, files: &Files) -> Result<Session> {
         if fs::symlink_metadata(&self.folder).is_ok_and(|metadata| metadata.is_symlink()) {
             let what = format!("`{}` is a link, which no session is kept behind", self.folder.display());
@@ -256,7 +270,7 @@ impl Locked<'_> {
     }
 
     fn roll_forward(&self) -> io::Result<()> {
-        if !is_ours(&self.folder) {
+        if !is_own_folder(&self.folder) {
             return Ok(()); // a link would lead out of the cache
         }
         let entries = match fs::read_dir(&self.folder) {
@@ -271,8 +285,7 @@ impl Locked<'_> {
             return Ok(());
         }
         let pending = self.folder.join(PENDING);
-        let meta =
-            fs::read(pending.join(META)).ok().and_then(|bytes| serde_json::from_slice::<Meta>(&bytes).ok());
+        let meta = fs::read(pending.join(META)).ok().and_then(|bytes| Meta::parse(&bytes));
         if let Some(meta) = meta {
             if !meta.files.contains_key(CERTIFICATE) {
                 remove_if_there(&self.folder.join(CERTIFICATE))?;
@@ -303,8 +316,42 @@ impl Locked<'_> {
     }
 }
 
+/// What the folder's meta says; nothing when the folder could be another user's work, or there is no meta that goes with
+/// it.
+fn meta_in(folder: &Path) -> Result<Option<Meta>> {
+    if !is_own_folder(folder) {
+        return Ok(None);
+    }
+    let bytes = atomic_file::read(&folder.join(META), MAX_META)?;
+    let name = folder.file_name().and_then(|name| name.to_str());
+    let is_its = |meta: &Meta| {
+        name.is_some_and(|name| {
+            meta.key.folder() == name || meta.key.folder_beside().is_some_and(|beside| beside == name)
+        })
+    };
+    Ok(bytes.and_then(|bytes| Meta::parse(&bytes)).filter(is_its))
+}
+
+/// Whether no crash, and nobody who is at it now, has left the folder's files between two sessions.
+fn is_settled(folder: &Path) -> bool {
+    fs::symlink_metadata(folder.join(PENDING)).is_err()
+}
+
+/// The name under which the pins of the session in this folder are kept.
+pub fn host_key_alias(folder: &Path) -> String {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    format!("runcode-{name}")
+}
+
+/// The session's lock lies outside its folder, so that the folder can go.
+fn lock_path(folder: &Path) -> PathBuf {
+    let mut path = folder.as_os_str().to_owned();
+    path.push(LOCK_SUFFIX);
+    PathBuf::from(path)
+}
+
 /// Whether the folder is a real one, this user's, and nobody else may write into it.
-fn is_ours(folder: &Path) -> bool {
+fn is_own_folder(folder: &Path) -> bool {
     fs::symlink_metadata(folder).is_ok_and(|metadata| {
         metadata.is_dir() && platform::is_own(&metadata) && !platform::is_writable_by_others(&metadata)
     })
@@ -318,8 +365,4 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

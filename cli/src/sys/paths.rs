@@ -65,14 +65,9 @@ impl Paths {
         self.config.join("token.origin")
     }
 
-    /// The session folder of a workspace. Other programs hold paths below it: they stay valid for its life.
-    pub fn session(&self, id: u64) -> PathBuf {
-        self.cache.join(format!("ws-{id}"))
-    }
-
-    /// The lock of a workspace's session, outside its folder so that the folder can go.
-    pub fn session_lock(&self, id: u64) -> PathBuf {
-        self.cache.join(format!("ws-{id}.lock"))
+    /// The folder of the cache with this name, for a session. Other programs hold paths below it.
+    pub fn session(&self, name: &str) -> PathBuf {
+        self.cache.join(name)
     }
 
     /// The pointer to the attached workspace.
@@ -108,7 +103,7 @@ mod tests {
     fn an_absolute_xdg_folder_wins_and_a_relative_one_is_ignored() {
         let env = Env::fixed([(Var::Home, "/h"), (Var::XdgCacheHome, "/c"), (Var::XdgConfigHome, "rel")]);
         let paths = Paths::from_env(&env).unwrap();
-        assert_eq!(paths.session(7), Path::new("/c/runcode/ws-7"));
+        assert_eq!(paths.session("ws-7"), Path::new("/c/runcode/ws-7"));
         assert_eq!(paths.token(), Path::new("/h/.config/runcode/token"));
     }
 

@@ -23,7 +23,7 @@ use crate::transport::mux_socket::{Connection, Listener, Trouble};
 use crate::transport::mux_wire::{self, Reply};
 use crate::transport::openssh;
 use crate::transport::outcome::{Cause, Unconnected};
-use crate::transport::{Transport, connect_error, retired};
+use crate::transport::{Transport, Way, connect_error, retired};
 
 /// How long a healthy master takes to answer, on a machine that is busy.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
@@ -85,8 +85,11 @@ pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Un
     let log_path = transport.route.folder.join("master.log");
     let deadline = Deadline::after(START);
     // A way to call ssh that the user chose may lead elsewhere. What ssh cannot reach either, it has the words for.
-    let mut gateway =
-        if transport.binary.is_chosen() { None } else { dial(&transport.route.gateway, DIAL).ok() };
+    let mut gateway = transport
+        .route
+        .gateway()
+        .filter(|_| !transport.binary.is_chosen())
+        .and_then(|to| dial(to, DIAL).ok());
     let mut child = spawn(transport, &log_path, gateway.as_ref())?;
     let mut pause = Duration::from_millis(2);
     loop {
@@ -144,7 +147,7 @@ fn spawn(transport: &Transport, log_path: &Path, gateway: Option<&TcpStream>) ->
         ssh.args(["-o", "ProxyCommand=-", "-o", "StdinNull=no"]);
     }
     // Errors alone: a gateway's banners, which may go on for ever, would fill the log.
-    ssh.args(["-o", "LogLevel=ERROR", "-N", "-T", "-M", "--"]).arg(&transport.route.alias);
+    ssh.args(["-o", "LogLevel=ERROR", "-N", "-T", "-M", "--"]).arg(transport.route.destination());
     openssh::spawn(&mut ssh).map_err(no_client)
 }
 
@@ -223,13 +226,13 @@ pub(super) fn retire(transport: &Transport, control_path: &Path) -> Result<()> {
 
 /// Waits until the process is gone, and kills it once the deadline has passed, if it is still a master of this session.
 fn outlast(transport: &Transport, pid: u32, deadline: Deadline) {
-    while is_ours(transport, pid) {
+    while is_master(transport, pid) {
         if deadline.is_past() {
             if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
                 let _ = rustix::process::kill_process(pid, Signal::KILL);
             }
             let gone = Deadline::after(KILL);
-            while is_ours(transport, pid) && !gone.is_past() {
+            while is_master(transport, pid) && !gone.is_past() {
                 gone.pause(Duration::from_millis(2));
             }
             return;
@@ -238,9 +241,15 @@ fn outlast(transport: &Transport, pid: u32, deadline: Deadline) {
     }
 }
 
-/// Whether the process runs and was started with this session's config; a process id may have been given anew.
-fn is_ours(transport: &Transport, pid: u32) -> bool {
-    let config = transport.route.config.as_os_str().as_encoded_bytes();
+/// Whether the process runs and was started with this session's config, or else with its socket; a process id may have been
+/// given anew.
+fn is_master(transport: &Transport, pid: u32) -> bool {
+    let own = match (&transport.route.way, &transport.route.control_path) {
+        (Way::Config { config, .. }, _) => config,
+        (Way::External { .. }, Some(control_path)) => control_path,
+        (Way::External { .. }, None) => return false,
+    };
+    let own = own.as_os_str().as_encoded_bytes();
     let arguments = if cfg!(target_os = "linux") {
         std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
     } else {
@@ -248,7 +257,7 @@ fn is_ours(transport: &Transport, pid: u32) -> bool {
         ps.args(["-ww", "-o", "command=", "-p", &pid.to_string()]).stderr(Stdio::null());
         ps.output().map(|output| output.stdout).unwrap_or_default()
     };
-    arguments.windows(config.len().max(1)).any(|part| part == config)
+    arguments.windows(own.len().max(1)).any(|part| part == own)
 }
 
 fn remove_socket(control_path: &Path) -> Result<()> {

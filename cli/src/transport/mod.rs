@@ -41,7 +41,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::grant::Endpoint;
+use crate::grant::{Destination, Endpoint};
 use crate::openssh::SshBinary;
 use crate::sys::clock::Deadline;
 use crate::sys::env::{Env, Var};
@@ -83,16 +83,49 @@ const SLOWEST: [Duration; 2] = [Duration::ZERO; 2]; // there are no masters
 /// What leads to one workspace.
 #[derive(Debug, Clone)]
 pub struct Route {
-    /// The ssh config to use, and no other.
-    pub config: PathBuf,
-    /// The host alias in it; ours, so never an option to ssh.
-    pub alias: String,
-    /// The master's socket, as the config names it; `None` on Windows.
+    /// How ssh gets there.
+    pub way: Way,
+    /// The master's socket; `None` on Windows.
     pub control_path: Option<PathBuf>,
     /// The session folder.
     pub folder: PathBuf,
-    /// Where the config leads.
-    pub gateway: Endpoint,
+}
+
+/// How ssh gets to a workspace.
+#[derive(Debug, Clone)]
+pub enum Way {
+    /// By a config of ours, and nothing else.
+    Config {
+        /// The config, which names the master's socket too.
+        config: PathBuf,
+        /// The host alias in it; ours, so never an option to ssh.
+        alias: String,
+        /// Where it leads.
+        gateway: Endpoint,
+    },
+    /// By the user's own config.
+    External {
+        /// What ssh connects to.
+        destination: Destination,
+    },
+}
+
+impl Route {
+    /// What ssh is told to connect to.
+    pub fn destination(&self) -> &str {
+        match &self.way {
+            Way::Config { alias, .. } => alias,
+            Way::External { destination } => destination.as_str(),
+        }
+    }
+
+    /// The gateway that this process may dial for ssh; none where only the user's config says how to get there.
+    pub fn gateway(&self) -> Option<&Endpoint> {
+        match &self.way {
+            Way::Config { gateway, .. } => Some(gateway),
+            Way::External { .. } => None,
+        }
+    }
 }
 
 /// The way to one workspace.
@@ -252,7 +285,12 @@ impl Transport {
     /// `ssh` with this route's config.
     fn ssh(&self) -> Result<Command> {
         let mut ssh = Command::new(self.binary.find()?);
-        ssh.arg("-F").arg(&self.route.config);
+        match &self.route.way {
+            Way::Config { config, .. } => {
+                ssh.arg("-F").arg(config);
+            }
+            Way::External { .. } => {}
+        }
         ssh.env_remove(Var::RuncodeToken.name()); // a master lives long, and has no use for it
         Ok(ssh)
     }

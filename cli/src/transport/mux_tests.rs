@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use super::*;
 use crate::sys::env::Env;
-use crate::transport::Route;
+use crate::transport::{Route, Way};
 
 const HELLO_BACK: &[u8] = &[0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 4];
 
@@ -39,11 +39,13 @@ impl FakeMaster {
 
     fn start(&self) -> Result<Box<dyn Process>, Failure> {
         let route = Route {
-            config: self.folder.path().join("config"),
-            alias: "box".to_owned(),
+            way: Way::Config {
+                config: self.folder.path().join("config"),
+                alias: "box".to_owned(),
+                gateway: serde_json::from_str(r#"{"host":"127.0.0.1","port":1,"user":"me"}"#).unwrap(),
+            },
             control_path: Some(self.path()),
             folder: self.folder.path().to_owned(),
-            gateway: serde_json::from_str(r#"{"host":"127.0.0.1","port":1,"user":"me"}"#).unwrap(),
         };
         let transport = Transport::new(route, &Env::fixed::<&str>([]));
         let command = RemoteCommand::snippet(None, &[], "true").unwrap();

@@ -46,7 +46,7 @@ pub(super) fn start(
         Via::Master(_) => ssh.args(["-o", "ControlMaster=no", "-o", "ProxyCommand=false"]),
         Via::OwnConnection => ssh.args(["-o", "ControlMaster=no", "-o", "ControlPath=none"]),
     };
-    ssh.args(["-T", "-vv", "-E"]).arg(log.path()).arg("--").arg(&transport.route.alias);
+    ssh.args(["-T", "-vv", "-E"]).arg(log.path()).arg("--").arg(transport.route.destination());
     ssh.arg(text(command).map_err(Failure::NotStarted)?);
     ssh.env_remove(PRIVATE).envs(command.private().map(|value| (PRIVATE, value)));
     ssh.stdin(streams.stdin.to_stdio().map_err(not_started)?);
@@ -222,7 +222,7 @@ pub(super) fn terminal(transport: &Transport, command: Option<&RemoteCommand>) -
     if command.is_some() && std::io::stdin().is_terminal() {
         ssh.arg("-t");
     }
-    ssh.arg("--").arg(&transport.route.alias);
+    ssh.arg("--").arg(transport.route.destination());
     if let Some(command) = command {
         ssh.arg(text(command)?);
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use runcode::origin::hosted::bundle::{Asked, validate};
-use runcode::openssh::config::SessionConfig;
+use runcode::grant::{Credential, Trust};
+use runcode::openssh::config::{HostKeys, SessionConfig};
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEe3oXm2oOlvLcJe4QsUTYZhWzFQvuLGTtLPdcqO3IGK";
 
@@ -14,15 +15,16 @@ fuzz_target!(|json: &str| {
     let now: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
     let ttl = Duration::from_secs(1800);
     let Ok(grant) = validate(json, &Asked { key: &key, ttl, now }) else { return };
-    assert!((1..=1800).contains(&grant.expires_at.seconds_left(now)));
-    let alias = format!("runcode-{}", grant.endpoint.user);
+    assert!(grant.lifetime.seconds_left(now).is_some_and(|left| (1..=1800).contains(&left)));
+    let Credential::Key { gateway, .. } = grant.credential else { panic!("a control plane grants our own key") };
+    let Trust::Pinned(pins) = gateway.trust else { panic!("a control plane's gateway is pinned") };
+    let alias = format!("runcode-{}", gateway.endpoint.user);
     let config = SessionConfig {
         alias: &alias,
-        endpoint: &grant.endpoint,
-        host_key_alias: "runcode-ws-1",
+        endpoint: &gateway.endpoint,
         identity: Path::new("/c/id"),
         certificate: None,
-        known_hosts: Path::new("/c/known_hosts"),
+        host_keys: HostKeys::Pinned { known_hosts: Path::new("/c/known_hosts"), alias: "runcode-ws-1" },
         control_path: Some(Path::new("/c/master")),
     };
     let text = String::from_utf8(config.render().unwrap()).unwrap();
@@ -37,11 +39,11 @@ fuzz_target!(|json: &str| {
         );
     }
     assert!(text.contains("\n    ProxyCommand none\n") && text.contains("\n    StrictHostKeyChecking yes\n"));
-    for line in grant.pins.known_hosts("runcode-ws-1").lines() {
+    for line in pins.known_hosts("runcode-ws-1").lines() {
         let words = line.split(' ').collect::<Vec<_>>();
         assert!(words.len() == 3 && words[0] == "runcode-ws-1", "{line}");
     }
-    assert!(!grant.workdir.as_str().contains(['\'', '"', '$', '`', '\\', ' ', '\n', ';', '&', '|']));
+    assert!(!grant.workdir.unwrap().as_str().contains(['\'', '"', '$', '`', '\\', ' ', '\n', ';', '&', '|']));
     if let Some(url) = grant.web_url {
         assert!(!url.to_string().contains(['?', '#', '\u{1b}', '\n']));
     }

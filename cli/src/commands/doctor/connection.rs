@@ -2,7 +2,7 @@
 
 use super::{Check, machine};
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::integrations::editor_shapes;
 use crate::integrations::ssh_config_block::{Caller, Host, MARKERS, Title, body};
 use crate::integrations::stable_path;
@@ -10,7 +10,7 @@ use crate::openssh::SshBinary;
 use crate::openssh::config::quoted;
 use crate::origin::hosted::token as tokens;
 use crate::session::Session;
-use crate::session::store::{IDENTITY, KNOWN_HOSTS};
+use crate::session::store::{IDENTITY, KNOWN_HOSTS, host_key_alias};
 use crate::sys::{atomic_file, clock};
 
 /// Whether a token may be sent there at all.
@@ -59,20 +59,30 @@ pub(super) fn attached(app: &App) -> Check {
     let found = (|| -> Result<_> {
         let store = app.sessions()?.store();
         let Some(attachment) = store.attachment()? else { return Ok(None) };
-        Ok(Some((attachment.workspace_id, store.read(attachment.workspace_id)?)))
+        let session = store.read(&attachment.key)?;
+        Ok(Some((attachment, session)))
     })();
     match found {
         Err(error) => Check::failed(NAME, &error),
         Ok(None) => Check::ok(NAME, "no workspace is attached"),
-        Ok(Some((id, None))) => Check::ok(NAME, format!("#{id}; its session is made at the next use")),
-        Ok(Some((id, Some(session)))) if !session.is_intact() => {
-            let damaged = format!("#{id}: the session's files are not what was written");
-            Check::fail(NAME, damaged, format!("run `runcode connect {id} --force`"))
+        Ok(Some((attachment, None))) => {
+            Check::ok(NAME, format!("{}; its session is made at the next use", attachment.shown()))
         }
-        Ok(Some((id, Some(session)))) => {
-            let minutes = session.meta.expires_at.seconds_left(clock::now()) / 60;
-            let user = &session.meta.endpoint.user;
-            Check::ok(NAME, format!("{user} (#{id}), {minutes} min left; renewed at the next use after that"))
+        Ok(Some((attachment, Some(session)))) if !session.is_intact() => {
+            let damaged = format!("{}: the session's files are not what was written", attachment.shown());
+            Check::fail(NAME, damaged, format!("run `runcode connect {} --force`", attachment.key.words()))
+        }
+        Ok(Some((_, Some(session)))) => {
+            let name = session.shown();
+            Check::ok(
+                NAME,
+                match session.meta.lifetime.seconds_left(clock::now()) {
+                    Some(seconds) => {
+                        format!("{name}, {} min left; renewed at the next use after that", seconds / 60)
+                    }
+                    None => name,
+                },
+            )
         }
     }
 }
@@ -80,7 +90,7 @@ pub(super) fn attached(app: &App) -> Check {
 /// Connects to the attached workspace as editors do, through a block like that of `config-ssh`.
 pub(super) fn editors(app: &App) -> Vec<Check> {
     let prepared = (|| -> Result<_> {
-        let session = app.sessions()?.attached(app.given_api_base().is_some())?;
+        let session = app.sessions()?.attached()?;
         let ssh = SshBinary::from_env(app.env()).find()?;
         let folder = atomic_file::temporary_dir("runcode-")?;
         let (config, host) = config(app, &session)?;
@@ -102,18 +112,23 @@ pub(super) fn editors(app: &App) -> Vec<Check> {
 }
 
 fn config(app: &App, session: &Session) -> Result<(Vec<u8>, String)> {
-    let user = session.meta.endpoint.user.as_str();
-    let title = Title::parse(user)
-        .map_err(|why| Error::new(crate::error::Code::Error, format!("the title `{user}` {why}")))?;
+    let meta = &session.meta;
+    let (Some(id), Some(base)) = (meta.key.workspace_id(), meta.key.api_base()) else {
+        let what = format!("{} is reached by your own ssh config, as editors do", session.shown());
+        return Err(Error::new(Code::Unavailable, what));
+    };
+    let title = Title::parse(&meta.title)
+        .map_err(|why| Error::new(Code::Error, format!("the title `{}` {why}", meta.title)))?;
     let alias = title.alias();
     let host = Host {
-        id: session.meta.workspace_id,
+        id,
         title,
         note: None,
+        host_key_alias: host_key_alias(&session.folder),
         identity: quoted(&session.folder.join(IDENTITY))?,
         known_hosts: quoted(&session.folder.join(KNOWN_HOSTS))?,
     };
-    let options = ["--api-base".to_owned(), session.meta.api_base.clone()].to_vec();
+    let options = ["--api-base".to_owned(), base.to_string()].to_vec();
     let caller = Caller { program: stable_path::program(app.env())?, options };
     Ok((MARKERS.insert(None, &body(&[host], &caller)?)?, alias))
 }

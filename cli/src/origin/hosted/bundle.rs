@@ -9,7 +9,8 @@ use ssh_key::PublicKey;
 
 use crate::error::{Code, Error, Result};
 use crate::grant::{
-    Certificate, Credential, Endpoint, Expiry, Grant, Host, Pins, Port, SshUser, WebUrl, Workdir,
+    Certificate, Credential, Endpoint, Expiry, Gateway, Grant, Host, Lifetime, Pins, Port, SshUser, Trust,
+    WebUrl, Workdir,
 };
 use crate::origin::hosted::tripwire;
 
@@ -47,9 +48,6 @@ pub struct Asked<'a> {
 
 /// Validates a bundle's JSON. Every refusal is `unsafe_bundle` and names the field, never its value.
 pub fn validate(json: &str, asked: &Asked<'_>) -> Result<Grant> {
-    if !json.trim_ascii_start().starts_with('{') {
-        return Err(unsafe_bundle("is not an object"));
-    }
     let odd = || unsafe_bundle("is not an object with each field once");
     if !json.trim_start().starts_with('{') {
         return Err(odd()); // serde would take an array in its place
@@ -68,35 +66,37 @@ pub fn validate(json: &str, asked: &Asked<'_>) -> Result<Grant> {
         field("known_hosts", Pins::parse(text("known_hosts", raw.known_hosts.as_ref())?, &host, port))?;
     let expires_at = text("expires_at", raw.expires_at.as_ref())?;
     let mut expires_at = field("expires_at", Expiry::parse(expires_at, asked.now, asked.ttl))?;
-    let credential = credential(raw.credential.as_ref(), &user, asked)?;
-    if let Credential::Certificate(certificate) = &credential {
+    let certificate = certificate(raw.credential.as_ref(), &user, asked)?;
+    if let Some(certificate) = &certificate {
         expires_at = expires_at.min(certificate.expires_at());
     }
     let display = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let workdir = display(raw.workdir.as_ref()).and_then(|path| Workdir::parse(&path).ok());
     Ok(Grant {
-        endpoint: Endpoint { host, port, user },
-        pins,
-        credential,
-        expires_at,
-        workdir: display(raw.workdir.as_ref())
-            .and_then(|path| Workdir::parse(&path).ok())
-            .unwrap_or_default(),
+        title: user.to_string(),
+        credential: Credential::Key {
+            gateway: Gateway { endpoint: Endpoint { host, port, user }, trust: Trust::Pinned(pins) },
+            certificate,
+        },
+        lifetime: Lifetime::Until(expires_at),
+        workdir: Some(workdir.unwrap_or_default()),
         web_url: display(raw.web_url.as_ref()).and_then(|url| WebUrl::parse(&url).ok()),
     })
 }
 
-fn credential(raw: Option<&Value>, user: &SshUser, asked: &Asked<'_>) -> Result<Credential> {
+/// The certificate of the bundle's credential; none where the public key itself is what the gateway knows.
+fn certificate(raw: Option<&Value>, user: &SshUser, asked: &Asked<'_>) -> Result<Option<Certificate>> {
     let Some(raw) = raw.filter(|raw| !raw.is_null()) else {
-        return Ok(Credential::Key);
+        return Ok(None);
     };
     let raw: RawCredential =
         field("credential", RawCredential::deserialize(raw).map_err(|_| "is not a credential"))?;
     let certificate = raw.certificate.filter(|certificate| !certificate.is_null());
     match (raw.kind.as_deref(), certificate) {
-        (Some("key"), None) => Ok(Credential::Key),
+        (Some("key"), None) => Ok(None),
         (Some("certificate"), Some(Value::String(text))) => {
             let certificate = Certificate::parse(&text, asked.key, user, asked.now, asked.ttl);
-            Ok(Credential::Certificate(field("certificate", certificate)?))
+            Ok(Some(field("certificate", certificate)?))
         }
         _ => Err(refused("credential", "is neither a key nor a certificate")),
     }

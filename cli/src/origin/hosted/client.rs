@@ -16,7 +16,9 @@ use serde_json::value::RawValue;
 use runcode_wire::{API_PREFIX, SessionRequest};
 
 use crate::error::{Code, Error, Result};
-use crate::origin::hosted::{BaseUrl, Token, Workspace};
+use crate::origin::Workspace;
+use crate::origin::hosted::workspace::from_row;
+use crate::origin::hosted::{BaseUrl, Token};
 use crate::sys::clock::Deadline;
 
 /// How long one call may take in all.
@@ -65,26 +67,26 @@ impl Client {
 
     /// Every workspace, own ones first; one that is listed twice is taken as first seen. Sorted by id.
     pub fn workspaces(&self) -> Result<Vec<Workspace>> {
-        let mut found: BTreeMap<u64, Workspace> = BTreeMap::new();
+        let mut found: BTreeMap<Option<u64>, Workspace> = BTreeMap::new();
         for (category, shared) in [("active", false), ("shared", true)] {
             let answer: Listing =
                 parse(&self.call(Method::GET, "/workspaces", &[("category", category)], None)?)?;
             answer.check(Code::Error)?;
             let rows = answer.data.map(|data| data.workspaces).unwrap_or_default();
-            for workspace in rows.iter().filter_map(|row| Workspace::from_row(row, shared)) {
-                found.entry(workspace.id).or_insert(workspace);
+            for workspace in rows.iter().filter_map(|row| from_row(row, &self.base, shared)) {
+                found.entry(workspace.key.workspace_id()).or_insert(workspace);
             }
         }
         Ok(found.into_values().collect())
     }
 
     /// Boots a workspace; one that is up or on its way is fine.
-    pub fn start(&self, id: u64) -> Result<()> {
+    pub(super) fn boot(&self, id: u64) -> Result<()> {
         self.power("/workspace/start", id, Code::StartFailed)
     }
 
     /// Powers a workspace down; one that is down or on its way is fine.
-    pub fn stop(&self, id: u64) -> Result<()> {
+    pub(super) fn power_down(&self, id: u64) -> Result<()> {
         self.power("/workspace/stop", id, Code::StopFailed)
     }
 

@@ -6,9 +6,73 @@ pub mod client;
 pub mod login;
 pub mod token;
 mod tripwire;
-pub mod workspace;
+mod workspace;
 
 pub use base_url::BaseUrl;
 pub use client::Client;
 pub use token::Token;
-pub use workspace::Workspace;
+
+use runcode_wire::SessionRequest;
+
+use crate::error::{Code, Error, Result};
+use crate::grant::Grant;
+use crate::origin::{Origin, OriginId, Request, SessionKey, Target, Workspace, names};
+use crate::output::progress::note;
+use crate::output::sanitize::short;
+use crate::sys::clock;
+
+impl Origin for Client {
+    fn id(&self) -> OriginId {
+        OriginId::Plane(self.base().clone())
+    }
+
+    fn resolve(&self, name: &str) -> Result<Target> {
+        let all = self.workspaces()?;
+        let workspace = names::by_name(name, &all)?;
+        if workspace.shared {
+            note(foreign(name, workspace));
+        }
+        Ok(Target { key: workspace.key.clone(), row: Some(workspace.clone()) })
+    }
+
+    fn list(&self) -> Result<Vec<Workspace>> {
+        self.workspaces()
+    }
+
+    fn grant(&self, key: &SessionKey, request: &Request<'_>) -> Result<Grant> {
+        let line = request.key.to_openssh();
+        let line =
+            line.map_err(|error| Error::new(Code::Error, format!("cannot encode the key: {error}")))?;
+        let asked = SessionRequest {
+            public_key: line.trim_end().to_owned(),
+            ttl: request.ttl.as_secs(),
+            client: request.client.to_owned(),
+        };
+        let answer = self.ssh_session(number(key)?, &asked)?;
+        let asked = bundle::Asked { key: request.key, ttl: request.ttl, now: clock::now() };
+        bundle::validate(answer.get(), &asked)
+    }
+
+    fn start(&self, key: &SessionKey) -> Result<()> {
+        self.boot(number(key)?)
+    }
+
+    fn stop(&self, key: &SessionKey) -> Result<()> {
+        self.power_down(number(key)?)
+    }
+}
+
+/// The number that the control plane knows a workspace by.
+fn number(key: &SessionKey) -> Result<u64> {
+    let none = || Error::new(Code::NotFound, format!("`{}` is no workspace of a control plane", key.words()));
+    key.workspace_id().ok_or_else(none)
+}
+
+/// A display name is chosen by whoever owns the workspace: one that leads to somebody else's is worth a word.
+fn foreign(name: &str, workspace: &Workspace) -> String {
+    format!(
+        "note: `{}` is a workspace of somebody else, shared with you: {}",
+        short(name),
+        workspace.key.shown(Some(&workspace.title))
+    )
+}

@@ -11,6 +11,7 @@ use std::time::Duration;
 pub use facts::{Context, Git, Port, Space};
 
 use crate::error::{Code, Error, Result};
+use crate::grant::Workdir;
 use crate::session::{Session, Sessions};
 use crate::sys::random;
 use crate::transport::{Ended, Limits, RemoteCommand, Stream, Streams};
@@ -25,7 +26,7 @@ const MAX_ANSWER: u64 = 1024 * 1024;
 pub fn look(sessions: &Sessions<'_>, session: &Session) -> Result<Context> {
     let mark = random::word();
     let (first, second) = mark.split_at(mark.len() / 2);
-    let workdir = session.meta.workdir.as_str();
+    let workdir = session.meta.workdir.as_ref().map_or(".", Workdir::as_str); // it starts in the login folder
     let command = RemoteCommand::script(PROBE, &[first.as_bytes(), second.as_bytes(), workdir.as_bytes()])?;
     let (answer, writer) = std::io::pipe()?;
     let streams = Streams { stdin: Stream::Null, stdout: writer.into(), stderr: Stream::Null };

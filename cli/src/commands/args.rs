@@ -1,0 +1,49 @@
+//! Arguments that several verbs share.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use crate::error::{Code, Error, Result};
+use crate::session::execution::Execution;
+use crate::transport::EnvName;
+
+/// A remote command and how to run it: what `exec` and `run` share.
+#[derive(clap::Args)]
+pub struct Remote {
+    /// Start in the home folder instead of the project folder
+    #[arg(long)]
+    pub home: bool,
+    /// Set an environment variable for the command; may be given several times
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// Leave stdin alone; needed inside `while read` loops
+    #[arg(short = 'n', long)]
+    pub no_stdin: bool,
+    /// End the command so many seconds after it was started
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: Option<u64>,
+    /// The command: one argument is a piece of shell, several are a program and its exact arguments
+    #[arg(value_name = "CMD", required = true, trailing_var_arg = true)]
+    pub command: Vec<OsString>,
+}
+
+impl Remote {
+    /// What is to be run.
+    pub fn execution(self) -> Result<Execution> {
+        Ok(Execution {
+            from_home: self.home,
+            env: self.env.iter().map(|pair| variable(pair)).collect::<Result<_>>()?,
+            no_stdin: self.no_stdin,
+            timeout: self.timeout.map(Duration::from_secs),
+            words: self.command,
+        })
+    }
+}
+
+fn variable(pair: &str) -> Result<(EnvName, String)> {
+    let usage =
+        |why: &str| Error::new(Code::Usage, format!("--env {why}")).hint("write it as --env NAME=VALUE");
+    let (name, value) = pair.split_once('=').ok_or_else(|| usage("has no `=`"))?;
+    let name = EnvName::parse(name).map_err(|why| usage(&format!("name `{name}` {why}")))?;
+    Ok((name, value.to_owned()))
+}

@@ -1,0 +1,103 @@
+//! From a name to the one workspace that bears it.
+
+use crate::error::{Code, Error, Result};
+use crate::origin::Workspace;
+use crate::output::sanitize::short;
+
+/// The number that a word is, when it is nothing but digits.
+pub fn number(word: &str) -> Option<u64> {
+    if word.bytes().all(|byte| byte.is_ascii_digit()) { word.parse().ok() } else { None }
+}
+
+/// The one workspace that bears `name` as its title or its custom title, whatever the case.
+pub fn by_name<'a>(name: &str, all: &'a [Workspace]) -> Result<&'a Workspace> {
+    let wanted = name.to_lowercase();
+    let bears = |workspace: &&Workspace| {
+        workspace.title.to_lowercase() == wanted
+            || workspace.custom_title.as_ref().is_some_and(|title| title.to_lowercase() == wanted)
+    };
+    let found = all.iter().filter(bears).collect::<Vec<_>>();
+    match found[..] {
+        [workspace] => Ok(workspace),
+        [] => Err(Error::new(Code::NotFound, format!("no workspace is called `{}`", short(name)))
+            .hint(what_there_is(all))),
+        _ => {
+            let ids = few(found.into_iter().map(both));
+            Err(Error::new(
+                Code::Ambiguous,
+                format!("several workspaces are called `{}`: {ids}", short(name)),
+            )
+            .hint("give the id instead"))
+        }
+    }
+}
+
+fn what_there_is(all: &[Workspace]) -> String {
+    if all.is_empty() {
+        return "you have no workspaces; create one on the web".to_owned();
+    }
+    let names =
+        all.iter().map(|workspace| format!("{} ({})", short(&workspace.title), workspace.key.words()));
+    format!("there is: {}", few(names))
+}
+
+fn both(workspace: &Workspace) -> String {
+    format!("{} ({})", workspace.key.words(), short(&workspace.title))
+}
+
+/// The first of these, and how many more there are.
+pub fn few(mut names: impl ExactSizeIterator<Item = String>) -> String {
+    const SHOWN: usize = 20;
+    let mut shown = names.by_ref().take(SHOWN).collect::<Vec<_>>();
+    if names.len() > 0 {
+        shown.push(format!("and {} more", names.len()));
+    }
+    shown.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+    use crate::origin::{BaseUrl, SessionKey};
+
+    fn workspace(id: u64, title: &str, custom: Option<&str>) -> Workspace {
+        Workspace {
+            key: SessionKey::plane(&BaseUrl::parse("https://a.example").unwrap(), id).unwrap(),
+            title: title.into(),
+            custom_title: custom.map(Into::into),
+            state: Some("running".into()),
+            shared: false,
+            ssh_capable: true,
+        }
+    }
+
+    #[test]
+    fn a_name_is_one_workspace_or_an_error() {
+        let all = [
+            workspace(1, "royal-tree", Some("Prod")),
+            workspace(2, "prod", None),
+            workspace(3, "blue-sky", Some("Dev Böx")),
+        ];
+        let id = |name| by_name(name, &all).unwrap().key.workspace_id();
+        assert_eq!((id("ROYAL-tree"), id("dev BÖX")), (Some(1), Some(3)));
+        let ambiguous = by_name("prod", &all).unwrap_err();
+        assert_eq!(ambiguous.code(), Code::Ambiguous);
+        assert!(ambiguous.message().contains("1 (royal-tree)") && ambiguous.message().contains("2 (prod)"));
+        let missing = by_name("royal", &all).unwrap_err();
+        assert_eq!(missing.code(), Code::NotFound);
+        assert!(missing.next_step().unwrap().contains("blue-sky (3)"));
+    }
+
+    #[test]
+    fn only_digits_are_a_number() {
+        assert_eq!(number("7"), Some(7));
+        for name in ["", "-1", "+7", "7a", "99999999999999999999", "７"] {
+            assert_eq!(number(name), None, "{name}");
+        }
+        let base = BaseUrl::parse("https://a.example").unwrap();
+        for beyond in [0, (1 << 53) + 1] {
+            assert_eq!(SessionKey::plane(&base, beyond), None, "{beyond}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The ends of a session: its connection retired or ended, its files kept or removed.
+
+use crate::error::{Code, Result};
+use crate::origin::SessionKey;
+use crate::session::Session;
+#[cfg(unix)]
+use crate::session::forwards;
+use crate::session::live::Sessions;
+use crate::session::store::{Locked, Remains};
+
+impl Sessions<'_> {
+    /// Ends the connection and removes the session.
+    pub fn drop_session(&self, key: &SessionKey) -> Result<()> {
+        let locked = self.store().lock(key)?;
+        let folder = locked.folder().to_owned();
+        self.drop_locked(locked)?;
+        // Two commands that made it while another control plane's was removed may have made it in two places.
+        match self.store().read(key)? {
+            Some(other) if other.folder != folder => self.drop_locked(self.store().lock(key)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// As [`Sessions::drop_session`], for whatever is left in a folder.
+    pub fn drop_remains(&self, remains: &Remains) -> Result<()> {
+        self.drop_locked(self.store().lock_remains(remains)?)
+    }
+
+    fn drop_locked(&self, locked: Locked<'_>) -> Result<()> {
+        match self.end_master(&locked) {
+            Err(error) if error.code() != Code::Io => return Err(error),
+            _ => {} // a session that cannot be read has to be removable all the same
+        }
+        locked.remove()
+    }
+
+    /// Lets the connection finish what runs over it and take nothing new.
+    pub fn retire_connection(&self, key: &SessionKey) -> Result<()> {
+        let locked = self.store().lock(key)?;
+        match locked.read()? {
+            Some(session) => self.retire(&session),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn retire(&self, session: &Session) -> Result<()> {
+        let transport = self.transport(session);
+        #[cfg(unix)]
+        forwards::release(&transport, &session.folder);
+        transport.retire_master()
+    }
+
+    /// Ends the connection, keeping the session's files.
+    pub fn end_connection(&self, key: &SessionKey) -> Result<()> {
+        self.end_master(&self.store().lock(key)?)
+    }
+
+    fn end_master(&self, locked: &Locked<'_>) -> Result<()> {
+        match locked.read()? {
+            Some(session) => self.transport(&session).end_master(),
+            None => Ok(()),
+        }
+    }
+}

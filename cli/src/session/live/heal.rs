@@ -1,0 +1,110 @@
+//! A connection that is dead before a command started is made anew, once.
+
+use std::time::Duration;
+
+use crate::error::{Code, Error, Result};
+use crate::grant::Lifetime;
+use crate::output::progress::note;
+use crate::session::Session;
+#[cfg(unix)]
+use crate::session::forwards;
+use crate::session::live::obtain::leads_to_the_same;
+use crate::session::live::{Obtained, Sessions};
+use crate::sys::clock;
+use crate::transport::{Cause, Ended, Failure, Limits, RemoteCommand, Running, Streams, Unconnected};
+
+/// How long a command that does nothing may take.
+const PROBE_DEADLINE: Duration = Duration::from_secs(15);
+
+impl Sessions<'_> {
+    /// Starts a command. A connection that is dead before the command started is made anew once, with a renewed
+    /// session where that is what it takes; a command that may have started is never started again.
+    pub fn start(&self, session: &Session, command: &RemoteCommand, streams: &Streams) -> Result<Running> {
+        match self.transport(session).start(command, streams) {
+            Ok(running) => return Ok(running),
+            Err(Failure::MayHaveStarted(error) | Failure::Busy(error)) => return Err(error),
+            Err(Failure::NoMaster(_) | Failure::NotStarted(_)) => {}
+        }
+        let session = self.revive(session)?;
+        self.transport(&session).start(command, streams).map_err(Failure::into_error)
+    }
+
+    /// The session with its connection up: started, or renewed and started, under the lock.
+    pub fn revive(&self, session: &Session) -> Result<Session> {
+        let key = &session.meta.key;
+        let is_askable = self.origins.selected()?.covers(key.origin());
+        let locked = self.store().lock(key)?;
+        let current = locked.read()?;
+        let mut failure = None;
+        // A short session that was just minted is not fresh, and yet the best there is.
+        let serves = |current: &Session| {
+            let now = clock::now();
+            current.is_fresh(now) || current.meta == session.meta && current.is_valid(now)
+        };
+        if let Some(current) = current.filter(|current| serves(current) && current.is_intact()) {
+            match self.start_master(&current) {
+                Ok(()) => return Ok(current),
+                Err(failed) if matches!(failed.cause, Cause::NoClient | Cause::Forbidden) => {
+                    return Err(failed.error);
+                }
+                // Nobody is there to ask, or there is nothing that a new grant would change.
+                Err(failed) if !is_askable || current.meta.lifetime == Lifetime::Open => {
+                    return Err(failed.error);
+                }
+                Err(failed) => failure = Some((failed, current)),
+            }
+        }
+        let renewed = match (self.renew(&locked, key, None), failure) {
+            (Ok(renewed), Some((failed, old)))
+                if failed.cause == Cause::Unreachable && leads_to_the_same(&old, &renewed) =>
+            {
+                return Err(failed.error); // where nothing answers, a new session changes nothing
+            }
+            (Ok(renewed), _) => renewed,
+            // Without the origin, why ssh failed says more than that it cannot be reached.
+            (Err(error), Some((failed, _))) if error.code() == Code::Network => return Err(failed.error),
+            (Err(error), _) => return Err(error),
+        };
+        self.start_master(&renewed)?;
+        Ok(renewed)
+    }
+
+    /// Brings a master up, with the forwards that were asked for. The caller holds the lock.
+    pub(super) fn start_master(&self, session: &Session) -> Result<(), Unconnected> {
+        let transport = self.transport(session);
+        transport.start_master()?;
+        #[cfg(unix)]
+        forwards::restore(&transport, &session.folder);
+        Ok(())
+    }
+
+    /// Brings the connection up so that the first command finds it warm, healing the session where that is what it takes.
+    /// A failure is only noted: whoever needs the connection will meet it again.
+    pub fn warm(&self, obtained: Obtained) -> Obtained {
+        match self.revive(&obtained.session) {
+            Ok(session) => {
+                let reused = obtained.reused && session.meta == obtained.session.meta;
+                Obtained { session, reused }
+            }
+            Err(error) => {
+                note(format!("note: SSH does not answer yet: {} (--wait waits for it)", error.message()));
+                obtained
+            }
+        }
+    }
+
+    /// Runs a command that does nothing, to see that commands are answered.
+    pub fn probe(&self, session: &Session) -> Result<()> {
+        let transport = self.transport(session);
+        {
+            let _locked = self.store().lock(&session.meta.key)?;
+            self.start_master(session)?;
+        }
+        let nothing = RemoteCommand::snippet(None, &[], "exit 0")?;
+        let running = transport.start(&nothing, &Streams::null()).map_err(Failure::into_error)?;
+        match running.wait(&Limits { timeout: Some(PROBE_DEADLINE), interruptible: false })? {
+            Ended::Status(0) => Ok(()),
+            _ => Err(Error::new(Code::Transport, "SSH answers, but does not run commands yet")),
+        }
+    }
+}

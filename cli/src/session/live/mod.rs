@@ -1,0 +1,84 @@
+//! Using sessions: reuse what is fresh, mint what is not, heal a dead connection once, before anything ran, and end them.
+
+mod end;
+mod heal;
+mod obtain;
+
+use crate::error::{Code, Error, Result};
+use crate::origin::{Origins, SLOWEST_GRANT, SessionKey};
+use crate::session::Session;
+use crate::session::attachment::Attachment;
+use crate::session::store::Store;
+use crate::sys::env::Env;
+use crate::sys::paths::Paths;
+use crate::sys::{clock, lock};
+use crate::transport::{SLOWEST_END, SLOWEST_START, Transport};
+
+pub use obtain::{Obtained, Want};
+
+/// The longest that anybody holds a session's lock is [`Sessions::revive`]: a start that fails, a renewal, and the old
+/// connection's end before another start. Whoever waits for the lock has more patience than that.
+const _: () = {
+    let renewal = SLOWEST_GRANT.as_secs() + SLOWEST_END.as_secs();
+    assert!(2 * SLOWEST_START.as_secs() + renewal < lock::PATIENCE.as_secs());
+};
+
+/// The sessions of one user.
+pub struct Sessions<'a> {
+    paths: &'a Paths,
+    env: &'a Env,
+    origins: &'a dyn Origins,
+}
+
+impl<'a> Sessions<'a> {
+    /// The sessions below `paths`, granted by `origins`; no I/O.
+    pub fn new(paths: &'a Paths, env: &'a Env, origins: &'a dyn Origins) -> Sessions<'a> {
+        Sessions { paths, env, origins }
+    }
+
+    /// Where they are kept.
+    pub fn store(&self) -> Store<'a> {
+        Store::new(self.paths)
+    }
+
+    /// Who grants them.
+    pub fn origins(&self) -> &'a dyn Origins {
+        self.origins
+    }
+
+    /// The connection of a session.
+    pub fn transport(&self, session: &Session) -> Transport {
+        Transport::new(session.route(), self.env)
+    }
+
+    /// The attached workspace's session. One of another control plane serves as long as it lasts, unless the user named
+    /// a control plane that it does not belong to.
+    pub fn attached(&self) -> Result<Session> {
+        let Attachment { key, .. } = self.attachment()?;
+        let selected = self.origins.selected()?;
+        let base = match key.api_base() {
+            Some(base) if !selected.covers(key.origin()) => base,
+            _ => return Ok(self.obtain(&key, Want::Fresh)?.session),
+        };
+        let session = if selected.is_given { None } else { self.store().read(&key)? };
+        session.filter(|session| session.is_fresh(clock::now())).ok_or_else(|| selected.elsewhere(base))
+    }
+
+    /// What is attached; nothing is an error that says what to do.
+    pub fn attachment(&self) -> Result<Attachment> {
+        Attachment::read(self.paths)?.ok_or_else(|| {
+            Error::new(Code::NotFound, "no workspace is attached")
+                .hint("run `runcode connect <workspace>` first")
+        })
+    }
+
+    /// The attached workspace, as far as this command may ask its origin.
+    pub fn attached_key(&self) -> Result<SessionKey> {
+        let key = self.attachment()?.key;
+        let selected = self.origins.selected()?;
+        match key.api_base() {
+            Some(base) if !selected.covers(key.origin()) => Err(selected.elsewhere(base)),
+            _ => Ok(key),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! A session to work with: the one there is, else a new one.
+
+use std::time::Duration;
+
+use crate::error::{Code, Error, Result};
+use crate::origin::SessionKey;
+use crate::session::Session;
+#[cfg(unix)]
+use crate::session::forwards;
+use crate::session::live::Sessions;
+use crate::session::mint::{self, Order};
+use crate::session::store::Locked;
+use crate::sys::clock;
+
+/// Which session serves.
+#[derive(Debug, Clone, Copy)]
+pub enum Want {
+    /// One with time left.
+    Fresh,
+    /// One with time left and every file in place, for programs that read them themselves.
+    Whole,
+    /// One with time left that was asked for with this lifetime.
+    Lasting(Duration),
+    /// None that there is.
+    New(Order),
+}
+
+/// How a session came to be had.
+#[derive(Debug, Clone)]
+pub struct Obtained {
+    /// The session.
+    pub session: Session,
+    /// Whether it was there already.
+    pub reused: bool,
+}
+
+impl Obtained {
+    fn there(session: Session) -> Obtained {
+        Obtained { session, reused: true }
+    }
+
+    fn minted(session: Session) -> Obtained {
+        Obtained { session, reused: false }
+    }
+}
+
+impl Sessions<'_> {
+    /// The session of `key` that is wanted: the one there is, when it serves, else a new one.
+    pub fn obtain(&self, key: &SessionKey, want: Want) -> Result<Obtained> {
+        let order = match want {
+            Want::New(order) => order,
+            Want::Lasting(ttl) => Order { ttl, new_key: false },
+            Want::Fresh | Want::Whole => {
+                let session = self.fresh(key)?;
+                let serves = |session: &Session| matches!(want, Want::Fresh) || session.is_intact();
+                return match session.filter(serves) {
+                    Some(session) => Ok(Obtained::there(session)),
+                    None => self.obtain_locked(key),
+                };
+            }
+        };
+        if matches!(want, Want::Lasting(_))
+            && let Some(session) = self.fresh(key)?.filter(|session| session.meta.ttl() == order.ttl)
+        {
+            return Ok(Obtained::there(session));
+        }
+        self.renew(&self.store().lock(key)?, key, Some(order)).map(Obtained::minted)
+    }
+
+    fn fresh(&self, key: &SessionKey) -> Result<Option<Session>> {
+        Ok(self.store().read(key)?.filter(|session| session.is_fresh(clock::now())))
+    }
+
+    fn obtain_locked(&self, key: &SessionKey) -> Result<Obtained> {
+        let locked = self.store().lock(key)?;
+        // Whoever held the lock before us may have minted what we want.
+        let current = locked.read()?.filter(Session::is_intact);
+        if let Some(session) = current.clone().filter(|session| session.is_fresh(clock::now())) {
+            return Ok(Obtained::there(session));
+        }
+        match self.renew(&locked, key, None) {
+            // A session in its last moments is better than none while the origin is out of reach.
+            Err(error) if error.code() == Code::Network => {
+                let lasting = current.filter(|session| session.is_valid(clock::now()));
+                lasting.map(Obtained::there).ok_or(error)
+            }
+            renewed => renewed.map(Obtained::minted),
+        }
+    }
+
+    /// Mints under the lock. The old connection was made with what is no longer valid: it finishes what runs over it when it
+    /// leads to the same place, and is ended when not.
+    pub(super) fn renew(
+        &self,
+        locked: &Locked<'_>,
+        key: &SessionKey,
+        order: Option<Order>,
+    ) -> Result<Session> {
+        let old = locked.read()?;
+        let ttl = old.as_ref().map_or(mint::DEFAULT_TTL, |old| old.meta.ttl());
+        let order = order.unwrap_or(Order { ttl, new_key: false });
+        let origin = self.origins.origin(key.origin());
+        let minted = origin.and_then(|origin| mint::mint(locked, key, origin, self.env, order));
+        if let (Err(error), Some(old)) = (&minted, &old) {
+            self.end_if_refused(error, old);
+        }
+        let session = minted?;
+        match old {
+            Some(old) if leads_to_the_same(&old, &session) => {
+                self.retire(&old)?;
+                // They end with it, whether or not the command that renews needs a connection.
+                #[cfg(unix)]
+                if forwards::are_kept(&session.folder) {
+                    let _ = self.start_master(&session); // whoever needs it meets the failure again
+                }
+            }
+            Some(old) => self.transport(&old).end_master()?,
+            None => {}
+        }
+        Ok(session)
+    }
+
+    /// A connection outlives its session's end only where the origin could not be asked: once it has refused to renew an
+    /// expired one, nothing may go on over it.
+    fn end_if_refused(&self, error: &Error, old: &Session) {
+        if is_refusal(error.code()) && !old.is_valid(clock::now()) {
+            let _ = self.transport(old).end_master();
+        }
+    }
+}
+
+/// Whether the origin said no, as opposed to saying nothing.
+fn is_refusal(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unauthorized
+            | Code::Forbidden
+            | Code::NotFound
+            | Code::Conflict
+            | Code::UnsafeBundle
+            | Code::NoToken
+    )
+}
+
+/// Whether the connection of the one is as good as the other's, save for what has expired.
+pub(super) fn leads_to_the_same(old: &Session, new: &Session) -> bool {
+    let (old, new) = (&old.meta, &new.meta);
+    old.key == new.key
+        && old.access == new.access
+        && old.control_path == new.control_path
+        && old.key_created_at == new.key_created_at
+}

@@ -1,0 +1,118 @@
+//! A session that was found whole, and what its `meta.json` says of it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::grant::{Access, Lifetime, WebUrl, Workdir};
+use crate::origin::SessionKey;
+use crate::session::store::{CERTIFICATE, CONFIG};
+use crate::sys::atomic_file;
+use crate::sys::digest::sha256;
+use crate::transport::{Route, Way};
+
+const MAX_FILE: usize = 64 * 1024;
+
+/// A session with this many seconds left, or fewer, is minted anew.
+pub const RENEW_BELOW_SECONDS: u64 = 90;
+
+/// What `meta.json` says of the session whose files it goes with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// Names the session.
+    #[serde(flatten)]
+    pub key: SessionKey,
+    /// What the workspace is called; empty in files from before that was kept.
+    #[serde(default)]
+    pub title: String,
+    /// The `Host` name in the config, or what else ssh is told to connect to.
+    pub alias: String,
+    /// How it gets in.
+    #[serde(flatten)]
+    pub access: Access,
+    /// When it ends.
+    #[serde(rename = "expires_at")]
+    pub lifetime: Lifetime,
+    /// The project folder on the workspace; none is the login folder.
+    pub workdir: Option<Workdir>,
+    /// The workspace's page.
+    pub web_url: Option<WebUrl>,
+    /// Where the master listens; none where there is no multiplexing.
+    pub control_path: Option<String>,
+    /// The lifetime that was asked for, in seconds; a renewal asks for the same.
+    pub ttl_seconds: u64,
+    /// When the key was made.
+    pub key_created_at: Timestamp,
+    /// The SHA-256 of every other file of the session, by name.
+    pub files: BTreeMap<String, String>,
+}
+
+impl Meta {
+    pub(super) fn parse(bytes: &[u8]) -> Option<Meta> {
+        let mut meta = serde_json::from_slice::<Meta>(bytes).ok()?;
+        if meta.title.is_empty() {
+            meta.title = meta.access.user().to_owned(); // which is the title on a control plane's gateway
+        }
+        Some(meta)
+    }
+
+    /// The lifetime that was asked for.
+    pub fn ttl(&self) -> Duration {
+        Duration::from_secs(self.ttl_seconds)
+    }
+}
+
+/// A session that was found whole.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// What it is.
+    pub meta: Meta,
+    /// Where its files are.
+    pub folder: PathBuf,
+}
+
+impl Session {
+    /// Whether it lasts long enough to start something with it.
+    pub fn is_fresh(&self, now: Timestamp) -> bool {
+        self.meta.lifetime.outlasts(RENEW_BELOW_SECONDS, now)
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_valid(&self, now: Timestamp) -> bool {
+        !self.meta.lifetime.is_over(now)
+    }
+
+    /// The workspace as a person knows it: `web (#2)`.
+    pub fn shown(&self) -> String {
+        self.meta.key.shown(Some(&self.meta.title))
+    }
+
+    /// How the transport reaches it.
+    pub fn route(&self) -> Route {
+        let way = match &self.meta.access {
+            Access::Gateway(gateway) => Way::Config {
+                config: self.folder.join(CONFIG),
+                alias: self.meta.alias.clone(),
+                gateway: gateway.endpoint.clone(),
+            },
+            Access::External(external) => Way::External { destination: external.destination.clone() },
+        };
+        let control_path = self.meta.control_path.as_ref().map(PathBuf::from);
+        Route { way, control_path, folder: self.folder.clone() }
+    }
+
+    /// Whether every file is what `meta.json` goes with.
+    pub fn is_intact(&self) -> bool {
+        let extra_certificate =
+            !self.meta.files.contains_key(CERTIFICATE) && self.folder.join(CERTIFICATE).exists();
+        !extra_certificate
+            && self.meta.files.iter().all(|(name, digest)| {
+                let content = atomic_file::read(&self.folder.join(name), MAX_FILE).ok().flatten();
+                let content = content.map(zeroize::Zeroizing::new); // one of them is the key
+                content.is_some_and(|content| sha256(&content) == *digest)
+            })
+    }
+}
