@@ -20,12 +20,15 @@ fn dev_runs_a_command_pointed_at_it_and_leaves_nothing() {
 #[test]
 fn dev_gives_back_what_was_attached_before() {
     let world = World::new().connected();
+    let pid = std::fs::read(world.cache("ws-1/master.pid")).unwrap();
     let script = "runcode connect demo >/dev/null && runcode current --json";
     let within = world.run(&["dev", "--", "sh", "-c", script]).succeeds().json();
     assert_ne!(within["api_base"], world.base());
     let after = world.run(&["current", "--json"]).succeeds().json();
     assert_eq!((&after["api_base"], &after["workspace_id"]), (&world.base().into(), &1.into()));
     assert_eq!(world.run(&["exec", "--", "echo back"]).succeeds().text(), "back\n");
+    // Both workspaces are #1, and the connection of the one outlasts the other.
+    assert_eq!(std::fs::read(world.cache("ws-1/master.pid")).unwrap(), pid);
 }
 
 #[test]

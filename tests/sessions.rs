@@ -265,6 +265,75 @@ fn another_planes_session_is_not_taken_for_this_ones() {
     assert_eq!(Said::of(command.output().unwrap()).succeeds().json()["reused"], false);
 }
 
+/// Workspaces of any plane count from 1.
+#[test]
+fn two_planes_sessions_stand_side_by_side() {
+    let (world, other) = (World::new(), World::new());
+    std::fs::write(other.workspace().join("mark"), "other").unwrap();
+    std::fs::write(world.workspace().join("mark"), "world").unwrap();
+    let of = |plane: &World, arguments: &[&str]| {
+        let mut command = world.command(arguments);
+        command.env("RUNCODE_API_BASE", plane.base()).env("RUNCODE_TOKEN", plane.token());
+        command
+    };
+    // Both are cold, and both are made at once.
+    let planes = [&world, &other, &world, &other, &world, &other];
+    let children = planes.map(|plane| of(plane, &["run", "1", "--", "cat", "mark"]).spawn().unwrap());
+    for (child, expected) in children.into_iter().zip(["world", "other"].into_iter().cycle()) {
+        assert_eq!(Said::of(child.wait_with_output().unwrap()).succeeds().text(), expected);
+    }
+    let entries = std::fs::read_dir(world.cache("")).unwrap().flatten().map(|entry| entry.path());
+    assert_eq!(entries.filter(|path| path.is_dir()).count(), 2);
+    assert!(world.cache("ws-1").exists());
+    let both = world.run(&["status", "--json"]).succeeds().json();
+    let connected = |row: &serde_json::Value| row["workspace_id"] == 1 && row["connected"] == true;
+    assert!(both.as_array().unwrap().len() == 2 && both.as_array().unwrap().iter().all(connected), "{both}");
+    for plane in [&world, &other, &world] {
+        let said = Said::of(of(plane, &["connect", "1", "--json"]).output().unwrap()).succeeds().json();
+        assert_eq!((&said["reused"], &said["origin"]), (&true.into(), &"plane".into()));
+        let config = said["config"].as_str().unwrap();
+        let output =
+            std::process::Command::new("ssh").args(["-F", config, "runcode-box", "cat mark"]).output();
+        let text = String::from_utf8(output.unwrap().stdout).unwrap();
+        assert_eq!(text, if plane.base() == world.base() { "world" } else { "other" });
+    }
+    // Who goes takes nothing of the other's along, and neither moves to the other's place.
+    Said::of(of(&world, &["clean", "1"]).output().unwrap()).succeeds();
+    let said = Said::of(of(&other, &["connect", "1", "--json"]).output().unwrap()).succeeds().json();
+    assert!(said["reused"] == true && !said["config"].as_str().unwrap().contains("/ws-1/"), "{said}");
+    Said::of(of(&world, &["connect", "1"]).output().unwrap()).succeeds();
+    assert_eq!(
+        world.run(&["clean", "--all", "--json"]).succeeds().json()["cleaned"],
+        serde_json::json!([1, 1])
+    );
+    assert_eq!(std::fs::read_dir(world.cache("")).unwrap().count(), 0);
+    assert_eq!(processes_with(&world.cache("").to_string_lossy()), Vec::<String>::new());
+}
+
+/// What runcode 0.1 wrote names no origin and no title.
+#[test]
+fn older_sessions_are_read_as_they_are() {
+    let world = World::new().connected();
+    let pid = master_pid(&world);
+    let strip = |name: &str| {
+        let text = std::fs::read(world.cache(name)).unwrap();
+        let mut value: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let fields = value.as_object_mut().unwrap();
+        assert!(fields.remove("origin").is_some() && fields.remove("title").is_some(), "{name}");
+        for kept in ["workspace_id", "api_base"] {
+            assert!(fields.contains_key(kept), "{name} has no {kept}");
+        }
+        std::fs::write(world.cache(name), value.to_string()).unwrap();
+    };
+    strip("ws-1/meta.json");
+    strip("current");
+    let current = world.run(&["current", "--json"]).succeeds().json();
+    assert_eq!((&current["origin"], &current["name"]), (&"plane".into(), &"box".into()));
+    assert_eq!(world.run(&["exec", "--", "echo hi"]).succeeds().text(), "hi\n");
+    assert_eq!(world.run(&["connect", "box", "--json"]).succeeds().json()["reused"], true);
+    assert_eq!(master_pid(&world), pid);
+}
+
 #[test]
 fn a_name_means_this_planes_session_first_and_never_one_of_two_others() {
     let world = World::new().connected();
