@@ -331,17 +331,16 @@ fn good_bundle() -> Value {
     })
 }
 
-/// Each file changes a good bundle (`change`), removes fields of it (`remove`), or replaces the whole answer (`body`),
-/// and says the code and the word that the message must have. Adding a file adds a test.
+/// Each line of the table changes a good bundle (`change`), removes fields of it (`remove`), or replaces the whole answer
+/// (`body`), and gives the code and the word that the message must have. Adding a line adds a case.
 #[test]
 fn hostile_bundles_are_refused_and_leave_the_session_as_it_was() {
     let world = World::new().connected();
     let before = world.snapshot();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bundles/hostile");
-    let mut count = 0;
-    for entry in std::fs::read_dir(folder).unwrap().flatten() {
-        let case: Value = serde_json::from_slice(&std::fs::read(entry.path()).unwrap()).unwrap();
-        let name = entry.file_name().to_string_lossy().into_owned();
+    let mut names = std::collections::BTreeSet::new();
+    for line in include_str!("hostile/bundles.jsonl").lines() {
+        let case: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let name = case["name"].as_str().unwrap().to_owned();
         let mut bundle = good_bundle();
         for (field, value) in case["change"].as_object().into_iter().flatten() {
             bundle[field] = value.clone();
@@ -360,9 +359,9 @@ fn hostile_bundles_are_refused_and_leave_the_session_as_it_was() {
         let word = case["says"].as_str().unwrap();
         assert!(document["message"].as_str().unwrap().contains(word), "{name}: {document}");
         assert_eq!(world.snapshot(), before, "{name}: the session changed");
-        count += 1;
+        assert!(names.insert(name), "a name is used twice: {line}");
     }
-    assert!(count >= 40, "{count}");
+    assert!(names.len() >= 101, "{}", names.len());
 }
 
 #[test]
