@@ -288,7 +288,8 @@ fn two_planes_sessions_stand_side_by_side() {
     let both = world.run(&["status", "--json"]).succeeds().json();
     let connected = |row: &serde_json::Value| row["workspace_id"] == 1 && row["connected"] == true;
     assert!(both.as_array().unwrap().len() == 2 && both.as_array().unwrap().iter().all(connected), "{both}");
-    for plane in [&world, &other, &world] {
+    let mut theirs = String::new();
+    for plane in [&world, &other] {
         let said = Said::of(of(plane, &["connect", "1", "--json"]).output().unwrap()).succeeds().json();
         assert_eq!((&said["reused"], &said["origin"]), (&true.into(), &"plane".into()));
         let config = said["config"].as_str().unwrap();
@@ -296,11 +297,12 @@ fn two_planes_sessions_stand_side_by_side() {
             std::process::Command::new("ssh").args(["-F", config, "runcode-box", "cat mark"]).output();
         let text = String::from_utf8(output.unwrap().stdout).unwrap();
         assert_eq!(text, if plane.base() == world.base() { "world" } else { "other" });
+        theirs = config.to_owned();
     }
     // Who goes takes nothing of the other's along, and neither moves to the other's place.
     Said::of(of(&world, &["clean", "1"]).output().unwrap()).succeeds();
     let said = Said::of(of(&other, &["connect", "1", "--json"]).output().unwrap()).succeeds().json();
-    assert!(said["reused"] == true && !said["config"].as_str().unwrap().contains("/ws-1/"), "{said}");
+    assert_eq!((&said["reused"], &said["config"]), (&true.into(), &theirs.as_str().into()));
     Said::of(of(&world, &["connect", "1"]).output().unwrap()).succeeds();
     assert_eq!(
         world.run(&["clean", "--all", "--json"]).succeeds().json()["cleaned"],

@@ -255,7 +255,7 @@ fn an_agent_and_other_configurations_have_no_influence() {
 /// What `ssh-keygen -L` says of a certificate is what we took it for.
 #[test]
 fn a_certificate_that_is_taken_is_what_ssh_keygen_says() {
-    let world =
+    let mut world =
         World::with(|options| options.credential = runcode_plane::CredentialMode::Certificate).connected();
     let path = world.cache("ws-1/id_ed25519-cert.pub");
     if program("ssh-keygen").is_none() {
@@ -281,8 +281,12 @@ fn a_certificate_that_is_taken_is_what_ssh_keygen_says() {
     let fingerprint = String::from_utf8(public.stdout).unwrap().split(' ').nth(1).unwrap().to_owned();
     assert!(shown.contains(&format!("Public key: ED25519-CERT {fingerprint}")), "{shown}");
     // Back to a plain key: the old certificate beside it would be picked up by ssh, so it has to go.
-    let plain = World::with(|options| options.credential = runcode_plane::CredentialMode::Key);
-    let mut command = plain.command(&["connect", "1"]);
+    world.stop_plane();
+    let plain = World::with(|options| {
+        options.credential = runcode_plane::CredentialMode::Key;
+        options.http_port = world.base().rsplit(':').next().unwrap().parse().unwrap();
+    });
+    let mut command = plain.command(&["connect", "1", "--force"]);
     command.env("HOME", world.home());
     Said::of(command.output().unwrap()).succeeds();
     assert!(!world.cache("ws-1/id_ed25519-cert.pub").exists());

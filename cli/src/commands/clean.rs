@@ -54,7 +54,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
                 }
             },
         };
-        if store.has_any(&key)? {
+        if store.has_any(&key) {
             cleaned.push(key.workspace_id().map_or_else(|| json!(key.id()), |id| json!(id)));
         }
         Attachment::clear(app.paths()?, Some(&key))?;

@@ -153,7 +153,7 @@ fn block(app: &App, report: &mut Configured) -> Result<Vec<u8>> {
     let store = Store::new(paths);
     for workspace in app.plane()?.workspaces()?.into_iter().filter(|workspace| workspace.ssh_capable) {
         let Some(id) = workspace.key.workspace_id() else { continue };
-        match host(&workspace, id, &store.folder(&workspace.key)?, &hosts)? {
+        match host(&workspace, id, &store.folder(&workspace.key), &hosts)? {
             Ok(host) => hosts.push(host),
             Err(why) => report.skipped.push((id, why.to_owned())),
         }

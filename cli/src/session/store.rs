@@ -57,42 +57,44 @@ impl<'a> Store<'a> {
         if !atomic_file::is_own_dir(self.paths.cache())? {
             return Ok(None);
         }
-        let (folder, meta) = self.place(key)?;
-        let meta = meta.filter(|_| is_settled(&folder));
+        let (folder, meta) = self.place(key);
+        let meta = meta?.filter(|_| is_settled(&folder));
         Ok(meta.map(|meta| Session { meta, folder }))
     }
 
     /// Where the session lies, or would be made.
-    pub fn folder(&self, key: &SessionKey) -> Result<PathBuf> {
-        self.place(key).map(|(folder, _)| folder)
+    pub fn folder(&self, key: &SessionKey) -> PathBuf {
+        self.place(key).0
     }
 
     /// Where the session lies, and what its meta says; without one, where it would be made.
     ///
     /// Other programs hold the paths of a control plane's `ws-<id>`, so a session goes there unless another control plane
     /// has its own of the same number there.
-    fn place(&self, key: &SessionKey) -> Result<(PathBuf, Option<Meta>)> {
+    fn place(&self, key: &SessionKey) -> (PathBuf, Result<Option<Meta>>) {
         let own = self.paths.session(&key.folder());
-        let found = meta_in(&own)?;
-        if found.as_ref().is_some_and(|meta| meta.key == *key) {
-            return Ok((own, found));
-        }
-        let Some(beside) = key.folder_beside().map(|name| self.paths.session(&name)) else {
-            return Ok((own, None));
+        let theirs = match meta_in(&own) {
+            Ok(Some(meta)) if meta.key != *key => true,
+            Ok(None) => false,
+            found => return (own, found),
         };
-        let meta = meta_in(&beside)?.filter(|meta| meta.key == *key);
-        let folder = if meta.is_some() || found.is_some() { beside } else { own };
-        Ok((folder, meta))
+        let Some(beside) = key.folder_beside().map(|name| self.paths.session(&name)) else {
+            return (own, Ok(None));
+        };
+        match meta_in(&beside) {
+            Ok(None) if !theirs => (own, Ok(None)),
+            found => (beside, found.map(|meta| meta.filter(|meta| meta.key == *key))),
+        }
     }
 
     /// Takes the session's lock and finishes what a crash left half done.
     pub fn lock(&self, key: &SessionKey) -> Result<Locked<'a>> {
         atomic_file::private_dir(self.paths.cache())?;
         loop {
-            let folder = self.folder(key)?;
+            let folder = self.folder(key);
             let locked = self.lock_folder(folder.clone())?;
             // Another control plane's session may have come to this place, or gone from it, before the lock was ours.
-            if self.folder(key)? == folder {
+            if self.folder(key) == folder {
                 return Ok(locked);
             }
             if fs::symlink_metadata(&folder).is_err() {
@@ -114,12 +116,12 @@ impl<'a> Store<'a> {
         Ok(locked)
     }
 
-    /// Every whole session, by number and name.
+    /// Every whole session, by number and name. One that cannot be read is none.
     pub fn sessions(&self) -> Result<Vec<Session>> {
         let mut sessions = Vec::new();
         for remains in self.remains()? {
             let folder = self.paths.session(&remains.name);
-            let meta = meta_in(&folder)?.filter(|_| is_settled(&folder));
+            let meta = meta_in(&folder).ok().flatten().filter(|_| is_settled(&folder));
             sessions.extend(meta.map(|meta| Session { meta, folder }));
         }
         Ok(sessions)
@@ -147,8 +149,8 @@ impl<'a> Store<'a> {
     }
 
     /// Whether there is anything of the session, whole or not.
-    pub fn has_any(&self, key: &SessionKey) -> Result<bool> {
-        Ok(fs::symlink_metadata(self.folder(key)?).is_ok())
+    pub fn has_any(&self, key: &SessionKey) -> bool {
+        fs::symlink_metadata(self.folder(key)).is_ok()
     }
 
     /// Whether there is a folder, and not its lock alone.
