@@ -30,46 +30,78 @@ fn every_shell_has_a_script_that_it_reads() {
     world.run(&["completions", "tcsh"]).ends_with(2);
 }
 
-/// What a shell is offered for these words, the last one being typed.
+/// What zsh is offered for these words, the last one being typed.
 fn offered(world: &World, words: &[&str]) -> Vec<String> {
     let mut command = world.command(&[&["--", "runcode"], words].concat());
-    command.env("RUNCODE_COMPLETE", "bash").env("_CLAP_IFS", "\n");
-    command.env("_CLAP_COMPLETE_INDEX", words.len().to_string());
+    command.env("RUNCODE_COMPLETE", "zsh");
+    let said = Said::of(command.output().unwrap()).succeeds();
+    said.text().lines().map(|line| line.trim_end_matches('\t').to_owned()).collect()
+}
+
+/// What bash inserts for `replaced`, the end of `line`.
+fn inserted(world: &World, line: &str, replaced: &str) -> Vec<String> {
+    let mut command = world.command(&["--", line, replaced]);
+    command.env("RUNCODE_COMPLETE", "bash");
     Said::of(command.output().unwrap()).succeeds().text().lines().map(str::to_owned).collect()
 }
 
 #[test]
 fn verbs_options_files_and_workspaces_are_completed() {
     let world = World::new().connected();
-    assert_eq!(offered(&world, &["config"]), ["config-ssh"]);
-    assert!(offered(&world, &[""]).iter().any(|word| word == "exec"));
-    assert!(!offered(&world, &[""]).iter().any(|word| word == "proxy"));
-    assert_eq!(offered(&world, &["config-ssh", "--dry"]), ["--dry-run"]);
+    assert!(offered(&world, &["config"])[0].starts_with("config-ssh\t"));
+    let verbs = offered(&world, &[""]);
+    assert!(verbs.iter().any(|line| line.starts_with("exec\t")));
+    assert!(!verbs.iter().any(|line| line.starts_with("proxy")));
+    assert!(offered(&world, &["config-ssh", "--dry"])[0].starts_with("--dry-run\t"));
     for verb in ["connect", "run", "shell", "stop", "clean"] {
-        assert!(offered(&world, &[verb, ""]).iter().any(|word| word == "box"), "{verb}");
+        assert_eq!(offered(&world, &[verb, ""]), ["box\tworkspace #1"], "{verb}");
+        assert_eq!(inserted(&world, &format!("runcode {verb} b"), "b"), ["box "], "{verb}");
     }
-    std::fs::write(world.home().join("local.txt"), "").unwrap();
-    for words in
-        [&["put", "loc"][..], &["write", "notes", "--file", "loc"], &["get", "notes", "--out", "loc"]]
-    {
-        assert_eq!(offered(&world, words), ["local.txt"]);
+    std::fs::write(world.home().join("lo cal.txt"), "").unwrap();
+    for words in [
+        &["put", "lo"][..],
+        &["write", "notes", "--file", "lo"],
+        &["get", "notes", "--out", "lo"],
+        &["put", ""],
+    ] {
+        assert_eq!(offered(&world, words), ["\tfiles"]);
+        assert!(
+            inserted(&world, &format!("runcode {}", words.join(" ")), "lo")
+                .iter()
+                .all(|it| it == "lo\\ cal.txt ")
+        );
     }
-    assert!(offered(&world, &["get", "loc"]).is_empty());
+    assert_eq!(inserted(&world, "runcode get notes --out=lo", "lo"), ["lo\\ cal.txt "]);
+    assert!(offered(&world, &["get", "lo"]).is_empty());
+    assert!(inserted(&world, "runcode get lo", "lo").is_empty());
+}
+
+/// Completes awkward file names on a terminal, and looks at what the command is given.
+fn names_arrive_as_one_word(shell: &str) {
+    if Command::new(shell).arg("--version").output().is_err() {
+        return skipped(&format!("there is no {shell}"));
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/completions/typed.py");
+    let output = Command::new("python3").args([script, shell, env!("CARGO_BIN_EXE_runcode")]).output();
+    match output {
+        Ok(output) => drop(Said::of(output).succeeds()),
+        Err(_) => skipped("there is no python3"),
+    }
 }
 
 #[test]
-fn bash_itself_completes_a_workspace() {
-    let world = World::new().connected();
-    let folder = std::path::Path::new(env!("CARGO_BIN_EXE_runcode")).parent().unwrap();
-    let script = "source <(runcode completions bash)\nCOMP_WORDS=(runcode connect bo)\nCOMP_CWORD=2\nCOMP_TYPE=9\n\
-        complete -p runcode | grep -o '_clap[a-z_]*' >f\n$(cat f) runcode bo connect\nprintf '%s\\n' \"${COMPREPLY[@]}\"\n";
-    let mut command = Command::new("bash");
-    command.args(["--norc", "-c", script]).env_clear().env("HOME", world.home()).current_dir(world.home());
-    let path = format!("{}:/usr/bin:/bin", folder.display());
-    let Ok(output) = command.env("PATH", path).output() else {
-        return skipped("there is no bash");
-    };
-    assert_eq!(Said::of(output).succeeds().text().trim(), "box");
+fn bash_inserts_names_as_one_word() {
+    names_arrive_as_one_word("bash");
+}
+
+#[test]
+fn zsh_inserts_names_as_one_word() {
+    names_arrive_as_one_word("zsh");
+}
+
+#[test]
+fn fish_inserts_names_as_one_word() {
+    names_arrive_as_one_word("fish");
 }
 
 #[test]

@@ -15,7 +15,7 @@ struct Case {
     tests: Vec<String>,
 }
 
-/// The number of the last case.
+/// The number of the last case that must be there; later numbers may have gaps.
 const LAST: u32 = 43;
 
 #[test]
@@ -23,7 +23,8 @@ fn every_case_names_tests_that_are_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let table = std::fs::read(root.join("tests/hostile/cases.json")).unwrap();
     let table: BTreeMap<u32, Case> = serde_json::from_slice(&table).unwrap();
-    assert_eq!(table.keys().copied().collect::<Vec<_>>(), (1..=LAST).collect::<Vec<_>>());
+    let missing = (1..=LAST).filter(|number| !table.contains_key(number)).collect::<Vec<_>>();
+    assert!(missing.is_empty(), "{missing:?}");
     let compiled = compiled();
     let mut wrong = Vec::new();
     for (number, case) in &table {

@@ -1,16 +1,22 @@
 //! `runcode completions`, and the answers that its scripts ask for.
 
-use clap::CommandFactory as _;
-use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
-use clap_complete::env::{Bash, Elvish, EnvCompleter, Fish, Powershell, Zsh};
+mod line;
+mod offers;
+
+use std::ffi::OsString;
+
+use clap::ValueHint;
+use clap::{Command, CommandFactory as _};
+use clap_complete::engine::{self, ArgValueCandidates, ArgValueCompleter};
 
 use crate::app::App;
 use crate::args::Cli;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::output::report::Outcome;
-use crate::session::store::Store;
 use crate::sys::env::{Env, Var};
-use crate::sys::paths::Paths;
+
+use line::Line;
+use offers::Offer;
 
 /// Print a completion script for your shell.
 ///
@@ -38,62 +44,113 @@ enum Shell {
 }
 
 impl Shell {
-    fn completer(self) -> &'static dyn EnvCompleter {
+    fn script(self) -> &'static str {
         match self {
-            Shell::Bash => &Bash,
-            Shell::Zsh => &Zsh,
-            Shell::Fish => &Fish,
-            Shell::Pwsh => &Powershell,
-            Shell::Elvish => &Elvish,
+            Shell::Bash => include_str!("completions/bash.sh"),
+            Shell::Zsh => include_str!("completions/zsh.zsh"),
+            Shell::Fish => include_str!("completions/fish.fish"),
+            Shell::Pwsh => include_str!("completions/powershell.ps1"),
+            Shell::Elvish => include_str!("completions/elvish.elv"),
         }
     }
 }
 
-/// The script, generated from the parser: it asks this program for each answer.
+/// The script: it asks this program for each answer.
 pub fn run(args: Args, _app: &App) -> Result<Outcome> {
-    let mut script = Vec::new();
-    args.shell
-        .completer()
-        .write_registration(Var::RuncodeComplete.name(), "runcode", "runcode", "runcode", &mut script)
-        .map_err(|error| Error::io("write the script", error))?;
     let parser = Cli::command();
-    let verbs = parser.get_subcommands().filter(|verb| !verb.is_hide_set()).map(clap::Command::get_name);
+    let verbs = parser.get_subcommands().filter(|verb| !verb.is_hide_set()).map(Command::get_name);
     let verbs = verbs.collect::<Vec<_>>().join(" ");
-    script.extend(format!("# The verbs: {verbs}\n").into_bytes());
-    Ok(Outcome::Raw(script))
+    Ok(Outcome::Raw(format!("{}# The verbs: {verbs}\n", args.shell.script()).into_bytes()))
 }
 
-/// What a completion script asks for: `runcode -- <words so far>`, with the shell's name in `RUNCODE_COMPLETE`.
+/// What a completion script asks for: `runcode -- <what is typed>`, with the shell's name in `RUNCODE_COMPLETE`.
 /// `None` when the environment asks for no such thing.
-pub fn answer(env: &Env, words: Vec<std::ffi::OsString>) -> Option<Vec<u8>> {
+///
+/// bash gives the line up to the cursor and the part of it that it will replace, and inserts an answer as it is. The others
+/// give words and quote an answer themselves (PowerShell: it comes quoted); file names they find themselves, so that no name
+/// of a file passes through here.
+pub fn answer(env: &Env, given: Vec<OsString>) -> Option<Vec<u8>> {
     let shell = env.var(Var::RuncodeComplete)?.into_string().ok()?;
     let shell = <Shell as clap::ValueEnum>::from_str(&shell, false).ok()?;
-    let words = words.into_iter().skip_while(|word| word != "--").skip(1).collect::<Vec<_>>();
+    let given = given.into_iter().skip_while(|word| word != "--").skip(1).map(OsString::into_string);
+    let given = given.collect::<Result<Vec<_>, _>>().unwrap_or_default();
+    let lines = match shell {
+        Shell::Bash => for_bash(env, &given),
+        _ => for_others(shell, given),
+    };
+    Some(lines.unwrap_or_default().into_iter().flat_map(|line| format!("{line}\n").into_bytes()).collect())
+}
+
+fn for_bash(env: &Env, given: &[String]) -> Option<Vec<String>> {
+    let [typed, replaced] = given else { return None };
+    let line = Line::of_bash(typed)?;
+    let home = if line.has_tilde() { crate::sys::paths::home(env).ok() } else { None };
+    let files = move |word: &str| offers::files(word, home.as_deref());
+    let offers = offers(line.words(), files)?;
+    let is_only = offers.len() == 1;
+    Some(offers.iter().filter_map(|offer| line.finished(offer, replaced, is_only)).collect())
+}
+
+fn for_others(shell: Shell, mut words: Vec<String>) -> Option<Vec<String>> {
+    if let Shell::Pwsh = shell {
+        words = words.iter().map(|word| word.strip_prefix(':').map(str::to_owned)).collect::<Option<_>>()?;
+    }
+    let current = words.pop()?;
+    words.push(match shell {
+        Shell::Fish => line::word_of_fish(&current)?,
+        Shell::Pwsh => line::word_of_powershell(&current)?,
+        _ => current,
+    });
+    let offers =
+        offers(words, |word| if word.starts_with('-') { vec![] } else { vec![Offer::of_the_shell()] })?;
+    let told = |offer: &Offer| match shell {
+        _ if offer.is_of_the_shell() => (!matches!(shell, Shell::Pwsh)).then(|| "\tfiles".to_owned()),
+        Shell::Pwsh => {
+            Some(format!("{}\t{}\t{}", line::quoted_for_powershell(&offer.word), offer.word, offer.help))
+        }
+        Shell::Elvish => Some(offer.word.clone()),
+        _ => Some(format!("{}\t{}", offer.word, offer.help)),
+    };
+    Some(offers.iter().filter_map(told).collect())
+}
+
+/// What can stand where the last of `words` is being typed. `files` finds those of an argument that takes a path.
+fn offers(
+    words: Vec<String>,
+    files: impl Fn(&str) -> Vec<Offer> + Clone + Send + Sync + 'static,
+) -> Option<Vec<Offer>> {
     let mut parser = Cli::command();
     let verbs = parser.get_subcommands().map(|verb| verb.get_name().to_owned()).collect::<Vec<_>>();
     for verb in verbs {
-        parser = parser.mut_subcommand(verb, |verb| {
-            verb.mut_args(|argument| match argument.get_id().as_str() {
-                "workspace" => argument.add(ArgValueCandidates::new(|| names().unwrap_or_default())),
-                _ => argument,
-            })
-        });
+        let files = files.clone();
+        parser =
+            parser.mut_subcommand(verb, |verb| verb.mut_args(|argument| completed(argument, files.clone())));
     }
-    let mut answer = Vec::new();
-    let folder = std::env::current_dir().ok(); // without it no files are offered
-    shell.completer().write_complete(&mut parser, words, folder.as_deref(), &mut answer).ok()?;
-    Some(answer)
+    let current = words.len().checked_sub(1)?;
+    let is_empty = words.last()?.is_empty();
+    let words = words.into_iter().map(OsString::from).collect();
+    let found = engine::complete(&mut parser, words, current, None).ok()?;
+    let mut offers = found.iter().filter_map(Offer::parse).collect::<Vec<_>>();
+    // Options are for who asks for them, as long as there is something else.
+    if is_empty && offers.iter().any(|offer| !offer.word.starts_with('-')) {
+        offers.retain(|offer| !offer.word.starts_with('-'));
+    }
+    Some(offers)
 }
 
-/// The workspaces of the sessions on this machine: their titles, and which ids these are.
-fn names() -> Result<Vec<CompletionCandidate>> {
-    let paths = Paths::from_env(&Env::of_process())?;
-    let store = Store::new(&paths);
-    let sessions = store.sessions()?.into_iter();
-    let candidate = |session: crate::session::Session| {
-        let key = &session.meta.key;
-        let help = key.workspace_id().map_or_else(|| key.words(), |id| format!("workspace #{id}"));
-        CompletionCandidate::new(session.meta.title.clone()).help(Some(help.into()))
-    };
-    Ok(sessions.map(candidate).collect())
+fn completed(argument: clap::Arg, files: impl Fn(&str) -> Vec<Offer> + Send + Sync + 'static) -> clap::Arg {
+    let takes_path = matches!(
+        argument.get_value_hint(),
+        ValueHint::AnyPath | ValueHint::FilePath | ValueHint::DirPath | ValueHint::ExecutablePath
+    );
+    if argument.get_id() == "workspace" {
+        return argument.add(ArgValueCandidates::new(|| offers::workspaces().unwrap_or_default()));
+    }
+    if !takes_path {
+        return argument;
+    }
+    argument.add(ArgValueCompleter::new(move |word: &std::ffi::OsStr| {
+        let found = word.to_str().map(&files).unwrap_or_default();
+        found.into_iter().map(|offer| offer.word.into()).collect::<Vec<_>>()
+    }))
 }

@@ -1,0 +1,102 @@
+//! What can be inserted where a word is being typed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use clap_complete::engine::CompletionCandidate;
+
+use crate::error::Result;
+use crate::origin::names::number;
+use crate::output::sanitize;
+use crate::session::Session;
+use crate::session::store::Store;
+use crate::sys::env::Env;
+use crate::sys::paths::Paths;
+
+/// Stands for the files that the shell itself finds. No argument can hold it.
+const OF_THE_SHELL: &str = "\0";
+
+/// A whole word for the command line: printable text, whatever quotes it needs there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Offer {
+    /// The word, without quotes.
+    pub(super) word: String,
+    /// What it means, on one line.
+    pub(super) help: String,
+}
+
+impl Offer {
+    /// The files that the shell itself finds, instead of a word.
+    pub(super) fn of_the_shell() -> Offer {
+        Offer { word: OF_THE_SHELL.to_owned(), help: String::new() }
+    }
+
+    /// Whether this is [`Offer::of_the_shell`], perhaps as the value of an option.
+    pub(super) fn is_of_the_shell(&self) -> bool {
+        self.word.ends_with(OF_THE_SHELL)
+    }
+
+    /// Parses what the command line's description offers. A word that is not UTF-8 or would not show as what it is (it has
+    /// a control character, a line separator, or a mark that reverses the direction of text) is none.
+    pub(super) fn parse(candidate: &CompletionCandidate) -> Option<Offer> {
+        let word = candidate.get_value().to_str()?;
+        let is_shown =
+            |c: char| !c.is_control() && !matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let is_word = !word.is_empty() && word.trim_end_matches(OF_THE_SHELL).chars().all(is_shown);
+        let help = candidate.get_help().map(|help| help.to_string()).unwrap_or_default();
+        let help = sanitize::short(help.lines().next().unwrap_or_default());
+        is_word.then(|| Offer { word: word.to_owned(), help })
+    }
+
+    /// Whether more can follow within the same word: a folder.
+    pub(super) fn goes_on(&self) -> bool {
+        self.word.ends_with('/')
+    }
+}
+
+/// The files whose name begins as `word` does, folders with a slash. `~/` is `home`'s when there is one.
+///
+/// A name that begins with a dash has `./` before it: it must not be an option.
+pub(super) fn files(word: &str, home: Option<&Path>) -> Vec<Offer> {
+    let (folder, start) = word.split_at(word.rfind('/').map_or(0, |at| at + 1));
+    if word.starts_with('-') {
+        return Vec::new();
+    }
+    let place = match (folder.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => Path::new(".").join(folder),
+    };
+    let Ok(entries) = std::fs::read_dir(place) else { return Vec::new() };
+    let offer = |entry: std::fs::DirEntry| {
+        let name = entry.file_name().into_string().ok()?;
+        let is_wanted = name.starts_with(start) && (start.starts_with('.') || !name.starts_with('.'));
+        let slash = if is_wanted && entry.path().is_dir() { "/" } else { "" };
+        let dot = if word.is_empty() && name.starts_with('-') { "./" } else { "" };
+        is_wanted.then(|| Offer { word: format!("{dot}{folder}{name}{slash}"), help: String::new() })
+    };
+    entries.flatten().filter_map(offer).collect()
+}
+
+/// The workspaces of the sessions on this machine. What is no name of one workspace (several have it, it is a number, it would
+/// be an option) is not offered as one: those go by their ids.
+pub(super) fn workspaces() -> Result<Vec<CompletionCandidate>> {
+    let paths = Paths::from_env(&Env::of_process())?;
+    let sessions = Store::new(&paths).sessions()?;
+    let mut bearers = BTreeMap::<String, usize>::new();
+    for session in &sessions {
+        *bearers.entry(session.meta.title.to_lowercase()).or_default() += 1;
+    }
+    let candidate = |session: &Session| {
+        let (key, title) = (&session.meta.key, &session.meta.title);
+        let is_name = bearers.get(&title.to_lowercase()) == Some(&1)
+            && number(title).is_none()
+            && !title.starts_with('-');
+        if is_name {
+            let help = key.workspace_id().map_or_else(|| key.words(), |id| format!("workspace #{id}"));
+            CompletionCandidate::new(title.clone()).help(Some(help.into()))
+        } else {
+            CompletionCandidate::new(key.words()).help(Some(title.clone().into()))
+        }
+    };
+    Ok(sessions.iter().map(candidate).collect())
+}
