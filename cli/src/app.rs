@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use crate::args::Globals;
 use crate::error::{Code, Error, Result};
 use crate::openssh::SshBinary;
-use crate::origin::hosted::token::Given;
+use crate::origin::hosted::token::{Given, Source};
 use crate::origin::hosted::{BaseUrl, Client, token};
 use crate::origin::{self, Origin, OriginId, Origins, Selected, Target};
 use crate::session::Sessions;
@@ -56,10 +56,36 @@ impl App {
         self.globals.token_stdin || self.globals.token.is_some()
     }
 
+    fn given_token(&self) -> Given {
+        Given {
+            stdin: self.globals.token_stdin,
+            argument: self.globals.token.clone(),
+            with_base: self.globals.api_base.is_some(),
+        }
+    }
+
+    /// Where the token comes from that the control plane gets; stdin is not read for that.
+    pub fn token_source(&self) -> Result<Source> {
+        if self.globals.token_stdin {
+            return Ok(Source::Given);
+        }
+        token::locate(&self.given_token(), &self.env, self.paths()?, self.api_base()?)
+            .map(|(_, source)| source)
+    }
+
     /// The base that the user named, when one was.
     pub fn given_api_base(&self) -> Option<String> {
         let from_env = || self.env.var(Var::RuncodeApiBase).map(|base| base.to_string_lossy().into_owned());
         self.globals.api_base.clone().or_else(from_env)
+    }
+
+    /// Who chose the base, for people.
+    pub fn base_source(&self) -> &'static str {
+        match self.given_api_base() {
+            _ if self.globals.api_base.is_some() => "named by --api-base",
+            Some(_) => "named by RUNCODE_API_BASE",
+            None => "the hosted control plane",
+        }
     }
 
     /// The web host: `given`, else `RUNCODE_WEB_BASE`, else the hosted one.
@@ -76,10 +102,9 @@ impl App {
     /// The control plane, with our token. Nothing is sent yet.
     pub fn plane(&self) -> Result<&Client> {
         get_or_try(&self.plane, || {
-            let given = Given { stdin: self.globals.token_stdin, argument: self.globals.token.clone() };
             let base = self.api_base()?;
             let sandboxed = self.env.var(Var::CodexSandboxNetworkDisabled).is_some();
-            Ok(Client::new(base.clone(), token::find(&given, &self.env, self.paths()?, base)?)
+            Ok(Client::new(base.clone(), token::find(&self.given_token(), &self.env, self.paths()?, base)?)
                 .in_sandbox(sandboxed))
         })
     }

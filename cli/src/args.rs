@@ -134,6 +134,7 @@ verbs! {
     Clean = clean "clean";
     ConfigSsh = config_ssh "config-ssh";
     Proxy = proxy "proxy";
+    Hook = hook "hook";
     Statusline = statusline "statusline";
     InstallStatusline = install_statusline "install-statusline";
     InstallPath = install_path "install-path";

@@ -10,6 +10,7 @@ pub mod commands;
 pub mod error;
 pub mod files;
 pub mod grant;
+pub mod hooks;
 pub mod integrations;
 pub mod openssh;
 pub mod origin;

@@ -247,6 +247,7 @@ fn proxies_are_asked_for_real_bases_and_get_no_token() {
         let mut command = world.command(&["list", "--json"]);
         command
             .env("RUNCODE_API_BASE", "https://plane.invalid")
+            .env("RUNCODE_TOKEN", format!("https://plane.invalid#{}", world.plane().token()))
             .env("HTTPS_PROXY", proxy.base())
             .env("NO_PROXY", no_proxy);
         Said::of(command.output().unwrap()).fails_as("network", 1);
@@ -260,6 +261,28 @@ fn proxies_are_asked_for_real_bases_and_get_no_token() {
     );
     ask("plane.invalid");
     assert_eq!(proxy.seen().len(), 1);
+}
+
+#[test]
+fn a_base_that_a_project_chose_gets_no_token() {
+    let world = World::new();
+    let proxy = FakePlane::answering(502, "");
+    let ask = |base: &str| {
+        let mut command = world.command(&["list", "--json"]);
+        command.env("RUNCODE_API_BASE", base).env("HTTPS_PROXY", proxy.base()).env("NO_PROXY", "");
+        Said::of(command.output().unwrap())
+    };
+    for base in ["https://evil.invalid", "https://app.runcode.io.evil.invalid", "https://app.runcode.io:444"]
+    {
+        let said = ask(base).fails_as("no_token", 1);
+        assert!(said.text().contains(base) && !said.text().contains(world.token()), "{said:?}");
+    }
+    assert!(proxy.seen().is_empty(), "nothing is sent at all");
+    std::fs::create_dir_all(world.home().join(".config/runcode")).unwrap();
+    std::fs::write(world.home().join(".config/runcode/token"), "written-by-hand").unwrap();
+    let mut by_hand = world.command(&["list", "--json"]);
+    by_hand.env_remove("RUNCODE_TOKEN").env("RUNCODE_API_BASE", "https://evil.invalid");
+    Said::of(by_hand.output().unwrap()).fails_as("no_token", 1);
 }
 
 /// An `openssl s_server` with a certificate of a private authority.

@@ -115,7 +115,7 @@ def test_claude_frontmatter_alone_permits_the_command(machine):
 
 def test_claude_learns_at_the_start_what_is_attached(machine):
     install_in_claude(machine)
-    told = "this project is attached to the remote workspace test-box"
+    told = "this project is attached to the remote workspace #"
     for steps, prompt, expected in (
         ([lambda results, shown: Say("hello")], "hello", False),
         ([lambda r, s: "runcode connect test-box --json", lambda r, s: answer(r[0]) and Say("ok")], "/runcode:connect test-box", False),

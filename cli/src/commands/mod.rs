@@ -14,6 +14,7 @@ pub mod doctor;
 pub mod exec;
 pub mod forward;
 pub mod get;
+pub mod hook;
 pub mod install_path;
 pub mod install_statusline;
 pub mod list;

@@ -47,6 +47,8 @@ variables! {
     RuncodeNoRenewal = "RUNCODE_NO_RENEWAL";
     /// Set by a shell that completes a command line: its name.
     RuncodeComplete = "RUNCODE_COMPLETE";
+    /// Set by Codex for a plugin's hook: the plugin's folder.
+    PluginRoot = "PLUGIN_ROOT";
     /// The user's home folder.
     Home = "HOME";
     /// The user's home folder on Windows.

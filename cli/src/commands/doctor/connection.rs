@@ -8,7 +8,7 @@ use crate::integrations::ssh_config_block::{Caller, Host, MARKERS, Title, body};
 use crate::integrations::stable_path;
 use crate::openssh::SshBinary;
 use crate::openssh::config::quoted;
-use crate::origin::hosted::token as tokens;
+use crate::origin::hosted::token::{self as tokens, Source};
 use crate::session::Session;
 use crate::session::store::{IDENTITY, KNOWN_HOSTS, host_key_alias};
 use crate::sys::{atomic_file, clock};
@@ -21,18 +21,26 @@ pub(super) fn api_base(app: &App) -> Check {
     }
 }
 
-/// Whether there is a token, and from where; never which.
+/// Whether there is a token, from where, and to whom it goes; never which.
 pub(super) fn token(app: &App) -> Check {
     const NAME: &str = "token";
-    let saved = app.paths().and_then(|paths| tokens::saved(paths, app.api_base()?));
-    match (app.has_given_token(), machine::has_token_variable(app), saved) {
-        (true, _, _) => Check::ok(NAME, "from the command line"),
-        (_, true, Ok(Some(_))) => Check::ok(NAME, "from RUNCODE_TOKEN (one is saved, too)"),
-        (_, true, _) => Check::ok(NAME, "from RUNCODE_TOKEN; editors need a saved one: `runcode login`"),
-        (_, _, Ok(Some(_))) => Check::ok(NAME, "saved by `runcode login`"),
-        (_, _, Ok(None)) => Check::fail(NAME, "you are not logged in", "run `runcode login`"),
-        (_, _, Err(error)) => Check::failed(NAME, &error),
-    }
+    let found = app.token_source().and_then(|source| Ok((source, app.api_base()?)));
+    let (source, base) = match found {
+        Ok(found) => found,
+        Err(error) => return Check::failed(NAME, &error),
+    };
+    let is_saved =
+        || app.paths().and_then(|paths| tokens::saved(paths, base)).is_ok_and(|saved| saved.is_some());
+    let from = match source {
+        Source::Given => "from the command line",
+        Source::Variable if is_saved() => "from RUNCODE_TOKEN (one is saved, too)",
+        Source::Variable => "from RUNCODE_TOKEN; editors need a saved one: `runcode login`",
+        Source::Saved if machine::has_token_variable(app) => {
+            "saved by `runcode login`; RUNCODE_TOKEN is for another base"
+        }
+        Source::Saved => "saved by `runcode login`",
+    };
+    Check::ok(NAME, format!("sent to {base} ({}), {from}", app.base_source()))
 }
 
 /// Whether the control plane takes the token.

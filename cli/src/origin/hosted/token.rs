@@ -52,6 +52,57 @@ pub struct Given {
     pub stdin: bool,
     /// `--token`.
     pub argument: Option<Zeroizing<String>>,
+    /// Whether `--api-base` stands beside it.
+    pub with_base: bool,
+}
+
+/// Where a token comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The command line, or stdin.
+    Given,
+    /// `RUNCODE_TOKEN`.
+    Variable,
+    /// The saved file.
+    Saved,
+}
+
+/// A token and the control plane that it names as its own: `https://plane.example#TOKEN`.
+struct Addressed {
+    token: Token,
+    plane: Option<BaseUrl>,
+}
+
+impl Addressed {
+    fn parse(text: &str, what: &str) -> Result<Addressed> {
+        let text = text.trim_matches([' ', '\t', '\r', '\n']);
+        let is_address = text.starts_with("https://") || text.starts_with("http://");
+        match text.split_once('#').filter(|_| is_address) {
+            Some((plane, token)) => {
+                Ok(Addressed { token: checked(token, what)?, plane: Some(BaseUrl::parse(plane)?) })
+            }
+            None => Ok(Addressed { token: checked(text, what)?, plane: None }),
+        }
+    }
+
+    /// Whether it may go to `base`. A token that names no control plane is for the hosted one, or for this machine: the base
+    /// can be chosen by a project's settings, which must not choose who gets the token.
+    fn is_for(&self, base: &BaseUrl) -> bool {
+        match &self.plane {
+            Some(plane) => plane == base,
+            None => base.to_string() == BaseUrl::HOSTED_API || base.is_loopback(),
+        }
+    }
+
+    fn elsewhere(&self, what: &str, base: &BaseUrl) -> Error {
+        let whose = match &self.plane {
+            Some(plane) => format!("is for {plane}"),
+            None => "names no control plane".to_owned(),
+        };
+        Error::new(Code::NoToken, format!("{what} {whose}, so it is not sent to {base}")).hint(format!(
+            "if you trust {base}, run `runcode login --api-base {base}`, or write its token as `{base}#TOKEN`"
+        ))
+    }
 }
 
 /// For which origin `login` saved a token. The digest tells which token, and so whether the file has been written by
@@ -64,24 +115,51 @@ struct Origin {
 
 /// The token to send to `base`: from stdin, the command line, the environment, or the saved file, in this order.
 pub fn find(given: &Given, env: &Env, paths: &Paths, base: &BaseUrl) -> Result<Token> {
+    locate(given, env, paths, base).map(|(token, _)| token)
+}
+
+/// As [`find`], with where it comes from.
+pub fn locate(given: &Given, env: &Env, paths: &Paths, base: &BaseUrl) -> Result<(Token, Source)> {
+    if let Some((addressed, what)) = from_command_line(given)? {
+        let may_go = addressed.is_for(base) || given.with_base && addressed.plane.is_none();
+        return if may_go {
+            Ok((addressed.token, Source::Given))
+        } else {
+            Err(addressed.elsewhere(what, base))
+        };
+    }
+    let Some(text) = env.var(Var::RuncodeToken) else {
+        let saved = saved(paths, base)?.ok_or_else(|| {
+            Error::new(Code::NoToken, "you are not logged in")
+                .hint("run `runcode login`, or set RUNCODE_TOKEN")
+        });
+        return saved.map(|token| (token, Source::Saved));
+    };
+    const WHAT: &str = "the token in RUNCODE_TOKEN";
+    let text = Zeroizing::new(text.into_string().unwrap_or_else(|_| "\0".to_owned()));
+    let addressed = Addressed::parse(&text, WHAT)?;
+    if addressed.is_for(base) {
+        return Ok((addressed.token, Source::Variable));
+    }
+    match saved(paths, base) {
+        Ok(Some(token)) => Ok((token, Source::Saved)),
+        _ => Err(addressed.elsewhere(WHAT, base)),
+    }
+}
+
+fn from_command_line(given: &Given) -> Result<Option<(Addressed, &'static str)>> {
     if given.stdin {
+        const WHAT: &str = "the token on stdin";
         // More room than stdin's own buffer has: so it is bypassed and nothing stays there, nor behind a string that grows.
         const ROOM: usize = 16 * 1024;
         let mut text = Zeroizing::new(String::with_capacity(ROOM));
         let mut stdin = std::io::stdin().lock().take(ROOM as u64 - 1);
         stdin.read_to_string(&mut text).map_err(|error| Error::io("read the token from stdin", error))?;
-        return checked(&text, "the token on stdin");
+        return Ok(Some((Addressed::parse(&text, WHAT)?, WHAT)));
     }
-    if let Some(text) = &given.argument {
-        return checked(text, "the token of --token");
-    }
-    if let Some(text) = env.var(Var::RuncodeToken) {
-        let text = Zeroizing::new(text.into_string().unwrap_or_else(|_| "\0".to_owned()));
-        return checked(&text, "the token in RUNCODE_TOKEN");
-    }
-    saved(paths, base)?.ok_or_else(|| {
-        Error::new(Code::NoToken, "you are not logged in").hint("run `runcode login`, or set RUNCODE_TOKEN")
-    })
+    const WHAT: &str = "the token of --token";
+    let argument = given.argument.as_ref();
+    argument.map(|text| Ok((Addressed::parse(text, WHAT)?, WHAT))).transpose()
 }
 
 fn checked(text: &str, what: &str) -> Result<Token> {
@@ -93,20 +171,21 @@ fn checked(text: &str, what: &str) -> Result<Token> {
 
 /// The saved token, unless it was saved for another control plane than `base`.
 pub fn saved(paths: &Paths, base: &BaseUrl) -> Result<Option<Token>> {
-    let Some(token) = on_disk(paths)? else {
+    let Some(addressed) = on_disk(paths)? else {
         return Ok(None);
     };
-    match origin(paths, &token)? {
+    match origin(paths, &addressed.token)? {
         Some(origin) if origin.api_base != base.to_string() => Err(Error::new(
             Code::NoToken,
             format!("the saved token is for {}, not for {base}", origin.api_base),
         )
         .hint(format!("run `runcode login --api-base {base}`"))),
-        _ => Ok(Some(token)),
+        None if !addressed.is_for(base) => Err(addressed.elsewhere("the saved token", base)),
+        _ => Ok(Some(addressed.token)),
     }
 }
 
-fn on_disk(paths: &Paths) -> Result<Option<Token>> {
+fn on_disk(paths: &Paths) -> Result<Option<Addressed>> {
     if !atomic_file::is_own_dir(paths.config())? {
         return Ok(None);
     }
@@ -119,7 +198,7 @@ fn on_disk(paths: &Paths) -> Result<Option<Token>> {
     if text.trim().is_empty() {
         return Ok(None);
     }
-    checked(text, &format!("the saved token in `{}`", path.display())).map(Some)
+    Addressed::parse(text, &format!("the saved token in `{}`", path.display())).map(Some)
 }
 
 /// For which origin `login` saved this token; `None` for one that was written by hand.
@@ -138,7 +217,8 @@ pub fn save(paths: &Paths, base: &BaseUrl, token: &Token) -> Result<()> {
     atomic_file::private_dir(paths.config())?;
     let _lock = lock(paths)?;
     let mut origins = vec![Origin { api_base: base.to_string(), token_sha256: token.digest() }];
-    if let Some(old) = on_disk(paths).ok().flatten().filter(|old| old.expose() != token.expose()) {
+    let old = on_disk(paths).ok().flatten().map(|old| old.token);
+    if let Some(old) = old.filter(|old| old.expose() != token.expose()) {
         origins.extend(origin(paths, &old)?);
     }
     let origins = serde_json::to_vec(&origins).map_err(|error| Error::new(Code::Error, error.to_string()))?;
@@ -168,8 +248,8 @@ fn lock(paths: &Paths) -> Result<Lock> {
 
 /// Forgets the saved token when `login` saved it for this base.
 pub fn forget_for(paths: &Paths, api_base: &str) -> Result<()> {
-    let Some(token) = on_disk(paths).ok().flatten() else { return Ok(()) };
-    if origin(paths, &token)?.is_some_and(|origin| origin.api_base == api_base) {
+    let Some(saved) = on_disk(paths).ok().flatten() else { return Ok(()) };
+    if origin(paths, &saved.token)?.is_some_and(|origin| origin.api_base == api_base) {
         forget(paths)?;
     }
     Ok(())
@@ -198,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_saved_token_goes_to_its_own_origin_only_and_a_hand_written_one_anywhere() {
+    fn a_saved_token_goes_to_its_own_plane_only() {
         let (_folder, paths) = here();
         let (a, b) =
             (BaseUrl::parse("https://a.example").unwrap(), BaseUrl::parse("https://b.example").unwrap());
@@ -209,9 +289,48 @@ mod tests {
         assert_eq!(refused.code(), Code::NoToken);
         assert!(!format!("{refused:?}").contains("secret"));
         std::fs::write(paths.token(), "by-hand\n").unwrap();
+        assert_eq!(saved(&paths, &b).map(|_| ()).unwrap_err().code(), Code::NoToken);
+        let hosted = BaseUrl::parse(BaseUrl::HOSTED_API).unwrap();
+        assert_eq!(saved(&paths, &hosted).unwrap().unwrap().expose(), "by-hand");
+        std::fs::write(paths.token(), "https://b.example#by-hand\n").unwrap();
         assert_eq!(saved(&paths, &b).unwrap().unwrap().expose(), "by-hand");
+        assert!(saved(&paths, &hosted).is_err());
         assert!(forget(&paths).unwrap());
         assert!(!forget(&paths).unwrap());
+    }
+
+    /// Which base each way of giving a token may send it to. A project's settings can set RUNCODE_API_BASE.
+    #[test]
+    fn a_token_goes_only_where_its_giver_meant_it() {
+        let (folder, paths) = here();
+        let found = |token: &str, base: &str| {
+            let env =
+                Env::fixed([(Var::Home, folder.path().as_os_str()), (Var::RuncodeToken, token.as_ref())]);
+            let base = BaseUrl::parse(base).unwrap();
+            locate(&Given::default(), &env, &paths, &base).map(|(token, _)| token.expose().to_owned()).ok()
+        };
+        for (token, base, sent) in [
+            ("secret", BaseUrl::HOSTED_API, Some("secret")),
+            ("secret", "http://127.0.0.1:7777", Some("secret")),
+            ("secret", "http://localhost", Some("secret")),
+            ("secret", "https://evil.example", None),
+            ("secret", "https://app.runcode.io.evil.example", None),
+            ("secret", "https://app.runcode.io:8443", None),
+            ("https://plane.example#secret", "https://plane.example", Some("secret")),
+            ("https://plane.example/#secret", "https://plane.example/", Some("secret")),
+            ("https://plane.example#secret", "https://plane.example:444", None),
+            ("https://plane.example#secret", "https://evil.example", None),
+            ("https://plane.example#secret", BaseUrl::HOSTED_API, None),
+            ("https://plane.example#", "https://plane.example", None),
+        ] {
+            assert_eq!(found(token, base).as_deref(), sent, "{token} to {base}");
+        }
+        let given =
+            |with_base| Given { argument: Some(Zeroizing::new("secret".into())), with_base, stdin: false };
+        let base = BaseUrl::parse("https://plane.example").unwrap();
+        let env = Env::fixed([(Var::Home, folder.path())]);
+        assert!(locate(&given(true), &env, &paths, &base).is_ok());
+        assert!(locate(&given(false), &env, &paths, &base).is_err());
     }
 
     #[test]

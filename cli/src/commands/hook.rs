@@ -1,0 +1,38 @@
+//! `runcode hook`.
+
+use crate::app::App;
+use crate::error::Result;
+use crate::hooks::session_start;
+use crate::output::report::Outcome;
+use crate::session::attachment::Attachment;
+use crate::sys::env::Var;
+
+/// Answer an agent client's hook with JSON. The plugins call it.
+#[derive(clap::Args)]
+#[command(hide = true)]
+pub struct Args {
+    #[command(subcommand)]
+    event: Event,
+}
+
+#[derive(clap::Subcommand)]
+enum Event {
+    /// A session starts: says which workspace this folder is attached to, or nothing
+    SessionStart,
+}
+
+/// Answers; whatever goes wrong, nothing is said.
+pub fn run(args: Args, app: &App) -> Result<Outcome> {
+    let Event::SessionStart = args.event;
+    Ok(Outcome::Raw(session_start(app).map(|answer| format!("{answer}\n").into_bytes()).unwrap_or_default()))
+}
+
+fn session_start(app: &App) -> Option<String> {
+    let attachment = Attachment::read(app.paths().ok()?).ok()??;
+    // Codex, which names the plugin's folder so, does not put its bin on PATH.
+    let command = match app.env().var(Var::PluginRoot).and_then(|root| root.into_string().ok()) {
+        Some(root) if !root.is_empty() => format!("'{root}/bin/runcode'"),
+        _ => "runcode".to_owned(),
+    };
+    session_start::answer(&attachment, &std::env::current_dir().ok()?, &command)
+}
