@@ -25,7 +25,7 @@ fn several_things_go_into_a_folder() {
         world.run(&["put", "tree", "into/"]).succeeds();
         assert_eq!(fs::read(world.workspace().join("into/a")).unwrap(), b"a");
         assert_eq!(described(&world.workspace().join("into/tree")), described(&world.home().join("tree")));
-        world.run(&["get", "many/a", "many/tree", "--out", "got"]).succeeds();
+        world.run(&["get", "many/a", "many/tree", "--out", "got", "--links"]).succeeds();
         assert_eq!(fs::read(world.home().join("got/a")).unwrap(), b"a");
         assert_eq!(described(&world.home().join("got/tree")), described(&world.home().join("tree")));
         world.run(&["get", "a", "b", "--json"]).fails_as("usage", 2);
@@ -227,7 +227,7 @@ fn links_stay_as_they_are_written_and_are_not_sent_again() {
         fs::remove_file(root.join("f")).unwrap();
         symlink("/", root.join("f")).unwrap();
         world.run(&["put", "tree", "tree"]).succeeds();
-        world.run(&["get", "tree", "--out", "back"]).succeeds();
+        world.run(&["get", "tree", "--out", "back", "--links"]).succeeds();
         for copy in [world.workspace().join("tree"), world.home().join("back")] {
             assert_eq!(described(&copy), described(&root));
         }

@@ -7,6 +7,8 @@ mod faults;
 mod folders;
 mod hostile;
 mod large;
+mod links;
+mod silence;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -210,7 +212,7 @@ pub(super) fn tree_round_trip(world: &World) {
     assert!((3..=5).contains(&changed["files"].as_u64().unwrap()), "{changed}");
     assert_eq!(described(&remote), described(&local));
     for _ in 0..2 {
-        let got = world.run(&["get", "up/tree", "--out", "down", "--json"]).succeeds().json();
+        let got = world.run(&["get", "up/tree", "--out", "down", "--links", "--json"]).succeeds().json();
         assert_eq!(got["files"].as_u64(), Some(files + 1));
         assert_eq!(described(&back), described(&local));
     }

@@ -12,8 +12,9 @@ use crate::output::report::{Outcome, Report as _};
 /// Fetch files and folders from the attached workspace.
 ///
 /// One file goes to stdout, as it is; folders and several files need --out. What arrives is verified and takes its place
-/// by renaming; modes, times and links are kept. No link that comes is ever followed, no device is made. The report of
-/// --json goes to stderr where the file itself is on stdout.
+/// by renaming; modes and times are kept. --out is followed where it is a link of yours; below it no link is followed, and
+/// one that stands in a file's way is replaced. Links that lead out of a fetched folder are left out and named, with
+/// status 1. Device files are never made. Where the file itself is on stdout, the report of --json goes to stderr.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -27,6 +28,9 @@ pub struct Args {
     /// The place on this machine: a name, or a folder when it ends in `/`; `-` is stdout
     #[arg(long, short, value_name = "LOCAL")]
     out: Option<PathBuf>,
+    /// Keep links that lead out of a fetched folder as well; whatever follows them later goes where the workspace said
+    #[arg(long)]
+    links: bool,
 }
 
 /// Fetches them.
@@ -52,7 +56,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let start = |command: &_, streams: &_| sessions.start(&session, command, streams);
     let remotes = args.remote.iter().map(|path| RemotePath::parse(path, session.meta.workdir.as_ref()));
     let remotes = remotes.collect::<Result<Vec<_>>>()?;
-    let summary = files::get(&start, &remotes, &place)?;
+    let summary = files::get(&start, &remotes, &place, args.links)?;
     if !matches!(place, Place::Stdout) {
         return Ok(summary.into());
     }

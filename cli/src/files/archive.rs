@@ -2,15 +2,16 @@
 //!
 //! The box hashes what comes while it unpacks it beside the target, and moves nothing into place before both agree.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Read as _, Write};
 
 use tar::{EntryType, Header};
 
 use crate::error::{Code, Error};
 use crate::files::flow::Hash;
+use crate::files::local_file;
 use crate::files::local_tree::{Entry, Kind, Modified};
 use crate::files::progress::Progress;
+use crate::files::pulse::Pulse;
 use crate::files::talk::CHUNK;
 
 /// What tar counts in.
@@ -44,7 +45,12 @@ pub(super) fn length(entries: &[Entry]) -> u64 {
 }
 
 /// Writes the archive of `entries` to `to`.
-pub(super) fn send(to: impl Write, entries: &[Entry], progress: &mut Progress) -> Result<Sent, Unsent> {
+pub(super) fn send(
+    to: impl Write,
+    entries: &[Entry],
+    progress: &mut Progress,
+    pulse: &Pulse,
+) -> Result<Sent, Unsent> {
     let mut to = Hashing { to: BufWriter::with_capacity(CHUNK, to), hash: Hash::default() };
     let mut sent = Sent::default();
     let mut chunk = vec![0; CHUNK];
@@ -54,7 +60,7 @@ pub(super) fn send(to: impl Write, entries: &[Entry], progress: &mut Progress) -
         match &entry.kind {
             Kind::Folder => {}
             Kind::File(size) => {
-                file(&mut to, entry, *size, &mut chunk, progress)?;
+                file(&mut to, entry, *size, &mut chunk, progress, pulse)?;
                 sent.bytes += size;
                 sent.files += 1;
             }
@@ -161,9 +167,10 @@ fn file<W: Write>(
     size: u64,
     chunk: &mut [u8],
     progress: &mut Progress,
+    pulse: &Pulse,
 ) -> Result<(), Unsent> {
     let here = |error| Unsent::Here(Error::io(format_args!("read `{}`", entry.local.display()), error));
-    let mut file = File::open(&entry.local).map_err(here)?;
+    let mut file = pulse.here(local_file::open_found(&entry.local).map_err(here)?);
     let mut left = size;
     while left > 0 {
         let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(chunk.len());
@@ -215,7 +222,7 @@ mod tests {
         ];
         for entries in [&all[..], &all[1..], &all[..1], &[]] {
             let mut sent = Vec::new();
-            let done = send(&mut sent, entries, &mut Progress::new(None)).unwrap();
+            let done = send(&mut sent, entries, &mut Progress::new(None), &Pulse::new()).unwrap();
             let length = usize::try_from(length(entries)).unwrap();
             assert_eq!(done.sha256, Some(crate::files::flow::sha256(&sent[..length])));
             let mut archive = tar::Archive::new(&sent[..]);

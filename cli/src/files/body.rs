@@ -8,6 +8,9 @@ use crate::files::talk::{CHUNK, Fault};
 /// The length of that line: mark, `ok` or `er`, SHA-256.
 const TRAILER: usize = 32 + 1 + 2 + 1 + 64 + 1;
 
+/// How much more than it was said to have a file may have by the time it is read: what a log grows by meanwhile.
+const SURPLUS: u64 = if cfg!(test) { 1 << 20 } else { 1 << 30 };
+
 /// The content of a transfer. The last bytes are held back: they are the trailer.
 pub(super) struct Body<R> {
     from: R,
@@ -49,8 +52,14 @@ impl<R: Read> Body<R> {
         path: &str,
         is_checked: bool,
     ) -> Result<(), Fault> {
-        while let surplus @ 1.. = self.available().map_err(|_| Fault::Cut)? {
-            self.start += surplus;
+        let mut surplus = 0;
+        while let more @ 1.. = self.available().map_err(|_| Fault::Cut)? {
+            self.start += more;
+            surplus += more as u64;
+            if surplus > SURPLUS {
+                let what = format!("`{path}` on the workspace comes without end");
+                return Err(Error::new(Code::Io, what).into());
+            }
         }
         let trailer = self.buffer.get(self.start..self.end).unwrap_or_default();
         let trailer = std::str::from_utf8(trailer).map_err(|_| Fault::Cut)?;
@@ -130,6 +139,13 @@ mod tests {
             prop_assert_eq!(&read[..], &content[..content.len().min(limit as usize)]);
             prop_assert!(body.finish(MARK, &"a".repeat(64), "x", true).is_ok());
         }
+    }
+
+    #[test]
+    fn content_without_end_is_refused() {
+        let mut body = Body::new(io::repeat(b'x'), 10);
+        assert_eq!(io::copy(&mut body, &mut io::sink()).unwrap(), 10);
+        assert!(matches!(body.finish(MARK, "", "x", false), Err(Fault::Told(_))));
     }
 
     #[test]

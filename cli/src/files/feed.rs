@@ -10,6 +10,7 @@ use rustix::pipe::SpliceFlags;
 
 use crate::files::flow::{Hash, Stop};
 use crate::files::progress::Progress;
+use crate::files::pulse::Pulse;
 use crate::files::talk::CHUNK;
 
 /// How much is asked for at once: what the pipe holds.
@@ -22,11 +23,12 @@ pub(super) fn feed(
     length: u64,
     to: &PipeWriter,
     progress: &mut Progress,
+    pulse: &Pulse,
 ) -> Result<Option<String>, Stop> {
     let gives_up = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let hashing = scope.spawn(|| hash(file, length, &gives_up));
-        let fed = move_all(file, length, to, progress);
+        let fed = move_all(file, length, to, progress, pulse);
         if !matches!(fed, Ok(true)) {
             gives_up.store(true, Ordering::Relaxed);
         }
@@ -35,13 +37,22 @@ pub(super) fn feed(
     })
 }
 
-fn move_all(file: &File, length: u64, to: &PipeWriter, progress: &mut Progress) -> Result<bool, Stop> {
+fn move_all(
+    file: &File,
+    length: u64,
+    to: &PipeWriter,
+    progress: &mut Progress,
+    pulse: &Pulse,
+) -> Result<bool, Stop> {
     let mut at = 0;
     while at < length {
         let piece = usize::try_from(PIECE.min(length - at)).unwrap_or(CHUNK);
         match rustix::pipe::splice(file, Some(&mut at), to, None, piece, SpliceFlags::MORE) {
             Ok(0) => return Err(Stop::Read(shorter())),
-            Ok(moved) => progress.add(moved as u64),
+            Ok(moved) => {
+                pulse.beat(moved as u64);
+                progress.add(moved as u64);
+            }
             Err(Errno::INTR) => {}
             Err(Errno::INVAL | Errno::NOSYS | Errno::PERM) if at == 0 => return Ok(false),
             Err(errno @ Errno::PIPE) => return Err(Stop::Write(errno.into())),
@@ -87,7 +98,7 @@ mod tests {
             reader.read_to_end(&mut all).unwrap();
             all
         });
-        let done = feed(file, length, &writer, &mut Progress::new(None));
+        let done = feed(file, length, &writer, &mut Progress::new(None), &Pulse::new());
         drop(writer);
         (done, reading.join().unwrap())
     }
@@ -113,7 +124,7 @@ mod tests {
         file.set_len(1 << 30).unwrap();
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
-        let done = feed(&file, 1 << 30, &writer, &mut Progress::new(None));
+        let done = feed(&file, 1 << 30, &writer, &mut Progress::new(None), &Pulse::new());
         assert!(matches!(done, Err(Stop::Write(_))));
     }
 }

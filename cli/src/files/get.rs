@@ -1,52 +1,29 @@
 //! A file or folder from the box.
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Code, Error, Result};
 use crate::files::body::Body;
 use crate::files::flow::{Hashed, Stop, pump};
+use crate::files::links::LeftOut;
 use crate::files::local_file::{self, LocalFile};
 use crate::files::progress::Progress;
 use crate::files::remote_listing::split_time;
 use crate::files::script::Script;
 use crate::files::talk::{Fault, Start, Talk, Task, talk};
-use crate::files::{RemotePath, Summary, install, unpack};
+use crate::files::{Place, RemotePath, Summary, install, unpack};
 use crate::output::stdout;
 
-/// Where what is fetched goes.
-#[derive(Debug, Clone)]
-pub enum Place {
-    /// To stdout; files alone.
-    Stdout,
-    /// To this name; a file goes into it when it is a folder.
-    As(PathBuf),
-    /// Into this folder.
-    Into(PathBuf),
-}
-
-impl Place {
-    /// What a user means by `path`, for one thing or for several.
-    pub fn parse(path: &Path, several: bool) -> Place {
-        let bytes = path.as_os_str().as_encoded_bytes();
-        let last = bytes.rsplit(|&byte| byte == b'/' || (cfg!(windows) && byte == b'\\')).next();
-        match last {
-            Some(b"" | b"." | b"..") => Place::Into(path.to_owned()),
-            _ if several => Place::Into(path.to_owned()),
-            _ => Place::As(path.to_owned()),
-        }
-    }
-}
-
 /// Fetches `remote`; it is whole at its place, or what was there stays.
-pub(super) fn get(start: Start<'_>, remote: &RemotePath, place: Place) -> Result<Summary> {
+pub(super) fn get(start: Start<'_>, remote: &RemotePath, place: &Place, all_links: bool) -> Result<Summary> {
     let began = Instant::now();
     // What is on stdout cannot be taken back.
-    let summary = if matches!(place, Place::Stdout) { None } else { once(start, remote, &place, false)? };
+    let summary =
+        if matches!(place, Place::Stdout) { None } else { once(start, remote, place, all_links, false)? };
     let mut summary = match summary {
         Some(summary) => summary,
-        None => once(start, remote, &place, true)?.ok_or_else(|| {
+        None => once(start, remote, place, all_links, true)?.ok_or_else(|| {
             Error::new(Code::Io, format!("`{}` on the workspace keeps changing", remote.shown()))
         })?,
     };
@@ -55,7 +32,13 @@ pub(super) fn get(start: Start<'_>, remote: &RemotePath, place: Place) -> Result
 }
 
 /// One try; none when the box has something else by now and a closer look may help, which costs it a process more.
-fn once(start: Start<'_>, remote: &RemotePath, place: &Place, closely: bool) -> Result<Option<Summary>> {
+fn once(
+    start: Start<'_>,
+    remote: &RemotePath,
+    place: &Place,
+    all_links: bool,
+    closely: bool,
+) -> Result<Option<Summary>> {
     let place = place.clone();
     let may_be_folder = !matches!(place, Place::Stdout);
     let yes = |yes: bool| if yes { b"yes".to_vec() } else { b"no".to_vec() };
@@ -65,7 +48,7 @@ fn once(start: Start<'_>, remote: &RemotePath, place: &Place, closely: bool) -> 
     talk(start, &task, move |talk| {
         talk.input = None;
         let record = talk.record()?;
-        let fetch = Fetch { talk, name: remote_name, shown };
+        let fetch = Fetch { talk, name: remote_name, shown, all_links };
         match record.split_once(' ') {
             Some(("F", attributes)) => match fetch.file(attributes, &place) {
                 Err(Fault::Differs(_)) if !closely => Ok(None),
@@ -88,22 +71,19 @@ struct Fetch<'a> {
     talk: &'a mut Talk,
     name: Option<Vec<u8>>,
     shown: String,
+    all_links: bool,
 }
 
 impl Fetch<'_> {
     fn file(self, attributes: &str, place: &Place) -> Result<Summary, Fault> {
         let (size, mode, modified) = parse_attributes(attributes).ok_or(Fault::Cut)?;
-        let target = match place {
-            Place::Stdout => None,
-            Place::As(path) if path.is_dir() => Some(path.join(local_name(self.name.as_deref())?)),
-            Place::As(path) => Some(path.clone()),
-            Place::Into(path) => Some(path.join(local_name(self.name.as_deref())?)),
-        };
+        let target = place.of_file(self.name.as_deref())?;
         // The kernel's own files have no size and may differ each time they are read.
         let limit = if size == 0 { u64::MAX } else { size };
         let mut body = Body::new(&mut self.talk.output, limit);
         let mut progress = Progress::new(Some(size));
-        let mut file = target.as_deref().map(LocalFile::create).transpose()?;
+        let mut file = target.as_ref().map(LocalFile::create).transpose()?;
+        let target = target.map(|target| target.path());
         let moved = match &mut file {
             Some(file) => pump(&mut body, file.file(), &mut progress),
             None => pump(&mut body, &mut io::stdout().lock(), &mut progress),
@@ -130,32 +110,25 @@ impl Fetch<'_> {
     }
 
     fn folder(self, place: &Place) -> Result<Summary, Fault> {
-        let target = match (place, &self.name) {
-            (Place::Stdout, _) => return Err(Fault::Cut),
-            (Place::As(path), _) | (Place::Into(path), None) => path.clone(),
-            (Place::Into(path), Some(name)) => path.join(local_name(Some(name))?),
-        };
+        let target = place.of_folder(self.name.as_deref())?.ok_or(Fault::Cut)?;
         let stage = install::stage(&target)?;
         let mut body = Body::new(&mut self.talk.output, u64::MAX);
         let mut hashed = Hashed::new(&mut body, Progress::new(None));
-        let unpacked = unpack::unpack(&mut hashed, stage.path(), &self.shown)?;
-        io::copy(&mut hashed, &mut io::sink()).map_err(|_| Fault::Cut)?;
+        let mut unpacked = unpack::unpack(&mut hashed, stage.folder(), &self.shown)?;
         let sha256 = hashed.hex();
         body.finish(&self.talk.mark, &sha256, &self.shown, true)?;
-        install::install(&stage.path().join(unpack::ROOT), &target)?;
-        let mut summary = Summary::new(target.display().to_string(), Instant::now());
+        let mut left_out = LeftOut::default();
+        if unpacked.leads_out && !self.all_links {
+            install::prune(&stage, &mut left_out)?;
+        }
+        install::install(&stage, &target, self.all_links, &mut left_out)?;
+        unpacked.files = unpacked.files.saturating_sub(left_out.count);
+        let mut summary = Summary::new(target.path().display().to_string(), Instant::now());
         (summary.files, summary.bytes, summary.skipped) = (unpacked.files, unpacked.bytes, unpacked.skipped);
+        (summary.left_out, summary.obeyed) = (left_out, unpacked.obeyed);
         summary.sha256 = Some(sha256);
         Ok(summary)
     }
-}
-
-fn local_name(name: Option<&[u8]>) -> Result<PathBuf> {
-    let name = name.and_then(unpack::local_component);
-    name.ok_or_else(|| {
-        Error::new(Code::Usage, "what is fetched has no name of its own that this machine could use")
-            .hint("name the target: --out NAME")
-    })
 }
 
 /// `<size> <octal mode> <seconds>[.<fraction>]`.

@@ -1,53 +1,78 @@
-//! Putting an unpacked folder in its place on this machine: new ones by one rename, else file by file.
+//! Putting an unpacked folder in its place on this machine: a new one by one rename, else file by file. No link at the
+//! place is followed, however it came there: each folder is opened by its name in the one above.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use crate::error::{Code, Error, Result};
+use crate::files::links::{self, LeftOut};
 use crate::files::local_file::{PREFIX, RANDOM, made_parent, mark_in_use, sweep, write_error};
+use crate::files::place::Target;
+use crate::files::unpack::ROOT;
+use crate::output::sanitize;
+use crate::sys::folder::{Folder, Kind, allow_many_open_files};
 use crate::sys::platform;
 
 /// A folder in the making; removed when dropped.
 pub(super) struct Stage {
-    folder: tempfile::TempDir,
+    temporary: tempfile::TempDir,
+    folder: Folder,
     _open: Option<fs::File>,
 }
 
 impl Stage {
-    /// Where it is.
-    pub(super) fn path(&self) -> &Path {
-        self.folder.path()
+    /// The folder.
+    pub(super) fn folder(&self) -> &Folder {
+        &self.folder
     }
 }
 
 /// A fresh private folder on the file system of `target`.
-pub(super) fn stage(target: &Path) -> Result<Stage> {
-    let folder = if target.is_dir() { target } else { made_parent(target)? };
-    sweep(folder);
+pub(super) fn stage(target: &Target) -> Result<Stage> {
+    allow_many_open_files();
+    let path = target.path();
+    let at = if target.is_folder()? { path.clone() } else { made_parent(&path)?.to_owned() };
+    sweep(&at);
     let mut builder = tempfile::Builder::new();
     builder.prefix(PREFIX).rand_bytes(RANDOM);
     if let Some(private) = platform::permissions(0o700) {
         builder.permissions(private);
     }
-    let folder = builder.tempdir_in(folder).map_err(|error| write_error(target, error))?;
-    let open = if cfg!(unix) { fs::File::open(folder.path()).ok() } else { None };
+    let failed = |error| write_error(&path, error);
+    let temporary = builder.tempdir_in(at).map_err(failed)?;
+    let folder = Folder::open(temporary.path()).map_err(failed)?;
+    let open = if cfg!(unix) { fs::File::open(temporary.path()).ok() } else { None };
     open.iter().for_each(mark_in_use);
-    Ok(Stage { folder, _open: open })
+    Ok(Stage { temporary, folder, _open: open })
 }
 
-/// Makes the folder `staged` be `target`, or be in it when it is there. Nothing is moved where something is in the way.
-pub(super) fn install(staged: &Path, target: &Path) -> Result<()> {
-    if target.is_dir() {
-        merge(staged, target, Step::Check)?;
-        return merge(staged, target, Step::Move);
+/// Removes the links that lead out of what is in the stage.
+pub(super) fn prune(stage: &Stage, left_out: &mut LeftOut) -> Result<()> {
+    let root = stage.folder.folder(OsStr::new(ROOT));
+    root.and_then(|root| links::prune(&root, &mut Vec::new(), left_out))
+        .map_err(|error| write_error(stage.temporary.path(), error))
+}
+
+/// Makes what is in the stage be `target`, or be in it when that is a folder. Nothing is moved where something is in the
+/// way. Of the links that came, those that lead through one of the user's own stay behind, unless `all_links`.
+pub(super) fn install(stage: &Stage, target: &Target, all_links: bool, left_out: &mut LeftOut) -> Result<()> {
+    let path = target.path();
+    let failed = |error| write_error(&path, error);
+    if target.is_folder()? {
+        let root = target.open().map_err(failed)?;
+        let staged = stage.folder.folder(OsStr::new(ROOT)).map_err(failed)?;
+        let mut merge = Merge { root: &root, shown: &path, all_links, at: Vec::new(), left_out };
+        merge.folder(&staged, &root, Step::Check)?;
+        return merge.folder(&staged, &root, Step::Move);
     }
-    match fs::symlink_metadata(target) {
+    match fs::symlink_metadata(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::rename(staged, target).map_err(|error| write_error(target, error))
+            fs::rename(stage.temporary.path().join(ROOT), &path).map_err(failed)
         }
-        Err(error) => Err(write_error(target, error)),
-        Ok(_) => Err(in_the_way(target)),
+        Err(error) => Err(failed(error)),
+        Ok(_) => Err(in_the_way(&path, &[])),
     }
 }
 
@@ -57,23 +82,63 @@ enum Step {
     Move,
 }
 
-/// No link in `target` is followed: a folder below it has to be one.
-fn merge(staged: &Path, target: &Path, step: Step) -> Result<()> {
-    for entry in fs::read_dir(staged).map_err(|error| write_error(target, error))? {
-        let entry = entry.map_err(|error| write_error(target, error))?;
-        let (from, to) = (entry.path(), target.join(entry.file_name()));
-        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        match fs::symlink_metadata(&to) {
-            Ok(there) if is_folder && there.is_dir() => merge(&from, &to, step)?,
-            Ok(there) if is_folder || there.is_dir() => return Err(in_the_way(&to)),
-            _ if step == Step::Move => fs::rename(&from, &to).map_err(|error| write_error(&to, error))?,
-            _ => {}
-        }
-    }
-    Ok(())
+struct Merge<'a> {
+    root: &'a Folder,
+    shown: &'a Path,
+    all_links: bool,
+    /// The path of the folder that is merged, below the root.
+    at: Vec<OsString>,
+    left_out: &'a mut LeftOut,
 }
 
-fn in_the_way(target: &Path) -> Error {
-    Error::new(Code::Io, format!("`{}` is in the way: it is of another kind", target.display()))
-        .hint("move it away, or fetch to another place")
+impl Merge<'_> {
+    fn folder(&mut self, staged: &Folder, there: &Folder, step: Step) -> Result<()> {
+        for name in staged.names().map_err(|error| self.failed(error))? {
+            self.at.push(name.map_err(|error| self.failed(error))?);
+            self.entry(staged, there, step)?;
+            self.at.pop();
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, staged: &Folder, there: &Folder, step: Step) -> Result<()> {
+        let Some((name, above)) = self.at.split_last() else { return Ok(()) };
+        let failed = |error| self.failed(error);
+        let came = staged.kind(name).map_err(failed)?;
+        let found = there.kind(name).map_err(failed)?;
+        match (came, found) {
+            (Some(Kind::Folder), Some(Kind::Folder)) => {
+                let inner = (staged.folder(name).map_err(failed)?, there.folder(name).map_err(failed)?);
+                self.folder(&inner.0, &inner.1, step)
+            }
+            (Some(Kind::Folder), Some(_)) | (_, Some(Kind::Folder)) => Err(in_the_way(self.shown, &self.at)),
+            _ if step == Step::Check => Ok(()),
+            (Some(Kind::Link), _) if !self.all_links => {
+                let target = staged.read_link(name).map_err(failed)?;
+                if links::leads_through_own(self.root, above, &target) {
+                    self.left_out.add(&self.at, &target);
+                    return Ok(());
+                }
+                staged.rename(name, there, name).map_err(failed)
+            }
+            _ => staged.rename(name, there, name).map_err(failed),
+        }
+    }
+
+    fn failed(&self, error: io::Error) -> Error {
+        Error::io(format_args!("write `{}`", shown(self.shown, &self.at)), error)
+    }
+}
+
+/// The user's path whole, and the workspace's names below it cut.
+fn shown(path: &Path, names: &[OsString]) -> String {
+    if names.is_empty() {
+        return path.display().to_string();
+    }
+    path.join(sanitize::short(&links::shown(names))).display().to_string()
+}
+
+fn in_the_way(path: &Path, names: &[OsString]) -> Error {
+    let what = format!("`{}` is in the way: it is of another kind", shown(path, names));
+    Error::new(Code::Io, what).hint("move it away, or fetch to another place")
 }

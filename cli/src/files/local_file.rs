@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::error::{Code, Error, Result};
+use crate::files::place::Target;
 use crate::sys::platform;
 
 /// What all our temporary files and folders are called at first.
@@ -25,30 +26,32 @@ pub(super) struct LocalFile {
 
 impl LocalFile {
     /// The file that is to be `target`; folders above it are made.
-    pub(super) fn create(target: &Path) -> Result<LocalFile> {
-        match std::fs::metadata(target) {
-            Ok(there) if there.is_dir() => {
-                return Err(Error::new(Code::Io, format!("`{}` is a folder", target.display())));
+    pub(super) fn create(target: &Target) -> Result<LocalFile> {
+        let (shown, path) = (target.path(), target.resolved()?);
+        let found = std::fs::symlink_metadata(&path).ok();
+        match found.map(|found| found.file_type()) {
+            Some(there) if there.is_dir() => {
+                return Err(Error::new(Code::Io, format!("`{}` is a folder", shown.display())));
             }
-            // A device or a pipe, or a link to one, that the file would take the place of.
-            Ok(there) if !there.is_file() => {
-                let what = format!("`{}` is neither a file nor a folder", target.display());
+            // A device or a pipe that the file would take the place of. What is a link by now is below the user's path.
+            Some(there) if !there.is_file() && !there.is_symlink() => {
+                let what = format!("`{}` is neither a file nor a folder", shown.display());
                 return Err(
                     Error::new(Code::Io, what).hint("`--out -` writes to stdout, which leads anywhere")
                 );
             }
             _ => {}
         }
-        let parent = made_parent(target)?;
+        let parent = made_parent(&path)?;
         sweep(parent);
         let mut builder = tempfile::Builder::new();
         builder.prefix(PREFIX).rand_bytes(RANDOM);
         if let Some(private) = platform::permissions(0o600) {
             builder.permissions(private);
         }
-        let staged = builder.tempfile_in(parent).map_err(|error| write_error(target, error))?;
+        let staged = builder.tempfile_in(parent).map_err(|error| write_error(&shown, error))?;
         mark_in_use(staged.as_file());
-        Ok(LocalFile { target: target.to_owned(), staged })
+        Ok(LocalFile { target: path, staged })
     }
 
     /// Where its content goes.
@@ -56,7 +59,7 @@ impl LocalFile {
         self.staged.as_file_mut()
     }
 
-    /// Puts it in its place. A link that is there is replaced, not followed.
+    /// Puts it in its place. What is a link by then is replaced, not followed.
     pub(super) fn commit(self, mode: u32, modified: Option<SystemTime>) -> Result<()> {
         let failed = |error| write_error(&self.target, error);
         let file = self.staged.as_file();
@@ -69,6 +72,46 @@ impl LocalFile {
         self.staged.persist(&self.target).map_err(|error| write_error(&self.target, error.error))?;
         Ok(())
     }
+}
+
+/// Opens a file to send that the user named: links to it are followed. A stream that the user opened for us (`/dev/stdin`,
+/// `<(...)`) is read to its end; any other pipe or device is refused, since it may never give anything.
+pub(super) fn open_named(path: &Path) -> Result<File> {
+    let failed = |error| Error::io(format_args!("read `{}`", path.display()), error);
+    let is_stream = ["/dev/fd", "/dev/stdin", "/proc/self/fd"].iter().any(|stream| path.starts_with(stream));
+    if is_stream {
+        return File::open(path).map_err(failed);
+    }
+    let file = open_at_once(path, false).map_err(failed)?;
+    if file.metadata().map_err(failed)?.is_file() { Ok(file) } else { Err(neither(path)) }
+}
+
+/// Opens a file to send that was found in a folder. It still has to be one: a pipe, a device or a link in its place is an
+/// error.
+pub(super) fn open_found(path: &Path) -> std::io::Result<File> {
+    let file = open_at_once(path, true)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(std::io::Error::other("it is no file any more")) }
+}
+
+/// Opens what may be a pipe that nobody writes to, without waiting for a writer (open(2), `O_NONBLOCK`).
+fn open_at_once(path: &Path, nofollow: bool) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let flags = if nofollow { OFlags::NONBLOCK | OFlags::NOFOLLOW } else { OFlags::NONBLOCK };
+        options.custom_flags(flags.bits().cast_signed());
+    }
+    #[cfg(windows)]
+    let _ = nofollow;
+    options.open(path)
+}
+
+fn neither(path: &Path) -> Error {
+    Error::new(Code::Io, format!("`{}` is neither a file nor a folder", path.display()))
+        .hint("send what comes out of it: runcode write PATH < IT")
 }
 
 /// Says that a staged file or folder is being worked on, for as long as it is open: the kernel frees the lock of a process
@@ -121,9 +164,14 @@ fn remove_abandoned(path: &Path) -> std::io::Result<()> {
 /// The folder that `target` is in, made where it is missing.
 pub(super) fn made_parent(target: &Path) -> Result<&Path> {
     let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(parent)
-        .map_err(|error| Error::io(format_args!("make the folder `{}`", parent.display()), error))?;
+    made_folder(parent)?;
     Ok(parent)
+}
+
+/// Makes a folder and those above it, where they are missing.
+pub(super) fn made_folder(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder)
+        .map_err(|error| Error::io(format_args!("make the folder `{}`", folder.display()), error))
 }
 
 pub(super) fn write_error(target: &Path, error: std::io::Error) -> Error {
@@ -147,7 +195,7 @@ mod tests {
         }
         let tree = at(".runcode-aaaaaaaaaaaaaaaa");
         std::fs::create_dir_all(tree.join("t/x")).unwrap();
-        let mut living = LocalFile::create(&at("target")).unwrap();
+        let mut living = LocalFile::create(&Target::Given(at("target"))).unwrap();
         living.file().set_modified(long_ago).unwrap();
         for path in [&abandoned, &other, &tree] {
             File::open(path).unwrap().set_modified(long_ago).unwrap();

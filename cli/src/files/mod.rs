@@ -12,9 +12,14 @@ mod feed;
 mod flow;
 mod get;
 mod install;
+mod links;
 mod local_file;
+mod local_name;
 mod local_tree;
+mod obeyed;
+mod place;
 mod progress;
+mod pulse;
 mod put_file;
 mod put_folder;
 mod remote_listing;
@@ -31,8 +36,10 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-pub use get::Place;
+pub use links::LeftOut;
 pub use local_tree::Selection;
+pub use obeyed::Obeyed;
+pub use place::Place;
 pub use remote_path::RemotePath;
 pub use summary::Summary;
 pub use talk::Start;
@@ -62,7 +69,14 @@ pub fn put(
             }
         })
     };
-    let are_folders = sources.iter().map(|source| Ok(read(source)?.is_dir())).collect::<Result<Vec<_>>>()?;
+    let mut are_folders = Vec::new();
+    for source in sources {
+        let found = read(source)?;
+        if !found.is_dir() {
+            local_file::open_named(source)?; // of several, one that cannot be sent is no surprise for later
+        }
+        are_folders.push(found.is_dir());
+    }
     let into = remote.names_a_folder();
     match (sources, &are_folders[..]) {
         ([source], [false]) if into => {
@@ -87,8 +101,9 @@ pub fn put_as(start: Start<'_>, source: &Path, remote: &RemotePath) -> Result<Su
     put_file::put(start, source, remote, None)
 }
 
-/// Fetches files and folders to `place`, one after the other.
-pub fn get(start: Start<'_>, remotes: &[RemotePath], place: &Place) -> Result<Summary> {
+/// Fetches files and folders to `place`, one after the other. Links that lead out of a folder are left out unless
+/// `all_links`.
+pub fn get(start: Start<'_>, remotes: &[RemotePath], place: &Place, all_links: bool) -> Result<Summary> {
     let mut names = remotes.iter().map(RemotePath::file_name).collect::<Vec<_>>();
     names.sort_unstable();
     if let Some([Some(name), _]) = names.windows(2).find(|two| two[0].is_some() && two[0] == two[1]) {
@@ -98,7 +113,7 @@ pub fn get(start: Start<'_>, remotes: &[RemotePath], place: &Place) -> Result<Su
     }
     let mut all = None::<Summary>;
     for remote in remotes {
-        let mut one = get::get(start, remote, place.clone())?;
+        let mut one = get::get(start, remote, place, all_links)?;
         if let (Place::Into(folder), 2..) = (place, remotes.len()) {
             one.to = folder.display().to_string();
         }

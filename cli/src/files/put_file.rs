@@ -9,7 +9,9 @@ use crate::error::{Error, Result};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::files::feed;
 use crate::files::flow::{self, Stop, pump};
+use crate::files::local_file;
 use crate::files::progress::Progress;
+use crate::files::pulse::There;
 use crate::files::script::{self, Script, octal};
 use crate::files::talk::{CHUNK, Fault, Start, Talk, Task, talk};
 use crate::files::{RemotePath, Summary};
@@ -28,7 +30,7 @@ pub(super) fn put(
     name: Option<&[u8]>,
 ) -> Result<Summary> {
     let doing = || format!("read `{}`", local.display());
-    let file = File::open(local).map_err(|error| Error::io(doing(), error))?;
+    let file = local_file::open_named(local)?;
     let metadata = file.metadata().map_err(|error| Error::io(doing(), error))?;
     let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let attributes = Attributes {
@@ -75,15 +77,15 @@ impl<R: Read> Read for Source<R> {
 
 impl<R: Read> Content<R> {
     /// Moves it all into `input`, after `head`, which was read before: how many bytes there were, and their SHA-256.
-    fn pass(self, head: Vec<u8>, input: &mut PipeWriter) -> Result<(u64, String), Stop> {
+    fn pass(self, head: Vec<u8>, input: &mut There<PipeWriter>) -> Result<(u64, String), Stop> {
         let mut progress = Progress::new(self.total);
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if let (Source::File(file), Some(total), []) = (&self.source, self.total, &head[..])
-            && let Some(sha256) = feed::feed(file, total, input, &mut progress)?
+            && let Some(sha256) = feed::feed(file, total, input.inner(), &mut progress, input.pulse())?
         {
             return Ok((total, sha256));
         }
-        let all = io::Cursor::new(head).chain(self.source);
+        let all = io::Cursor::new(head).chain(input.pulse().here(self.source));
         pump(&mut BufReader::with_capacity(CHUNK, all), input, &mut progress)
     }
 }

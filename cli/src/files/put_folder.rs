@@ -98,7 +98,10 @@ fn converse(talk: &mut Talk, mut entries: Vec<Entry>, target: &str) -> Result<(S
         let total =
             entries.iter().map(|entry| if let Kind::File(size) = entry.kind { size } else { 0 }).sum();
         let done = match input.write_all(format!("{mark} {}\n", archive::length(&entries)).as_bytes()) {
-            Ok(()) => archive::send(&mut input, &entries, &mut Progress::new(Some(total))),
+            Ok(()) => {
+                let pulse = input.pulse().clone();
+                archive::send(&mut input, &entries, &mut Progress::new(Some(total)), &pulse)
+            }
             Err(_) => Err(Unsent::There),
         };
         let _ = sender.send(done); // before the end of the input, so that it is there when the box answers

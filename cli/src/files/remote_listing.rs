@@ -10,6 +10,10 @@ use crate::files::talk::Fault;
 /// The longest record that is read.
 const RECORD: u64 = 64 * 1024;
 
+/// How many records are read, and how many bytes.
+const RECORDS: u64 = if cfg!(test) { 1000 } else { 20_000_000 };
+const BYTES: u64 = 8 << 30;
+
 /// How the box lists: by `find -printf`, NUL between all; or by `stat`, a line each, links without their target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
@@ -49,9 +53,17 @@ impl Listing {
     ) -> Result<Listing, Fault> {
         let ours = entries.iter().map(|entry| entry.name.as_slice()).collect::<HashSet<_>>();
         let end = if format == Format::Printf { 0 } else { b'\n' };
+        let (mut records, mut total) = (0, 0);
         let mut record = || -> Result<Vec<u8>, Fault> {
             let mut bytes = Vec::new();
+            if records > RECORDS || total > BYTES {
+                let error =
+                    Error::new(Code::Io, "what is at the target on the workspace is listed without end");
+                return Err(error.hint("put into a folder that has less in it").into());
+            }
             from.take(RECORD).read_until(end, &mut bytes).map_err(|_| Fault::Cut)?;
+            records += 1;
+            total += bytes.len() as u64;
             if bytes.pop() == Some(end) { Ok(bytes) } else { Err(Fault::Cut) }
         };
         let mut listing = Listing::default();
@@ -192,6 +204,15 @@ mod tests {
             let ours = [entry("a", Kind::File(3))];
             let listing = Listing::read(&mut listed.as_bytes(), Format::Printf, "MARK", &ours).unwrap();
             assert_eq!(listing.lacks(&ours[0], "t").unwrap(), is_lacking, "{there}");
+        }
+    }
+
+    #[test]
+    fn a_listing_without_end_is_refused() {
+        for (format, end) in [(Format::Printf, 0), (Format::Stat, b'\n')] {
+            let mut endless = std::io::BufReader::new(std::io::repeat(end));
+            let read = Listing::read(&mut endless, format, "MARK", &[]);
+            assert!(matches!(read, Err(Fault::Told(_))));
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use crate::files::{LeftOut, Obeyed};
 use crate::output::report::{Report, Text};
 
 /// The result of `write`, `put` and `get`.
@@ -21,6 +22,10 @@ pub struct Summary {
     pub sha256: Option<String>,
     /// What was left behind: devices, sockets and the like.
     pub skipped: u64,
+    /// The links that were left out, since they lead out of the folder.
+    pub left_out: LeftOut,
+    /// The files among those that travelled that other programs run or obey by themselves.
+    pub obeyed: Obeyed,
     /// How long it took, in seconds.
     pub seconds: f64,
 }
@@ -35,6 +40,8 @@ impl Summary {
             unchanged: 0,
             sha256: None,
             skipped: 0,
+            left_out: LeftOut::default(),
+            obeyed: Obeyed::default(),
             seconds: start.elapsed().as_secs_f64(),
         }
     }
@@ -45,6 +52,8 @@ impl Summary {
         self.files += other.files;
         self.unchanged += other.unchanged;
         self.skipped += other.skipped;
+        self.left_out.append(&other.left_out);
+        self.obeyed.append(&other.obeyed);
         self.seconds += other.seconds;
         self.sha256 = None;
     }
@@ -52,7 +61,7 @@ impl Summary {
 
 impl Report for Summary {
     fn json(&self) -> Value {
-        json!({
+        let mut report = json!({
             "to": self.to,
             "bytes": self.bytes,
             "files": self.files,
@@ -60,13 +69,28 @@ impl Report for Summary {
             "skipped": self.skipped,
             "sha256": self.sha256,
             "seconds": (self.seconds * 1000.0).round() / 1000.0,
-        })
+        });
+        for (field, count, named) in [
+            ("links_left_out", self.left_out.count, &self.left_out.named),
+            ("runs_by_itself", self.obeyed.count, &self.obeyed.named),
+        ] {
+            if count > 0 {
+                report[field] = json!({ "count": count, "named": named });
+            }
+        }
+        report
+    }
+
+    /// Links that were left out are a part that is missing.
+    fn exit_status(&self) -> u8 {
+        u8::from(self.left_out.count > 0)
     }
 
     fn text(&self, text: &mut Text) {
         let plural = |count: u64| if count == 1 { "" } else { "s" };
+        let mark = if self.left_out.count > 0 { "✗" } else { "✓" };
         let mut line = format!(
-            "✓ {}: {} byte{} in {} file{}, {:.1} s",
+            "{mark} {}: {} byte{} in {} file{}, {:.1} s",
             self.to,
             self.bytes,
             plural(self.bytes),
@@ -80,6 +104,29 @@ impl Report for Summary {
         text.line(line);
         if self.skipped > 0 {
             text.line(format!("  left out: {} that are no file, folder or link", self.skipped));
+        }
+        let list = |text: &mut Text, count: u64, named: &[String]| {
+            named.iter().for_each(|name| text.line(format!("    {name}")));
+            if count > named.len() as u64 {
+                text.line(format!("    and {} more", count - named.len() as u64));
+            }
+        };
+        let count = self.left_out.count;
+        if count > 0 {
+            text.line(format!(
+                "  left out: {count} link{} out of the folder; --links keeps them",
+                plural(count)
+            ));
+            list(text, count, &self.left_out.named);
+        }
+        let count = self.obeyed.count;
+        if count > 0 {
+            text.line(format!(
+                "  other programs run or obey {}; read {} before you work in that folder:",
+                if count == 1 { "this file by itself" } else { "these files by themselves" },
+                if count == 1 { "it" } else { "them" },
+            ));
+            list(text, count, &self.obeyed.named);
         }
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
 use crate::files::failure;
+use crate::files::pulse::{Pulse, There};
 use crate::files::script::Script;
 use crate::output::sanitize;
 use crate::sys::random;
@@ -24,6 +25,9 @@ pub(super) const CHUNK: usize = 256 * 1024;
 /// The longest line that is looked at, and the most that a login shell may print before our script's first line.
 const LINE: u64 = 64 * 1024;
 const NOISE: u64 = 64 * 1024 * 1024;
+
+/// How many lines of ours a script may say.
+const RECORDS: u32 = 1000;
 
 /// How long the rest may take once the command is over and nothing but our own work is left.
 const REST: Duration = Duration::from_secs(2);
@@ -51,12 +55,13 @@ impl From<Error> for Fault {
 /// What an exchange goes over.
 pub(super) struct Talk {
     /// The script's input; dropping it ends it.
-    pub(super) input: Option<PipeWriter>,
+    pub(super) input: Option<There<PipeWriter>>,
     /// The script's output.
-    pub(super) output: BufReader<PipeReader>,
+    pub(super) output: BufReader<There<PipeReader>>,
     /// What our own lines begin with.
     pub(super) mark: String,
     path: String,
+    records: u32,
 }
 
 impl Talk {
@@ -72,6 +77,10 @@ impl Talk {
             }
             let line = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
             let Some((_, record)) = line.split_once(&format!("{} ", self.mark)) else { continue };
+            self.records += 1;
+            if self.records > RECORDS {
+                return Err(Fault::Cut);
+            }
             return match record.strip_prefix("E ") {
                 Some(failed) => Err(failure::of(failed, &self.path).into()),
                 None => Ok(record.to_owned()),
@@ -128,11 +137,13 @@ pub(super) fn talk<T: Send + 'static>(
     let running = start(&command, &streams)?;
     drop(streams);
     let (sender, events) = mpsc::channel();
+    let pulse = Pulse::new();
     let mut talk = Talk {
-        input: Some(input),
-        output: BufReader::with_capacity(CHUNK, output),
+        input: Some(pulse.there(input)),
+        output: BufReader::with_capacity(CHUNK, pulse.there(output)),
         mark,
         path: task.path.to_owned(),
+        records: 0,
     };
     let told = sender.clone();
     std::thread::spawn(move || {
@@ -140,21 +151,24 @@ pub(super) fn talk<T: Send + 'static>(
         drop(talk);
         let _ = told.send(Event::Told(done));
     });
+    let heart = pulse.clone();
     std::thread::spawn(move || {
-        let ended = running.wait(&Limits { timeout: None, interruptible: true });
+        let limits = Limits { timeout: None, interruptible: true };
+        let ended = running.wait_while(&limits, || !heart.is_lost());
         let _ = sender.send(Event::Ended(ended));
     });
     let last_words = collect(errors);
     let (done, ended) = match events.recv() {
         Ok(Event::Told(Ok(value))) => {
+            pulse.listen();
             let wait = Box::new(move || while events.recv().is_ok() {});
             *EARLIER.lock().unwrap_or_else(PoisonError::into_inner) = Some(wait);
             return Ok(value);
         }
         Ok(Event::Told(failed)) => (failed, the_end(&events)),
         Ok(Event::Ended(ended)) => {
-            let patience = if matches!(ended, Ok(Ended::Interrupted { .. })) { REST } else { Duration::MAX };
-            match events.recv_timeout(patience) {
+            let is_cut = matches!(ended, Ok(Ended::Interrupted { .. } | Ended::TimedOut { .. }));
+            match events.recv_timeout(if is_cut { REST } else { Duration::MAX }) {
                 Ok(Event::Told(done)) => (done, ended),
                 _ => (Err(Fault::Cut), ended),
             }
@@ -165,6 +179,11 @@ pub(super) fn talk<T: Send + 'static>(
         (Ok(value), _) => Ok(value),
         (Err(_), Ok(Ended::Interrupted { .. })) => Err(Error::new(Code::Interrupted, "interrupted")
             .hint("what was there before is unchanged, unless the last step was being taken")),
+        (Err(_), Ok(Ended::TimedOut { .. })) => Err(Error::new(
+            Code::TimedOut,
+            format!("the workspace has said nothing for {} s; the transfer was given up", pulse.patience().as_secs()),
+        )
+        .hint("what was there before is unchanged, unless the last step was being taken; RUNCODE_PATIENCE sets the seconds")),
         (Err(Fault::Told(error) | Fault::Differs(error)), _) => Err(error),
         (Err(Fault::Cut), Ok(Ended::Status(status))) => {
             let words = last_words.recv_timeout(REST).unwrap_or_default();

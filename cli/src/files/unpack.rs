@@ -1,29 +1,34 @@
-//! Unpacking an archive that a box sent, which is not trusted.
+//! Unpacking an archive that a workspace sent, which is not trusted.
 //!
-//! It goes into a fresh folder that nobody else may enter, where there are nothing but folders and files of our own making
-//! until the very end: links are made last, so no name can lead through one. Devices, owners and set-user-id bits are
-//! never made (CVE-2001-1267, CVE-2007-4131, CVE-2018-20834 and their kin).
+//! It goes into a fresh folder that nobody else may enter, in memory that does not grow with it. Each name is reached from
+//! there folder by folder, and no link is followed on the way. Devices, owners and set-user-id bits are never made
+//! (CVE-2001-1267, CVE-2007-4131, CVE-2018-20834, CVE-2021-32803 and their kin).
 
-use std::collections::{BTreeMap, HashSet};
-use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use tar::{Entry, EntryType};
 
 use crate::error::{Code, Error};
-use crate::files::local_file::write_error;
+use crate::files::links::{self, TARGET_MAX};
+use crate::files::local_name;
+use crate::files::obeyed::Obeyed;
 use crate::files::talk::Fault;
+use crate::output::sanitize;
+use crate::sys::folder::{Attributes, Folder, Kind};
 use crate::sys::platform;
 
 /// What the unpacked folder is called in the stage.
 pub(super) const ROOT: &str = "t";
 
-/// The longest name that is believed (`PATH_MAX`), and the largest extended header.
-const NAME_MAX: usize = 4096;
+/// The largest extended header.
 const EXTENDED_MAX: u64 = 64 * 1024;
+
+/// How many members an archive may have, and how many bytes of what is not kept: devices, and what follows the last member.
+const MEMBERS_MAX: u64 = 10_000_000;
+const UNKEPT_MAX: u64 = 64 * 1024 * 1024;
 
 /// What came.
 #[derive(Debug, Default)]
@@ -31,25 +36,42 @@ pub(super) struct Unpacked {
     pub(super) files: u64,
     pub(super) bytes: u64,
     pub(super) skipped: u64,
+    /// Whether a link came that may lead out of the folder.
+    pub(super) leads_out: bool,
+    pub(super) obeyed: Obeyed,
 }
 
-/// Unpacks what `from` has into `stage`.
-pub(super) fn unpack(from: &mut impl Read, stage: &Path, shown: &str) -> Result<Unpacked, Fault> {
-    let mut unpacking = Unpacking { root: stage.join(ROOT), shown, ..Unpacking::default() };
-    fs::create_dir(&unpacking.root).map_err(|error| write_error(&unpacking.root, error))?;
-    let mut archive = tar::Archive::new(from);
+/// Unpacks what `from` has into `stage`, and reads it to its end.
+pub(super) fn unpack(from: &mut impl Read, stage: &Folder, shown: &str) -> Result<Unpacked, Fault> {
+    let opened = stage.make_folder(OsStr::new(ROOT)).and_then(|()| {
+        let root = stage.folder(OsStr::new(ROOT))?;
+        Ok((root.again()?, root))
+    });
+    let (here, root) = opened.map_err(|error| write_error(&[], error))?;
+    let (path, done) = (Vec::new(), Unpacked::default());
+    let mut unpacking = Unpacking { root, here, path, root_keeps: None, shown, unkept: 0, done };
+    let mut archive = tar::Archive::new(&mut *from);
     let mut next = Names::default();
+    let mut members = 0;
     for entry in archive.entries().map_err(|_| Fault::Cut)?.raw(true) {
         let mut entry = entry.map_err(|_| Fault::Cut)?;
+        members += 1;
+        if members > MEMBERS_MAX {
+            return Err(unpacking.endless());
+        }
         match entry.header().entry_type() {
-            EntryType::GNULongName => next.path = Some(text(&mut entry)?),
-            EntryType::GNULongLink => next.link = Some(text(&mut entry)?),
-            EntryType::XHeader => next.extend(&extended(&mut entry)?),
-            EntryType::XGlobalHeader => {}
+            EntryType::GNULongName => next.path = Some(unpacking.text(&mut entry)?),
+            EntryType::GNULongLink => next.link = Some(unpacking.text(&mut entry)?),
+            EntryType::XHeader => next.extend(&unpacking.extended(&mut entry)?),
+            EntryType::XGlobalHeader => unpacking.pass(entry.size())?,
             kind => unpacking.entry(kind, entry, std::mem::take(&mut next))?,
         }
     }
-    unpacking.finish()
+    unpacking.ascend(0)?;
+    unpacking.keep()?;
+    let rest = io::copy(&mut from.take(UNKEPT_MAX + 1), &mut io::sink()).map_err(|_| Fault::Cut)?;
+    unpacking.pass(rest)?;
+    Ok(unpacking.done)
 }
 
 /// Names that came in entries of their own, for the entry that follows.
@@ -72,77 +94,134 @@ impl Names {
     }
 }
 
-fn extended(entry: &mut Entry<'_, impl Read>) -> Result<Vec<u8>, Fault> {
-    let mut bytes = Vec::new();
-    entry.take(EXTENDED_MAX).read_to_end(&mut bytes).map_err(|_| Fault::Cut)?;
-    Ok(bytes)
-}
-
-fn text(entry: &mut Entry<'_, impl Read>) -> Result<Vec<u8>, Fault> {
-    let mut bytes = extended(entry)?;
-    while bytes.last() == Some(&0) {
-        bytes.pop();
-    }
-    Ok(bytes)
-}
-
-#[derive(Default)]
+/// An archive half unpacked. Members come folder by folder, so one folder is open at a time, and what a folder is to have
+/// in the end is kept for those above it alone.
 struct Unpacking<'a> {
-    root: PathBuf,
+    root: Folder,
+    /// The open folder.
+    here: Folder,
+    /// Its path below the root, and what each folder on it gets when it is left: what is made in it changes its time.
+    path: Vec<(OsString, Option<Attributes>)>,
+    root_keeps: Option<Attributes>,
     shown: &'a str,
+    /// How many bytes came that were not kept.
+    unkept: u64,
     done: Unpacked,
-    links: BTreeMap<PathBuf, Vec<u8>>,
-    twins: Vec<(PathBuf, PathBuf)>,
-    folders: BTreeMap<PathBuf, (u32, u64)>,
-    /// Folders that are there: a folder stays one.
-    made: HashSet<PathBuf>,
 }
 
 impl Unpacking<'_> {
+    fn extended(&self, entry: &mut Entry<'_, impl Read>) -> Result<Vec<u8>, Fault> {
+        if entry.size() > EXTENDED_MAX {
+            return Err(self.endless());
+        }
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).map_err(|_| Fault::Cut)?;
+        Ok(bytes)
+    }
+
+    fn text(&self, entry: &mut Entry<'_, impl Read>) -> Result<Vec<u8>, Fault> {
+        let mut bytes = self.extended(entry)?;
+        while bytes.last() == Some(&0) {
+            bytes.pop();
+        }
+        Ok(bytes)
+    }
+
     fn entry(&mut self, kind: EntryType, mut entry: Entry<'_, impl Read>, names: Names) -> Result<(), Fault> {
         let header = entry.header();
-        let name = names.path.unwrap_or_else(|| header.path_bytes().into_owned());
+        let raw = names.path.unwrap_or_else(|| header.path_bytes().into_owned());
         let link = names.link.or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
         let mode = header.mode().unwrap_or(0o644) & 0o777;
         let modified = header.mtime().unwrap_or(0);
-        let path = self.path(&name)?;
+        let path = local_name::path(&raw).ok_or_else(|| self.hostile(&raw))?;
         match kind {
             EntryType::Directory => {
-                self.folder(&path)?;
-                self.folders.insert(path, (mode, modified));
+                self.enter(&path)?;
+                let keeps = self.path.last_mut().map_or(&mut self.root_keeps, |(_, keeps)| keeps);
+                *keeps = Some(Attributes::new(mode, modified));
             }
             EntryType::Regular | EntryType::Continuous => {
-                let new = self.create(&path)?;
-                let bytes = fill(&mut entry, new, &path, mode, modified)?;
-                self.done.bytes += bytes;
+                let name = self.place(&path)?;
+                let file = self.create(name, &path)?;
+                self.done.bytes += fill(&mut entry, file, &path, mode, modified)?;
                 self.done.files += 1;
+                self.done.obeyed.see(&path);
             }
-            EntryType::Symlink => {
-                self.vacate(&path)?;
-                self.links.insert(path, link.unwrap_or_default());
+            EntryType::Symlink => self.link(&path, &link.unwrap_or_default())?,
+            EntryType::Link => self.twin(&path, &link.unwrap_or_default())?,
+            _ => {
+                self.pass(entry.size())?;
+                self.done.skipped += 1;
             }
-            EntryType::Link => {
-                let target = self.path(&link.unwrap_or_default())?;
-                self.vacate(&path)?;
-                self.twins.push((target, path));
-            }
-            _ => self.done.skipped += 1,
         }
         Ok(())
     }
 
-    /// The place of an entry, below the root whatever its name says.
-    fn path(&self, name: &[u8]) -> Result<PathBuf, Fault> {
-        let is_sound = !name.is_empty() && name.len() <= NAME_MAX && !name.starts_with(b"/");
-        let mut path = self.root.clone();
-        for component in name.split(|&byte| byte == b'/').filter(|part| !matches!(*part, b"" | b".")) {
-            path.push(local_component(component).ok_or_else(|| self.hostile(name))?);
+    /// A symbolic link. Those that lead out of the folder are removed once all is there.
+    fn link(&mut self, path: &[OsString], target: &[u8]) -> Result<(), Fault> {
+        if target.is_empty() || target.len() > TARGET_MAX || target.contains(&0) {
+            return Err(self.hostile(links::shown(path).as_bytes()));
         }
-        if is_sound { Ok(path) } else { Err(self.hostile(name)) }
+        let name = self.place(path)?;
+        self.vacate(name, path)?;
+        if !self.here.make_link(name, target).map_err(|error| write_error(path, error))? {
+            self.done.skipped += 1;
+            return Ok(());
+        }
+        self.done.files += 1;
+        self.done.obeyed.see(path);
+        match links::inside(path.get(..path.len() - 1).unwrap_or_default(), target) {
+            Some(leads) => self.done.obeyed.see(&leads),
+            None => self.done.leads_out = true,
+        }
+        Ok(())
+    }
+
+    /// A second name of what came before; of a link, the same link once more.
+    fn twin(&mut self, path: &[OsString], of: &[u8]) -> Result<(), Fault> {
+        let source = local_name::path(of).ok_or_else(|| self.hostile(of))?;
+        let Some((last, above)) = source.split_last() else { return Err(self.hostile(of)) };
+        let folder = self.root.again().and_then(|root| {
+            above.iter().try_fold(root, |folder, name| folder.folder(name)) // never through a link
+        });
+        let found = folder.and_then(|folder| Ok((folder.kind(last)?, folder)));
+        let failed = |error| write_error(path, error);
+        match found {
+            Ok((Some(Kind::File), folder)) => {
+                let name = self.place(path)?;
+                self.vacate(name, path)?;
+                self.here.make_twin(name, &folder, last).map_err(failed)?;
+                self.done.files += 1;
+                self.done.obeyed.see(path);
+                Ok(())
+            }
+            Ok((Some(Kind::Link), folder)) => {
+                let target = folder.read_link(last).map_err(failed)?;
+                self.link(path, &target)
+            }
+            Ok((None, _)) if cfg!(windows) && self.done.skipped > 0 => {
+                self.done.skipped += 1; // of a link, which is not made there
+                Ok(())
+            }
+            _ => Err(self.hostile(of)),
+        }
+    }
+
+    /// Counts bytes that are not kept.
+    fn pass(&mut self, bytes: u64) -> Result<(), Fault> {
+        self.unkept = self.unkept.saturating_add(bytes);
+        if self.unkept > UNKEPT_MAX { Err(self.endless()) } else { Ok(()) }
+    }
+
+    fn endless(&self) -> Fault {
+        let what = format!("`{}` on the workspace is too large, or comes without end", self.shown);
+        Error::new(Code::Io, what)
+            .hint("nothing was written; fetch what you need of it by name, or as one archive file")
+            .into()
     }
 
     fn hostile(&self, name: &[u8]) -> Fault {
-        let name = crate::output::sanitize::short(&String::from_utf8_lossy(name));
+        let name = sanitize::short(&String::from_utf8_lossy(name));
         Error::new(
             Code::Io,
             format!("`{}` on the workspace came with a name that is not safe: `{name}`", self.shown),
@@ -151,83 +230,86 @@ impl Unpacking<'_> {
         .into()
     }
 
-    /// Makes a folder and those above it.
-    fn folder(&mut self, path: &Path) -> Result<(), Fault> {
-        if self.made.contains(path) {
-            return Ok(());
-        }
-        let inside = path.strip_prefix(&self.root).unwrap_or(Path::new(""));
-        if path.ancestors().take(inside.components().count()).any(|above| self.links.contains_key(above)) {
-            return Err(self.hostile(inside.as_os_str().as_encoded_bytes()));
-        }
-        fs::create_dir_all(path).map_err(|error| write_error(inside, error))?;
-        self.made.insert(path.to_owned());
-        Ok(())
+    /// Opens the folder that a file or link `path` is in: its name there.
+    fn place<'p>(&mut self, path: &'p [OsString]) -> Result<&'p OsStr, Fault> {
+        let Some((name, above)) = path.split_last() else { return Err(self.hostile(b".")) };
+        self.enter(above)?;
+        Ok(name)
     }
 
-    /// A new file; one that came before under its name gives way.
-    fn create(&mut self, path: &Path) -> Result<File, Fault> {
-        if let Some(parent) = path.parent().filter(|_| path != self.root) {
-            self.folder(parent)?;
+    fn create(&mut self, name: &OsStr, path: &[OsString]) -> Result<File, Fault> {
+        let failed = |error| write_error(path, error);
+        match self.here.make_file(name) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.vacate(name, path)?;
+                Ok(self.here.make_file(name).map_err(failed)?)
+            }
+            done => Ok(done.map_err(failed)?),
         }
-        self.links.remove(path);
-        if let Ok(file) = File::create_new(path) {
-            return Ok(file);
-        }
-        self.vacate(path)?;
-        File::create_new(path).map_err(|error| write_error(path, error).into())
     }
 
-    /// Makes room for a file or link: the folders above it, and nothing in its place. A later entry of a name wins.
-    fn vacate(&mut self, path: &Path) -> Result<(), Fault> {
-        if path == self.root {
-            return Err(self.hostile(b"."));
-        }
-        if let Some(parent) = path.parent() {
-            self.folder(parent)?;
-        }
-        self.links.remove(path);
-        match fs::remove_file(path) {
+    /// Makes room for a file or link: a later member of a name wins.
+    fn vacate(&self, name: &OsStr, path: &[OsString]) -> Result<(), Fault> {
+        match self.here.remove(name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(write_error(path, error).into()),
             _ => Ok(()),
         }
     }
 
-    fn finish(mut self) -> Result<Unpacked, Fault> {
-        for (target, path) in &self.twins {
-            if let Some(link) = self.links.get(target).cloned() {
-                self.links.insert(path.clone(), link); // a symbolic link of two names
-                continue;
-            }
-            match fs::symlink_metadata(target) {
-                Ok(metadata) if metadata.is_file() => {}
-                _ => return Err(self.hostile(target.as_os_str().as_encoded_bytes())),
-            }
-            fs::hard_link(target, path).map_err(|error| write_error(path, error))?;
-            self.done.files += 1;
+    /// Makes the folder `path` where it is missing, and opens it.
+    fn enter(&mut self, path: &[OsString]) -> Result<(), Fault> {
+        let common = self.path.iter().zip(path).take_while(|((open, _), wanted)| open == *wanted).count();
+        self.ascend(common)?;
+        for (depth, name) in path.iter().enumerate().skip(common) {
+            let failed = |error| write_error(path.get(..=depth).unwrap_or_default(), error);
+            let (next, keeps) = match self.here.folder(name) {
+                // It was left before. What it got then it gets once more.
+                Ok(found) => {
+                    let keeps = found.attributes().map_err(failed)?;
+                    (found, Some(keeps))
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.here.make_folder(name).map_err(failed)?;
+                    (self.here.folder(name).map_err(failed)?, None)
+                }
+                Err(_) => return Err(self.hostile(links::shown(path).as_bytes())),
+            };
+            self.here = next;
+            self.path.push((name.clone(), keeps));
         }
-        for (path, target) in &self.links {
-            if symlink(target, path).map_err(|error| write_error(path, error))? {
-                self.done.files += 1;
-            } else {
-                self.done.skipped += 1;
-            }
-        }
-        // Inner ones first: what is made in a folder changes its time.
-        for (path, (mode, modified)) in self.folders.iter().rev() {
-            let kept = platform::set_mode(path, mode | 0o700).and_then(|()| {
-                if cfg!(windows) { Ok(()) } else { set_modified(&File::open(path)?, *modified) }
-            });
-            kept.map_err(|error| write_error(path, error))?;
-        }
-        Ok(self.done)
+        Ok(())
     }
+
+    /// Leaves folders until so many of the path are open.
+    fn ascend(&mut self, depth: usize) -> Result<(), Fault> {
+        while self.path.len() > depth {
+            let names = || self.path.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+            let keeps = self.path.last().and_then(|(_, keeps)| *keeps);
+            let left = keeps.map_or(Ok(()), |keeps| self.here.set_attributes(keeps));
+            self.here =
+                left.and_then(|()| self.here.parent()).map_err(|error| write_error(&names(), error))?;
+            self.path.pop();
+        }
+        Ok(())
+    }
+
+    /// Gives the root what it is to have.
+    fn keep(&self) -> Result<(), Fault> {
+        let kept = self.root_keeps.map_or(Ok(()), |keeps| self.root.set_attributes(keeps));
+        kept.map_err(|error| write_error(&[], error).into())
+    }
+}
+
+/// A failure to write what came as `path`: the name is the workspace's.
+fn write_error(path: &[OsString], error: io::Error) -> Error {
+    let name = if path.is_empty() { ".".to_owned() } else { sanitize::short(&links::shown(path)) };
+    Error::io(format_args!("write `{name}`"), error)
 }
 
 fn fill(
     entry: &mut Entry<'_, impl Read>,
     mut file: File,
-    path: &Path,
+    path: &[OsString],
     mode: u32,
     modified: u64,
 ) -> Result<u64, Fault> {
@@ -262,70 +344,13 @@ fn set_modified(file: &File, seconds: u64) -> io::Result<()> {
     }
 }
 
-/// A name of the box as one name of this machine, unless it means something else here.
-pub(super) fn local_component(name: &[u8]) -> Option<PathBuf> {
-    #[cfg(unix)]
-    let name: &OsStr = std::os::unix::ffi::OsStrExt::from_bytes(name);
-    #[cfg(not(unix))]
-    let name: &OsStr = {
-        let text = std::str::from_utf8(name).ok()?;
-        let reserved = |c: char| c.is_control() || "\\/:*?\"<>|".contains(c);
-        if text.contains(reserved) || text.ends_with([' ', '.']) {
-            return None;
-        }
-        OsStr::new(text)
-    };
-    if name.as_encoded_bytes().contains(&0) {
-        return None;
-    }
-    let path = Path::new(name);
-    let mut components = path.components();
-    match (components.next(), components.next()) {
-        (Some(Component::Normal(only)), None) if only == name => Some(path.to_owned()),
-        _ => None,
-    }
-}
-
-/// Makes a symbolic link; whether this system has them.
-#[cfg(unix)]
-fn symlink(target: &[u8], path: &Path) -> io::Result<bool> {
-    let target: &OsStr = std::os::unix::ffi::OsStrExt::from_bytes(target);
-    std::os::unix::fs::symlink(target, path).map(|()| true)
-}
-
-#[cfg(not(unix))]
-fn symlink(_target: &[u8], _path: &Path) -> io::Result<bool> {
-    Ok(false)
-}
-
 /// What the fuzz target `archive` calls.
 #[cfg(fuzzing)]
-pub fn fuzz(mut archive: &[u8], stage: &Path) -> Option<u64> {
-    unpack(&mut archive, stage, "x").ok().map(|unpacked| unpacked.files)
+pub fn fuzz(mut archive: &[u8], stage: &std::path::Path) -> Option<u64> {
+    let stage = Folder::open(stage).ok()?;
+    unpack(&mut archive, &stage, "x").ok().map(|unpacked| unpacked.files)
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
-    use super::*;
-
-    #[test]
-    fn a_time_beyond_all_clocks_is_left_out() {
-        for seconds in [u64::MAX, 1 << 62, i64::MAX as u64] {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(1);
-            header.set_mode(0o644);
-            header.set_mtime(seconds);
-            let mut folder = header.clone();
-            folder.set_size(0);
-            folder.set_entry_type(EntryType::Directory);
-            let mut archive = tar::Builder::new(Vec::new());
-            archive.append_data(&mut folder, "d", io::empty()).unwrap();
-            archive.append_data(&mut header, "d/f", &b"x"[..]).unwrap();
-            let stage = tempfile::tempdir().unwrap();
-            let done = unpack(&mut &archive.into_inner().unwrap()[..], stage.path(), "x").unwrap();
-            assert_eq!(done.files, 1);
-            assert_eq!(fs::read(stage.path().join("t/d/f")).unwrap(), b"x");
-        }
-    }
-}
+#[path = "unpack_tests.rs"]
+mod tests;

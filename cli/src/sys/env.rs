@@ -41,6 +41,8 @@ variables! {
     RuncodeTransport = "RUNCODE_TRANSPORT";
     /// The ssh client to use instead of the first `ssh` on PATH; an absolute path.
     RuncodeSsh = "RUNCODE_SSH";
+    /// How many seconds a workspace may be silent during a transfer before it is given up; 120 unless set.
+    RuncodePatience = "RUNCODE_PATIENCE";
     /// Set by the launcher: its own absolute path, the stable one to write into other programs' settings.
     RuncodeLauncher = "RUNCODE_LAUNCHER";
     /// Set while `config-ssh` and `doctor` ask ssh what it would do: no session is renewed for a mere question.

@@ -19,3 +19,10 @@ pub mod platform;
 #[cfg(windows)]
 #[path = "windows.rs"]
 pub mod platform;
+
+#[cfg(unix)]
+#[path = "folder_unix.rs"]
+pub mod folder;
+#[cfg(windows)]
+#[path = "folder_windows.rs"]
+pub mod folder;

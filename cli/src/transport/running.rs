@@ -16,6 +16,9 @@ use crate::transport::{Transport, remote_end};
 /// How long the command's output may go on once its process group is gone.
 const LATE_OUTPUT: Duration = Duration::from_millis(500);
 
+/// How often it is asked whether to go on.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// The signal that ends a command whose time is up.
 const TERM: i32 = 15;
 
@@ -43,7 +46,21 @@ impl Running {
     ///
     /// The first signal is passed on to the remote process group, and what is left of it 2 s later is killed; a second
     /// one gives up at once.
-    pub fn wait(mut self, limits: &Limits) -> Result<Ended> {
+    pub fn wait(self, limits: &Limits) -> Result<Ended> {
+        self.wait_in(limits, Duration::MAX, || true)
+    }
+
+    /// As [`Running::wait`]; the time is up as well once `goes_on` says no. It is asked about once a second.
+    pub fn wait_while(self, limits: &Limits, goes_on: impl FnMut() -> bool) -> Result<Ended> {
+        self.wait_in(limits, LOOK, goes_on)
+    }
+
+    fn wait_in(
+        mut self,
+        limits: &Limits,
+        look: Duration,
+        mut goes_on: impl FnMut() -> bool,
+    ) -> Result<Ended> {
         let watch = match self.watch.take() {
             Some(watch) if !limits.interruptible => {
                 watch.let_pass();
@@ -57,10 +74,11 @@ impl Running {
                 let remote_ended = self.end(signal, watch.as_ref())?;
                 return Ok(Ended::Interrupted { signal, remote_ended });
             }
-            if let Some(ended) = self.process.wait(watch.as_ref(), deadline)? {
+            let slice = Deadline::after(look.min(deadline.remaining()));
+            if let Some(ended) = self.process.wait(watch.as_ref(), slice)? {
                 return self.whole(ended);
             }
-            if deadline.is_past() {
+            if deadline.is_past() || !goes_on() {
                 let remote_ended = self.end(TERM, watch.as_ref())?;
                 return Ok(Ended::TimedOut { remote_ended });
             }

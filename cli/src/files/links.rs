@@ -1,0 +1,233 @@
+//! Symbolic links that came with a folder: those that stay in it are kept, the others only on request.
+//!
+//! A link stays when its target climbs no higher than the folder, and climbs only at its beginning: `../lib/x`, but not
+//! `a/../x`. What `..` means behind a name depends on what that name is, and a later transfer could make it a link. So by
+//! induction no chain of such links leads out: each begins in a real folder, and each name in it is a folder of the tree
+//! or another such link.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::io;
+
+use crate::files::local_name;
+use crate::output::sanitize;
+use crate::sys::folder::{Folder, Kind};
+
+/// The longest target (`PATH_MAX`, limits.h(0p)).
+pub(super) const TARGET_MAX: usize = 4095;
+
+/// How many links one path may lead through (`SYMLOOP_MAX` is 8 at least, 40 on Linux).
+const CHAIN: usize = 40;
+
+/// How many of the links that were left out are named.
+const NAMED: usize = 5;
+
+/// The links that were left out, since they lead out of the folder.
+#[derive(Debug, Clone, Default)]
+pub struct LeftOut {
+    /// How many.
+    pub count: u64,
+    /// The first of them, as `name -> target`, fit to be shown.
+    pub named: Vec<String>,
+}
+
+impl LeftOut {
+    /// One more.
+    pub(super) fn add(&mut self, name: &[OsString], target: &[u8]) {
+        self.count += 1;
+        if self.named.len() < NAMED {
+            let name = sanitize::short(&shown(name));
+            self.named.push(format!("{name} -> {}", sanitize::short(&String::from_utf8_lossy(target))));
+        }
+    }
+
+    /// All that `other` has as well.
+    pub(super) fn append(&mut self, other: &LeftOut) {
+        self.count += other.count;
+        let room = NAMED.saturating_sub(self.named.len());
+        self.named.extend(other.named.iter().take(room).cloned());
+    }
+}
+
+/// A path below the folder, for people.
+pub(super) fn shown(names: &[OsString]) -> String {
+    names.iter().map(|name| name.to_string_lossy()).collect::<Vec<_>>().join("/")
+}
+
+/// Where a link in the folder `at` leads, as a path below the root; none when it leads out, or could.
+pub(super) fn inside(at: &[OsString], target: &[u8]) -> Option<Vec<OsString>> {
+    if target.is_empty() || target.starts_with(b"/") {
+        return None;
+    }
+    let parts = target.split(|&byte| byte == b'/').filter(|part| !matches!(*part, b"" | b"."));
+    let (mut path, mut climbs) = (at.to_vec(), true);
+    for part in parts {
+        if part == b".." {
+            path.pop().filter(|_| climbs)?;
+        } else {
+            climbs = false;
+            path.push(local_name::component(part)?);
+        }
+    }
+    Some(path)
+}
+
+/// Whether a link that comes into the folder `at` below `root` leads through a link that is there and leads out of `root`:
+/// one of the user's own.
+pub(super) fn leads_through_own(root: &Folder, at: &[OsString], target: &[u8]) -> bool {
+    let Some(path) = inside(at, target) else { return true };
+    let (mut todo, mut here) = (VecDeque::from(path), Vec::new());
+    let mut chain = 0;
+    let Ok(mut folder) = root.again() else { return true };
+    while let Some(name) = todo.pop_front() {
+        match folder.kind(&name) {
+            Ok(Some(Kind::Folder)) => match folder.folder(&name) {
+                Ok(next) => {
+                    folder = next;
+                    here.push(name);
+                }
+                Err(_) => return true,
+            },
+            Ok(Some(Kind::Link)) => {
+                chain += 1;
+                let path = folder.read_link(&name).ok().and_then(|target| inside(&here, &target));
+                let (Some(path), Ok(top), ..=CHAIN) = (path, root.again(), chain) else { return true };
+                path.into_iter().rev().for_each(|name| todo.push_front(name));
+                folder = top;
+                here.clear();
+            }
+            Ok(_) => return false,
+            Err(_) => return true,
+        }
+    }
+    false
+}
+
+/// Removes the links below `folder`, which is `at` below the root, that lead out of the root; they are added to `left_out`.
+pub(super) fn prune(folder: &Folder, at: &mut Vec<OsString>, left_out: &mut LeftOut) -> io::Result<()> {
+    let (kept, before) = (folder.attributes()?, left_out.count);
+    for name in folder.names()? {
+        let name = name?;
+        at.push(name);
+        let Some(name) = at.last() else { continue };
+        match folder.kind(name)? {
+            Some(Kind::Folder) => prune(&folder.folder(name)?, at, left_out)?,
+            Some(Kind::Link) => {
+                let target = folder.read_link(name)?;
+                if inside(at.get(..at.len() - 1).unwrap_or_default(), &target).is_none() {
+                    folder.remove(name)?;
+                    left_out.add(at, &target);
+                }
+            }
+            _ => {}
+        }
+        at.pop();
+    }
+    if left_out.count > before { folder.set_attributes(kept) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn names(path: &str) -> Vec<OsString> {
+        path.split('/').filter(|name| !name.is_empty()).map(OsString::from).collect()
+    }
+
+    #[test]
+    fn links_stay_in_the_tree_or_lead_out() {
+        for (at, target, leads) in [
+            ("node_modules/.bin", "../pkg/cli.js", Some("node_modules/pkg/cli.js")),
+            ("", "a", Some("a")),
+            ("", ".//a/./b/", Some("a/b")),
+            ("a/b", "../..", Some("")),
+            ("", ".", Some("")),
+            ("a/b", "../../../x", None),
+            ("", "..", None),
+            ("", "/etc/passwd", None),
+            ("", "//etc", None),
+            ("", "", None),
+            ("", "a/../b", None),
+            ("a", "../b/../../x", None),
+            ("a", "./../c", Some("c")),
+            ("", "...", Some("...")),
+        ] {
+            assert_eq!(inside(&names(at), target.as_bytes()), leads.map(names), "{at:?} {target}");
+        }
+    }
+
+    #[test]
+    fn what_was_left_out_is_named_up_to_a_bound() {
+        let mut left_out = LeftOut::default();
+        for _ in 0..1000 {
+            left_out.add(&names("a/\u{1b}[2J"), &[b'x'; 4000]);
+        }
+        assert_eq!((left_out.count, left_out.named.len()), (1000, NAMED));
+        assert!(left_out.named.iter().all(|name| name.len() < 500 && !name.contains('\u{1b}')));
+    }
+
+    #[cfg(unix)]
+    fn small_name() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec!["a", "b", "c", "..", "."])
+    }
+
+    #[cfg(unix)]
+    proptest! {
+        /// The oracle is the kernel: whatever tree of folders and such links there is, no path in it leads out.
+        #[test]
+        fn no_chain_of_links_leads_out(
+            entries in prop::collection::vec(
+                (prop::collection::vec(small_name(), 1..4), prop::collection::vec(small_name(), 0..5)), 1..12),
+            tried in prop::collection::vec(small_name(), 1..6),
+        ) {
+            let top = tempfile::tempdir().unwrap();
+            let root = top.path().canonicalize().unwrap().join("root");
+            std::fs::create_dir(&root).unwrap();
+            for (name, target) in entries {
+                let name = name.into_iter().filter(|part| !part.starts_with('.')).collect::<Vec<_>>();
+                let Some((last, at)) = name.split_last() else { continue };
+                let folder = at.iter().fold(root.clone(), |path, part| path.join(part));
+                // As when unpacking: the folders above it are real ones.
+                if std::fs::create_dir_all(&folder).is_err() || folder.canonicalize().unwrap() != folder {
+                    continue;
+                }
+                let target = target.join("/");
+                if inside(&names(&at.join("/")), target.as_bytes()).is_some() {
+                    let _ = std::os::unix::fs::symlink(&target, folder.join(last));
+                } else {
+                    let _ = std::fs::create_dir(folder.join(last));
+                }
+            }
+            let down = tried.into_iter().filter(|part| !part.starts_with('.'));
+            let path = down.fold(root.clone(), |path, part| path.join(part));
+            if let Ok(found) = path.canonicalize() {
+                prop_assert!(found.starts_with(&root), "{} is {}", path.display(), found.display());
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_through_the_users_own_are_told() {
+        use std::os::unix::fs::symlink;
+        let top = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(top.path().join("d/e")).unwrap();
+        symlink("/etc", top.path().join("d/mine")).unwrap();
+        symlink("d", top.path().join("in")).unwrap();
+        symlink("loop", top.path().join("loop")).unwrap();
+        let root = Folder::open(top.path()).unwrap();
+        for (at, target, through) in [
+            ("", "d/mine/passwd", true),
+            ("", "in/mine", true),
+            ("d/e", "../mine", true),
+            ("", "loop/x", true),
+            ("", "in/e", false),
+            ("", "d/e/new/x", false),
+            ("d", "../d/e", false),
+        ] {
+            assert_eq!(leads_through_own(&root, &names(at), target.as_bytes()), through, "{at} {target}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Folders that are held open: what lies below one is reached name by name, and no symbolic link there is ever followed
+//! (openat(2) with `O_NOFOLLOW`; the rules of `RESOLVE_NO_SYMLINKS`, openat2(2), on every Unix).
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawMode, Timespec, Timestamps};
+use rustix::io::Errno;
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A folder, which is no link to one.
+    Folder,
+    /// A regular file.
+    File,
+    /// A symbolic link, wherever it leads.
+    Link,
+    /// A device, a pipe or a socket.
+    Other,
+}
+
+/// The mode and the modification time of a folder.
+#[derive(Debug, Clone, Copy)]
+pub struct Attributes {
+    mode: RawMode,
+    seconds: i64,
+    nanos: i64,
+}
+
+impl Attributes {
+    /// Permission bits, and seconds since 1970.
+    pub fn new(mode: u32, seconds: u64) -> Attributes {
+        let mode = (mode & 0o777) as RawMode;
+        Attributes { mode, seconds: i64::try_from(seconds).unwrap_or(i64::MAX), nanos: 0 }
+    }
+}
+
+/// An open folder. Each name that its methods take is one component: never `.`, `..` or a path.
+#[derive(Debug)]
+pub struct Folder(OwnedFd);
+
+const OPEN: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+impl Folder {
+    /// Opens the folder that `path` leads to; links in it are followed.
+    pub fn open(path: &Path) -> io::Result<Folder> {
+        Ok(Folder(rustix::fs::openat(CWD, path, OPEN, Mode::empty())?))
+    }
+
+    /// Opens the folder `name` in this one. A link to a folder is an error.
+    pub fn folder(&self, name: &OsStr) -> io::Result<Folder> {
+        Ok(Folder(rustix::fs::openat(&self.0, name, OPEN | OFlags::NOFOLLOW, Mode::empty())?))
+    }
+
+    /// Opens the folder that this one is in.
+    pub fn parent(&self) -> io::Result<Folder> {
+        self.folder(OsStr::new(".."))
+    }
+
+    /// Opens this folder once more.
+    pub fn again(&self) -> io::Result<Folder> {
+        Ok(Folder(self.0.try_clone()?))
+    }
+
+    /// Makes the folder `name`.
+    pub fn make_folder(&self, name: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::mkdirat(&self.0, name, Mode::from_raw_mode(0o777))?)
+    }
+
+    /// Makes the file `name`, which must not be there.
+    pub fn make_file(&self, name: &OsStr) -> io::Result<File> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(&self.0, name, flags, Mode::from_raw_mode(0o666))?.into())
+    }
+
+    /// Makes the symbolic link `name` to `target`; whether this system has them.
+    pub fn make_link(&self, name: &OsStr, target: &[u8]) -> io::Result<bool> {
+        rustix::fs::symlinkat(OsStr::from_bytes(target), &self.0, name)?;
+        Ok(true)
+    }
+
+    /// Gives the file `from` in the folder `at` the second name `name`, in this folder.
+    pub fn make_twin(&self, name: &OsStr, at: &Folder, from: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::linkat(&at.0, from, &self.0, name, AtFlags::empty())?)
+    }
+
+    /// What `name` stands for; `None` when nothing is there.
+    pub fn kind(&self, name: &OsStr) -> io::Result<Option<Kind>> {
+        match rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) => Ok(Some(match FileType::from_raw_mode(found.st_mode as RawMode) {
+                FileType::Directory => Kind::Folder,
+                FileType::RegularFile => Kind::File,
+                FileType::Symlink => Kind::Link,
+                _ => Kind::Other,
+            })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Where the symbolic link `name` leads.
+    pub fn read_link(&self, name: &OsStr) -> io::Result<Vec<u8>> {
+        Ok(rustix::fs::readlinkat(&self.0, name, Vec::new())?.into_bytes())
+    }
+
+    /// Removes the file or link `name`.
+    pub fn remove(&self, name: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::empty())?)
+    }
+
+    /// Moves `name` into the folder `to`, where it takes the place of a file or link.
+    pub fn rename(&self, name: &OsStr, to: &Folder, new: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::renameat(&self.0, name, &to.0, new)?)
+    }
+
+    /// The names in it.
+    pub fn names(&self) -> io::Result<impl Iterator<Item = io::Result<OsString>>> {
+        let entries = rustix::fs::Dir::read_from(&self.0)?;
+        Ok(entries.filter_map(|entry| match entry {
+            Ok(entry) => {
+                let name = entry.file_name().to_bytes();
+                (!matches!(name, b"." | b"..")).then(|| Ok(OsString::from_vec(name.to_vec())))
+            }
+            Err(errno) => Some(Err(errno.into())),
+        }))
+    }
+
+    /// Its mode and time.
+    pub fn attributes(&self) -> io::Result<Attributes> {
+        let found = rustix::fs::fstat(&self.0)?;
+        Ok(Attributes {
+            mode: found.st_mode as RawMode & 0o777,
+            seconds: found.st_mtime as i64,
+            nanos: found.st_mtime_nsec as i64,
+        })
+    }
+
+    /// Sets its mode, and its time where a clock can show that. The owner can always use the folder.
+    pub fn set_attributes(&self, attributes: Attributes) -> io::Result<()> {
+        rustix::fs::fchmod(&self.0, Mode::from_raw_mode(attributes.mode | 0o700))?;
+        if attributes.seconds >= 1 << 33 {
+            return Ok(()); // the year 2242
+        }
+        let omitted = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
+        let modified = Timespec { tv_sec: attributes.seconds, tv_nsec: attributes.nanos as _ };
+        let times = Timestamps { last_access: omitted, last_modification: modified };
+        Ok(rustix::fs::futimens(&self.0, &times)?)
+    }
+}
+
+/// Lets this process have as many files open as the system allows: a deep tree takes several for each level.
+pub fn allow_many_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    // macOS refuses more than its OPEN_MAX, whatever the maximum says (setrlimit(2)).
+    for wanted in [maximum, Some(10_240)] {
+        if setrlimit(Resource::Nofile, Rlimit { current: wanted, maximum }).is_ok() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn nothing_below_an_open_folder_is_followed() {
+        let top = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("file"), "mine").unwrap();
+        symlink(outside.path(), top.path().join("l")).unwrap();
+        symlink(outside.path().join("file"), top.path().join("f")).unwrap();
+        let (folder, name) = (Folder::open(top.path()).unwrap(), OsStr::new);
+        assert!(folder.folder(name("l")).is_err());
+        assert!(folder.make_file(name("f")).is_err());
+        assert_eq!(folder.kind(name("l")).unwrap(), Some(Kind::Link));
+        folder.make_twin(name("twin"), &folder, name("f")).unwrap();
+        assert_eq!(folder.kind(name("twin")).unwrap(), Some(Kind::Link));
+        folder.make_file(name("new")).unwrap();
+        folder.rename(name("new"), &folder, name("f")).unwrap();
+        assert_eq!(folder.kind(name("f")).unwrap(), Some(Kind::File));
+        assert_eq!(std::fs::read(outside.path().join("file")).unwrap(), b"mine");
+    }
+}

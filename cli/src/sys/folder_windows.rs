@@ -1,0 +1,131 @@
+//! Folders below which no link is followed, on Windows: by path, since `std` opens no file relative to a folder. Nothing
+//! here makes a link, so those that are found are the user's own.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A folder, which is no link to one.
+    Folder,
+    /// A regular file.
+    File,
+    /// A symbolic link or a junction, wherever it leads.
+    Link,
+    /// Anything else.
+    Other,
+}
+
+/// The mode and the modification time of a folder, which are not kept here.
+#[derive(Debug, Clone, Copy)]
+pub struct Attributes;
+
+impl Attributes {
+    /// Permission bits, and seconds since 1970.
+    pub fn new(_mode: u32, _seconds: u64) -> Attributes {
+        Attributes
+    }
+}
+
+/// A folder. Each name that its methods take is one component: never `.`, `..` or a path.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// The folder that `path` leads to; links in it are followed.
+    pub fn open(path: &Path) -> io::Result<Folder> {
+        if fs::metadata(path)?.is_dir() {
+            Ok(Folder(path.to_owned()))
+        } else {
+            Err(io::ErrorKind::NotADirectory.into())
+        }
+    }
+
+    /// The folder `name` in this one. A link to a folder is an error.
+    pub fn folder(&self, name: &OsStr) -> io::Result<Folder> {
+        match self.kind(name)? {
+            Some(Kind::Folder) => Ok(Folder(self.0.join(name))),
+            Some(_) => Err(io::ErrorKind::NotADirectory.into()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// The folder that this one is in.
+    pub fn parent(&self) -> io::Result<Folder> {
+        let parent = self.0.parent().ok_or(io::ErrorKind::NotFound)?;
+        Ok(Folder(parent.to_owned()))
+    }
+
+    /// This folder once more.
+    pub fn again(&self) -> io::Result<Folder> {
+        Ok(Folder(self.0.clone()))
+    }
+
+    /// Makes the folder `name`.
+    pub fn make_folder(&self, name: &OsStr) -> io::Result<()> {
+        fs::create_dir(self.0.join(name))
+    }
+
+    /// Makes the file `name`, which must not be there.
+    pub fn make_file(&self, name: &OsStr) -> io::Result<File> {
+        File::create_new(self.0.join(name))
+    }
+
+    /// Makes no symbolic link: `false`. To make one takes a privilege that few users have.
+    pub fn make_link(&self, _name: &OsStr, _target: &[u8]) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    /// Gives the file `from` in the folder `at` the second name `name`, in this folder.
+    pub fn make_twin(&self, name: &OsStr, at: &Folder, from: &OsStr) -> io::Result<()> {
+        fs::hard_link(at.0.join(from), self.0.join(name))
+    }
+
+    /// What `name` stands for; `None` when nothing is there.
+    pub fn kind(&self, name: &OsStr) -> io::Result<Option<Kind>> {
+        match fs::symlink_metadata(self.0.join(name)) {
+            Ok(found) if found.is_symlink() => Ok(Some(Kind::Link)),
+            Ok(found) if found.is_dir() => Ok(Some(Kind::Folder)),
+            Ok(found) if found.is_file() => Ok(Some(Kind::File)),
+            Ok(_) => Ok(Some(Kind::Other)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where the symbolic link `name` leads.
+    pub fn read_link(&self, name: &OsStr) -> io::Result<Vec<u8>> {
+        Ok(fs::read_link(self.0.join(name))?.into_os_string().into_encoded_bytes())
+    }
+
+    /// Removes the file or link `name`.
+    pub fn remove(&self, name: &OsStr) -> io::Result<()> {
+        fs::remove_file(self.0.join(name))
+    }
+
+    /// Moves `name` into the folder `to`, where it takes the place of a file or link.
+    pub fn rename(&self, name: &OsStr, to: &Folder, new: &OsStr) -> io::Result<()> {
+        fs::rename(self.0.join(name), to.0.join(new))
+    }
+
+    /// The names in it.
+    pub fn names(&self) -> io::Result<impl Iterator<Item = io::Result<OsString>>> {
+        Ok(fs::read_dir(&self.0)?.map(|entry| entry.map(|entry| entry.file_name())))
+    }
+
+    /// Its mode and time.
+    pub fn attributes(&self) -> io::Result<Attributes> {
+        Ok(Attributes)
+    }
+
+    /// Neither is kept here.
+    pub fn set_attributes(&self, _attributes: Attributes) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// There is no such limit here.
+pub fn allow_many_open_files() {}
