@@ -5,7 +5,7 @@ use std::process::Stdio;
 use crate::support::{Said, World, until};
 
 #[test]
-fn list_shows_what_there_is_and_how_to_connect() {
+fn list_shows_workspaces_and_how_to_connect() {
     let world = World::with(|options| {
         let folder = options.workspaces[0].dir.clone();
         let mut stopped = runcode_plane::WorkspaceSpec::new("blue-sky", &folder);
@@ -29,7 +29,7 @@ fn list_shows_what_there_is_and_how_to_connect() {
 }
 
 #[test]
-fn connect_reports_everything_and_the_config_works_with_plain_ssh() {
+fn plain_ssh_works_with_the_connect_config() {
     let world = World::new();
     let report = world.run(&["connect", "box", "--json"]).succeeds().json();
     for field in [
@@ -68,7 +68,7 @@ fn connect_reports_everything_and_the_config_works_with_plain_ssh() {
 }
 
 #[test]
-fn a_session_that_was_healed_while_waiting_is_a_new_one() {
+fn a_session_healed_while_waiting_is_new() {
     let mut world = World::new().connected();
     for wait in [&["--wait"][..], &[]] {
         world.restart_plane();
@@ -78,7 +78,7 @@ fn a_session_that_was_healed_while_waiting_is_a_new_one() {
 }
 
 #[test]
-fn exec_passes_status_streams_bytes_and_arguments() {
+fn exec_keeps_status_streams_and_arguments() {
     for world in World::each().into_iter().map(World::connected) {
         world.run(&["exec", "--", "exit 42"]).ends_with(42);
         world.run(&["exec", "--", "exit 255"]).ends_with(255);
@@ -99,7 +99,7 @@ fn exec_passes_status_streams_bytes_and_arguments() {
 }
 
 #[test]
-fn exec_works_in_the_workdir_and_not_at_all_without_it() {
+fn exec_runs_only_in_its_workdir() {
     for world in World::each().into_iter().map(World::connected) {
         let pwd = world.run(&["exec", "--", "pwd"]).succeeds();
         assert_eq!(
@@ -113,7 +113,7 @@ fn exec_works_in_the_workdir_and_not_at_all_without_it() {
 }
 
 #[test]
-fn what_looks_like_an_ssh_option_is_the_commands() {
+fn option_like_words_reach_the_command() {
     for world in World::each().into_iter().map(World::connected) {
         let mark = world.home().join("mark");
         let evil = format!("-oProxyCommand=touch {}", mark.display());
@@ -124,7 +124,7 @@ fn what_looks_like_an_ssh_option_is_the_commands() {
 }
 
 #[test]
-fn no_stdin_leaves_the_callers_input_alone() {
+fn no_stdin_leaves_input_unread() {
     let world = World::new().connected();
     let script = "while read line; do \"$0\" exec -n -- echo \"$line\"; done";
     let mut shell = world.command::<&str>(&[]);
@@ -146,7 +146,7 @@ fn no_stdin_leaves_the_callers_input_alone() {
 }
 
 #[test]
-fn a_stopped_workspace_is_started_on_request_only() {
+fn stopped_workspaces_start_only_on_request() {
     let world = World::with(|options| options.workspaces[0].running = false);
     world.run(&["connect", "box", "--json"]).fails_as("conflict", 2);
     assert!(!world.cache("current").exists());
@@ -157,7 +157,7 @@ fn a_stopped_workspace_is_started_on_request_only() {
 }
 
 #[test]
-fn a_box_that_never_comes_up_is_not_ready() {
+fn a_workspace_that_never_boots_is_not_ready() {
     let world = World::with(|options| {
         options.workspaces[0].running = false;
         options.boot_delay = std::time::Duration::from_secs(600);
@@ -166,7 +166,7 @@ fn a_box_that_never_comes_up_is_not_ready() {
 }
 
 #[test]
-fn current_status_disconnect() {
+fn current_and_status_follow_disconnect() {
     let world = World::new();
     assert!(world.run(&["current"]).succeeds().text().starts_with("no attached workspace"));
     assert!(world.run(&["status"]).succeeds().text().starts_with("no active"));
@@ -185,7 +185,7 @@ fn current_status_disconnect() {
 }
 
 #[test]
-fn run_attaches_what_it_names() {
+fn run_attaches_the_workspace_it_names() {
     let world = World::new();
     assert_eq!(world.run(&["run", "BOX", "--", "echo hi"]).succeeds().text(), "hi\n");
     assert_eq!(world.run(&["current", "--json"]).succeeds().json()["workspace_id"], 1);
@@ -202,7 +202,7 @@ fn stop_powers_down_and_detaches() {
 }
 
 #[test]
-fn clean_removes_sessions_and_never_follows_a_link_out() {
+fn clean_never_follows_a_link_out() {
     let world = World::new().connected();
     let outside = world.home().join("outside");
     std::fs::create_dir(&outside).unwrap();
@@ -217,7 +217,7 @@ fn clean_removes_sessions_and_never_follows_a_link_out() {
 }
 
 #[test]
-fn login_saves_what_the_browser_brings() {
+fn login_saves_the_token_from_the_browser() {
     let world = World::new();
     let mut child = world.command(&["login", "--no-browser"]).env_remove("RUNCODE_TOKEN").spawn().unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
@@ -271,7 +271,7 @@ fn a_pasted_token_is_checked_before_it_is_saved() {
 }
 
 #[test]
-fn stop_says_what_there_was_to_do() {
+fn stop_reports_what_it_did() {
     let world = World::new();
     let said = world.run(&["stop", "box"]).succeeds();
     assert!(said.text().contains("box (#1) is stopping") && said.text().contains("connect box --start"));
@@ -283,7 +283,7 @@ fn stop_says_what_there_was_to_do() {
 }
 
 #[test]
-fn disconnect_of_what_is_not_attached_points_to_clean() {
+fn disconnect_unattached_points_to_clean() {
     let world = World::with(|options| {
         let mut web = options.workspaces[0].clone();
         web.title = "web".into();
@@ -300,7 +300,7 @@ fn disconnect_of_what_is_not_attached_points_to_clean() {
 }
 
 #[test]
-fn clean_counts_what_was_there() {
+fn clean_counts_what_it_removes() {
     let world = World::new().connected();
     assert_eq!(world.run(&["clean", "box"]).succeeds().text(), "✓ Removed 1 session\n");
     assert_eq!(world.run(&["clean", "box"]).succeeds().text(), "there was nothing to clean\n");
@@ -308,7 +308,7 @@ fn clean_counts_what_was_there() {
 }
 
 #[test]
-fn an_interrupted_start_says_that_the_workspace_keeps_booting() {
+fn an_interrupted_start_says_boot_continues() {
     let world = World::with(|options| {
         options.workspaces[0].running = false;
         options.boot_delay = std::time::Duration::from_secs(600);
@@ -338,7 +338,7 @@ fn an_interrupted_start_says_that_the_workspace_keeps_booting() {
 
 /// As `runcode … | head`, whose reader may have gone before the first byte comes.
 #[test]
-fn a_reader_that_has_gone_is_a_quiet_end() {
+fn a_closed_stdout_ends_quietly() {
     let world = World::new().connected();
     std::fs::write(world.workspace().join("file"), vec![b'x'; 1 << 20]).unwrap();
     for arguments in [
@@ -361,7 +361,7 @@ fn a_reader_that_has_gone_is_a_quiet_end() {
 }
 
 #[test]
-fn the_demo_is_one_document_under_json_and_aligned_without() {
+fn demo_json_is_one_document() {
     let world = World::new();
     let mut command = world.command(&["demo", "--json"]);
     let said = Said::of(command.env_remove("RUNCODE_TOKEN").output().unwrap()).succeeds();

@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::support::{Said, World, skipped};
 
 #[test]
-fn every_shell_has_a_script_that_it_reads() {
+fn every_shell_reads_its_completion_script() {
     let world = World::new();
     for (shell, program, arguments) in [
         ("bash", "bash", &["-n"][..]),
@@ -46,7 +46,7 @@ fn inserted(world: &World, line: &str, replaced: &str) -> Vec<String> {
 }
 
 #[test]
-fn verbs_options_files_and_workspaces_are_completed() {
+fn verbs_options_and_workspaces_complete() {
     let world = World::new().connected();
     assert!(offered(&world, &["config"])[0].starts_with("config-ssh\t"));
     let verbs = offered(&world, &[""]);
@@ -105,7 +105,7 @@ fn fish_inserts_names_as_one_word() {
 }
 
 #[test]
-fn manual_pages_are_made_of_the_help() {
+fn manual_pages_are_made_from_the_help() {
     let world = World::new();
     let page = world.run(&["man"]).succeeds();
     assert!(page.text().contains(".TH RUNCODE 1") && page.text().contains("config\\-ssh"), "{}", page.text());

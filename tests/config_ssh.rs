@@ -17,7 +17,7 @@ fn write(world: &World, content: &[u8]) {
 }
 
 #[test]
-fn the_old_bytes_come_back_whatever_they_were() {
+fn removing_config_ssh_restores_every_byte() {
     let world = World::new();
     let odd: [&[u8]; 7] = [
         b"",
@@ -57,7 +57,7 @@ fn the_old_bytes_come_back_whatever_they_were() {
 }
 
 #[test]
-fn a_dry_run_shows_and_changes_nothing() {
+fn a_dry_run_changes_nothing() {
     let world = World::new();
     write(&world, b"Host *\n");
     let shown = world.run(&["config-ssh", "--dry-run"]).succeeds();
@@ -70,7 +70,7 @@ fn a_dry_run_shows_and_changes_nothing() {
 }
 
 #[test]
-fn a_link_is_followed_and_stays() {
+fn a_linked_ssh_config_stays_a_link() {
     let world = World::new();
     let real = world.home().join("dotfiles/ssh_config");
     std::fs::create_dir_all(real.parent().unwrap()).unwrap();
@@ -85,7 +85,7 @@ fn a_link_is_followed_and_stays() {
 }
 
 #[test]
-fn markers_that_do_not_pair_up_stop_it() {
+fn unpaired_markers_stop_config_ssh() {
     let world = World::new();
     let (begin, end) = ("# >>> runcode managed block (do not edit) >>>", "# <<< runcode managed block <<<");
     for content in
@@ -100,7 +100,7 @@ fn markers_that_do_not_pair_up_stop_it() {
 }
 
 #[test]
-fn what_does_not_hold_is_told() {
+fn config_ssh_warns_about_user_overrides() {
     let world = World::new();
     write(&world, b"StrictHostKeyChecking no\nHost *\n  IdentityFile ~/.ssh/id_rsa\n  ProxyJump bastion\n  User me\n  KnownHostsCommand /bin/true %H\n");
     let warnings = world.run(&["config-ssh", "--json"]).succeeds().json()["warnings"].to_string();
@@ -118,7 +118,7 @@ fn what_does_not_hold_is_told() {
 }
 
 #[test]
-fn only_what_can_be_a_host_name_becomes_one() {
+fn only_valid_host_names_are_written() {
     let world = World::with(|options| {
         let folder = options.workspaces[0].dir.clone();
         let mut evil = WorkspaceSpec::new("quiet", &folder);
@@ -141,7 +141,7 @@ fn only_what_can_be_a_host_name_becomes_one() {
 }
 
 #[test]
-fn a_home_that_ssh_does_not_read_is_told() {
+fn config_ssh_warns_if_ssh_ignores_home() {
     let world = World::new();
     let report = world.run(&["config-ssh", "--json"]).succeeds().json();
     let note = report["note"].as_str().unwrap();
@@ -150,7 +150,7 @@ fn a_home_that_ssh_does_not_read_is_told() {
 }
 
 #[test]
-fn ssh_is_asked_about_many_hosts_but_not_about_all() {
+fn config_ssh_checks_the_first_64_hosts() {
     let world = World::with(|options| {
         let folder = options.workspaces[0].dir.clone();
         options.workspaces.extend((2..=70).map(|id| WorkspaceSpec::new(format!("w-{id}"), &folder)));

@@ -1,4 +1,4 @@
-//! `context`: right, stable, and deaf to what the box's programs print.
+//! `context`: correct, stable, and not steered by what programs on the workspace print.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -49,7 +49,7 @@ fn a_workspace_is_described() {
 }
 
 #[test]
-fn what_the_box_prints_names_no_field_and_steers_no_terminal() {
+fn context_neutralises_workspace_output() {
     let world = World::new().connected();
     let folder = world.workspace();
     fs::write(folder.join(".bashrc"), "echo 'cwd /evil'; printf '\\033[2Jnoise'\n").unwrap();
@@ -74,7 +74,7 @@ fn what_the_box_prints_names_no_field_and_steers_no_terminal() {
 }
 
 #[test]
-fn a_missing_project_folder_is_told() {
+fn a_missing_project_folder_is_reported() {
     let world = World::new().connected();
     fs::remove_dir_all(world.workspace()).unwrap();
     let said = world.run(&["context", "--json"]);

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::support::{Said, World, processes_with, until};
 
 #[test]
-fn dev_runs_a_command_pointed_at_it_and_leaves_nothing() {
+fn dev_runs_a_command_and_leaves_nothing() {
     let world = World::new();
     let script = "runcode connect demo >/dev/null && runcode exec -- 'echo in $(basename $(pwd)); exit 7'";
     let mut command = world.command(&["dev", "--", "sh", "-c", script]);
@@ -18,7 +18,7 @@ fn dev_runs_a_command_pointed_at_it_and_leaves_nothing() {
 }
 
 #[test]
-fn dev_gives_back_what_was_attached_before() {
+fn dev_restores_the_attached_workspace() {
     let world = World::new().connected();
     let pid = std::fs::read(world.cache("ws-1/master.pid")).unwrap();
     let script = "runcode connect demo >/dev/null && runcode current --json";
@@ -32,7 +32,7 @@ fn dev_gives_back_what_was_attached_before() {
 }
 
 #[test]
-fn dev_keeps_its_folder_to_itself_whatever_the_umask() {
+fn dev_state_is_private_under_any_umask() {
     let world = World::new();
     let dev = world.command(&["dev", "--", "runcode", "run", "demo", "--", "stat -c %a .."]);
     let mut command = std::process::Command::new("sh");
@@ -45,7 +45,7 @@ fn dev_keeps_its_folder_to_itself_whatever_the_umask() {
 }
 
 #[test]
-fn dev_ends_as_a_shell_does_with_a_command_that_cannot_be_run() {
+fn dev_exits_like_a_shell_on_a_bad_command() {
     let world = World::new();
     let said = world.run(&["dev", "--", "no-such-command"]).ends_with(127);
     assert!(said.stderr.contains("there is no program `no-such-command`"), "{said:?}");
@@ -61,7 +61,7 @@ fn dev_ends_as_a_shell_does_with_a_command_that_cannot_be_run() {
 }
 
 #[test]
-fn demo_shows_all_of_it_and_leaves_nothing() {
+fn demo_succeeds_and_leaves_nothing() {
     let world = World::new();
     let temporary = world.home().join("tmp");
     std::fs::create_dir(&temporary).unwrap();
@@ -90,7 +90,7 @@ fn an_interrupted_demo_leaves_nothing() {
 
 /// A plane whose state is kept keeps the default workspace's files, and adds none to others that it knows.
 #[test]
-fn dev_keeps_the_default_workspace_with_its_state() {
+fn dev_state_keeps_the_default_workspace() {
     let world = World::new();
     let (kept, others) = (world.home().join("kept"), world.home().join("others"));
     let dev = |state: &Path, arguments: &[&str], script: &str| {

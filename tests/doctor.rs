@@ -29,7 +29,7 @@ fn a_healthy_machine_passes() {
 }
 
 #[test]
-fn each_fault_names_what_mends_it() {
+fn each_fault_names_its_fix() {
     let world = World::new();
     let run = |change: &dyn Fn(&mut std::process::Command)| {
         let mut command = world.command(&["doctor", "--json"]);
@@ -62,7 +62,7 @@ fn each_fault_names_what_mends_it() {
 }
 
 #[test]
-fn open_folders_damaged_sessions_and_lost_programs_are_seen() {
+fn doctor_finds_damaged_state() {
     let world = World::new().connected();
     world.run(&["config-ssh"]).succeeds();
     std::fs::set_permissions(world.cache(""), std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -79,7 +79,7 @@ fn open_folders_damaged_sessions_and_lost_programs_are_seen() {
 }
 
 #[test]
-fn the_ways_of_editors_are_replayed() {
+fn doctor_connects_as_editors_do() {
     for world in World::each() {
         world.run(&["connect", "1"]).succeeds();
         let said = world.run(&["doctor", "--editors", "--json"]);
@@ -94,7 +94,7 @@ fn the_ways_of_editors_are_replayed() {
 
 /// At 80 columns, where most terminals are.
 #[test]
-fn what_is_wrong_comes_first_and_an_old_ssh_takes_a_line() {
+fn doctor_lists_faults_first() {
     let world = World::new();
     let ssh = world.home().join("old-ssh");
     let version = "OpenSSH_9.2p1 Debian-2+deb12u10, OpenSSL 3.0.19 27 Jan 2026";

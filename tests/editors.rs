@@ -13,7 +13,7 @@ fn bytes(count: u32) -> Vec<u8> {
 }
 
 #[test]
-fn ssh_runs_commands_and_streams() {
+fn plain_ssh_runs_commands_and_streams() {
     for desk in Desk::each() {
         let host = desk.host.as_str();
         let said = Said::of(desk.ssh(&[host, "echo out; echo err >&2; exit 7"]).output().unwrap());
@@ -121,7 +121,7 @@ fn through_socks(socks: u16, to: u16) -> TcpStream {
 
 /// Remote-SSH: two connections at once, a script on stdin, then the server's port through the dynamic forward.
 #[test]
-fn vs_code_installs_its_server_and_reaches_it() {
+fn vs_code_reaches_the_server_it_installs() {
     for desk in Desk::each() {
         let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let server_port = server.local_addr().unwrap().port();
@@ -164,7 +164,7 @@ fn vs_code_installs_its_server_and_reaches_it() {
 
 /// Zed: a master of its own in the foreground, commands through it, and the end of its stdout when it is killed.
 #[test]
-fn zed_keeps_a_master_of_its_own_and_sees_its_end() {
+fn zed_sees_its_own_master_end() {
     for desk in Desk::each() {
         let folder = tempfile::Builder::new().prefix("rc").tempdir_in("/tmp").unwrap();
         let socket = format!("ControlPath={}/s", folder.path().display());
@@ -186,7 +186,7 @@ fn zed_keeps_a_master_of_its_own_and_sees_its_end() {
 /// ssh that goes into the background leaves its proxy without a parent, but not without a purpose.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_connection_that_goes_into_the_background_stays() {
+fn a_backgrounded_connection_stays_open() {
     for desk in Desk::each() {
         let folder = tempfile::Builder::new().prefix("rc").tempdir_in("/tmp").unwrap();
         let socket = format!("ControlPath={}/s", folder.path().display());

@@ -40,7 +40,7 @@ fn every_http_status_has_its_code() {
 }
 
 #[test]
-fn an_answer_that_is_not_the_contracts_is_a_bad_response() {
+fn off_contract_answers_are_bad_responses() {
     let world = World::new();
     for body in [
         "",
@@ -69,7 +69,7 @@ fn an_answer_that_is_not_the_contracts_is_a_bad_response() {
 }
 
 #[test]
-fn refusals_and_names() {
+fn refused_starts_and_twin_names_have_codes() {
     let world = World::new();
     let refuses = FakePlane::start(|request, stream| {
         let body = if request.line.contains("/workspaces") {
@@ -99,7 +99,7 @@ fn refusals_and_names() {
 }
 
 #[test]
-fn a_base_that_is_not_safe_gets_no_byte() {
+fn unsafe_base_urls_receive_nothing() {
     let world = World::new();
     for base in [
         "http://127.evil.com",
@@ -115,7 +115,7 @@ fn a_base_that_is_not_safe_gets_no_byte() {
 }
 
 #[test]
-fn a_redirect_to_another_origin_gets_no_token() {
+fn cross_origin_redirects_get_no_token() {
     let world = World::new();
     let thief = FakePlane::answering(200, r#"{"error":false}"#);
     let target = thief.base();
@@ -127,7 +127,7 @@ fn a_redirect_to_another_origin_gets_no_token() {
 }
 
 #[test]
-fn the_token_goes_as_a_header_past_any_proxy() {
+fn loopback_requests_bypass_every_proxy() {
     let world = World::new();
     let plane = FakePlane::answering(200, r#"{"error":false,"data":{"workspaces":[]}}"#);
     let mut command = world.command(&["list"]);
@@ -144,7 +144,7 @@ fn the_token_goes_as_a_header_past_any_proxy() {
 }
 
 #[test]
-fn tokens_that_are_none_are_refused_and_not_echoed() {
+fn malformed_tokens_are_refused_unechoed() {
     let world = World::new();
     for token in ["a\nb", "a\rb", "tökén", "a b"] {
         let said = Said::of(world.command(&["list", "--json"]).env("RUNCODE_TOKEN", token).output().unwrap());
@@ -164,7 +164,7 @@ fn tokens_that_are_none_are_refused_and_not_echoed() {
 }
 
 #[test]
-fn a_plane_that_is_not_there_is_network() {
+fn an_unreachable_plane_is_a_network_error() {
     let world = World::new();
     world.run_at("http://127.0.0.1:1", &["list", "--json"]).fails_as("network", 1);
     world.run_at("https://127.0.0.1:1", &["list", "--json"]).fails_as("network", 1);
@@ -173,7 +173,7 @@ fn a_plane_that_is_not_there_is_network() {
 }
 
 #[test]
-fn a_body_that_drips_is_cut_by_the_deadline() {
+fn a_slow_body_is_cut_by_the_deadline() {
     let world = World::new();
     let plane = FakePlane::start(|_, stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");
@@ -187,7 +187,7 @@ fn a_body_that_drips_is_cut_by_the_deadline() {
 }
 
 #[test]
-fn usage_errors_are_usage() {
+fn usage_errors_have_the_code_usage() {
     let world = World::new();
     for arguments in [
         &["--json", "nonsense"][..],
@@ -205,7 +205,7 @@ fn usage_errors_are_usage() {
 
 /// The message has the first, the hint the second.
 #[test]
-fn a_usage_error_says_what_to_write_instead() {
+fn usage_errors_say_what_to_write() {
     let world = World::new();
     for (arguments, message, hint) in [
         (&[][..], "there is no command", "runcode --help"),
@@ -246,7 +246,7 @@ fn a_usage_error_says_what_to_write_instead() {
 }
 
 #[test]
-fn a_variable_that_cannot_mean_anything_is_refused() {
+fn meaningless_variables_are_refused() {
     let world = World::new();
     for (variable, value, says) in [
         ("RUNCODE_TRANSPORT", "foo", "openssh"),
@@ -272,7 +272,7 @@ fn a_variable_that_cannot_mean_anything_is_refused() {
 }
 
 #[test]
-fn without_a_home_it_says_so() {
+fn a_missing_home_is_reported() {
     let world = World::new();
     for home in [None, Some("relative"), Some("/dev/null")] {
         let mut command = world.command(&["connect", "1", "--json"]);
@@ -285,7 +285,7 @@ fn without_a_home_it_says_so() {
 }
 
 #[test]
-fn without_an_ssh_client_it_says_how_to_get_one() {
+fn a_missing_ssh_client_says_how_to_get_one() {
     let world = World::new();
     let empty = world.home().join("empty");
     std::fs::create_dir(&empty).unwrap();
@@ -297,7 +297,7 @@ fn without_an_ssh_client_it_says_how_to_get_one() {
 }
 
 #[test]
-fn a_gateway_that_is_not_there_is_transport_and_not_ready() {
+fn an_unreachable_gateway_is_not_ready() {
     let world = World::new();
     let plane = FakePlane::answering(200, json!({"error": false, "bundle": good_bundle()}).to_string());
     let said = world.run_at(&plane.base(), &["run", "1", "--", "true"]).ends_with(255);
@@ -334,7 +334,7 @@ fn good_bundle() -> Value {
 /// Each line of the table changes a good bundle (`change`), removes fields of it (`remove`), or replaces the whole answer
 /// (`body`), and gives the code and the word that the message must have. Adding a line adds a case.
 #[test]
-fn hostile_bundles_are_refused_and_leave_the_session_as_it_was() {
+fn hostile_bundles_change_no_session() {
     let world = World::new().connected();
     let before = world.snapshot();
     let mut names = std::collections::BTreeSet::new();
@@ -365,7 +365,7 @@ fn hostile_bundles_are_refused_and_leave_the_session_as_it_was() {
 }
 
 #[test]
-fn a_good_bundle_is_taken_and_its_ssh_config_never_used() {
+fn the_planes_ssh_config_is_never_used() {
     let world = World::new();
     let plane = FakePlane::answering(200, json!({"error": false, "bundle": good_bundle()}).to_string());
     let report = world.run_at(&plane.base(), &["connect", "1", "--json"]).succeeds().json();
@@ -379,7 +379,7 @@ fn a_good_bundle_is_taken_and_its_ssh_config_never_used() {
 }
 
 #[test]
-fn a_workdir_that_is_not_plain_is_the_default() {
+fn an_unsafe_workdir_becomes_the_default() {
     let world = World::new();
     for workdir in [
         json!("relative"),

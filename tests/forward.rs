@@ -29,7 +29,7 @@ fn free() -> u16 {
 }
 
 #[test]
-fn ports_are_forwarded_listed_cancelled_and_asking_twice_is_fine() {
+fn forwards_are_listed_and_cancelled() {
     for world in World::each() {
         let world = world.connected();
         let (first, second, local) = (greeter().to_string(), greeter().to_string(), free());
@@ -62,7 +62,7 @@ fn ports_are_forwarded_listed_cancelled_and_asking_twice_is_fine() {
 }
 
 #[test]
-fn a_pair_of_ports_is_the_local_one_and_the_remote_one() {
+fn a_port_pair_is_local_then_remote() {
     let world = World::new().connected();
     let (there, local) = (greeter(), free());
     let pair = format!("{local}:{there}");
@@ -79,7 +79,7 @@ fn a_pair_of_ports_is_the_local_one_and_the_remote_one() {
 
 /// People are told, on their terminal, and programs that read the answer; a script that only connects pays no round trip.
 #[test]
-fn a_port_that_nothing_listens_on_is_forwarded_with_a_word() {
+fn forwarding_a_silent_port_is_mentioned() {
     for world in World::each() {
         let world = world.connected();
         let (there, silent) = (greeter().to_string(), free().to_string());
@@ -107,7 +107,7 @@ fn a_port_that_nothing_listens_on_is_forwarded_with_a_word() {
 }
 
 #[test]
-fn a_taken_port_is_named_for_either_loopback() {
+fn a_taken_port_is_named_on_ipv4_and_ipv6() {
     let world = World::new().connected();
     let there = greeter().to_string();
     let mut taken = vec![TcpListener::bind("127.0.0.1:0").unwrap()];
@@ -121,7 +121,7 @@ fn a_taken_port_is_named_for_either_loopback() {
 }
 
 #[test]
-fn the_other_way_leads_here() {
+fn reverse_forwards_lead_here() {
     for world in World::each() {
         let world = world.connected();
         let (here, there) = (greeter(), free());
@@ -130,12 +130,12 @@ fn the_other_way_leads_here() {
             .succeeds();
         assert!(greeted(there));
         world.run(&["forward", &there.to_string(), "-R", "--cancel"]).succeeds();
-        until("the box no longer listens", || TcpStream::connect(("127.0.0.1", there)).is_err());
+        until("the workspace no longer listens", || TcpStream::connect(("127.0.0.1", there)).is_err());
     }
 }
 
 #[test]
-fn forwards_come_back_with_the_connection() {
+fn forwards_return_with_the_connection() {
     for world in World::each() {
         let world = world.connected();
         let (there, local) = (greeter().to_string(), free());
@@ -158,7 +158,7 @@ fn forwards_come_back_with_the_connection() {
 
 /// Of a session so short that every command renews it, also one that needs no connection.
 #[test]
-fn forwards_are_there_after_a_renewal_that_needed_no_connection() {
+fn forwards_survive_an_idle_renewal() {
     let world = World::with(|options| options.max_ttl = std::time::Duration::from_secs(30)).connected();
     let (port, local) = (greeter().to_string(), free());
     world.run(&["forward", &port, "--local", &local.to_string()]).succeeds();
@@ -170,7 +170,7 @@ fn forwards_are_there_after_a_renewal_that_needed_no_connection() {
 }
 
 #[test]
-fn nonsense_is_a_usage_error() {
+fn bad_forward_arguments_are_usage_errors() {
     let world = World::new().connected();
     for arguments in [
         &["forward"][..],
@@ -194,7 +194,7 @@ fn nonsense_is_a_usage_error() {
 
 /// A port that a forward of ours has is told apart from one that somebody else has, and ended by its number here.
 #[test]
-fn a_port_that_is_forwarded_already_is_told_and_ended_by_its_number() {
+fn forwards_are_cancelled_by_their_number() {
     let world = World::two().connected();
     let (first, second, here) = (greeter(), greeter(), free());
     world.run(&["forward", &format!("{here}:{first}")]).succeeds();
@@ -218,7 +218,7 @@ fn a_port_that_is_forwarded_already_is_told_and_ended_by_its_number() {
 
 /// The old connection still carries a command, and a connection through the forward, when the session is renewed.
 #[test]
-fn forwards_survive_a_renewal_that_something_runs_through() {
+fn forwards_survive_a_busy_renewal() {
     for world in World::each() {
         let world = world.connected();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -26,7 +26,7 @@ fn verbs() -> Vec<String> {
 }
 
 #[test]
-fn every_help_is_as_accepted() {
+fn every_help_matches_its_snapshot() {
     insta::assert_snapshot!("help", help(&["--help"]));
     for verb in verbs() {
         insta::assert_snapshot!(format!("help-{verb}"), help(&[&verb, "--help"]));
@@ -34,7 +34,7 @@ fn every_help_is_as_accepted() {
 }
 
 #[test]
-fn every_help_fits_a_terminal_and_shows_an_example_where_it_takes_arguments() {
+fn every_help_fits_and_shows_an_example() {
     for verb in verbs() {
         let text = help(&[&verb, "--help"]);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{verb}: {text}");
@@ -55,7 +55,7 @@ fn every_help_fits_a_terminal_and_shows_an_example_where_it_takes_arguments() {
 }
 
 #[test]
-fn a_manual_page_has_a_heading_with_a_source_and_no_date() {
+fn manual_pages_have_a_source_and_no_date() {
     for (page, name) in [(&["man"][..], "RUNCODE"), (&["man", "config-ssh"], "RUNCODE-CONFIG-SSH")] {
         let version = env!("CARGO_PKG_VERSION");
         let heading = format!(".TH {name} 1 \"\" \"runcode {version}\" \"runcode manual\"");
@@ -66,6 +66,6 @@ fn a_manual_page_has_a_heading_with_a_source_and_no_date() {
 }
 
 #[test]
-fn the_version_is_the_packages() {
+fn the_version_is_the_package_version() {
     assert_eq!(help(&["--version"]), format!("runcode {}\n", env!("CARGO_PKG_VERSION")));
 }

@@ -1,4 +1,4 @@
-//! Hostile planes, hostile boxes, other users, full disks, crashes at every step. `hostile/cases.json` says which test
+//! Hostile planes, hostile workspaces, other users, full disks, crashes at every step. `hostile/cases.json` says which test
 //! stands for which numbered case; [`cases`] checks that the list is complete and true.
 
 mod api;

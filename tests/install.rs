@@ -18,7 +18,7 @@ fn write(path: &std::path::Path, content: &[u8]) {
 }
 
 #[test]
-fn the_status_line_goes_in_and_out_without_a_trace() {
+fn removing_the_statusline_leaves_no_trace() {
     let world = World::new();
     for content in [
         "{}",
@@ -58,7 +58,7 @@ fn the_status_line_goes_in_and_out_without_a_trace() {
 }
 
 #[test]
-fn another_status_line_is_kept_wrapped_or_replaced_as_told() {
+fn existing_statuslines_are_kept_or_wrapped() {
     let world = World::new();
     let theirs = r#"{"statusLine": {"type": "command", "command": "echo 'it is' mine"}, "z": 1}"#;
     write(&settings(&world), theirs.as_bytes());
@@ -85,7 +85,7 @@ fn another_status_line_is_kept_wrapped_or_replaced_as_told() {
 }
 
 #[test]
-fn settings_that_cannot_be_understood_are_not_touched() {
+fn unreadable_settings_are_not_touched() {
     let world = World::new();
     for content in ["[]", "{broken", "\u{feff}{}", "// comment\n{}", ""] {
         write(&settings(&world), content.as_bytes());
@@ -101,7 +101,7 @@ fn settings_that_cannot_be_understood_are_not_touched() {
 }
 
 #[test]
-fn the_settings_folder_of_the_environment_and_links_are_followed() {
+fn settings_follow_environment_and_links() {
     let world = World::new();
     let (folder, real) = (world.home().join("elsewhere"), world.home().join("dotfiles/claude.json"));
     write(&real, b"{\"a\": 1}\n");
@@ -119,7 +119,7 @@ fn the_settings_folder_of_the_environment_and_links_are_followed() {
 }
 
 #[test]
-fn the_wrapper_runs_and_goes_again() {
+fn install_path_wrapper_runs_and_is_removed() {
     let world = World::new();
     let report = world.run(&["install-path", "--json"]).succeeds().json();
     let wrapper = world.home().join(".local/bin/runcode");
@@ -144,7 +144,7 @@ fn the_wrapper_runs_and_goes_again() {
 }
 
 #[test]
-fn startup_files_come_back_byte_for_byte() {
+fn startup_files_are_restored_exactly() {
     let world = World::new();
     for (shell, file) in [
         ("/bin/bash", ".bashrc"),

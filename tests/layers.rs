@@ -115,7 +115,7 @@ fn no_command_imports_another() {
 }
 
 #[test]
-fn long_files_are_named() {
+fn files_over_400_lines_warn() {
     for (path, text) in sources() {
         let lines = text.lines().count();
         if lines > 400 {

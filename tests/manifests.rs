@@ -69,7 +69,7 @@ fn pinnable() -> (tempfile::TempDir, PathBuf) {
 }
 
 #[test]
-fn pinning_a_release_moves_version_hashes_and_formula_together() {
+fn a_pin_moves_version_hashes_and_formula() {
     let (folder, checksums) = pinnable();
     let assets = ["darwin_arm64", "darwin_amd64", "linux_arm64", "linux_amd64"];
     let hash = |index: usize| format!("{index:x}").repeat(64);

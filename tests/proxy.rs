@@ -38,7 +38,7 @@ fn expire(desk: &Desk, key_age: Duration) {
 }
 
 #[test]
-fn the_first_connection_after_expiry_works_in_either_mode() {
+fn the_first_connection_after_expiry_works() {
     for credential in [CredentialMode::Key, CredentialMode::Certificate] {
         let desk = logged(credential);
         let connect = || Said::of(desk.ssh(&[&desk.host, "echo here"]).output().unwrap());
@@ -58,7 +58,7 @@ fn the_first_connection_after_expiry_works_in_either_mode() {
 }
 
 #[test]
-fn it_works_again_after_a_clean_and_after_a_lost_pin() {
+fn proxy_recovers_from_clean_and_a_lost_pin() {
     let desk = logged(CredentialMode::Key);
     let connect = || Said::of(desk.ssh(&[&desk.host, "echo here"]).output().unwrap()).succeeds();
     connect();
@@ -95,7 +95,7 @@ fn two_workspaces_keep_their_own_pins() {
 }
 
 #[test]
-fn a_stopped_workspace_fails_with_the_words_that_help() {
+fn proxy_says_how_to_start_a_workspace() {
     let desk = logged(CredentialMode::Key);
     let said = Said::of(desk.ssh(&["runcode.asleep", "true"]).output().unwrap());
     assert_eq!((said.status, said.text()), (255, ""));
@@ -105,7 +105,7 @@ fn a_stopped_workspace_fails_with_the_words_that_help() {
 }
 
 #[test]
-fn without_a_saved_token_it_says_to_log_in() {
+fn proxy_without_a_token_says_to_log_in() {
     let desk = logged(CredentialMode::Key);
     desk.world.run(&["logout"]).succeeds();
     let said = Said::of(desk.ssh(&[&desk.host, "true"]).output().unwrap());
@@ -115,7 +115,7 @@ fn without_a_saved_token_it_says_to_log_in() {
 
 /// The pipes stay open in this test: only the parent's death can end it.
 #[test]
-fn it_ends_within_a_second_of_its_parents_death() {
+fn proxy_ends_soon_after_its_parent() {
     for desk in Desk::each() {
         let cache = desk.world.cache("");
         let cache = cache.to_str().unwrap();
@@ -149,7 +149,7 @@ fn it_ends_within_a_second_of_its_parents_death() {
 }
 
 #[test]
-fn it_ends_when_stdout_has_no_reader() {
+fn proxy_ends_when_stdout_closes() {
     let desk = Desk::new();
     let mut child = desk.world.command(&["proxy", "1"]).stdin(Stdio::piped()).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());

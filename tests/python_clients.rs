@@ -94,7 +94,7 @@ client.close()
 }
 
 #[test]
-fn ansible_pings() {
+fn ansible_pings_the_workspace() {
     for desk in Desk::each() {
         let Some(environment) = environment() else { return };
         let ansible = environment.join("bin/ansible").display().to_string();

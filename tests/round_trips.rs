@@ -41,7 +41,7 @@ fn comes_back(world: &World, path: &Path, content: &[u8], install: &[&str], remo
 }
 
 #[test]
-fn ssh_configs_of_any_content_come_back() {
+fn any_ssh_config_is_restored() {
     let world = World::new();
     let path = world.home().join(".ssh/config");
     let known = vec![
@@ -62,7 +62,7 @@ fn ssh_configs_of_any_content_come_back() {
 }
 
 #[test]
-fn shell_files_of_any_content_come_back() {
+fn any_shell_file_is_restored() {
     let world = World::new();
     let path = world.home().join(if cfg!(target_os = "macos") { ".bash_profile" } else { ".bashrc" });
     let known = vec![
@@ -81,7 +81,7 @@ fn shell_files_of_any_content_come_back() {
 }
 
 #[test]
-fn settings_of_any_content_come_back() {
+fn any_settings_file_is_restored() {
     let world = World::new();
     let path = world.home().join(".claude/settings.json");
     let member = prop::sample::select(vec![

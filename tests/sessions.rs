@@ -20,7 +20,7 @@ fn mints(world: &World) -> usize {
 }
 
 #[test]
-fn fifty_cold_commands_mint_once_and_all_succeed() {
+fn fifty_cold_commands_mint_one_session() {
     let world = logged();
     let children =
         (0..50).map(|i| (i, spawn(&world, &["run", "1", "--", &format!("echo {i}")]))).collect::<Vec<_>>();
@@ -80,7 +80,7 @@ fn a_session_is_private_and_complete() {
 }
 
 #[test]
-fn a_killed_master_is_replaced_and_the_session_kept() {
+fn a_killed_master_keeps_its_session() {
     let world = logged().connected();
     let before = mints(&world);
     let pid = master_pid(&world);
@@ -115,7 +115,7 @@ fn a_revoked_key_is_renewed_before_anything_runs() {
 }
 
 #[test]
-fn a_restarted_gateway_is_found_again() {
+fn a_restarted_gateway_is_reached_again() {
     for mut world in World::each().into_iter().map(World::connected) {
         world.restart_plane();
         assert_eq!(world.run(&["exec", "--", "echo again"]).succeeds().text(), "again\n");
@@ -123,7 +123,7 @@ fn a_restarted_gateway_is_found_again() {
 }
 
 #[test]
-fn without_a_gateway_or_a_plane_it_says_why_and_keeps_the_session() {
+fn an_outage_keeps_the_session() {
     for mut world in World::each().into_iter().map(World::connected) {
         let before = world.snapshot();
         world.stop_plane();
@@ -137,7 +137,7 @@ fn without_a_gateway_or_a_plane_it_says_why_and_keeps_the_session() {
 }
 
 #[test]
-fn a_command_that_had_started_is_never_run_twice() {
+fn a_started_command_is_never_run_twice() {
     for mut world in World::each().into_iter().map(World::connected) {
         let child = spawn(&world, &["exec", "--", "echo ran >> marks; sleep 60"]);
         let marks = world.workspace().join("marks");
@@ -151,7 +151,7 @@ fn a_command_that_had_started_is_never_run_twice() {
 }
 
 #[test]
-fn an_interrupt_and_a_timeout_end_the_remote_command() {
+fn interrupt_and_timeout_end_remote_commands() {
     for world in World::each().into_iter().map(World::connected) {
         let started = world.workspace().join("started");
         let child = spawn(&world, &["exec", "--", "touch started; sleep 613 & wait"]);
@@ -172,7 +172,7 @@ fn an_interrupt_and_a_timeout_end_the_remote_command() {
 }
 
 #[test]
-fn a_renewal_lets_running_commands_finish_and_a_disconnect_does_not() {
+fn renewal_lets_commands_finish() {
     let world = World::with(|options| options.max_ttl = std::time::Duration::from_secs(60)).connected();
     let cache = world.cache("").to_string_lossy().into_owned();
     world.run(&["exec", "--", "true"]).succeeds();
@@ -198,7 +198,7 @@ fn a_renewal_lets_running_commands_finish_and_a_disconnect_does_not() {
 }
 
 #[test]
-fn after_disconnect_no_process_and_no_socket_is_left() {
+fn disconnect_leaves_no_process_or_socket() {
     for world in World::each().into_iter().map(World::connected) {
         world.run(&["exec", "--", "true"]).succeeds();
         let cache = world.cache("").to_string_lossy().into_owned();
@@ -210,7 +210,7 @@ fn after_disconnect_no_process_and_no_socket_is_left() {
 }
 
 #[test]
-fn a_short_session_is_minted_anew_each_time_with_the_same_key() {
+fn short_sessions_are_renewed_with_the_same_key() {
     let world = World::with(|options| options.max_ttl = std::time::Duration::from_secs(60)).connected();
     let key = std::fs::read(world.cache("ws-1/id_ed25519")).unwrap();
     assert_eq!(world.run(&["connect", "box", "--json"]).succeeds().json()["reused"], false);
@@ -228,7 +228,7 @@ fn a_certificate_session_needs_no_flag() {
 }
 
 #[test]
-fn odd_home_folders_work_and_impossible_ones_are_refused() {
+fn odd_homes_work_impossible_ones_are_refused() {
     let world = World::new();
     for name in ["a b", "q'\"uote", "per%cent%h", "back\\slash", "ünï", "$(id)", "#hash", &"long".repeat(30)]
     {
@@ -248,7 +248,7 @@ fn odd_home_folders_work_and_impossible_ones_are_refused() {
 }
 
 #[test]
-fn localhost_is_this_machine() {
+fn a_localhost_base_url_works() {
     let world = World::new();
     let base = world.base().replace("127.0.0.1", "localhost");
     assert_ne!(base, world.base());
@@ -256,7 +256,7 @@ fn localhost_is_this_machine() {
 }
 
 #[test]
-fn another_planes_session_is_not_taken_for_this_ones() {
+fn another_planes_session_is_not_reused() {
     let (world, other) = (World::new().connected(), World::new());
     let said = world.run_at(&other.base(), &["exec", "--", "true"]).ends_with(255);
     assert!(said.stderr.contains("belongs to"), "{said:?}");
@@ -267,7 +267,7 @@ fn another_planes_session_is_not_taken_for_this_ones() {
 
 /// Workspaces of any plane count from 1.
 #[test]
-fn two_planes_sessions_stand_side_by_side() {
+fn two_planes_keep_sessions_side_by_side() {
     let (world, other) = (World::new(), World::new());
     std::fs::write(other.workspace().join("mark"), "other").unwrap();
     std::fs::write(world.workspace().join("mark"), "world").unwrap();
@@ -337,7 +337,7 @@ fn older_sessions_are_read_as_they_are() {
 }
 
 #[test]
-fn a_name_means_this_planes_session_first_and_never_one_of_two_others() {
+fn a_name_prefers_this_planes_session() {
     let world = World::new().connected();
     let meta = std::fs::read_to_string(world.cache("ws-1/meta.json")).unwrap();
     for id in [7, 8] {
@@ -361,7 +361,7 @@ fn a_name_means_this_planes_session_first_and_never_one_of_two_others() {
 }
 
 #[test]
-fn a_look_at_the_status_ends_no_running_command() {
+fn status_ends_no_running_command() {
     let world = World::with(|options| options.max_ttl = std::time::Duration::from_secs(2)).connected();
     let (started, go) = (world.workspace().join("started"), world.workspace().join("go"));
     let slow =
@@ -374,7 +374,7 @@ fn a_look_at_the_status_ends_no_running_command() {
 
 /// All shells of a user share what is attached.
 #[test]
-fn who_attaches_another_workspace_is_told_which_one_goes() {
+fn attaching_another_names_the_detached_one() {
     let world = World::two();
     let notes = |arguments: &[&str]| world.run(arguments).succeeds().stderr.contains("no longer #");
     assert!(!notes(&["connect", "box"]) && !notes(&["connect", "box"]));
@@ -382,7 +382,7 @@ fn who_attaches_another_workspace_is_told_which_one_goes() {
 }
 
 #[test]
-fn a_session_that_has_ended_or_never_was_is_told_as_it_is() {
+fn ended_and_unknown_sessions_are_told_apart() {
     let world = World::with(|options| options.max_ttl = std::time::Duration::from_secs(1)).connected();
     until("the session is over", || world.run(&["status"]).succeeds().text().starts_with("no active"));
     assert!(world.run(&["status"]).text().contains("#1, which is attached, is renewed"));

@@ -37,7 +37,7 @@ fn live(seconds: i64) -> World {
 }
 
 #[test]
-fn it_shows_the_workspace_and_how_long_it_lasts() {
+fn statusline_shows_workspace_and_minutes_left() {
     for (seconds, colour, minutes) in [(1650, 42, 27), (290, 43, 4), (110, 41, 1), (20, 41, 1)] {
         let world = live(seconds);
         let home = world.home().to_str().unwrap().to_owned();
@@ -50,7 +50,7 @@ fn it_shows_the_workspace_and_how_long_it_lasts() {
 }
 
 #[test]
-fn it_shows_in_the_project_that_attached_and_nowhere_else() {
+fn statusline_shows_only_in_its_project() {
     let world = live(1650);
     let home = world.home().to_str().unwrap().to_owned();
     let around = world.home().parent().unwrap().to_str().unwrap().to_owned();
@@ -69,7 +69,7 @@ fn it_shows_in_the_project_that_attached_and_nowhere_else() {
 }
 
 #[test]
-fn without_a_live_attached_session_there_is_nothing() {
+fn statusline_is_empty_without_a_session() {
     let world = live(-5);
     let home = world.home().to_str().unwrap().to_owned();
     assert_eq!(shown(&world, &home, &[]), "");
@@ -82,7 +82,7 @@ fn without_a_live_attached_session_there_is_nothing() {
 }
 
 #[test]
-fn garbage_in_is_nothing_out() {
+fn statusline_prints_nothing_for_garbage() {
     let world = live(1650);
     for garbage in
         [&b"{"[..], b"[]", b"null", b"\xff\xfe\x00", b"{\"cwd\": 7}", b"{\"workspace\": \"x\"}", b"hello"]
@@ -100,7 +100,7 @@ fn garbage_in_is_nothing_out() {
 }
 
 #[test]
-fn it_wraps_another_status_line() {
+fn statusline_wraps_another_one() {
     let world = live(1650);
     let home = world.home().to_str().unwrap().to_owned();
     let wrapped =
@@ -111,7 +111,7 @@ fn it_wraps_another_status_line() {
 }
 
 #[test]
-fn a_pipe_that_nobody_closes_does_not_hold_it_up() {
+fn statusline_does_not_wait_for_an_open_pipe() {
     let world = live(1650);
     let mut child =
         world.command(&["statusline", "--plain"]).stdin(std::process::Stdio::piped()).spawn().unwrap();

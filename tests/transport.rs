@@ -69,7 +69,7 @@ fn signal(pid: i32, signal: Signal) {
 }
 
 #[test]
-fn streams_are_separate_binary_and_late_and_the_status_is_exact() {
+fn exec_streams_and_status_are_exact() {
     everywhere(|way| {
         for status in [0, 1, 7, 126, 127, 254, 255] {
             let said = way.run(&["--", &format!("echo out; echo err >&2; sh -c 'exit {status}'")]);
@@ -87,7 +87,7 @@ fn streams_are_separate_binary_and_late_and_the_status_is_exact() {
 }
 
 #[test]
-fn stdin_may_be_closed_null_a_file_a_pipe_or_left_alone() {
+fn every_kind_of_stdin_works() {
     everywhere(|way| {
         std::fs::write(way.world.home().join("input"), "one\ntwo\nthree\n").unwrap();
         for (line, expected) in [
@@ -118,7 +118,7 @@ fn stdin_may_be_closed_null_a_file_a_pipe_or_left_alone() {
 }
 
 #[test]
-fn a_long_stream_and_a_long_command_line_arrive_whole() {
+fn long_streams_and_commands_arrive_whole() {
     everywhere(|way| {
         let mut child = way
             .command(&["--", "tee >(cat >/dev/null) 2>/dev/null || cat"])
@@ -146,7 +146,7 @@ fn a_long_stream_and_a_long_command_line_arrive_whole() {
 }
 
 #[test]
-fn the_callers_descriptions_stay_blocking() {
+fn the_callers_streams_stay_blocking() {
     everywhere(|way| {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let (mut reader, writer) = std::io::pipe().unwrap();
@@ -173,7 +173,7 @@ fn the_callers_descriptions_stay_blocking() {
 
 /// The command gets no terminal, and ours is as it was: its modes, and that reading from it waits.
 #[test]
-fn a_terminal_as_all_three_streams_is_left_as_it_was() {
+fn a_terminal_is_left_as_it_was() {
     everywhere(|way| {
         let log = way.world.home().join("typescript");
         let line = "stty -a >before; $RUNCODE exec -- 'tty; head -n 1; echo err >&2; exit 3'; echo status $?; \
@@ -208,7 +208,7 @@ fn a_terminal_as_all_three_streams_is_left_as_it_was() {
 
 /// `nohup` and a shell's background jobs have signals ignored that would end the command.
 #[test]
-fn a_signal_that_is_ignored_stays_ignored() {
+fn ignored_signals_stay_ignored() {
     everywhere(|way| {
         for name in ["INT", "HUP", "TERM"] {
             let mark = format!("go-{name}-{}", way.transport);
@@ -223,7 +223,7 @@ fn a_signal_that_is_ignored_stays_ignored() {
 }
 
 #[test]
-fn a_reader_that_leaves_ends_the_remote_command() {
+fn a_closed_reader_ends_the_remote_command() {
     everywhere(|way| {
         let mark = format!("y{}", std::process::id());
         assert_eq!(
@@ -235,7 +235,7 @@ fn a_reader_that_leaves_ends_the_remote_command() {
 }
 
 #[test]
-fn a_signal_and_a_timeout_end_the_remote_process_group() {
+fn signals_end_the_remote_process_group() {
     everywhere(|way| {
         for (which, status) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
             let sleep = long_sleep();
@@ -275,7 +275,7 @@ fn started(way: &Way<'_>, arguments: &[&str]) -> Child {
 }
 
 #[test]
-fn a_second_interrupt_gives_up_at_once() {
+fn a_second_interrupt_exits_at_once() {
     everywhere(|way| {
         let sleep = long_sleep();
         let mut child = started(way, &["--", &format!("trap '' INT; echo up; {sleep}; {sleep}")]);
@@ -289,12 +289,12 @@ fn a_second_interrupt_gives_up_at_once() {
         let said = Said::of(child.wait_with_output().unwrap());
         assert_eq!(said.status, 130);
         assert!(said.stderr.contains("may still be running"), "{}", said.stderr);
-        until("the box ends it all the same", || processes_with(&sleep).is_empty());
+        until("the workspace ends it all the same", || processes_with(&sleep).is_empty());
     });
 }
 
 #[test]
-fn a_regular_file_as_output_keeps_its_place() {
+fn output_to_a_file_keeps_its_position() {
     everywhere(|way| {
         let path = way.world.home().join("log");
         let mut file = File::create(&path).unwrap();

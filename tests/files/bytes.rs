@@ -19,14 +19,14 @@ fn every_name_and_byte_survives() {
 }
 
 #[test]
-fn every_login_shell_and_its_noise() {
+fn files_survive_noisy_login_shells() {
     for shell in ["bash", "dash", "zsh", "fish", "tcsh", "busybox sh", "mksh", "yash", "ksh93"] {
         let program = shell.split(' ').next().unwrap();
         if !["/bin", "/usr/bin"].iter().any(|folder| Path::new(folder).join(program).exists()) {
             eprintln!("SKIPPED: there is no {program}");
             continue;
         }
-        // Where it can be, it is the box's `sh` as well. yash has no name for a byte that its locale knows no character for;
+        // Where it can be, it is the workspace's `sh` as well. yash has no name for a byte that its locale knows no character for;
         // of ksh93, see below.
         let setup = match shell {
             "fish" | "tcsh" | "yash" | "ksh93" => String::new(),
@@ -45,7 +45,7 @@ fn every_login_shell_and_its_noise() {
 
 /// ksh93 makes its pipes of sockets, which Linux opens for nobody a second time: no folder can travel through them.
 #[test]
-fn a_shell_whose_pipes_are_sockets_gets_folders_file_by_file() {
+fn socket_pipes_get_folders_file_by_file() {
     if !Path::new("/bin/ksh93").exists() && !Path::new("/usr/bin/ksh93").exists() {
         return eprintln!("SKIPPED: there is no ksh93");
     }
@@ -64,9 +64,9 @@ fn a_shell_whose_pipes_are_sockets_gets_folders_file_by_file() {
     round_trip(&world, &odd_names(), b"a\nb\0c'\\!\xff");
 }
 
-/// A box with nothing but busybox: no find -printf, no openssl, no GNU tar.
+/// A workspace with nothing but busybox: no find -printf, no openssl, no GNU tar.
 #[test]
-fn busybox_is_enough() {
+fn busybox_is_enough_for_files() {
     if !Path::new("/usr/bin/busybox").exists() && !Path::new("/bin/busybox").exists() {
         return eprintln!("SKIPPED: there is no busybox");
     }
@@ -82,7 +82,7 @@ fn busybox_is_enough() {
 }
 
 #[test]
-fn a_dash_is_stdout() {
+fn get_to_a_dash_writes_to_stdout() {
     for world in World::each() {
         let world = world.connected();
         for length in [0, 3, 1_200_000] {
@@ -107,7 +107,7 @@ fn a_dash_is_stdout() {
 
 /// A terminal is asked for its input, and told so; a pipe is not.
 #[test]
-fn who_types_a_file_is_told_how_to_end_it() {
+fn write_says_how_to_end_typed_input() {
     let world = World::new().connected();
     let binary = env!("CARGO_BIN_EXE_runcode");
     if !Path::new("/usr/bin/script").exists() {

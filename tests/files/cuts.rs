@@ -8,7 +8,7 @@ use crate::support::processes_with;
 enum Victim {
     Client,
     Master,
-    /// The shell that the box runs for us.
+    /// The shell that the workspace runs for us.
     Shell,
     /// That shell, and all that it has started.
     Box,
@@ -27,7 +27,7 @@ fn is_whole(path: &Path, (old, new): (&[u8], &[u8])) -> bool {
     now == old || now == new
 }
 
-/// The shell that the box runs for `world`, below its real sshd or in this process's embedded gateway: it bears a script of
+/// The shell that the workspace runs for `world`, below its real sshd or in this process's embedded gateway: it bears a script of
 /// ours, and leads a process group.
 fn shells(world: &World) -> Vec<i32> {
     let workspace = world.workspace().display().to_string();
@@ -91,7 +91,7 @@ fn under_fire(arguments: &[&str], there: &str, victim: Victim) {
                     "{victim:?} after {pause} ms: said to be done"
                 );
             }
-            // Who is killed cannot clean up after itself: a killed client leaves its own folder, a killed box the box's.
+            // A killed process cannot clean up: a killed client leaves its local folder, a killed workspace its remote one.
             let cleans_up = match victim {
                 Victim::Client => there.starts_with("box"),
                 Victim::Master => true,
@@ -111,28 +111,28 @@ fn under_fire(arguments: &[&str], there: &str, victim: Victim) {
 }
 
 #[test]
-fn a_file_that_is_put() {
+fn a_cut_file_put_is_safe() {
     for victim in Victim::ALL {
         under_fire(&["put", "source/a", "to/a"], "box/to", victim);
     }
 }
 
 #[test]
-fn a_file_that_is_fetched() {
+fn a_cut_file_get_is_safe() {
     for victim in Victim::ALL {
         under_fire(&["get", "source/a", "--out", "to/a"], "to", victim);
     }
 }
 
 #[test]
-fn a_folder_that_is_put() {
+fn a_cut_folder_put_is_safe() {
     for victim in Victim::ALL {
         under_fire(&["put", "source", "to"], "box/to", victim);
     }
 }
 
 #[test]
-fn a_folder_that_is_fetched() {
+fn a_cut_folder_get_is_safe() {
     for victim in Victim::ALL {
         under_fire(&["get", "source", "--out", "to"], "to", victim);
     }

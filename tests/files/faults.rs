@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn failures_are_coded_and_change_nothing() {
+fn file_failures_have_codes_and_change_nothing() {
     for world in World::each() {
         let world = world.connected();
         let inside = world.workspace();
@@ -60,7 +60,7 @@ fn nothing_happened(world: &World) {
 }
 
 #[test]
-fn whoever_dies_in_the_middle_leaves_what_was_there() {
+fn a_killed_transfer_leaves_the_old_file() {
     for world in World::each() {
         let world = world.connected();
         let (mut child, stdin) = half_sent(&world);
@@ -135,7 +135,7 @@ impl Drop for Small {
 }
 
 #[test]
-fn a_full_disk_is_told_and_changes_nothing_on_either_side() {
+fn a_full_disk_changes_nothing_on_either_side() {
     for world in World::each() {
         let world = world.connected();
         let (Some(there), Some(here)) =
@@ -166,7 +166,7 @@ fn a_full_disk_is_told_and_changes_nothing_on_either_side() {
 }
 
 #[test]
-fn a_target_that_becomes_a_folder_meanwhile_is_not_moved_into() {
+fn a_target_turned_folder_is_not_entered() {
     for world in World::each() {
         let world = world.connected();
         let (child, stdin) = half_sent(&world);
@@ -181,7 +181,7 @@ fn a_target_that_becomes_a_folder_meanwhile_is_not_moved_into() {
 }
 
 #[test]
-fn several_of_one_name_are_not_fetched_over_each_other() {
+fn same_named_sources_are_refused_by_get() {
     let world = World::new().connected();
     for folder in ["d1", "d2"] {
         fs::create_dir(world.workspace().join(folder)).unwrap();
@@ -195,7 +195,7 @@ fn several_of_one_name_are_not_fetched_over_each_other() {
 
 /// A device, a pipe, or a link to one keeps its place.
 #[test]
-fn a_file_takes_the_place_of_no_device_and_no_pipe() {
+fn devices_and_pipes_are_never_replaced() {
     let world = World::new().connected();
     fs::write(world.workspace().join("f"), "content").unwrap();
     let (pipe, link) = (world.home().join("pipe"), world.home().join("link"));

@@ -3,14 +3,14 @@
 use super::*;
 
 #[test]
-fn folders_travel_both_ways_and_only_what_changed() {
+fn only_changed_files_travel_both_ways() {
     for world in World::each() {
         tree_round_trip(&world.connected());
     }
 }
 
 #[test]
-fn several_things_go_into_a_folder() {
+fn several_sources_go_into_a_folder() {
     for world in World::each() {
         let world = world.connected();
         make_tree(&world.home().join("tree"));
@@ -35,7 +35,7 @@ fn several_things_go_into_a_folder() {
 
 /// Of the same length and second as what was sent, and yet another.
 #[test]
-fn a_file_that_changes_at_once_after_it_was_sent_is_sent_again() {
+fn a_file_changed_right_after_put_is_resent() {
     for world in World::each() {
         let world = world.connected();
         let local = world.home().join("d");
@@ -51,7 +51,7 @@ fn a_file_that_changes_at_once_after_it_was_sent_is_sent_again() {
 
 /// Each of them is a whole put: one makes the folder, the others merge theirs into it.
 #[test]
-fn several_puts_to_a_new_folder_all_arrive() {
+fn concurrent_puts_to_a_new_folder_arrive() {
     let world = World::new().connected();
     for source in ["a", "b", "c"] {
         for number in 0..30 {
@@ -77,7 +77,7 @@ fn several_puts_to_a_new_folder_all_arrive() {
 
 /// `git` leaves out what its repository says, and nothing that lies above it.
 #[test]
-fn patterns_are_gits() {
+fn put_git_reads_patterns_as_git_does() {
     let world = World::new().connected();
     let names = |folder: &str| {
         let found = described(&world.workspace().join(folder)).into_iter();
@@ -102,7 +102,7 @@ fn patterns_are_gits() {
 }
 
 #[test]
-fn what_is_left_out_stays_behind() {
+fn excluded_files_stay_behind() {
     let world = World::new().connected();
     let root = world.home().join("p");
     fs::create_dir_all(root.join(".git")).unwrap();
@@ -141,7 +141,7 @@ fn what_is_left_out_stays_behind() {
 }
 
 #[test]
-fn mode_time_and_links_of_single_files() {
+fn single_files_keep_mode_and_time() {
     for world in World::each() {
         let world = world.connected();
         let (local, remote) = (world.home().join("f"), world.workspace().join("f"));
@@ -181,7 +181,7 @@ fn mode_time_and_links_of_single_files() {
 }
 
 #[test]
-fn a_file_goes_into_a_folder_that_is_there() {
+fn a_file_goes_into_an_existing_folder() {
     for world in World::each() {
         let world = world.connected();
         fs::create_dir(world.workspace().join("my dir")).unwrap();
@@ -203,7 +203,7 @@ fn a_file_goes_into_a_folder_that_is_there() {
 }
 
 #[test]
-fn links_stay_as_they_are_written_and_are_not_sent_again() {
+fn links_travel_as_links_and_only_once() {
     for world in World::each() {
         let world = world.connected();
         let root = world.home().join("tree");
@@ -235,7 +235,7 @@ fn links_stay_as_they_are_written_and_are_not_sent_again() {
 }
 
 #[test]
-fn a_source_that_is_a_link_to_a_folder_is_that_folder() {
+fn a_linked_source_folder_is_followed() {
     let world = World::new().connected();
     make_tree(&world.home().join("tree"));
     symlink(world.home().join("tree"), world.home().join("link")).unwrap();

@@ -1,8 +1,8 @@
-//! A box that lies.
+//! A workspace that sends wrong or hostile data.
 
 use super::*;
 
-/// A box whose `tar` is the box's own idea.
+/// A workspace whose `tar` sends an archive of its own making.
 #[test]
 fn a_hostile_archive_writes_nothing_outside() {
     let Some((world, evil)) = with_programs() else { return };
@@ -75,9 +75,9 @@ fn a_hostile_archive_writes_nothing_outside() {
     assert!(!world.home().join("got2").exists());
 }
 
-/// A box that damages what passes: its `cat` turns every Z into a Y.
+/// A workspace that damages what passes: its `cat` turns every Z into a Y.
 #[test]
-fn what_was_damaged_on_its_way_is_refused() {
+fn damaged_transfers_are_refused() {
     let Some((world, evil)) = with_programs() else { return };
     program(&evil, "cat", "exec tr Z Y <\"${1:-/dev/stdin}\"");
     for length in [20_000, 2_000_000] {
@@ -106,7 +106,7 @@ fn what_was_damaged_on_its_way_is_refused() {
 
 /// A `tar` that gives less than it should, and says so in the way that GNU's says harmless things too.
 #[test]
-fn a_folder_that_did_not_come_whole_is_an_error() {
+fn an_incomplete_folder_is_an_error() {
     let Some((world, odd)) = with_programs() else { return };
     fs::create_dir(world.workspace().join("d")).unwrap();
     fs::write(world.workspace().join("d/a"), "a").unwrap();
@@ -130,9 +130,9 @@ fn a_folder_that_did_not_come_whole_is_an_error() {
     assert!(!world.home().join("new").exists());
 }
 
-/// What is left on the box when its shell is killed may never end: nobody waits for it.
+/// A process that outlives the remote shell may run forever: nothing waits for it.
 #[test]
-fn what_outlives_the_shell_is_not_waited_for() {
+fn leftover_processes_are_not_waited_for() {
     let Some((world, odd)) = with_programs() else { return };
     fs::create_dir(world.workspace().join("d")).unwrap();
     fs::write(world.workspace().join("d/a"), "a").unwrap();
@@ -147,9 +147,9 @@ fn what_outlives_the_shell_is_not_waited_for() {
     assert!(Command::new("kill").arg(tee.to_string()).status().unwrap().success());
 }
 
-/// What other users of the box can see of a transfer: arguments, but no content and no name that they could be quicker with.
+/// What other users of the workspace can see of a transfer: arguments, but no content and no name that they could be quicker with.
 #[test]
-fn no_other_user_sees_what_is_sent() {
+fn other_users_cannot_see_what_is_sent() {
     let Some((world, spy)) = with_programs() else { return };
     let seen = world.home().join("seen");
     let digest =
@@ -174,7 +174,7 @@ fn no_other_user_sees_what_is_sent() {
 
 /// An sshd that takes no variable, as some have it: all of it comes on stdin then.
 #[test]
-fn a_box_that_takes_no_variable_gets_small_files_too() {
+fn small_files_need_no_remote_variables() {
     let Some(world) = with_login("unset LC_RUNCODE;", "sh") else { return };
     round_trip(&world, &odd_names(), b"x\0\\n'\n");
     round_trip(&world, &["empty".into()], b"");

@@ -21,7 +21,7 @@ fn a_large_file_takes_little_memory() {
 }
 
 #[test]
-fn a_file_that_grows_is_taken_as_long_as_it_was() {
+fn a_growing_file_is_fetched_at_its_first_size() {
     let world = World::new().connected();
     let path = world.workspace().join("log");
     fs::write(&path, noise(20_000_000)).unwrap();
@@ -53,7 +53,7 @@ fn peak_of(mut child: Child) -> u32 {
 }
 
 #[test]
-fn a_large_file_takes_little_memory_either_way() {
+fn large_files_take_little_memory_both_ways() {
     const SIZE: u64 = 160 << 20;
     for world in World::each() {
         let world = world.connected();

@@ -78,7 +78,7 @@ pub(super) fn litter(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A world over a real sshd whose login shell is `shell`, which prints before it does anything. Its home is the box.
+/// A world over a real sshd whose login shell is `shell`, which prints before it does anything. Its home is the workspace.
 pub(super) fn with_login(setup: &str, shell: &str) -> Option<World> {
     let world = World::real()?.connected();
     let keys = world.home().join("sshd/keys");
@@ -96,7 +96,7 @@ pub(super) fn with_login(setup: &str, shell: &str) -> Option<World> {
     Some(world)
 }
 
-/// Such a world whose box has programs of its own, which come before the system's: the folder they go into.
+/// Such a world whose workspace has programs of its own, which come before the system's: the folder they go into.
 pub(super) fn with_programs() -> Option<(World, PathBuf)> {
     let world = with_login("PATH=$PWD/own:$PATH; export PATH;", "sh")?;
     let own = world.home().join("own");

@@ -11,7 +11,7 @@ use crate::support::fake_plane::{FakePlane, respond};
 use crate::support::{Said, World};
 
 #[test]
-fn a_redirect_is_followed_within_the_origin_only() {
+fn redirects_stay_within_the_origin() {
     let world = World::new();
     for elsewhere in [
         "https://127.0.0.1:{port}/x",
@@ -67,7 +67,7 @@ fn a_redirect_is_followed_within_the_origin_only() {
 }
 
 #[test]
-fn an_answer_without_end_is_cut_by_its_size() {
+fn endless_answers_are_cut_by_size() {
     let world = World::new();
     let endless = FakePlane::start(|_, stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"error\":false,\"pad\":\"");
@@ -89,7 +89,7 @@ fn an_answer_without_end_is_cut_by_its_size() {
 }
 
 #[test]
-fn whatever_drips_is_cut_by_the_deadline() {
+fn slow_answers_are_cut_by_the_deadline() {
     let world = World::new();
     let drip = |before: &'static [u8], drop: &'static [u8]| {
         FakePlane::start(move |_, stream| {
@@ -117,7 +117,7 @@ fn whatever_drips_is_cut_by_the_deadline() {
 }
 
 #[test]
-fn an_answer_that_breaks_off_leaves_the_session_as_it_was() {
+fn a_cut_answer_keeps_the_old_session() {
     let world = World::new().connected();
     let before = world.snapshot();
     let whole = json!({"error": false, "bundle": {"host": "127.0.0.1", "port": 1}}).to_string();
@@ -140,7 +140,7 @@ fn an_answer_that_breaks_off_leaves_the_session_as_it_was() {
 
 /// Names that a teammate or a compromised plane chose: hundreds, long, steering, alike.
 #[test]
-fn names_of_others_are_cut_counted_and_neutralised() {
+fn workspace_names_are_cut_and_neutralised() {
     let world = World::new();
     let name = format!("same\u{1b}[2J\u{202e}{}", "x".repeat(900));
     let rows = (1..500).map(|id| json!({"id": id, "title": name, "custom_title": "same", "provider": "aws", "current_state": name}));
@@ -161,7 +161,7 @@ fn names_of_others_are_cut_counted_and_neutralised() {
 
 /// Every text of a plane's steers the terminal where it is shown as it came: in none of the ways of showing it is it.
 #[test]
-fn whatever_a_plane_says_steers_no_terminal() {
+fn plane_messages_steer_no_terminal() {
     const EVIL: &str = "a\u{1b}]0;t\u{7}\u{9b}2J\u{202e}\u{2066}\u{200b}\u{2028}\u{e0041}\r\nb\u{8}";
     let steers = |c: &char| !c.is_ascii_alphanumeric() && !"];\n".contains(*c) && EVIL.contains(*c);
     let plane = FakePlane::start(|request, stream| {
@@ -210,7 +210,7 @@ fn whatever_a_plane_says_steers_no_terminal() {
 }
 
 #[test]
-fn a_box_of_somebody_else_is_named_before_it_is_used() {
+fn a_teammates_workspace_is_named_before_use() {
     let plane = FakePlane::start(|request, stream| {
         let shared = request.line.contains("shared");
         let rows = if shared {
@@ -240,7 +240,7 @@ fn a_box_of_somebody_else_is_named_before_it_is_used() {
 }
 
 #[test]
-fn proxies_are_asked_for_real_bases_and_get_no_token() {
+fn proxies_never_get_the_token() {
     let world = World::new();
     let proxy = FakePlane::answering(502, "");
     let ask = |no_proxy: &str| {
@@ -347,7 +347,7 @@ impl Drop for TlsServer {
 }
 
 #[test]
-fn a_corporate_authority_is_honoured_and_no_other() {
+fn only_trusted_authorities_are_honoured() {
     let world = World::new();
     let folder = world.home().join("tls");
     std::fs::create_dir(&folder).unwrap();
@@ -373,7 +373,7 @@ fn a_corporate_authority_is_honoured_and_no_other() {
 
 /// What was never expected of a bundle is refused as a whole; the key that it was asked for stays unused.
 #[test]
-fn a_base_with_a_password_is_refused_and_not_echoed() {
+fn a_base_url_with_a_password_is_refused() {
     let world = World::new();
     for base in
         ["https://me:hunter2@plane.example", "http://me:hunter2@127.0.0.1:1", "https://hunter2@plane.example"]

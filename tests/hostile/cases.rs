@@ -19,7 +19,7 @@ struct Case {
 const LAST: u32 = 43;
 
 #[test]
-fn every_case_names_tests_that_are_there() {
+fn every_hostile_case_names_real_tests() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let table = std::fs::read(root.join("tests/hostile/cases.json")).unwrap();
     let table: BTreeMap<u32, Case> = serde_json::from_slice(&table).unwrap();
@@ -54,7 +54,7 @@ fn every_case_names_tests_that_are_there() {
 
 /// SECURITY.md names a test for each defence: all of them exist, as a test, a case of the launchers' or a fuzz target.
 #[test]
-fn what_security_md_names_is_there() {
+fn security_md_names_real_tests() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(root.join("SECURITY.md")).unwrap();
     let mut sources = String::new();

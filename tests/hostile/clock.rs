@@ -28,7 +28,7 @@ fn at(mut command: Command, library: &PathBuf, shift: &str) -> Said {
 }
 
 #[test]
-fn a_clock_that_was_moved_gives_the_right_answer_or_a_coded_error() {
+fn a_moved_clock_is_right_or_a_coded_error() {
     if cfg!(target_env = "musl") {
         return skipped("a clock that was moved", "nothing is loaded into a static program");
     }
@@ -71,7 +71,7 @@ fn a_clock_that_was_moved_gives_the_right_answer_or_a_coded_error() {
 
 /// Once the plane has refused to renew an expired session, nothing goes on over its connection.
 #[test]
-fn an_expired_session_that_is_refused_loses_its_master() {
+fn a_refused_expired_session_loses_its_master() {
     let world = World::with(|options| options.max_ttl = Duration::from_secs(2)).connected();
     world.run(&["exec", "--", "true"]).succeeds();
     let master = || crate::support::processes_with(&world.cache("ws-1").to_string_lossy());

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{assert_whole, names};
 use crate::support::{Said, World, processes_with};
 #[test]
-fn connects_to_two_boxes_at_once_leave_the_pointer_at_one_of_them() {
+fn two_connects_at_once_attach_one_of_them() {
     let world = World::two();
     for _ in 0..3 {
         let spawn = |id: &str| world.command(&["connect", id, "--json"]).spawn().unwrap();
@@ -30,7 +30,7 @@ fn connects_to_two_boxes_at_once_leave_the_pointer_at_one_of_them() {
 }
 
 #[test]
-fn everything_at_once_ends_well() {
+fn fifty_mixed_commands_at_once_succeed() {
     let seconds = std::env::var("HOSTILE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
     let world = World::new().connected();
     let own = "# mine\r\nHost *\n\tUser me";
@@ -92,7 +92,7 @@ fn everything_at_once_ends_well() {
 
 /// Two planes, so two gateways with a key each; one cache.
 #[test]
-fn two_gateways_at_once_have_a_pin_each() {
+fn two_gateways_at_once_get_their_own_pins() {
     let one = World::new();
     let two = World::two();
     let here = |arguments: &[&str]| one.command(arguments);
@@ -121,7 +121,7 @@ fn two_gateways_at_once_have_a_pin_each() {
 
 /// The holder of a lock dies: the kernel frees it, and nobody waits for a ghost.
 #[test]
-fn a_lock_whose_holder_was_killed_is_free() {
+fn a_killed_holder_frees_its_lock() {
     let world = World::new();
     let plane = crate::support::fake_plane::FakePlane::start(|_, stream| {
         let _ = std::io::Read::read(stream, &mut [0]); // never answers

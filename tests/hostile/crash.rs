@@ -13,7 +13,7 @@ use crate::support::{Said, World, processes_with};
 const ALL: Points = Points { usual: usize::MAX, of_threads: false };
 
 #[test]
-fn connect_killed_at_any_step_leaves_a_whole_session() {
+fn a_killed_connect_leaves_a_whole_session() {
     if !can_kill("connect killed at any step") {
         return;
     }
@@ -37,7 +37,7 @@ fn connect_killed_at_any_step_leaves_a_whole_session() {
 }
 
 #[test]
-fn a_first_connect_killed_at_any_step_leaves_nothing_or_a_session() {
+fn a_killed_first_connect_is_all_or_nothing() {
     if !can_kill("a first connect killed at any step") {
         return;
     }
@@ -59,7 +59,7 @@ fn a_first_connect_killed_at_any_step_leaves_nothing_or_a_session() {
 }
 
 #[test]
-fn config_ssh_killed_at_any_step_leaves_the_users_file_whole() {
+fn a_killed_config_ssh_keeps_the_users_file() {
     if !can_kill("config-ssh killed at any step") {
         return;
     }
@@ -93,7 +93,7 @@ fn config_ssh_killed_at_any_step_leaves_the_users_file_whole() {
 }
 
 #[test]
-fn login_killed_at_any_step_leaves_one_token_and_sends_it_to_its_own_plane_only() {
+fn a_killed_login_leaves_one_bound_token() {
     if !can_kill("login killed at any step") {
         return;
     }

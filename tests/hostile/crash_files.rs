@@ -50,7 +50,7 @@ fn moves_whole(world: &World, arguments: &[&str], from: PathBuf, to: PathBuf, is
         assert!(now.split(' ').all(|word| word == "old" || word == "newer"), "{arguments:?} {step}: {now:?}");
         if folder.starts_with(world.workspace()) {
             // What was sent of it goes when the connection to it does.
-            until("the box is clean", || names(&folder).len() == before.len().max(1));
+            until("the workspace is clean", || names(&folder).len() == before.len().max(1));
         }
         age(&folder);
         let said = crate::support::Said::of(command().output().unwrap());
@@ -63,7 +63,7 @@ fn moves_whole(world: &World, arguments: &[&str], from: PathBuf, to: PathBuf, is
 }
 
 #[test]
-fn put_and_write_killed_at_any_step_leave_old_or_new() {
+fn a_killed_put_or_write_leaves_old_or_new() {
     if !can_kill("put and write killed at any step") {
         return;
     }
@@ -79,7 +79,7 @@ fn put_and_write_killed_at_any_step_leave_old_or_new() {
 }
 
 #[test]
-fn get_killed_at_any_step_leaves_old_or_new_and_the_next_one_clears_up() {
+fn a_killed_get_leaves_old_or_new() {
     if !can_kill("get killed at any step") {
         return;
     }

@@ -12,7 +12,7 @@ use crate::support::{Said, World, processes_with};
 const USUAL: Points = Points { usual: 8, of_threads: false };
 
 #[test]
-fn detaching_killed_at_any_step_leaves_attached_or_not_and_can_be_repeated() {
+fn a_killed_detach_can_be_repeated() {
     if !can_kill("detaching killed at any step") {
         return;
     }
@@ -40,7 +40,7 @@ fn detaching_killed_at_any_step_leaves_attached_or_not_and_can_be_repeated() {
 }
 
 #[test]
-fn forwards_killed_at_any_step_are_there_or_not_and_come_and_go_afterwards() {
+fn a_killed_forward_is_all_or_nothing() {
     if !can_kill("forwards killed at any step") {
         return;
     }
@@ -84,7 +84,7 @@ fn forwards_killed_at_any_step_are_there_or_not_and_come_and_go_afterwards() {
 }
 
 #[test]
-fn the_status_line_killed_at_any_step_leaves_the_users_settings_whole() {
+fn a_killed_statusline_install_keeps_settings() {
     if !can_kill("install-statusline killed at any step") {
         return;
     }
@@ -118,7 +118,7 @@ fn the_status_line_killed_at_any_step_leaves_the_users_settings_whole() {
 }
 
 #[test]
-fn logout_killed_at_any_step_leaves_the_token_or_none() {
+fn a_killed_logout_leaves_the_token_or_none() {
     if !can_kill("logout killed at any step") {
         return;
     }

@@ -65,7 +65,7 @@ fn on(world: &World, disk: &Path, arguments: &[&str]) -> Command {
 }
 
 #[test]
-fn a_full_disk_is_a_coded_error_and_the_old_session_stays() {
+fn a_full_disk_keeps_the_old_session() {
     let Some((world, mount)) = world_on_a_small_disk("a full disk") else { return };
     let run = |arguments: &[&str]| Said::of(on(&world, &mount.0, arguments).output().unwrap());
     mount.fill();
@@ -97,7 +97,7 @@ fn a_full_disk_is_a_coded_error_and_the_old_session_stays() {
 }
 
 #[test]
-fn a_read_only_disk_is_a_coded_error_and_reading_goes_on() {
+fn a_read_only_disk_still_allows_reading() {
     let Some((world, mount)) = world_on_a_small_disk("a read-only disk") else { return };
     let run = |arguments: &[&str]| Said::of(on(&world, &mount.0, arguments).output().unwrap());
     mount.remount("ro");

@@ -29,7 +29,7 @@ fn too_open(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn modes_are_right_whatever_the_umask() {
+fn modes_are_right_under_any_umask() {
     for mask in ["000", "077", "022", "0277"] {
         let world = World::new();
         let script = format!("umask {mask}; exec \"$@\"");
@@ -48,7 +48,7 @@ fn modes_are_right_whatever_the_umask() {
 }
 
 #[test]
-fn a_cache_that_is_no_private_folder_is_a_coded_error_or_made_one() {
+fn the_cache_is_made_private_or_refused() {
     let world = World::new();
     let base = world.home().join("x");
     std::fs::create_dir(&base).unwrap();
@@ -88,7 +88,7 @@ fn a_cache_that_is_no_private_folder_is_a_coded_error_or_made_one() {
 
 /// A session folder that is a link leads out of the cache: nothing behind it is read, moved or removed.
 #[test]
-fn a_session_folder_that_is_a_link_is_never_followed() {
+fn a_linked_session_folder_is_never_followed() {
     let world = World::new().connected();
     let outside = world.home().join("outside");
     for folder in ["pending", ".stage-mine"] {
@@ -114,7 +114,7 @@ fn a_session_folder_that_is_a_link_is_never_followed() {
 
 /// Whatever is wrong with a session's files, the next command has a session, and `clean` gets rid of it.
 #[test]
-fn a_damaged_session_is_made_anew_and_can_be_removed() {
+fn damaged_sessions_are_rebuilt_or_removed() {
     let world = World::new().connected();
     let files = ["id_ed25519", "id_ed25519.pub", "known_hosts", "config", "meta.json"];
     type Damage<'a> = (&'a str, &'a dyn Fn(&Path));
@@ -177,7 +177,7 @@ fn temporary_names_are_random_and_exclusive() {
 
 /// Home folders of every kind of name, with plain `ssh` as the judge: it has to connect with the config as it stands.
 #[test]
-fn plain_ssh_connects_from_homes_of_any_name() {
+fn plain_ssh_works_from_homes_of_any_name() {
     let world = World::new();
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
     let pieces = [

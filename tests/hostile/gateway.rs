@@ -86,7 +86,7 @@ fn plain(world: &World, options: &[&str]) -> Said {
 }
 
 #[test]
-fn a_gateway_with_another_key_is_refused() {
+fn a_changed_host_key_is_refused() {
     let (world, other) = (World::new().connected(), World::new());
     lead_through(&world, other.plane().gateway_addr().port());
     let said = plain(&world, &[]).ends_with(255);
@@ -95,7 +95,7 @@ fn a_gateway_with_another_key_is_refused() {
 
 /// Cut anywhere: in the banner, in the key exchange, in the middle of the command's output.
 #[test]
-fn a_connection_that_is_cut_anywhere_is_an_error_and_the_next_one_works() {
+fn a_cut_connection_fails_and_the_next_works() {
     let world = World::new().connected();
     let gateway = world.plane().gateway_addr();
     let whole = Relay::start(gateway, None);
@@ -113,9 +113,9 @@ fn a_connection_that_is_cut_anywhere_is_an_error_and_the_next_one_works() {
     }
 }
 
-/// Whoever came first is served last: each still gets the answer to its own question, of the plane and of the box.
+/// The first connection is served last: each still gets its own answer, from the plane and from the workspace.
 #[test]
-fn connections_that_are_served_in_another_order_are_answered_each_by_its_own() {
+fn reordered_connections_get_their_own_answers() {
     const COUNT: usize = 4;
     let world = World::new().connected();
     let relay = Relay::reordering(world.plane().gateway_addr(), COUNT);
@@ -161,7 +161,7 @@ fn connections_that_are_served_in_another_order_are_answered_each_by_its_own() {
 
 /// A gateway that takes connections and never says a word: told in time, and the lock is free afterwards.
 #[test]
-fn a_gateway_that_says_nothing_is_given_up() {
+fn a_silent_gateway_times_out() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
     let held = std::thread::spawn(move || silent.incoming().take(4).collect::<Vec<_>>());
@@ -183,7 +183,7 @@ fn a_gateway_that_says_nothing_is_given_up() {
 
 /// A gateway may send banners without end before anybody is known to it: none is kept, and none reaches the terminal.
 #[test]
-fn a_gateways_banner_fills_no_log_and_no_terminal() {
+fn gateway_banners_fill_no_log_or_terminal() {
     let Some(world) = World::real() else { return };
     let connected = world.run(&["connect", "1", "--wait"]).succeeds();
     let ran = world.run(&["exec", "--", "echo in"]).succeeds();
@@ -197,7 +197,7 @@ fn a_gateways_banner_fills_no_log_and_no_terminal() {
 
 /// Neither an agent nor a configuration of the user's or the system's has a say in a session.
 #[test]
-fn an_agent_and_other_configurations_have_no_influence() {
+fn agents_and_user_configs_have_no_influence() {
     let world = World::new();
     let socket = world.home().join("agent");
     let listener = UnixListener::bind(&socket).unwrap();
@@ -254,7 +254,7 @@ fn an_agent_and_other_configurations_have_no_influence() {
 
 /// What `ssh-keygen -L` says of a certificate is what we took it for.
 #[test]
-fn a_certificate_that_is_taken_is_what_ssh_keygen_says() {
+fn accepted_certificates_match_ssh_keygen() {
     let mut world =
         World::with(|options| options.credential = runcode_plane::CredentialMode::Certificate).connected();
     let path = world.cache("ws-1/id_ed25519-cert.pub");

@@ -52,7 +52,7 @@ impl Drop for Waiting {
 }
 
 #[test]
-fn a_flood_of_idle_connections_does_not_end_or_block_the_login() {
+fn idle_connections_do_not_block_login() {
     let world = World::new();
     let mut login = Waiting::start(&world);
     let idle = (0..300).map(|_| login.connect()).collect::<Vec<_>>();
@@ -65,7 +65,7 @@ fn a_flood_of_idle_connections_does_not_end_or_block_the_login() {
 }
 
 #[test]
-fn nothing_of_a_request_is_echoed_and_no_page_is_kept() {
+fn login_pages_echo_nothing_and_are_not_cached() {
     let world = World::new();
     let mut login = Waiting::start(&world);
     let (state, port) = (login.state.clone(), login.port);

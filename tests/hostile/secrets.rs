@@ -55,7 +55,7 @@ fn private_key(world: &World) -> Vec<String> {
 }
 
 #[test]
-fn the_token_and_the_key_are_in_no_output_no_log_no_process_list_and_no_other_file() {
+fn secrets_appear_in_no_output_log_or_file() {
     let world = World::with(|options| {
         options.access_log = Some(options.workspaces[0].dir.with_file_name("access.log"))
     });
@@ -115,7 +115,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 
 /// What runs for long has no token in its environment, and no crash writes memory to a file.
 #[test]
-fn a_master_knows_no_token_and_nothing_dumps_core() {
+fn masters_hold_no_token_and_dump_no_core() {
     let world = World::new().connected();
     world.run(&["exec", "--", "true"]).succeeds();
     let mut child = world.command(&["exec", "--", "echo up; sleep 20"]).spawn().unwrap();
@@ -150,7 +150,7 @@ fn a_master_knows_no_token_and_nothing_dumps_core() {
 
 /// Every connection of a full run: the API's port, the gateway's port, sockets of this machine. No telemetry.
 #[test]
-fn connections_go_to_the_plane_the_gateway_and_this_machine_only() {
+fn only_plane_and_gateway_are_contacted() {
     if program("strace").is_none() {
         return skipped("where connections go", "there is no strace");
     }

@@ -48,7 +48,7 @@ fn own(path: &Path, uid: u32) {
 
 /// The attacker has made the cache folder, with a session in it whose config runs a command of theirs.
 #[test]
-fn a_session_that_another_user_planted_is_never_used() {
+fn sessions_planted_by_others_are_never_used() {
     if !can("a planted session") {
         return;
     }
@@ -88,7 +88,7 @@ fn a_session_that_another_user_planted_is_never_used() {
 }
 
 #[test]
-fn a_configuration_of_another_user_gives_no_token() {
+fn another_users_config_gives_no_token() {
     if !can("a planted token") {
         return;
     }
@@ -106,7 +106,7 @@ fn a_configuration_of_another_user_gives_no_token() {
 
 /// A long home needs the short folder for the socket; whoever made that first does not get to hold the socket.
 #[test]
-fn a_socket_folder_of_another_user_is_refused() {
+fn another_users_socket_folder_is_refused() {
     if !can("a planted socket folder") {
         return;
     }
@@ -151,7 +151,7 @@ fn a_socket_folder_of_another_user_is_refused() {
 
 /// A user who is not root, on a machine where nothing is special: folders that may not be written are coded errors.
 #[test]
-fn folders_that_may_not_be_written_are_coded_errors() {
+fn unwritable_folders_are_coded_errors() {
     if !can("folders that may not be written") {
         return;
     }
@@ -175,7 +175,7 @@ fn folders_that_may_not_be_written_are_coded_errors() {
 
 /// Nobody else reads a session's files or a token.
 #[test]
-fn another_user_can_read_nothing_of_it() {
+fn other_users_can_read_none_of_our_files() {
     if !can("another user who reads") {
         return;
     }

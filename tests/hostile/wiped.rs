@@ -63,7 +63,7 @@ fn holds(memory: &[u8], needle: &[u8]) -> bool {
 
 /// One test, because the watch is one: tests of one process run side by side.
 #[test]
-fn memory_that_was_given_back_holds_no_secret() {
+fn freed_memory_holds_no_secret() {
     const SECRET: &str = "rc_a-token-that-nobody-else-has-0123456789";
     let freed = freed_by(|| drop(SECRET.to_owned()));
     assert!(holds(&freed, SECRET.as_bytes()), "the watch sees nothing");
@@ -109,7 +109,7 @@ fn body_of(pem: &str) -> Vec<String> {
 /// While `connect` waits for a gateway that says nothing, the key is made, sent and saved: it is in the file alone.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_process_that_has_saved_its_key_has_it_no_more() {
+fn a_saved_key_is_wiped_from_memory() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
     let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEe3oXm2oOlvLcJe4QsUTYZhWzFQvuLGTtLPdcqO3IGK";

@@ -14,7 +14,7 @@ use super::{Way, everywhere, long_sleep, signal, started};
 use crate::support::{Said, World, is_running, processes_with, until};
 
 #[test]
-fn a_master_that_is_killed_stopped_or_replaced_is_made_anew_and_the_command_runs_once() {
+fn a_lost_master_is_replaced_and_runs_once() {
     everywhere(|way| {
         let socket = control_path(way);
         let once = |what: &str| {
@@ -49,7 +49,7 @@ fn a_master_that_is_killed_stopped_or_replaced_is_made_anew_and_the_command_runs
 /// The master's ssh is given its connection. One that cannot use it makes its own: one from before 8.7, which does not know
 /// the option that says so, and a wrapper that writes to it.
 #[test]
-fn a_master_is_given_its_connection_or_makes_its_own() {
+fn masters_take_or_open_a_connection() {
     let old = "case \" $* \" in *StdinNull*)
         echo 'command-line: line 0: Bad configuration option: stdinnull' >&2; exit 255;; esac";
     everywhere(|way| {
@@ -80,7 +80,7 @@ fn a_master_is_given_its_connection_or_makes_its_own() {
 
 /// As in a sandbox: process ids mean nothing there, and the master is the same.
 #[test]
-fn a_master_is_used_and_not_ended_from_another_pid_namespace() {
+fn masters_survive_other_pid_namespaces() {
     everywhere(|way| {
         let unshare = "unshare --pid --fork --mount-proc";
         if Command::new("sh")
@@ -108,7 +108,7 @@ fn control_path(way: &Way<'_>) -> PathBuf {
 }
 
 #[test]
-fn what_was_started_before_the_connection_went_is_not_run_again() {
+fn a_command_is_not_rerun_after_a_lost_link() {
     everywhere(|way| {
         let sleep = long_sleep();
         let child = started(way, &["--", &format!("echo $$ > pid; echo ran >> once; echo up; {sleep}")]);
@@ -117,7 +117,7 @@ fn what_was_started_before_the_connection_went_is_not_run_again() {
         assert!(said.stderr.contains("not run again"), "{}", said.stderr);
         assert_eq!(std::fs::read_to_string(way.file("once")).unwrap(), "ran\n");
         std::fs::remove_file(way.file("once")).unwrap();
-        // Nobody was left to end it on the box.
+        // Nothing was left that could end it on the workspace.
         let pid: i32 = std::fs::read_to_string(way.file("pid")).unwrap().trim().parse().unwrap();
         let _ = kill_process_group(Pid::from_raw(pid).unwrap(), Signal::KILL);
         until("it is gone", || processes_with(&sleep).is_empty());
@@ -126,7 +126,7 @@ fn what_was_started_before_the_connection_went_is_not_run_again() {
 
 /// The command is over, and most of its output still waits in the master for somebody to read it.
 #[test]
-fn output_that_was_not_delivered_is_missed() {
+fn undelivered_output_is_an_error() {
     const SIZE: usize = 1_000_000; // more than a pipe holds, less than the channel's window
     everywhere(|way| {
         let ends: [(&str, &dyn Fn()); 3] = [
@@ -172,7 +172,7 @@ fn output_over_a_retired_master_is_whole() {
 }
 
 #[test]
-fn the_master_holds_nothing_of_the_caller_and_ends_with_the_session() {
+fn masters_hold_no_caller_files_and_expire() {
     for world in World::each() {
         let way = Way { world: &world, transport: "mux" };
         // Without a copy of the pipe anywhere, `cat` sees its end as soon as connect has ended.
@@ -197,7 +197,7 @@ fn the_master_holds_nothing_of_the_caller_and_ends_with_the_session() {
 }
 
 #[test]
-fn many_at_once_share_one_connection() {
+fn many_commands_share_one_connection() {
     everywhere(|way| {
         let pid = way.master();
         let spawn = |i: usize| way.command(&["--", &format!("echo {i}")]).spawn().unwrap();
@@ -213,7 +213,7 @@ fn many_at_once_share_one_connection() {
 /// Commands run while the gateway is killed again and again: each runs at most once, and success means that it ran. The
 /// long version (`RUNCODE_STORM=60`) is a minute of it each, over a real sshd too, whose shells are killed while they start.
 #[test]
-fn a_gateway_that_comes_and_goes_makes_no_command_run_twice() {
+fn a_flapping_gateway_runs_nothing_twice() {
     let storm: Option<u64> = std::env::var("RUNCODE_STORM").ok().and_then(|text| text.parse().ok());
     let seconds = storm.unwrap_or(8);
     let worlds = || if storm.is_some() { World::each() } else { vec![World::new()] };

@@ -32,7 +32,7 @@ fn count(calls: &[String], name: &str) -> usize {
 }
 
 #[test]
-fn a_warm_command_starts_nothing_and_reads_three_small_files() {
+fn a_warm_command_starts_no_process() {
     let world = World::new().connected();
     world.run(&["exec", "-n", "--", "true"]).succeeds();
     let Some(calls) = calls(&world, &["exec", "-n", "--", "true"]) else { return };
@@ -50,7 +50,7 @@ fn a_warm_command_starts_nothing_and_reads_three_small_files() {
 }
 
 #[test]
-fn the_version_and_the_status_line_ask_nobody() {
+fn version_and_statusline_use_no_network() {
     let world = World::new().connected();
     for (arguments, most) in [(&["--version"][..], 12), (&["statusline"][..], 40)] {
         let Some(calls) = calls(&world, arguments) else { return };

@@ -1,4 +1,4 @@
-//! An archive that a box sent: whatever is in it, nothing appears outside the folder that it is unpacked into.
+//! An archive that a workspace sent: whatever is in it, nothing appears outside the folder that it is unpacked into.
 #![no_main]
 use std::path::Path;
 

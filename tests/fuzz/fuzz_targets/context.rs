@@ -1,4 +1,4 @@
-//! What a box says of itself: nothing without the mark counts, nothing steers a terminal, nothing grows without end.
+//! What a workspace says of itself: nothing without the mark counts, nothing steers a terminal, nothing grows without end.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
 use runcode::output::sanitize::{MAX_CHARS, is_steering};
