@@ -25,7 +25,7 @@ fn state_of(plane: &Plane) -> (String, Option<String>) {
 }
 
 #[test]
-fn a_missing_or_foreign_token_is_401_everywhere() {
+fn a_missing_or_foreign_token_gets_401() {
     let fixture = Fixture::new();
     let base = fixture.plane.api_base();
     let calls = [
@@ -44,7 +44,7 @@ fn a_missing_or_foreign_token_is_401_everywhere() {
 }
 
 #[test]
-fn starting_and_stopping_take_their_time_and_may_be_repeated() {
+fn start_and_stop_may_be_repeated() {
     let fixture = Fixture::with(|options| {
         options.boot_delay = Duration::from_millis(300);
         options.workspaces[0].running = false;
@@ -65,7 +65,7 @@ fn starting_and_stopping_take_their_time_and_may_be_repeated() {
 }
 
 #[test]
-fn bad_requests_are_told_apart() {
+fn bad_requests_have_their_own_errors() {
     let fixture = Fixture::with(|options| {
         let mut other = options.workspaces[0].clone();
         other.title = "no-ssh".into();
@@ -91,7 +91,7 @@ fn bad_requests_are_told_apart() {
 }
 
 #[test]
-fn refusals_limits_and_a_server_without_ssh() {
+fn refusals_and_limits_follow_the_contract() {
     let fixture = Fixture::with(|options| {
         options.sessions_per_minute = 2;
         options.workspaces[0].refuse_start = Some("insufficient balance".into());
@@ -133,7 +133,7 @@ fn users_see_their_own_and_what_is_shared() {
 }
 
 #[test]
-fn a_session_ends_with_its_time_and_with_its_revocation() {
+fn sessions_end_on_expiry_and_revocation() {
     let fixture = Fixture::new();
     let key = key();
     let session = Session::from_bundle(mint(&fixture.plane, 1, &key, 2).json()["bundle"].clone(), &key);
@@ -155,7 +155,7 @@ fn only_loopback_is_served() {
 }
 
 #[test]
-fn a_certificate_is_needed_where_certificates_are_given_and_ends_when_revoked() {
+fn certificate_mode_takes_no_plain_key() {
     let fixture = Fixture::with(|options| options.credential = CredentialMode::Certificate);
     let key = key();
     let bundle = mint(&fixture.plane, 1, &key, 60).json()["bundle"].clone();
@@ -171,7 +171,7 @@ fn a_certificate_is_needed_where_certificates_are_given_and_ends_when_revoked() 
 }
 
 #[test]
-fn stopping_a_workspace_ends_its_connections_at_once() {
+fn stopping_a_workspace_cuts_connections() {
     let fixture = Fixture::new();
     let session = fixture.session();
     let mut client = session.program("ssh").args(["box", "touch on; sleep 60"]).spawn().unwrap();

@@ -23,7 +23,7 @@ fn callback_after(fixture: &Fixture, chromium: &mut Chromium, decision: &str) ->
 }
 
 #[test]
-fn a_click_logs_in_and_another_declines() {
+fn browser_clicks_approve_or_decline() {
     let Some(mut chromium) = Chromium::start() else {
         // Loud, but no failure: most machines that build this have no browser.
         let _ = writeln!(std::io::stderr(), "SKIPPED: there is no Chromium on this machine");

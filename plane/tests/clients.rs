@@ -60,7 +60,7 @@ fn complaints(python: &Path, port: u64) -> BTreeSet<(String, &'static str)> {
 }
 
 #[test]
-fn an_audit_finds_nothing_that_it_does_not_find_on_a_real_server() {
+fn ssh_audit_matches_openssh() {
     let (Some(sshd), Some(python)) = (Sshd::start(), python()) else { return };
     let fixture = Fixture::new();
     let ours = complaints(&python, fixture.plane.gateway_addr().port().into());
@@ -103,7 +103,7 @@ fn run(script: &Path, config: &Path, folder: &Path, python: Option<&Path>) -> (O
 }
 
 #[test]
-fn every_client_sees_what_it_sees_on_a_real_server() {
+fn ssh_clients_see_what_openssh_shows() {
     let Some(sshd) = Sshd::start() else {
         say("SKIPPED: there is no sshd on this machine to compare with");
         return;
@@ -145,7 +145,7 @@ fn every_client_sees_what_it_sees_on_a_real_server() {
 
 /// As above, for signals on request.
 #[test]
-fn signals_do_what_they_do_on_a_real_server() {
+fn signals_match_openssh() {
     let Some(python) = python() else { return };
     let Some(sshd) = Sshd::start_unprivileged() else {
         say("SKIPPED: there is no sshd on this machine that takes signals");

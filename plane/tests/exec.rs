@@ -18,7 +18,7 @@ fn status_streams_and_boundaries_are_exact() {
 }
 
 #[test]
-fn three_megabytes_come_back_the_same_and_end_of_input_arrives() {
+fn three_megabytes_and_eof_come_back() {
     let fixture = Fixture::new();
     let bytes: Vec<u8> = (0..3 << 20).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let output = fixture.session().run("cat; echo end >&2", &bytes);
@@ -27,7 +27,7 @@ fn three_megabytes_come_back_the_same_and_end_of_input_arrives() {
 }
 
 #[test]
-fn a_signal_is_told_as_a_signal() {
+fn death_by_signal_is_reported_as_one() {
     let fixture = Fixture::new();
     let session = fixture.session();
     let output = crate::support::session::feed(
@@ -40,7 +40,7 @@ fn a_signal_is_told_as_a_signal() {
 }
 
 #[test]
-fn the_environment_is_a_logins_and_the_home_is_the_workspace() {
+fn commands_get_a_login_environment() {
     let fixture = Fixture::new();
     let output = fixture.session().output("pwd; env");
     let folder = fixture.folder.path().canonicalize().unwrap();
@@ -67,7 +67,7 @@ fn the_environment_is_a_logins_and_the_home_is_the_workspace() {
 }
 
 #[test]
-fn what_a_background_process_writes_after_the_end_still_arrives() {
+fn late_background_output_still_arrives() {
     let fixture = Fixture::new();
     let output = fixture.session().run("(sleep 0.3; echo late) & exit 3", b"");
     assert_eq!(output.status.code(), Some(3));
@@ -75,7 +75,7 @@ fn what_a_background_process_writes_after_the_end_still_arrives() {
 }
 
 #[test]
-fn a_detached_process_holds_nobody_up_and_ends_with_the_plane() {
+fn detached_processes_end_with_the_plane() {
     let fixture = Fixture::new();
     let began = Instant::now();
     let session = fixture.session();
@@ -94,7 +94,7 @@ fn a_detached_process_holds_nobody_up_and_ends_with_the_plane() {
 }
 
 #[test]
-fn a_client_that_goes_takes_its_command_along() {
+fn a_lost_client_ends_its_command() {
     let fixture = Fixture::new();
     let session = fixture.session();
     let mut client = session
@@ -128,7 +128,7 @@ fn a_terminal_has_its_name_size_and_status() {
 
 /// Not a test: what the next one runs with descriptors and ignored signals that it did not ask for.
 #[test]
-#[ignore = "run by nothing_of_what_the_plane_was_started_with_reaches_a_command"]
+#[ignore = "run by the_planes_environment_stays_private"]
 fn shows_what_commands_inherit() {
     let fixture = Fixture::new();
     let session = fixture.session();
@@ -144,7 +144,7 @@ fn shows_what_commands_inherit() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn nothing_of_what_the_plane_was_started_with_reaches_a_command() {
+fn the_planes_environment_stays_private() {
     let script = "trap '' HUP INT QUIT TERM ALRM; exec 7</dev/null 9>/dev/null
         exec \"$0\" exec::shows_what_commands_inherit --exact --ignored";
     let output =

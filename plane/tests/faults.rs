@@ -60,7 +60,7 @@ fn whole_answers_are_replaced_or_patched() {
 }
 
 #[test]
-fn answers_are_cut_late_slow_or_without_end() {
+fn answers_can_be_cut_late_slow_or_endless() {
     let fixture = with(Fault::Drop);
     assert_eq!(raw(&fixture.plane, 1 << 20), "");
     let fixture = with(Fault::Truncate);
@@ -80,7 +80,7 @@ fn answers_are_cut_late_slow_or_without_end() {
 }
 
 #[test]
-fn the_switchboard_changes_the_host_key_and_cuts_connections() {
+fn faults_change_host_keys_and_cut_connections() {
     let fixture = Fixture::new();
     let url = fixture.plane.switchboard_url();
     let path = url.strip_prefix(&fixture.plane.api_base()).unwrap();

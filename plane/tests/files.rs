@@ -8,7 +8,7 @@ use crate::support::Fixture;
 use crate::support::session::feed;
 
 #[test]
-fn scp_takes_trees_there_and_back_in_both_protocols() {
+fn scp_copies_trees_in_both_protocols() {
     let fixture = Fixture::new();
     let session = fixture.session();
     let tree = session.path("tree");
@@ -43,7 +43,7 @@ fn scp_takes_trees_there_and_back_in_both_protocols() {
 }
 
 #[test]
-fn sftp_renames_links_lists_and_refuses() {
+fn sftp_renames_lists_and_refuses() {
     let fixture = Fixture::new();
     let session = fixture.session();
     std::fs::write(fixture.folder.path().join("one"), b"1").unwrap();

@@ -45,7 +45,7 @@ fn resident() -> usize {
 }
 
 #[test]
-fn a_reader_that_is_late_neither_blocks_nor_fills_memory() {
+fn a_slow_reader_fills_no_memory() {
     let fixture = Fixture::new();
     let before = resident();
     assert_eq!(through(&fixture, &["box", "cat"], 300, Duration::from_secs(2)), 300 * PIECE);
@@ -54,7 +54,7 @@ fn a_reader_that_is_late_neither_blocks_nor_fills_memory() {
 }
 
 #[test]
-fn keys_change_in_the_middle_of_everything() {
+fn rekeying_keeps_every_stream() {
     let fixture = Fixture::new();
     let arguments = ["-o", "RekeyLimit=500K", "box", "cat"];
     assert_eq!(through(&fixture, &arguments, 20, Duration::ZERO), 20 * PIECE);

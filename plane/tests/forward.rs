@@ -99,7 +99,7 @@ fn unix_sockets_go_both_ways_and_leave_no_file() {
 }
 
 #[test]
-fn a_taken_port_and_a_refused_target_are_told() {
+fn taken_ports_and_dead_targets_are_reported() {
     let fixture = Fixture::new();
     let session = fixture.session();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -112,7 +112,7 @@ fn a_taken_port_and_a_refused_target_are_told() {
 }
 
 #[test]
-fn a_master_adds_and_cancels_forwards_and_carries_many_channels() {
+fn masters_add_and_cancel_forwards() {
     let fixture = Fixture::new();
     let session = fixture.session();
     let control = session.path("control");

@@ -21,7 +21,7 @@ fn titles(plane: &Plane, token: &str) -> String {
 }
 
 #[test]
-fn workspaces_tokens_and_keys_outlive_the_plane_and_sessions_do_not() {
+fn restarts_keep_tokens_but_not_sessions() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
     let mut spec = WorkspaceSpec::new("kept-1", folder.path());
@@ -51,7 +51,7 @@ fn workspaces_tokens_and_keys_outlive_the_plane_and_sessions_do_not() {
 
 /// Not a test: the plane that the next one kills. It writes where it is to a file.
 #[test]
-#[ignore = "run by a_kill_loses_nothing_that_was_confirmed"]
+#[ignore = "run by a_kill_loses_nothing_confirmed"]
 fn serves_until_killed() {
     let folder = PathBuf::from(std::env::var_os("RUNCODE_TEST_STATE").unwrap());
     let mut spec = WorkspaceSpec::new("kept-1", &folder);
@@ -66,7 +66,7 @@ fn serves_until_killed() {
 }
 
 #[test]
-fn a_kill_loses_nothing_that_was_confirmed() {
+fn a_kill_loses_nothing_confirmed() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = Command::new(std::env::current_exe().unwrap())
         .args(["kept::serves_until_killed", "--exact", "--ignored"])

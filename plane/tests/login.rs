@@ -29,7 +29,7 @@ fn click(base: &str, ticket: &str, cookie: &str, decision: &str) -> http::Answer
 }
 
 #[test]
-fn authorizing_hands_out_a_token_that_works_and_the_page_is_spent() {
+fn a_login_page_works_once() {
     let fixture = Fixture::new();
     let base = fixture.plane.web_base();
     let (_listener, port, path) = waiting();
@@ -63,7 +63,7 @@ fn no_token_is_sent_where_nobody_waits() {
 }
 
 #[test]
-fn denying_says_so_and_strangers_get_nothing() {
+fn denied_and_unknown_logins_get_no_token() {
     let fixture = Fixture::new();
     let base = fixture.plane.web_base();
     let (ticket, cookie) = open(&base, PATH);
@@ -95,7 +95,7 @@ fn the_page_is_locked_down() {
 }
 
 #[test]
-fn only_a_port_and_a_plain_state_are_taken() {
+fn only_a_port_and_plain_state_are_accepted() {
     let fixture = Fixture::new();
     let queries =
         ["", "?port=1", "?port=0&state=x", "?port=70000&state=x", "?port=1&state=", "?port=1&state=a%0d%0ab"];
@@ -106,7 +106,7 @@ fn only_a_port_and_a_plain_state_are_taken() {
 }
 
 #[test]
-fn nobody_is_asked_where_that_was_chosen_but_a_web_page_cannot_ask() {
+fn auto_authorize_rejects_cross_site_requests() {
     let fixture = Fixture::with(|options| options.auto_authorize = true);
     let base = fixture.plane.web_base();
     let (_listener, port, path) = waiting();

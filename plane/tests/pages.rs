@@ -17,7 +17,7 @@ const HOSTILE: [&str; 6] = [
 ];
 
 #[test]
-fn a_page_says_which_workspace_how_it_is_and_how_to_connect() {
+fn a_page_shows_its_workspace_and_commands() {
     let fixture = Fixture::with(|options| {
         options.boot_delay = Duration::from_secs(60);
         let folder = options.workspaces[0].dir.clone();
@@ -58,7 +58,7 @@ fn a_page_says_which_workspace_how_it_is_and_how_to_connect() {
 }
 
 #[test]
-fn a_page_is_locked_down_and_takes_every_name_for_text() {
+fn a_page_escapes_names_and_is_locked_down() {
     let fixture = Fixture::with(|options| {
         let folder = options.workspaces[0].dir.clone();
         for (n, name) in HOSTILE.iter().enumerate() {

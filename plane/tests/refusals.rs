@@ -14,7 +14,7 @@ fn key() -> PrivateKey {
 }
 
 #[test]
-fn unknown_users_foreign_expired_and_revoked_keys_are_refused_alike() {
+fn bad_keys_are_all_refused_alike() {
     let fixture = Fixture::with(|options| {
         let mut other = options.workspaces[0].clone();
         other.title = "box-2".into();
@@ -52,7 +52,7 @@ fn unknown_users_foreign_expired_and_revoked_keys_are_refused_alike() {
 }
 
 #[test]
-fn too_many_knocks_at_once_are_turned_away_and_those_inside_stay() {
+fn login_floods_do_not_drop_sessions() {
     let fixture = Fixture::new();
     let session = fixture.session();
     let mut inside = session.program("ssh").args(["box", "touch on; cat"]).spawn_piped();

@@ -56,7 +56,7 @@ fn session_of(fixture: &Fixture, token: &str, ttl: u64) -> Session {
 }
 
 #[test]
-fn logging_out_cuts_the_users_connections_and_nobody_elses() {
+fn logout_cuts_only_the_users_connections() {
     for credential in [CredentialMode::Key, CredentialMode::Certificate] {
         let fixture = two_users(credential);
         let (anns, bobs) = (session_of(&fixture, "ann", 60), session_of(&fixture, "bob", 60));
@@ -74,7 +74,7 @@ fn logging_out_cuts_the_users_connections_and_nobody_elses() {
 }
 
 #[test]
-fn a_connection_outlives_its_sessions_time_but_not_its_users_logout() {
+fn connections_outlive_expiry_but_not_logout() {
     let fixture = two_users(CredentialMode::Key);
     let session = session_of(&fixture, "ann", 3);
     let mut standing = Standing::new(&fixture, &session, "on");
@@ -88,7 +88,7 @@ fn a_connection_outlives_its_sessions_time_but_not_its_users_logout() {
 
 /// The headers came before the logout, the body after it.
 #[test]
-fn a_request_that_takes_its_time_is_granted_nothing_after_the_logout() {
+fn late_requests_get_nothing_after_logout() {
     use std::io::{Read as _, Write as _};
     let fixture = two_users(CredentialMode::Key);
     let base = fixture.plane.api_base();
@@ -115,7 +115,7 @@ fn a_request_that_takes_its_time_is_granted_nothing_after_the_logout() {
 
 /// Forwards and masters stand on the same connection as commands: all of it goes.
 #[test]
-fn a_stop_cuts_masters_and_what_goes_through_them() {
+fn a_stop_cuts_masters_and_their_forwards() {
     let fixture = two_users(CredentialMode::Certificate);
     let session = session_of(&fixture, "ann", 60);
     let control = session.path("control");
