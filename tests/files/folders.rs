@@ -33,6 +33,40 @@ fn several_sources_go_into_a_folder() {
     }
 }
 
+/// `DIR/.` is what is in the folder, as for `cp` and for `get`.
+#[test]
+fn a_source_that_ends_in_a_dot_is_its_content() {
+    let world = World::new().connected();
+    fs::create_dir(world.home().join("d")).unwrap();
+    fs::write(world.home().join("d/f"), "1").unwrap();
+    for (source, target) in [("d/.", "a/"), ("./d/.", "a/b/"), ("d/./.", "c/"), ("d/.", "e")] {
+        world.run(&["put", source, target]).succeeds();
+        assert!(world.workspace().join(target).join("f").is_file(), "{source} {target}");
+    }
+    for (source, target) in [("d", "f/"), ("d/", "g/")] {
+        world.run(&["put", source, target]).succeeds();
+        assert!(world.workspace().join(target).join("d/f").is_file(), "{source} {target}");
+    }
+}
+
+/// What the login on the workspace has set for its own use of `tar` changes no transfer.
+#[test]
+fn options_of_the_logins_tar_change_nothing() {
+    let options = "--exclude-vcs --exclude=a --strip-components=1";
+    let Some(world) = with_login(&format!("TAR_OPTIONS='{options}'; export TAR_OPTIONS;"), "sh") else {
+        return;
+    };
+    let tree = world.home().join("tree");
+    fs::create_dir_all(tree.join(".git")).unwrap();
+    fs::write(tree.join(".git/HEAD"), "1").unwrap();
+    fs::write(tree.join("a"), "2").unwrap();
+    world.run(&["put", "tree", "there"]).succeeds();
+    world.run(&["get", "there", "--out", "back"]).succeeds();
+    for copy in [world.workspace().join("there"), world.home().join("back")] {
+        assert_eq!(described(&copy), described(&tree));
+    }
+}
+
 /// Of the same length and second as what was sent, and yet another.
 #[test]
 fn a_file_changed_right_after_put_is_resent() {

@@ -87,13 +87,19 @@ pub fn put(
             let name = source.file_name().map(local_tree::bytes).transpose()?;
             put_file::put(start, source, remote, name)
         }
-        ([source], [true]) if into && source.file_name().is_some() => {
+        ([source], [true]) if into && source.file_name().is_some() && !names_content(source) => {
             let (_, name) = put_folder::names(std::slice::from_ref(source))?.remove(0);
             put_folder::put(start, &[(source.clone(), Vec::new())], &remote.join(&name), selection)
         }
         ([source], _) => put_folder::put(start, &[(source.clone(), Vec::new())], remote, selection),
         _ => put_folder::put(start, &put_folder::names(sources)?, remote, selection),
     }
+}
+
+/// Whether `source` ends in `.`, and so means what is in the folder, as for cp(1).
+fn names_content(source: &Path) -> bool {
+    let bytes = source.as_os_str().as_encoded_bytes();
+    bytes.rsplit(|&byte| std::path::is_separator(byte.into())).next() == Some(b".")
 }
 
 /// Sends the content of one file, its mode and its time; it becomes the file `remote`.

@@ -4,6 +4,8 @@ n=$1$2;
 shift 2;
 LC_ALL=C;
 export LC_ALL;
+# What a login has set for its own use of tar: patterns that are left out, other formats.
+unset TAR_OPTIONS TAR_READER_OPTIONS TAR_WRITER_OPTIONS POSIXLY_CORRECT;
 # What clears up must not be ended in its middle by a signal, and a connection that goes sends more than one.
 deaf() { trap "" HUP INT TERM PIPE; };
 say() { printf "%s %s\n" "$n" "$*"; };
