@@ -254,7 +254,7 @@ fn login_saves_the_token_from_the_browser() {
     Said::of(world.command(&["list"]).env_remove("RUNCODE_TOKEN").output().unwrap()).succeeds();
     world.run(&["logout"]).succeeds();
     world.run(&["logout"]).succeeds();
-    Said::of(world.command(&["list", "--json"]).env_remove("RUNCODE_TOKEN").output().unwrap())
+    Said::of(world.command(&["connect", "1", "--json"]).env_remove("RUNCODE_TOKEN").output().unwrap())
         .fails_as("no_token", 1);
 }
 

@@ -33,7 +33,7 @@ fn every_shell_reads_its_completion_script() {
 /// What zsh is offered for these words, the last one being typed.
 fn offered(world: &World, words: &[&str]) -> Vec<String> {
     let mut command = world.command(&[&["--", "runcode"], words].concat());
-    command.env("RUNCODE_COMPLETE", "zsh");
+    command.env("RUNCODE_COMPLETE", "zsh").env("RUNCODE_SSH", "/no/such/ssh"); // nobody's real ssh config
     let said = Said::of(command.output().unwrap()).succeeds();
     said.text().lines().map(|line| line.trim_end_matches('\t').to_owned()).collect()
 }
@@ -41,7 +41,7 @@ fn offered(world: &World, words: &[&str]) -> Vec<String> {
 /// What bash inserts for `replaced`, the end of `line`.
 fn inserted(world: &World, line: &str, replaced: &str) -> Vec<String> {
     let mut command = world.command(&["--", line, replaced]);
-    command.env("RUNCODE_COMPLETE", "bash");
+    command.env("RUNCODE_COMPLETE", "bash").env("RUNCODE_SSH", "/no/such/ssh");
     Said::of(command.output().unwrap()).succeeds().text().lines().map(str::to_owned).collect()
 }
 

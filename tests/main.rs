@@ -29,5 +29,6 @@ mod proxy;
 mod python_clients;
 mod round_trips;
 mod sessions;
+mod ssh_hosts;
 mod statusline;
 mod transport;

@@ -19,7 +19,16 @@ use crate::support::{Said, World, processes_with, skipped, until};
 
 /// Runs `test` in every kind of world, over each transport.
 fn everywhere(test: impl Fn(&Way<'_>)) {
-    for world in World::each() {
+    in_each(World::each().into_iter().chain(World::own_host()), test);
+}
+
+/// As [`everywhere`], where a control plane grants the sessions.
+fn with_a_plane(test: impl Fn(&Way<'_>)) {
+    in_each(World::each().into_iter(), test);
+}
+
+fn in_each(worlds: impl Iterator<Item = World>, test: impl Fn(&Way<'_>)) {
+    for world in worlds {
         let world = world.connected();
         for transport in ["mux", "openssh"] {
             eprintln!("over {transport}");
@@ -60,7 +69,7 @@ impl Way<'_> {
     }
 
     fn master(&self) -> i32 {
-        std::fs::read_to_string(self.world.cache("ws-1/master.pid")).unwrap().trim().parse().unwrap()
+        std::fs::read_to_string(self.world.session_file("master.pid")).unwrap().trim().parse().unwrap()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::error::{Code, Error, Result};
 use crate::openssh::SshBinary;
 use crate::origin::hosted::token::{Given, Source};
 use crate::origin::hosted::{BaseUrl, Client, token};
-use crate::origin::{self, Origin, OriginId, Origins, Selected, Target};
+use crate::origin::{self, Origin, OriginId, Origins, Selected, SshHosts, Target};
 use crate::session::Sessions;
 use crate::sys::env::{Env, Var};
 use crate::sys::paths::Paths;
@@ -19,12 +19,20 @@ pub struct App {
     paths: OnceCell<Paths>,
     api_base: OnceCell<BaseUrl>,
     plane: OnceCell<Client>,
+    ssh_hosts: OnceCell<SshHosts>,
 }
 
 impl App {
     /// The world of this process; no I/O.
     pub fn new(globals: Globals, env: Env) -> App {
-        App { globals, env, paths: OnceCell::new(), api_base: OnceCell::new(), plane: OnceCell::new() }
+        App {
+            globals,
+            env,
+            paths: OnceCell::new(),
+            api_base: OnceCell::new(),
+            plane: OnceCell::new(),
+            ssh_hosts: OnceCell::new(),
+        }
     }
 
     /// Whether the result is wanted as JSON.
@@ -71,6 +79,12 @@ impl App {
         }
         token::locate(&self.given_token(), &self.env, self.paths()?, self.api_base()?)
             .map(|(_, source)| source)
+    }
+
+    /// Whether there is a token at all, for whichever control plane.
+    pub fn has_login(&self) -> Result<bool> {
+        let is_given = self.has_given_token() || self.env.var(Var::RuncodeToken).is_some();
+        Ok(is_given || token::is_saved(self.paths()?)?)
     }
 
     /// The base that the user named, when one was.
@@ -126,11 +140,16 @@ impl Origins for App {
         match id {
             OriginId::Plane(base) if base == self.api_base()? => Ok(self.plane()?),
             OriginId::Plane(base) => Err(self.selected()?.elsewhere(base)),
-            OriginId::Ssh | OriginId::Server => {
+            OriginId::Ssh => Ok(self.ssh_hosts.get_or_init(|| SshHosts::new(SshBinary::from_env(&self.env)))),
+            OriginId::Server => {
                 let what = format!("sessions of the kind `{}` are not supported by this version", id.word());
                 Err(Error::new(Code::Unavailable, what).hint("upgrade runcode"))
             }
         }
+    }
+
+    fn has_login(&self) -> Result<bool> {
+        App::has_login(self)
     }
 
     fn selected(&self) -> Result<Selected<'_>> {

@@ -73,6 +73,12 @@ codes! {
     SshMissing = "ssh_missing", 1;
     /// SSH could not connect, or the connection was lost.
     Transport = "transport", 1;
+    /// ssh wants an answer that only a person can give, or the connection that a person made is gone.
+    LoginRequired = "login_required", 1;
+    /// The user has never accepted the host's key.
+    HostKeyUnknown = "host_key_unknown", 1;
+    /// The host shows another key than the one that is known.
+    HostKeyChanged = "host_key_changed", 1;
     /// The time that was given is over.
     TimedOut = "timed_out", 1;
     /// A signal on the workspace ended the command.
@@ -92,6 +98,7 @@ pub struct Error {
     message: String,
     hint: Option<String>,
     status: Option<u8>,
+    details: Vec<(&'static str, String)>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -101,7 +108,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// A failure with `message` in the user's words: no full stop, no code, no debug output.
     pub fn new(code: Code, message: impl Into<String>) -> Error {
-        Error { code, message: message.into(), hint: None, status: None, source: None }
+        Error { code, message: message.into(), hint: None, status: None, details: Vec::new(), source: None }
     }
 
     /// The same failure with a line that says what to do next.
@@ -115,6 +122,13 @@ impl Error {
     #[must_use]
     pub fn ending_with(mut self, status: u8) -> Error {
         self.status = Some(status);
+        self
+    }
+
+    /// The same failure with a field of its own in the JSON answer.
+    #[must_use]
+    pub fn detail(mut self, name: &'static str, value: impl Into<String>) -> Error {
+        self.details.push((name, value.into()));
         self
     }
 
@@ -149,6 +163,11 @@ impl Error {
     /// What to do next.
     pub fn next_step(&self) -> Option<&str> {
         self.hint.as_deref()
+    }
+
+    /// The fields of its own in the JSON answer.
+    pub fn details(&self) -> &[(&'static str, String)] {
+        &self.details
     }
 
     /// The same failure, its message put into a context: `context: message`.

@@ -100,6 +100,9 @@ fn failed(error: &Error, is_json: bool, passes_status: bool) -> u8 {
         if let Some(hint) = error.next_step() {
             document["hint"] = sanitize::lines(hint).into();
         }
+        for (name, value) in error.details() {
+            document[*name] = sanitize::line(value).into();
+        }
         let _ = stdout::write(format!("{document}\n").as_bytes());
     } else {
         progress::note(format!("runcode: {}", error.message()));

@@ -24,6 +24,14 @@ pub struct World {
     web_base: String,
     token: String,
     options: Options,
+    own_host: Option<OwnHost>,
+}
+
+/// A host of the user's own: a real sshd that the user's ssh config calls `box`, without any control plane.
+struct OwnHost {
+    sshd: RealSshd,
+    /// The ssh that reads this user's config: ssh itself takes `~` from the password database, whatever HOME says.
+    ssh: PathBuf,
 }
 
 /// Whether sessions are proven by certificates, as every test holds with either: `RUNCODE_TEST_CREDENTIAL=certificate
@@ -59,7 +67,7 @@ impl World {
         change(&mut options);
         let plane = Plane::start(options.clone()).unwrap();
         let (api_base, web_base, token) = (plane.api_base(), plane.web_base(), plane.token().to_owned());
-        World { home, plane: Some(plane), sshd: None, api_base, web_base, token, options }
+        World { home, plane: Some(plane), sshd: None, api_base, web_base, token, options, own_host: None }
     }
 
     /// As [`World::new`], with a second workspace of the same folder: `other`, id 2.
@@ -87,7 +95,49 @@ impl World {
             web_base,
             token,
             options: Options::default(),
+            own_host: None,
         })
+    }
+
+    /// A world without a control plane or a login, whose ssh config has a host `box`: a real sshd, as the user who runs the
+    /// tests. `None`, said loudly, where there is no sshd.
+    pub fn own_host() -> Option<World> {
+        let home = tempfile::Builder::new().prefix("rc-").tempdir().unwrap();
+        std::fs::create_dir(home.path().join("box")).unwrap();
+        let sshd = RealSshd::start(home.path())?;
+        let ssh = sshd.client(home.path());
+        let text = String::new;
+        let (api_base, web_base, token) = (text(), text(), text());
+        let own_host = Some(OwnHost { sshd, ssh });
+        Some(World {
+            home,
+            plane: None,
+            sshd: None,
+            api_base,
+            web_base,
+            token,
+            options: Options::default(),
+            own_host,
+        })
+    }
+
+    /// Whether it is a host of the user's own.
+    pub fn is_own_host(&self) -> bool {
+        self.own_host.is_some()
+    }
+
+    /// The sshd of a host of the user's own.
+    pub fn own_sshd(&mut self) -> &mut RealSshd {
+        &mut self.own_host.as_mut().unwrap().sshd
+    }
+
+    /// A file of the folder that holds the only session.
+    pub fn session_file(&self, name: &str) -> PathBuf {
+        let folders = std::fs::read_dir(self.cache("")).unwrap().flatten().map(|entry| entry.path());
+        let mut folders = folders.filter(|path| path.join("meta.json").exists());
+        let folder = folders.next().unwrap();
+        assert_eq!(folders.next(), None, "there are several sessions");
+        folder.join(name)
     }
 
     /// One world for each kind of gateway there is here.
@@ -118,6 +168,9 @@ impl World {
     pub fn restart_plane(&mut self) {
         if let Some((sshd, _)) = &mut self.sshd {
             return sshd.restart();
+        }
+        if let Some(own_host) = &mut self.own_host {
+            return own_host.sshd.restart();
         }
         self.options.http_port = self.api_base.rsplit(':').next().unwrap().parse().unwrap();
         self.options.ssh_port = self.plane().gateway_addr().port();
@@ -156,13 +209,17 @@ impl World {
             .env_clear()
             .env("HOME", self.home())
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("RUNCODE_API_BASE", &self.api_base)
-            .env("RUNCODE_WEB_BASE", &self.web_base)
-            .env("RUNCODE_TOKEN", &self.token)
             .current_dir(self.home())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        match &self.own_host {
+            Some(own_host) => command.env("RUNCODE_SSH", &own_host.ssh),
+            None => command
+                .env("RUNCODE_API_BASE", &self.api_base)
+                .env("RUNCODE_WEB_BASE", &self.web_base)
+                .env("RUNCODE_TOKEN", &self.token),
+        };
         for variable in ["LLVM_PROFILE_FILE", "RUNCODE_TRANSPORT"] {
             if let Some(value) = std::env::var_os(variable) {
                 command.env(variable, value);
@@ -213,8 +270,16 @@ impl World {
 
     /// Attaches `box`.
     pub fn connected(self) -> World {
-        self.run(&["connect", "box"]).succeeds();
+        self.connect();
         self
+    }
+
+    /// As [`World::connected`].
+    pub fn connect(&self) {
+        match self.is_own_host() {
+            true => self.run(&["connect", "box", "--workdir", self.workspace().to_str().unwrap()]).succeeds(),
+            false => self.run(&["connect", "box"]).succeeds(),
+        };
     }
 }
 

@@ -20,6 +20,8 @@ pub struct RealSshd {
     folder: PathBuf,
     port: u16,
     child: Option<Child>,
+    /// Lines that come before ours in its config, and so win.
+    extra: String,
 }
 
 impl RealSshd {
@@ -31,25 +33,14 @@ impl RealSshd {
         }
         let folder = folder.join("sshd");
         std::fs::create_dir(&folder).unwrap();
-        let key = folder.join("host_key");
-        let made = Command::new("ssh-keygen")
-            .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-            .arg(&key)
-            .status()
-            .unwrap();
-        assert!(made.success());
-        let signs = Command::new("ssh-keygen")
-            .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-            .arg(folder.join("ca"))
-            .status()
-            .unwrap();
-        assert!(signs.success());
+        keygen(&folder.join("host_key"), "");
+        keygen(&folder.join("ca"), "");
         let authority = std::fs::read_to_string(folder.join("ca.pub")).unwrap();
         let keys = if with_certificates() { format!("cert-authority {authority}") } else { String::new() };
         std::fs::write(folder.join("keys"), keys).unwrap();
         // What a gateway may say before anybody is known to it: long, and out for the terminal.
         std::fs::write(folder.join("banner"), "BANNER \u{1b}[2J\n".repeat(5000)).unwrap();
-        let mut sshd = RealSshd { folder, port: 0, child: None };
+        let mut sshd = RealSshd { folder, port: 0, child: None, extra: String::new() };
         // Between its being found free and sshd's taking it, somebody else may have a port.
         until("sshd has a port", || {
             sshd.port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -62,9 +53,10 @@ impl RealSshd {
     fn serve(&mut self) -> bool {
         let at = |name: &str| self.folder.join(name).display().to_string();
         let config = format!(
-            "Port {}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\nUsePAM no\n\
+            "{}Port {}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\nUsePAM no\n\
              PermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nMaxSessions 100\nMaxStartups 200\n\
              Banner {}\nSetEnv HOME={}\nAcceptEnv LANG LC_*\nSubsystem sftp internal-sftp\nLogLevel ERROR\n",
+            self.extra,
             self.port,
             at("host_key"),
             at("keys"),
@@ -91,6 +83,46 @@ impl RealSshd {
         });
         self.child = (!ended).then_some(child);
         !ended
+    }
+
+    /// Serves again, with these lines before the others in its config.
+    pub fn restart_with(&mut self, lines: &str) {
+        lines.clone_into(&mut self.extra);
+        self.restart();
+    }
+
+    /// A file of its own.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// An `ssh` for the user with this home, whose `.ssh` has a key that lets them in, and a config with the host `box`.
+    pub fn client(&self, home: &Path) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = home.join(".ssh");
+        std::fs::create_dir(&folder).unwrap();
+        keygen(&folder.join("id"), "");
+        std::fs::copy(folder.join("id.pub"), self.folder.join("keys")).unwrap();
+        let host_key = std::fs::read_to_string(self.folder.join("host_key.pub")).unwrap();
+        std::fs::write(folder.join("known_hosts"), format!("[127.0.0.1]:{} {host_key}", self.port)).unwrap();
+        let shown = folder.display();
+        let config = format!(
+            "Host box\n  HostName 127.0.0.1\n  Port {}\n  IdentityFile {shown}/id\n\
+             Host *\n  IdentitiesOnly yes\n  UserKnownHostsFile {shown}/known_hosts\n",
+            self.port
+        );
+        std::fs::write(folder.join("config"), config).unwrap();
+        // ssh takes `~` from the password database. The last `-F` counts, so ours still wins where it is given.
+        let ssh = home.join("ssh");
+        let home_answer = format!("userknownhostsfile {shown}/known_hosts {shown}/known_hosts2");
+        let script = format!(
+            "#!/bin/sh\ncase \"$1 $2 $3\" in '-G -F none') echo '{home_answer}'; exit;; esac\n\
+             echo \"$*\" >> '{}/calls'\nexec ssh -F '{shown}/config' \"$@\"\n",
+            home.display()
+        );
+        std::fs::write(&ssh, script).unwrap();
+        std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).unwrap();
+        ssh
     }
 
     /// Ends the listener and every connection it serves.
@@ -141,6 +173,13 @@ impl RealSshd {
             respond(stream, 200, body.to_string().as_bytes());
         })
     }
+}
+
+/// A key pair with this passphrase.
+pub fn keygen(path: &Path, passphrase: &str) {
+    let mut keygen = Command::new("ssh-keygen");
+    keygen.args(["-q", "-t", "ed25519", "-N", passphrase, "-f"]).arg(path);
+    assert!(keygen.status().unwrap().success());
 }
 
 impl Drop for RealSshd {

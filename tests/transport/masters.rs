@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::{Way, everywhere, long_sleep, signal, started};
+use super::{Way, everywhere, long_sleep, signal, started, with_a_plane};
 use crate::support::{Said, World, is_running, processes_with, until};
 
 #[test]
@@ -52,7 +52,7 @@ fn a_lost_master_is_replaced_and_runs_once() {
 fn masters_take_or_open_a_connection() {
     let old = "case \" $* \" in *StdinNull*)
         echo 'command-line: line 0: Bad configuration option: stdinnull' >&2; exit 255;; esac";
-    everywhere(|way| {
+    with_a_plane(|way| {
         let (home, bin) = (way.world.home(), way.world.home().join("bin"));
         let (noted, ssh) = (home.join("noted"), bin.join("ssh"));
         std::fs::create_dir_all(&bin).unwrap();
@@ -102,9 +102,9 @@ fn masters_survive_other_pid_namespaces() {
 }
 
 fn control_path(way: &Way<'_>) -> PathBuf {
-    let config = std::fs::read_to_string(way.world.cache("ws-1/config")).unwrap();
-    let line = config.lines().find_map(|line| line.trim().strip_prefix("ControlPath ")).unwrap();
-    PathBuf::from(line.trim_matches('"'))
+    let meta = std::fs::read_to_string(way.world.session_file("meta.json")).unwrap();
+    let meta: serde_json::Value = serde_json::from_str(&meta).unwrap();
+    PathBuf::from(meta["control_path"].as_str().unwrap())
 }
 
 #[test]
@@ -132,10 +132,16 @@ fn undelivered_output_is_an_error() {
         let ends: [(&str, &dyn Fn()); 3] = [
             ("killed", &|| signal(way.master(), Signal::KILL)),
             ("disconnect", &|| drop(way.world.run(&["disconnect"]).succeeds())),
-            ("clean", &|| drop(way.world.run(&["clean", "1"]).succeeds())),
+            ("clean", &|| {
+                drop(
+                    way.world
+                        .run(&["clean", if way.world.is_own_host() { "ssh:box" } else { "1" }])
+                        .succeeds(),
+                )
+            }),
         ];
         for (what, end) in ends {
-            way.world.run(&["connect", "box"]).succeeds();
+            way.world.connect();
             let done = way.file("done");
             let _ = std::fs::remove_file(&done);
             let mut child = started(way, &["--", &format!("echo up; head -c {SIZE} /dev/zero; echo > done")]);
@@ -155,7 +161,7 @@ fn undelivered_output_is_an_error() {
 #[test]
 fn output_over_a_retired_master_is_whole() {
     const SIZE: usize = 1_000_000;
-    everywhere(|way| {
+    with_a_plane(|way| {
         let mut child = started(way, &["--", &format!("echo up; head -c {SIZE} /dev/zero; exit 3")]);
         let old = way.master();
         let state = way.world.cache("ws-1/meta.json");
@@ -173,7 +179,7 @@ fn output_over_a_retired_master_is_whole() {
 
 #[test]
 fn masters_hold_no_caller_files_and_expire() {
-    for world in World::each() {
+    for world in World::each().into_iter().chain(World::own_host()) {
         let way = Way { world: &world, transport: "mux" };
         // Without a copy of the pipe anywhere, `cat` sees its end as soon as connect has ended.
         let began = Instant::now();
@@ -216,7 +222,8 @@ fn many_commands_share_one_connection() {
 fn a_flapping_gateway_runs_nothing_twice() {
     let storm: Option<u64> = std::env::var("RUNCODE_STORM").ok().and_then(|text| text.parse().ok());
     let seconds = storm.unwrap_or(8);
-    let worlds = || if storm.is_some() { World::each() } else { vec![World::new()] };
+    let all = || World::each().into_iter().chain(World::own_host()).collect();
+    let worlds = || if storm.is_some() { all() } else { vec![World::new()] };
     let ways = ["mux", "openssh"]
         .into_iter()
         .flat_map(|transport| worlds().into_iter().map(move |it| (transport, it)));

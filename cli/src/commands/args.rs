@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
 use crate::session::execution::Execution;
-use crate::transport::EnvName;
+use crate::transport::{EnvName, Secret, Variables};
 
 /// A remote command and how to run it: what `exec` and `run` share.
 #[derive(clap::Args)]
@@ -16,6 +16,9 @@ pub struct Remote {
     /// Set an environment variable for the command; may be given several times
     #[arg(long, value_name = "NAME=VALUE")]
     pub env: Vec<String>,
+    /// Set a secret variable, from our own environment or to VALUE; no list of processes on the workspace shows it
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub env_secret: Vec<String>,
     /// Leave stdin alone; needed inside `while read` loops
     #[arg(short = 'n', long)]
     pub no_stdin: bool,
@@ -32,12 +35,29 @@ impl Remote {
     pub fn execution(self) -> Result<Execution> {
         Ok(Execution {
             from_home: self.home,
-            env: self.env.iter().map(|pair| variable(pair)).collect::<Result<_>>()?,
+            env: Variables {
+                plain: self.env.iter().map(|pair| variable(pair)).collect::<Result<_>>()?,
+                secret: self.env_secret.iter().map(|text| secret(text)).collect::<Result<_>>()?,
+            },
             no_stdin: self.no_stdin,
             timeout: self.timeout.map(Duration::from_secs),
             words: self.command,
         })
     }
+}
+
+fn secret(text: &str) -> Result<(EnvName, Secret)> {
+    let usage = |why: &str| {
+        Error::new(Code::Usage, format!("--env-secret {why}"))
+            .hint("write it as --env-secret NAME, or NAME=VALUE")
+    };
+    let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
+    let parsed = EnvName::parse(name).map_err(|why| usage(&format!("name `{name}` {why}")))?;
+    let value = match value {
+        Some(value) => value.to_owned(),
+        None => std::env::var(name).map_err(|_| usage(&format!("{name} is not set here, or is not text")))?,
+    };
+    Ok((parsed, Secret::new(value)))
 }
 
 fn variable(pair: &str) -> Result<(EnvName, String)> {

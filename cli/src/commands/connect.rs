@@ -1,5 +1,6 @@
 //! `runcode connect`.
 
+mod own_host;
 mod patience;
 
 use std::time::Duration;
@@ -7,10 +8,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::commands::connect::own_host::keep_seconds;
 use crate::commands::connect::patience::{Patience, Pauses};
 use crate::error::{Code, Error, Result};
 use crate::integrations::claude_settings;
-use crate::origin::{Origin, Origins as _, SessionKey, Target};
+use crate::origin::{Origin, OriginId, Origins as _, SessionKey, Target};
 use crate::output::progress::note;
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::sanitize;
@@ -31,9 +33,13 @@ use crate::transport::Way;
 Examples:
   runcode connect my-ws                   open a session, attach the workspace
   runcode connect my-ws --start --wait    boot it, return when SSH answers
-  runcode connect 1234 --json             by id, for programs")]
+  runcode connect 1234 --json             by id, for programs
+  runcode connect build-box               a host of your ~/.ssh/config
+  runcode connect ssh:me@10.0.0.7         any host that ssh reaches
+  runcode connect ssh:hpc --interactive --keep 8h
+                                          log in once, for your agent")]
 pub struct Args {
-    /// The workspace: its id, title or display name
+    /// The workspace: its id, title or display name; or a host that your ssh reaches
     workspace: String,
     /// Boot the workspace if it is stopped
     #[arg(long)]
@@ -50,6 +56,15 @@ pub struct Args {
     /// Make a new key and a new session in any case
     #[arg(long)]
     force: bool,
+    /// On a host of your own: the folder where commands run [default: the login folder]
+    #[arg(long, value_name = "DIR")]
+    workdir: Option<String>,
+    /// On a host of your own: log in at this terminal, for whoever uses the connection later
+    #[arg(long)]
+    interactive: bool,
+    /// How long that connection stays after its last use, such as 30m or 8h [default: 5m]
+    #[arg(long, value_name = "TIME", requires = "interactive", value_parser = keep_seconds)]
+    keep: Option<u32>,
 }
 
 struct Connected {
@@ -93,9 +108,10 @@ impl Report for Connected {
     fn text(&self, text: &mut Text) {
         let meta = &self.session.meta;
         let how = if self.reused { "session reused" } else { "new session" };
-        let left = match meta.lifetime.seconds_left(clock::now()) {
-            Some(seconds) => format!(", {} min left", seconds.div_ceil(60)),
-            None => String::new(),
+        let left = match (meta.lifetime.seconds_left(clock::now()), meta.personal_keep) {
+            (Some(seconds), _) => format!(", {} min left", seconds.div_ceil(60)),
+            (None, Some(keep)) => format!(", kept for {} min after its last use", keep / 60),
+            (None, None) => String::new(),
         };
         text.line(format!("✓ Attached {}: {how}{left}", self.session.shown()));
         if let Some(url) = &meta.web_url {
@@ -113,6 +129,10 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let patience = Patience::new(&args.workspace, args.timeout, args.start || args.wait)?;
     let sessions = app.sessions()?;
     let target = app.resolve(&args.workspace)?;
+    if *target.key.origin() == OriginId::Ssh {
+        return own_host::connect(&args, app, &target.key, &patience);
+    }
+    own_host::refuse_options(&args)?;
     let started = args.start && boot(app.origin(target.key.origin())?, &target, &patience)?;
     let obtained =
         open(&args, &sessions, &target.key, started, &patience).map_err(|error| match error.code() {

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::error::{Code, Error, Result};
+use crate::origin::OriginId;
 use crate::output::report::{Outcome, Simple};
 use crate::session::attachment::Attachment;
 use crate::session::resolve::{resolve_here, shown, title_here};
@@ -53,9 +54,9 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         sessions.drop_session(&key)?;
     }
     let json = json!({ "disconnected": true, "workspace_id": key.workspace_id(), "kept": args.keep });
-    let lines = vec![
-        format!("✓ Detached from {name}; it keeps running"),
-        format!("  power it down with: runcode stop {}", args.workspace.unwrap_or(title)),
-    ];
+    let mut lines = vec![format!("✓ Detached from {name}; it keeps running")];
+    if *key.origin() != OriginId::Ssh {
+        lines.push(format!("  power it down with: runcode stop {}", args.workspace.unwrap_or(title)));
+    }
     Ok(Simple { json, lines }.into())
 }

@@ -2,6 +2,7 @@
 
 mod connection;
 mod machine;
+mod own_host;
 
 use serde_json::{Value, json};
 
@@ -17,8 +18,11 @@ use crate::output::sanitize;
 #[command(after_help = "\
 Examples:
   runcode doctor                           when something does not work
-  runcode doctor --editors                 also connect as editors do")]
+  runcode doctor --editors                 also connect as editors do
+  runcode doctor ssh:build-box             why a host of your own cannot be used")]
 pub struct Args {
+    /// A host of your own to look at, and nothing else
+    workspace: Option<String>,
     /// Also connect to the attached workspace in the ways editors do
     #[arg(long)]
     editors: bool,
@@ -121,6 +125,11 @@ impl Report for Findings {
 
 /// Runs every check; none stops another.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
+    if let Some(words) = &args.workspace {
+        let mut checks = vec![machine::ssh(app)];
+        checks.extend(own_host::checks(app, words)?);
+        return Ok(Findings(checks).into());
+    }
     let mut checks = vec![
         machine::ssh(app),
         machine::platform(),

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::error::Result;
 use crate::origin::Workspace;
+use crate::output::progress::note;
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::sanitize;
 use crate::output::table::table;
@@ -77,8 +78,13 @@ fn row(workspace: &Workspace) -> Vec<String> {
     ]
 }
 
-/// Lists what the control plane lists.
+/// Lists what the control plane lists. Without a login there is nothing to ask it for.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
+    if !app.has_login()? {
+        note("note: you are not logged in, so no control plane was asked (`runcode login`)");
+        note("      any host that ssh reaches works without: runcode connect ssh:HOST");
+        return Ok(List { rows: Vec::new(), has_others: false }.into());
+    }
     let mut workspaces = app.plane()?.workspaces()?;
     let count = workspaces.len();
     workspaces.retain(|workspace| args.all || workspace.ssh_capable);

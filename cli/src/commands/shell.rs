@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::error::Result;
 use crate::output::report::Outcome;
 use crate::session::live::Want;
-use crate::transport::RemoteCommand;
+use crate::transport::{RemoteCommand, Variables};
 
 /// Open a terminal on a workspace.
 ///
@@ -31,6 +31,6 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     };
     let session = sessions.revive(&session)?;
     let workdir = session.meta.workdir.as_ref().filter(|_| !args.home);
-    let login_shell = RemoteCommand::snippet(workdir, &[], "exec \"$SHELL\" -l")?;
+    let login_shell = RemoteCommand::snippet(workdir, &Variables::default(), "exec \"$SHELL\" -l")?;
     sessions.transport(&session).exec_ssh(Some(&login_shell)).map(Outcome::Status)
 }

@@ -1,5 +1,6 @@
 //! `runcode status`.
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -35,6 +36,23 @@ struct Row {
     is_warm: bool,
 }
 
+impl Row {
+    /// Until when a person's login serves if nothing uses it; asking whether it is up was a use.
+    fn stands_until(&self) -> Option<Timestamp> {
+        let keep = self.session.meta.personal_keep.filter(|_| self.is_warm)?;
+        clock::now().checked_add(SignedDuration::from_secs(keep.into())).ok()
+    }
+
+    fn left(&self) -> String {
+        match (self.seconds_left, self.stands_until(), self.session.meta.personal_keep) {
+            (Some(left), ..) => format!("{} min", left.div_ceil(60)),
+            (None, Some(end), _) => format!("until {} if unused", end.strftime("%H:%M UTC")),
+            (None, None, Some(_)) => "needs your login".to_owned(),
+            (None, None, None) => "-".to_owned(),
+        }
+    }
+}
+
 impl Report for Status {
     fn json(&self) -> Value {
         let row = |row: &Row| {
@@ -52,6 +70,7 @@ impl Report for Status {
                 "seconds_left": row.seconds_left,
                 "attached": row.is_attached,
                 "connected": row.is_warm,
+                "stands_until": row.stands_until().map(|end| end.to_string()),
                 "api_base": meta.key.api_base().map(ToString::to_string),
             })
         };
@@ -76,7 +95,7 @@ impl Report for Status {
             vec![
                 meta.key.workspace_id().map_or_else(|| "-".to_owned(), |id| id.to_string()),
                 meta.title.clone(),
-                row.seconds_left.map_or_else(|| "-".to_owned(), |left| format!("{} min", left.div_ceil(60))),
+                row.left(),
                 if row.is_warm { "up" } else { "idle" }.to_owned(),
                 if row.is_attached { "attached" } else { "" }.to_owned(),
             ]

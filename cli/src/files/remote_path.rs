@@ -30,6 +30,10 @@ impl RemotePath {
             b"~" => RemotePath { from_home: true, bytes: b".".to_vec() },
             [b'~', b'/', rest @ ..] => RemotePath { from_home: true, bytes: [b"./", rest].concat() },
             _ => match workdir {
+                Some(workdir) if let Some(below) = workdir.below_home() => {
+                    let bytes = [b"./", below.as_bytes(), b"/", bytes].concat();
+                    RemotePath { from_home: true, bytes }
+                }
                 Some(workdir) => {
                     let bytes = [workdir.as_str().trim_end_matches('/').as_bytes(), bytes].join(&b'/');
                     RemotePath { from_home: false, bytes }

@@ -4,14 +4,33 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A plain absolute path on the box: `/` and `[A-Za-z0-9._/@+,:=~-]`, no `..`, at most 4096 bytes. It needs no
-/// quoting in any shell, and is quoted all the same.
+/// A folder on the workspace. A control plane's is a plain absolute path: `/` and `[A-Za-z0-9._/@+,:=~-]`, no `..`, at most
+/// 4096 bytes. One that the user names may be any absolute path, or start in the home folder with `~/`. It is quoted wherever
+/// a shell reads it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Workdir(String);
 
 impl Workdir {
-    /// Parses a path.
+    /// Parses what the user names: an absolute path, `~`, or `~/…`, without control characters.
+    pub fn parse_own(text: &str) -> Result<Workdir, &'static str> {
+        let is_path = text.starts_with('/') || text == "~" || text.starts_with("~/");
+        if !is_path {
+            Err("starts with neither `/` nor `~/`")
+        } else if text.len() > 4096 || text.chars().any(char::is_control) {
+            Err("is longer than 4096 bytes, or has a control character in it")
+        } else {
+            Ok(Workdir(text.to_owned()))
+        }
+    }
+
+    /// The part below the home folder, for a path that starts there; `.` is that folder itself.
+    pub fn below_home(&self) -> Option<&str> {
+        let below = self.0.strip_prefix('~')?.trim_start_matches('/');
+        Some(if below.is_empty() { "." } else { below })
+    }
+
+    /// Parses what a control plane names.
     pub fn parse(text: &str) -> Result<Workdir, &'static str> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._/@+,:=~-".contains(&byte);
         let plain = text.starts_with('/')
@@ -43,8 +62,9 @@ impl fmt::Display for Workdir {
 impl TryFrom<String> for Workdir {
     type Error = &'static str;
 
+    /// From a file of ours: whoever named it was asked before.
     fn try_from(text: String) -> Result<Workdir, &'static str> {
-        Workdir::parse(&text)
+        Workdir::parse_own(&text)
     }
 }
 
@@ -57,6 +77,29 @@ impl From<Workdir> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_users_own_may_be_any_path() {
+        for (good, below) in [
+            ("/", None),
+            ("/a b/$(x)'\"`é\\*", None),
+            ("/..", None),
+            ("~", Some(".")),
+            ("~/", Some(".")),
+            ("~/a b", Some("a b")),
+            ("~//a", Some("a")),
+        ] {
+            assert_eq!(
+                Workdir::parse_own(good).map(|it| it.below_home().map(str::to_owned)),
+                Ok(below.map(str::to_owned))
+            );
+        }
+        for bad in
+            ["", "a", "./a", "~a", "~root/x", "/a\nb", "/a\0", "/\u{85}", &format!("/{}", "a".repeat(4096))]
+        {
+            assert!(Workdir::parse_own(bad).is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn only_plain_absolute_paths() {

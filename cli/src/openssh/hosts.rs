@@ -145,7 +145,7 @@ fn is_like(name: &str, pattern: &str) -> bool {
 
 /// Those of `hosts` that `name` is most like, best first: for `not_found`.
 pub fn nearest(name: &str, hosts: &[Destination], most: usize) -> Vec<Destination> {
-    let name = name.to_ascii_lowercase();
+    let name = name.get(..64).unwrap_or(name).to_ascii_lowercase(); // nobody mistypes more
     let mut ranked = hosts
         .iter()
         .map(|host| (distance(&name, &host.as_str().to_ascii_lowercase()), host))

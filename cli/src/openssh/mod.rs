@@ -2,8 +2,10 @@
 
 mod binary;
 pub mod config;
+pub mod external;
 pub mod hosts;
 pub mod log;
+pub mod login;
 pub mod question;
 pub mod version;
 

@@ -87,6 +87,12 @@ impl Resolved {
         ask(ssh, &[OsStr::new("-T")], destination.as_str()).map(Resolved)
     }
 
+    /// What ssh answered, in lines.
+    #[cfg(test)]
+    pub(super) fn from_lines(lines: Vec<String>) -> Resolved {
+        Resolved(lines)
+    }
+
     /// The first value of a directive, whose name is in lower case.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.0.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))

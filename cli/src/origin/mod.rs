@@ -6,6 +6,7 @@
 pub mod hosted;
 mod key;
 pub mod names;
+pub mod ssh_alias;
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::grant::Grant;
 
 pub use hosted::BaseUrl;
 pub use key::{OriginId, SessionKey};
+pub use ssh_alias::SshHosts;
 
 /// The longest that any origin takes over a grant: whoever holds a lock meanwhile is waited for so long.
 pub const SLOWEST_GRANT: Duration = hosted::client::DEADLINE;
@@ -103,6 +105,9 @@ pub trait Origins {
     /// The origin itself. A control plane other than the selected one is an error that says which one is meant.
     fn origin(&self, id: &OriginId) -> Result<&dyn Origin>;
 
+    /// Whether the user has logged in to any control plane.
+    fn has_login(&self) -> Result<bool>;
+
     /// The control plane that is meant where nobody says which.
     fn selected(&self) -> Result<Selected<'_>>;
 }
@@ -135,12 +140,38 @@ impl Selected<'_> {
     }
 }
 
-/// The workspace that the user's words mean: a number is one of the selected control plane's and needs no list, another
-/// word is a name there.
+/// The workspace that the user's words mean.
+///
+/// `ssh:DEST` and words with an `@` are hosts of the user's own, and nothing else is tried; so is a number for the selected
+/// control plane. Any other word is a workspace where there is a login, and else a host that the user's ssh config knows. A
+/// control plane that cannot be asked is an error: what a word means must not depend on the network.
 pub fn resolve(words: &str, origins: &dyn Origins) -> Result<Target> {
-    let selected = origins.selected()?;
-    match names::number(words).and_then(|number| SessionKey::plane(selected.base, number)) {
-        Some(key) => Ok(Target { key, row: None }),
-        None => origins.origin(&OriginId::Plane(selected.base.clone()))?.resolve(words),
+    if let Some(destination) = SshHosts::explicit(words) {
+        return Ok(Target { key: SessionKey::ssh(&destination?), row: None });
     }
+    let selected = origins.selected()?;
+    let plane = || origins.origin(&OriginId::Plane(selected.base.clone()));
+    if let Some(number) = names::number(words) {
+        return match SessionKey::plane(selected.base, number) {
+            Some(key) => Ok(Target { key, row: None }),
+            None => plane()?.resolve(words),
+        };
+    }
+    let own = || origins.origin(&OriginId::Ssh)?.resolve(words);
+    if !origins.has_login()? {
+        return own();
+    }
+    match plane()?.resolve(words) {
+        Err(error) if error.code() == Code::NotFound => own().map_err(|own| with_both(error, &own)),
+        found => found,
+    }
+}
+
+/// The control plane's `not_found`, and what the ssh config offers.
+fn with_both(plane: Error, own: &Error) -> Error {
+    if own.code() != Code::NotFound {
+        return plane;
+    }
+    let hints = [plane.next_step(), own.next_step()].into_iter().flatten().collect::<Vec<_>>().join("; ");
+    plane.hint(hints)
 }

@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
+use crate::origin::OriginId;
 use crate::output::progress::note;
 use crate::output::stdout;
 use crate::session::{Session, Sessions};
-use crate::transport::{Ended, EnvName, Limits, RemoteCommand, Stream, Streams};
+use crate::transport::{Ended, Limits, RemoteCommand, Stream, Streams, Variables};
 
 /// A remote command and how to run it.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub struct Execution {
     /// Whether it starts in the home folder instead of the project folder.
     pub from_home: bool,
     /// Its environment, besides what it has anyway.
-    pub env: Vec<(EnvName, String)>,
+    pub env: Variables,
     /// Whether it gets no stdin.
     pub no_stdin: bool,
     /// How long it may take once it was started.
@@ -26,6 +27,7 @@ pub struct Execution {
 
 /// Runs it in the session and returns the status to end with.
 pub fn execute(sessions: &Sessions<'_>, session: &Session, execution: &Execution) -> Result<u8> {
+    refuse_shown_secrets(session, &execution.env)?;
     let command = command(session, execution)?;
     let mut streams = Streams::inherit();
     if execution.no_stdin {
@@ -52,6 +54,19 @@ pub fn execute(sessions: &Sessions<'_>, session: &Session, execution: &Execution
                 .hint("it was not run again; raise --timeout, or leave it out"))
         }
     }
+}
+
+/// On a machine that others may use too, a secret has no place in a command line. A control plane's workspace is its user's
+/// alone.
+fn refuse_shown_secrets(session: &Session, env: &Variables) -> Result<()> {
+    if matches!(session.meta.key.origin(), OriginId::Plane(_)) {
+        return Ok(());
+    }
+    let Some((name, _)) = env.plain.iter().find(|(name, _)| name.is_secret_like()) else { return Ok(()) };
+    let name = name.as_str();
+    let error = format!("--env {name} looks like a secret, which every user of the host could read");
+    Err(Error::new(Code::Usage, error)
+        .hint(format!("set it here and say --env-secret {name}: it travels outside the command line")))
 }
 
 /// A command whose status never came: on a connection that still stands, a signal took the whole shell.

@@ -46,6 +46,10 @@ pub struct Meta {
     pub ttl_seconds: u64,
     /// When the key was made.
     pub key_created_at: Timestamp,
+    /// Set when a person logged in at a terminal: how long that connection stays after its last use, in seconds. No other can
+    /// be made without the person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub personal_keep: Option<u32>,
     /// The SHA-256 of every other file of the session, by name.
     pub files: BTreeMap<String, String>,
 }

@@ -56,17 +56,25 @@ pub fn mint(
         Credential::Key { gateway, .. } => format!("runcode-{}", gateway.endpoint.user),
         Credential::External(external) => external.destination.to_string(),
     };
+    // What the user said of a host of their own holds until they detach from it.
+    let before = locked
+        .read()?
+        .map(|old| old.meta)
+        .filter(|old| old.key == *key && matches!(old.access, Access::External(_)));
+    let (workdir, personal_keep) =
+        before.map_or((None, None), |before| (before.workdir, before.personal_keep));
     let meta = Meta {
         key: key.clone(),
         title: grant.title,
         alias,
         access: grant.credential.access(),
         lifetime: grant.lifetime,
-        workdir: grant.workdir,
+        workdir: grant.workdir.or(workdir),
         web_url: grant.web_url,
         control_path: control_path(locked, env)?,
         ttl_seconds: order.ttl.as_secs(),
         key_created_at,
+        personal_keep,
         files: std::collections::BTreeMap::new(),
     };
     let files = match &grant.credential {

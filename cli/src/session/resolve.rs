@@ -12,7 +12,7 @@ pub fn resolve_here(name: &str, sessions: &Sessions<'_>) -> Result<SessionKey> {
     let wanted = number(name);
     let bears = |session: &Session| match wanted {
         Some(_) => session.meta.key.workspace_id() == wanted,
-        None => session.meta.title.eq_ignore_ascii_case(name),
+        None => session.meta.title.eq_ignore_ascii_case(name) || session.meta.key.words() == name,
     };
     let here = sessions.store().sessions()?.into_iter().filter(bears).collect::<Vec<_>>();
     // The selected control plane comes first: sessions of others may be here too.

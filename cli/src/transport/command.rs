@@ -11,9 +11,12 @@
 use std::ffi::OsStr;
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 use crate::error::{Code, Error, Result};
 use crate::grant::Workdir;
 use crate::sys::random;
+use crate::transport::env_name::EnvName;
 use crate::transport::quote;
 
 /// The longest text that Linux takes as one argument of a program (`MAX_ARG_STRLEN`, execve(2)), less its end mark.
@@ -22,19 +25,82 @@ pub const MAX_TEXT: usize = 131_071;
 /// csh alone has `$shell`, and alone forgets the status at a bare `exit`: there, an alias puts that right.
 const CSH_EXIT: &str = r#"test "$shell" = '' || alias exit 'set _=(\!* $status);exec sh -c "exit $_[1]"'; "#;
 
-/// The name of an environment variable: `[A-Za-z_][A-Za-z0-9_]*` (POSIX, 8.1).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EnvName(String);
+/// Takes the secret variables out of [`PRIVATE`], and becomes the command that follows. Where they did not come, it does
+/// not run.
+const TAKE_SECRETS: &str = "[ -n \"${LC_RUNCODE-}\" ] || { \
+    echo \"runcode: this workspace takes no LC_* variables, so --env-secret does not reach the command; it did not run\" >&2; \
+    echo \"runcode: add LC_* to AcceptEnv in its sshd_config\" >&2; exit 255; }; \
+    eval \"$LC_RUNCODE\"; unset LC_RUNCODE; exec \"$@\"";
 
-impl EnvName {
-    /// Parses a name.
-    pub fn parse(text: &str) -> Result<EnvName, &'static str> {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        if !text.is_empty() && text.bytes().all(allowed) && !text.as_bytes()[0].is_ascii_digit() {
-            Ok(EnvName(text.to_owned()))
-        } else {
-            Err("is not a name of letters, digits and `_` that begins with no digit")
+/// The longest that secret variables may be together: sshd gives up a connection over more.
+const MAX_SECRETS: usize = 100_000;
+
+/// The variables that a command gets besides what it has anyway.
+#[derive(Debug, Default)]
+pub struct Variables {
+    /// What every user of the workspace may see in its list of processes.
+    pub plain: Vec<(EnvName, String)>,
+    /// What only the command's own user sees there; it is in no command line, here or there.
+    pub secret: Vec<(EnvName, Secret)>,
+}
+
+/// A value that is never shown.
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes the value over.
+    pub fn new(value: String) -> Secret {
+        Secret(Zeroizing::new(value))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Variables {
+    fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.secret.is_empty()
+    }
+
+    /// What sets the secret ones in a POSIX shell; `None` without any.
+    fn secrets(&self) -> Result<Option<Zeroizing<String>>> {
+        if self.secret.is_empty() {
+            return Ok(None);
         }
+        let mut text = Zeroizing::new(b"export".to_vec());
+        for (name, value) in &self.secret {
+            text.extend_from_slice(format!(" {}=", name.as_str()).as_bytes());
+            quote::word(&mut text, value.0.as_bytes());
+        }
+        if text.len() > MAX_SECRETS || text.contains(&0) {
+            return Err(Error::new(
+                Code::Usage,
+                format!("--env-secret takes {MAX_SECRETS} bytes in all, and no NUL byte"),
+            )
+            .hint("send it as input instead"));
+        }
+        Ok(String::from_utf8(text.to_vec()).ok().map(Zeroizing::new))
+    }
+
+    /// What comes before a program and its arguments.
+    fn prefix(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        if !self.secret.is_empty() {
+            text.extend_from_slice(b"sh -c ");
+            quote::word(&mut text, TAKE_SECRETS.as_bytes());
+            text.extend_from_slice(b" runcode ");
+        }
+        if !self.plain.is_empty() {
+            text.extend_from_slice(b"env ");
+        }
+        for (name, value) in &self.plain {
+            quote::word(&mut text, format!("{}={value}", name.as_str()).as_bytes());
+            text.push(b' ');
+        }
+        text
     }
 }
 
@@ -43,21 +109,21 @@ impl EnvName {
 pub struct RemoteCommand {
     text: Vec<u8>,
     token: String,
-    private: Option<String>,
+    private: Option<Zeroizing<String>>,
 }
 
 impl RemoteCommand {
     /// A piece of shell, run by the login shell in `workdir` (in the home folder when `None`).
     pub fn snippet(
         workdir: Option<&Workdir>,
-        env: &[(EnvName, String)],
+        env: &Variables,
         snippet: impl AsRef<OsStr>,
     ) -> Result<RemoteCommand> {
         let snippet = bytes(snippet.as_ref())?;
         let token = token();
         let mut text = opening(&token, workdir);
         if !env.is_empty() || replaces_its_shell(snippet) {
-            let mut command = with_env(env);
+            let mut command = env.prefix();
             command.extend_from_slice(b"\"$SHELL\" -c ");
             quote::word(&mut command, snippet);
             text.append(&mut quote::on_one_line(command, &token));
@@ -68,18 +134,18 @@ impl RemoteCommand {
             text.extend_from_slice(snippet);
         }
         text.extend_from_slice(b"\nexit");
-        RemoteCommand::checked(text, token)
+        RemoteCommand::checked(text, token, env.secrets()?)
     }
 
     /// A program and its exact arguments, in `workdir` (in the home folder when `None`).
     pub fn arguments<A: AsRef<OsStr>>(
         workdir: Option<&Workdir>,
-        env: &[(EnvName, String)],
+        env: &Variables,
         arguments: &[A],
     ) -> Result<RemoteCommand> {
         let token = token();
         let mut text = opening(&token, workdir);
-        let mut command = with_env(env);
+        let mut command = env.prefix();
         for (position, argument) in arguments.iter().enumerate() {
             if position > 0 {
                 command.push(b' ');
@@ -88,7 +154,7 @@ impl RemoteCommand {
         }
         text.append(&mut quote::on_one_line(command, &token));
         text.extend_from_slice(b"\nexit");
-        RemoteCommand::checked(text, token)
+        RemoteCommand::checked(text, token, env.secrets()?)
     }
 
     /// A script of ours and its arguments (`$1`…), run by the box's `sh` in the home folder, whatever the login shell is.
@@ -105,10 +171,10 @@ impl RemoteCommand {
         }
         let mut text = b"exec ".to_vec();
         text.append(&mut quote::on_one_line(command, &token));
-        RemoteCommand::checked(text, token)
+        RemoteCommand::checked(text, token, None)
     }
 
-    fn checked(text: Vec<u8>, token: String) -> Result<RemoteCommand> {
+    fn checked(text: Vec<u8>, token: String, private: Option<Zeroizing<String>>) -> Result<RemoteCommand> {
         if text.contains(&0) {
             return Err(Error::new(Code::Usage, "the command contains a NUL byte"));
         }
@@ -122,19 +188,19 @@ impl RemoteCommand {
                 "send it as input instead: runcode exec -- sh < script, or runcode exec -- xargs < arguments",
             ));
         }
-        Ok(RemoteCommand { text, token, private: None })
+        Ok(RemoteCommand { text, token, private })
     }
 
     /// The same with what no other user may see: unlike its arguments, a process's environment is for its user alone. Where
     /// the box does not take it, it is not there. Without NUL bytes.
     pub fn with_private(mut self, private: String) -> RemoteCommand {
-        self.private = Some(private);
+        self.private = Some(Zeroizing::new(private));
         self
     }
 
     /// What is private to it, for the variable [`crate::openssh::config::PRIVATE`].
     pub fn private(&self) -> Option<&str> {
-        self.private.as_deref()
+        self.private.as_ref().map(|private| private.as_str())
     }
 
     /// What the login shell gets.
@@ -169,26 +235,26 @@ fn bytes(text: &OsStr) -> Result<&[u8]> {
 
 /// The token, and the way into `workdir`. `test` comes first because csh gives up where its own `cd` fails.
 fn opening(token: &str, workdir: Option<&Workdir>) -> Vec<u8> {
-    let mut text = format!(": {token}; {CSH_EXIT}");
-    if let Some(workdir) = workdir {
-        text += &format!(
-            "test -x '{workdir}/.' && cd '{workdir}' >/dev/null || exec sh -c '\
-             echo \"runcode: cannot enter {workdir} on the workspace: it is no folder, or not ours to enter\" >&2; \
-             echo \"runcode: to run in the home folder, say --home\" >&2; exit 255'; "
-        );
-    }
-    text.into_bytes()
-}
-
-fn with_env(env: &[(EnvName, String)]) -> Vec<u8> {
-    let mut text = Vec::new();
-    if !env.is_empty() {
-        text.extend_from_slice(b"env ");
-    }
-    for (name, value) in env {
-        quote::word(&mut text, format!("{}={value}", name.0).as_bytes());
-        text.push(b' ');
-    }
+    let mut text = format!(": {token}; {CSH_EXIT}").into_bytes();
+    let Some(workdir) = workdir else { return text };
+    // Every shell reads an unquoted `~/` as the home folder.
+    let (home, path) = match workdir.below_home() {
+        Some(below) => ("~/", below),
+        None => ("", workdir.as_str()),
+    };
+    let mut push = |before: &str, word: &[u8]| {
+        text.extend_from_slice(before.as_bytes());
+        quote::word(&mut text, word);
+    };
+    push(&format!("test -x {home}"), format!("{path}/.").as_bytes());
+    push(&format!(" && cd {home}"), path.as_bytes());
+    push(
+        " >/dev/null || exec sh -c ",
+        b"printf \"runcode: cannot enter %s on the workspace: it is no folder, or not ours to enter\\n\" \"$1\" >&2; \
+          echo \"runcode: to run in the home folder, say --home\" >&2; exit 255",
+    );
+    push(" runcode ", workdir.as_str().as_bytes());
+    text.extend_from_slice(b"; ");
     text
 }
 

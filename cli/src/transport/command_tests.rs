@@ -1,15 +1,21 @@
 #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+use std::path::Path;
 use std::process::{Command, Output};
 
 use super::*;
 
 /// Runs the text as sshd would have a login shell do.
 fn login(shell: &[&str], command: &RemoteCommand) -> Output {
+    login_at(shell, command, Path::new("/"))
+}
+
+fn login_at(shell: &[&str], command: &RemoteCommand, home: &Path) -> Output {
     let text: &OsStr = std::os::unix::ffi::OsStrExt::from_bytes(command.text());
     let mut run = Command::new(shell[0]);
-    run.args(&shell[1..]).arg("-c").arg(text).stdin(std::process::Stdio::null());
+    run.args(&shell[1..]).arg("-c").arg(text).stdin(std::process::Stdio::null()).env("HOME", home);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|folder| folder.join(shell[0])).find(|path| path.is_file());
+    run.envs(command.private().map(|private| ("LC_RUNCODE", private)));
     run.env("SHELL", found.unwrap_or_else(|| "/bin/sh".into())).output().unwrap()
 }
 
@@ -31,7 +37,7 @@ fn out(shell: &[&str], command: &RemoteCommand) -> (String, i32) {
 }
 
 fn snippet(text: &str) -> RemoteCommand {
-    RemoteCommand::snippet(Some(&Workdir::parse("/usr").unwrap()), &[], text).unwrap()
+    RemoteCommand::snippet(Some(&Workdir::parse("/usr").unwrap()), &Variables::default(), text).unwrap()
 }
 
 #[test]
@@ -52,6 +58,24 @@ fn a_snippet_runs_in_the_folder_and_its_status_is_the_status() {
             ("", "", 0),
         ] {
             assert_eq!(out(&shell, &snippet(text)), (said.to_owned(), status), "{shell:?} {text}");
+        }
+    }
+}
+
+#[test]
+fn any_folder_can_be_entered() {
+    let home = tempfile::tempdir().unwrap();
+    let odd = home.path().join("a b'$(x)\"!\\é");
+    std::fs::create_dir(&odd).unwrap();
+    for shell in all_shells() {
+        for (workdir, expected) in
+            [(odd.to_str().unwrap(), odd.as_path()), ("~", home.path()), ("~/a b'$(x)\"!\\é", &odd)]
+        {
+            let workdir = Workdir::parse_own(workdir).unwrap();
+            let command = RemoteCommand::snippet(Some(&workdir), &Variables::default(), "/bin/pwd").unwrap();
+            let run = login_at(&shell, &command, home.path());
+            let said = String::from_utf8_lossy(&run.stdout).into_owned();
+            assert_eq!(said.trim_end(), expected.to_str().unwrap(), "{shell:?} {run:?}");
         }
     }
 }
@@ -106,9 +130,9 @@ fn a_folder_that_cannot_be_entered_keeps_the_command_from_running() {
     let gone = Workdir::parse("/no/such/folder").unwrap();
     for shell in all_shells() {
         for command in [
-            RemoteCommand::snippet(Some(&gone), &[], "echo ran").unwrap(),
-            RemoteCommand::snippet(Some(&gone), &[], "false; echo ran").unwrap(),
-            RemoteCommand::arguments(Some(&gone), &[], &["echo", "ran"]).unwrap(),
+            RemoteCommand::snippet(Some(&gone), &Variables::default(), "echo ran").unwrap(),
+            RemoteCommand::snippet(Some(&gone), &Variables::default(), "false; echo ran").unwrap(),
+            RemoteCommand::arguments(Some(&gone), &Variables::default(), &["echo", "ran"]).unwrap(),
         ] {
             let run = login(&shell, &command);
             let words = String::from_utf8_lossy(&run.stderr);
@@ -120,20 +144,46 @@ fn a_folder_that_cannot_be_entered_keeps_the_command_from_running() {
 }
 
 #[test]
+fn secrets_arrive_outside_the_command_line() {
+    let odd = "a b'c\\d!e$f\"g\n h";
+    let name = |text: &str| EnvName::parse(text).unwrap();
+    for shell in all_shells() {
+        let env = Variables {
+            plain: vec![(name("A"), "1".to_owned())],
+            secret: vec![(name("B"), Secret::new(odd.to_owned())), (name("C"), Secret::new(String::new()))],
+        };
+        let script = "printf '<%s>' \"$A\" \"$B\" \"$C\" \"${LC_RUNCODE-none}\"";
+        let command = RemoteCommand::arguments(None, &env, &["sh", "-c", script]).unwrap();
+        assert!(!String::from_utf8_lossy(command.text()).contains("a b"), "{shell:?}");
+        assert_eq!(out(&shell, &command), (format!("<1><{odd}><><none>"), 0), "{shell:?}");
+        let snippet = RemoteCommand::snippet(None, &env, "sh -c 'echo \"$B\"; exit 3'").unwrap();
+        assert_eq!(out(&shell, &snippet), (format!("{odd}\n"), 3), "{shell:?}");
+        // A workspace that takes no LC_* variables.
+        let lost = RemoteCommand { private: None, ..command };
+        assert_eq!(out(&shell, &lost), (String::new(), 255), "{shell:?}");
+    }
+    let long =
+        Variables { plain: Vec::new(), secret: vec![(name("A"), Secret::new("x".repeat(MAX_SECRETS)))] };
+    assert_eq!(RemoteCommand::snippet(None, &long, "true").unwrap_err().code(), Code::Usage);
+}
+
+#[test]
 fn arguments_and_variables_arrive_exactly() {
     let odd = "a b'c\\d!e$f\"g\n h";
     let name = |text: &str| EnvName::parse(text).unwrap();
     for shell in all_shells() {
-        let plain = RemoteCommand::arguments(None, &[], &["printf", "<%s>", "", odd, "-x"]).unwrap();
+        let plain = RemoteCommand::arguments(None, &Variables::default(), &["printf", "<%s>", "", odd, "-x"])
+            .unwrap();
         assert_eq!(out(&shell, &plain), (format!("<><{odd}><-x>"), 0), "{shell:?}");
-        let env = [(name("A"), odd.to_owned()), (name("B_2"), String::new())];
+        let plain = vec![(name("A"), odd.to_owned()), (name("B_2"), String::new())];
+        let env = Variables { plain, secret: Vec::new() };
         let env_args = RemoteCommand::arguments(None, &env, &["sh", "-c", "printf '<%s>' \"$A\" \"$B_2\""]);
         assert_eq!(out(&shell, &env_args.unwrap()), (format!("<{odd}><>"), 0), "{shell:?}");
         let env_snippet = RemoteCommand::snippet(None, &env, "sh -c 'echo \"$A\"; exit 3'").unwrap();
         assert_eq!(out(&shell, &env_snippet), (format!("{odd}\n"), 3), "{shell:?}");
     }
     for shell in posix_shells() {
-        let keyword = RemoteCommand::arguments(None, &[], &["if", "x"]).unwrap();
+        let keyword = RemoteCommand::arguments(None, &Variables::default(), &["if", "x"]).unwrap();
         assert_eq!(out(&shell, &keyword).1, 127, "{shell:?}: a keyword is the name of a program here");
     }
 }
@@ -161,10 +211,10 @@ fn the_outermost_process_bears_the_token_while_the_command_runs() {
 #[test]
 fn too_long_or_with_a_nul_is_refused_before_anything_is_sent() {
     let long = "x".repeat(MAX_TEXT - 1000);
-    assert!(RemoteCommand::snippet(None, &[], &long).is_ok());
-    let refused = RemoteCommand::snippet(None, &[], "x".repeat(MAX_TEXT)).unwrap_err();
+    assert!(RemoteCommand::snippet(None, &Variables::default(), &long).is_ok());
+    let refused = RemoteCommand::snippet(None, &Variables::default(), "x".repeat(MAX_TEXT)).unwrap_err();
     assert_eq!(refused.code(), Code::Usage);
-    assert!(RemoteCommand::snippet(None, &[], "a\0b").is_err());
+    assert!(RemoteCommand::snippet(None, &Variables::default(), "a\0b").is_err());
 }
 
 #[test]

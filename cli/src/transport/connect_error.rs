@@ -5,16 +5,13 @@ use crate::output::sanitize;
 use crate::transport::outcome::{Cause, Unconnected};
 
 /// What a sandboxed agent's user has to change.
-const SANDBOX_HINT: &str = "the sandbox that this runs in forbids network access: allow it for this command \
+pub(super) const SANDBOX_HINT: &str = "the sandbox that this runs in forbids network access: allow it for this command \
      (Codex: `sandbox_workspace_write.network_access = true`, or run it with approval outside the sandbox)";
 
 /// Makes sense of what ssh said on its way out. `is_sandboxed`: an agent's sandbox is known to forbid network access.
 pub(super) fn of(words: &str, is_sandboxed: bool) -> Unconnected {
     let cause = cause(words);
-    let last = |wanted: &dyn Fn(&&str) -> bool| words.lines().rev().find(wanted);
-    let noise = ["Connection closed by UNKNOWN", "banner exchange: Connection to UNKNOWN", "@@@"];
-    let is_telling = |line: &&str| !noise.iter().any(|noise| line.contains(noise));
-    let said = sanitize::short(last(&is_telling).unwrap_or("ssh ended without a word"));
+    let said = sanitize::short(telling(words).unwrap_or("ssh ended without a word"));
     let error = match cause {
         Cause::HostKey => Error::new(
             Code::Transport,
@@ -32,6 +29,13 @@ pub(super) fn of(words: &str, is_sandboxed: bool) -> Unconnected {
         error
     };
     Unconnected { cause, error }
+}
+
+/// The last line that says why.
+pub(super) fn telling(words: &str) -> Option<&str> {
+    const NOISE: [&str; 3] =
+        ["Connection closed by UNKNOWN", "banner exchange: Connection to UNKNOWN", "@@@"];
+    words.lines().rev().find(|line| !NOISE.iter().any(|noise| line.contains(noise)))
 }
 
 fn cause(words: &str) -> Cause {

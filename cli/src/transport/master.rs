@@ -15,7 +15,9 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 
 use crate::error::{Code, Error, Result};
-use crate::openssh::log;
+use crate::grant::Destination;
+use crate::openssh::config::PERSIST_SECONDS;
+use crate::openssh::external::Purpose;
 use crate::sys::atomic_file;
 use crate::sys::clock::Deadline;
 use crate::transport::dial::{acknowledge_at_once, dial};
@@ -23,7 +25,7 @@ use crate::transport::mux_socket::{Connection, Listener, Trouble};
 use crate::transport::mux_wire::{self, Reply};
 use crate::transport::openssh;
 use crate::transport::outcome::{Cause, Unconnected};
-use crate::transport::{Transport, Way, connect_error, retired};
+use crate::transport::{Transport, Way, retired};
 
 /// How long a healthy master takes to answer, on a machine that is busy.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
@@ -34,6 +36,9 @@ const DIAL: Duration = Duration::from_secs(7);
 
 /// How long making a connection may take, with [`DIAL`]: `ConnectTimeout` is 15 s, and keys are exchanged after that.
 const START: Duration = Duration::from_secs(30);
+
+/// The longest log of a login. A host may have ssh write without end before it lets anybody in.
+const MAX_LOG: u64 = 1024 * 1024;
 
 /// How long a master takes to end when told to.
 const END: Duration = Duration::from_secs(3);
@@ -90,15 +95,15 @@ pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Un
         .gateway()
         .filter(|_| !transport.binary.is_chosen())
         .and_then(|to| dial(to, DIAL).ok());
-    let mut child = spawn(transport, &log_path, gateway.as_ref())?;
+    let mut child = spawn(transport, control_path, &log_path, gateway.as_ref())?;
     let mut pause = Duration::from_millis(2);
     loop {
         let ended = child.try_wait().ok().flatten();
         if ended.is_some_and(|status| !status.success()) {
-            let failed = connect_error::of(&words(&log_path), transport.is_sandboxed);
+            let failed = transport.refusal(&log_of(&log_path));
             // By itself it may do better: an old one, one that is wrapped, one that resolves the name to another address.
             if !matches!(failed.cause, Cause::AuthRejected | Cause::Unreachable) && gateway.take().is_some() {
-                child = spawn(transport, &log_path, None)?;
+                child = spawn(transport, control_path, &log_path, None)?;
                 continue;
             }
             return Err(failed);
@@ -113,28 +118,63 @@ pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Un
             if ended.is_none() {
                 settle(child, pid, deadline);
             }
+            if matches!(transport.route.way, Way::External { .. }) {
+                atomic_file::remove(&log_path).map_err(other)?; // it is there to tell why a login fails
+            }
             return Ok(());
         }
         if ended.is_some() {
-            return Err(connect_error::of(&words(&log_path), transport.is_sandboxed));
+            return Err(transport.refusal(&log_of(&log_path)));
         }
-        if deadline.is_past() {
+        let is_endless = std::fs::metadata(&log_path).is_ok_and(|log| log.len() > MAX_LOG);
+        if deadline.is_past() || is_endless {
             kill(&mut child);
-            let seconds = START.as_secs();
-            let error =
-                Error::new(Code::Transport, format!("the gateway did not let us in within {seconds} s"));
-            return Err(Unconnected { cause: Cause::Unreachable, error });
+            let error = match is_endless {
+                true => {
+                    "ssh has more to say than a login needs: is a banner without end in the way?".to_owned()
+                }
+                false => format!("the host did not let us in within {} s", START.as_secs()),
+            };
+            return Err(Unconnected { cause: Cause::Unreachable, error: Error::new(Code::Transport, error) });
         }
         deadline.pause(pause);
         pause = (pause * 2).min(Duration::from_millis(4));
     }
 }
 
+/// Has the person at the terminal log in: ssh asks there, and stays in the background for `keep` seconds after its last use.
+/// A master that is up takes nothing new. There is no deadline but the person's.
+pub(super) fn log_in(transport: &Transport, control_path: &Path, to: &Destination, keep: u32) -> Result<()> {
+    retire(transport, control_path)?;
+    let mut ssh = transport.ssh(Purpose::PersonalMaster { control_path, keep })?;
+    ssh.stdin(Stdio::inherit()).stdout(Stdio::null()).stderr(Stdio::inherit()).current_dir("/");
+    // In our process group, or the terminal would not let it ask.
+    let status = ssh
+        .args(["-N", "-T", "-M", "--"])
+        .arg(to.as_str())
+        .status()
+        .map_err(|error| Error::io("run ssh", error))?;
+    match alive(control_path, ANSWER) {
+        Ok(pid) if status.success() => self::keep(transport, pid),
+        _ => Err(Error::new(Code::Transport, format!("ssh did not get in to `{to}`"))
+            .hint("its own words are above; try again")),
+    }
+}
+
 /// Starts `ssh`, which takes the connection to the gateway from us where there is one.
-fn spawn(transport: &Transport, log_path: &Path, gateway: Option<&TcpStream>) -> Result<Child, Unconnected> {
+fn spawn(
+    transport: &Transport,
+    control_path: &Path,
+    log_path: &Path,
+    gateway: Option<&TcpStream>,
+) -> Result<Child, Unconnected> {
     let no_client = |error| Unconnected { cause: Cause::NoClient, error };
     let io = |error| other(Error::io(format_args!("write `{}`", log_path.display()), error));
-    let mut ssh = transport.ssh().map_err(no_client)?;
+    let purpose = Purpose::Master { control_path, keep: PERSIST_SECONDS };
+    let mut ssh = transport.ssh(purpose).map_err(|error| match error.code() {
+        Code::SshMissing => no_client(error),
+        _ => other(error),
+    })?;
     atomic_file::remove(log_path).map_err(other)?;
     let log = crate::sys::platform::open_private(log_path).map_err(io)?;
     ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).current_dir("/");
@@ -146,8 +186,10 @@ fn spawn(transport: &Transport, log_path: &Path, gateway: Option<&TcpStream>) ->
         // The second option does nothing but make those refuse to start.
         ssh.args(["-o", "ProxyCommand=-", "-o", "StdinNull=no"]);
     }
-    // Errors alone: a gateway's banners, which may go on for ever, would fill the log.
-    ssh.args(["-o", "LogLevel=ERROR", "-N", "-T", "-M", "--"]).arg(transport.route.destination());
+    if matches!(transport.route.way, Way::Config { .. }) {
+        ssh.args(["-o", "LogLevel=ERROR"]); // a gateway's banners may go on for ever
+    }
+    ssh.args(["-N", "-T", "-M", "--"]).arg(transport.route.destination());
     openssh::spawn(&mut ssh).map_err(no_client)
 }
 
@@ -291,12 +333,12 @@ fn kept(transport: &Transport) -> Option<u32> {
     std::str::from_utf8(&bytes).ok()?.trim().parse().ok().filter(|&pid| pid > 1)
 }
 
-fn words(log_path: &Path) -> String {
+fn log_of(log_path: &Path) -> String {
     let mut text = Vec::new();
     if let Ok(file) = File::open(log_path) {
-        let _ = file.take(64 * 1024).read_to_end(&mut text);
+        let _ = file.take(MAX_LOG).read_to_end(&mut text);
     }
-    log::words(&String::from_utf8_lossy(&text))
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 pub(super) fn other(error: Error) -> Unconnected {

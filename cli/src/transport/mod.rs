@@ -11,8 +11,10 @@ mod connect_error;
 #[cfg(unix)]
 mod descriptors;
 pub mod dial;
+pub mod env_name;
 #[cfg(unix)]
 pub mod forward;
+mod login_error;
 #[cfg(unix)]
 mod master;
 #[cfg(unix)]
@@ -43,15 +45,20 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::grant::{Destination, Endpoint};
 use crate::openssh::SshBinary;
+use crate::openssh::config::PRIVATE;
+use crate::openssh::external::{self, Purpose};
+use crate::openssh::question::Resolved;
 use crate::sys::clock::Deadline;
 use crate::sys::env::{Env, Var};
 
 use running::Process;
 use signals::Watch;
 
-pub use command::{EnvName, RemoteCommand};
+pub use command::{RemoteCommand, Secret, Variables};
+pub use env_name::EnvName;
 #[cfg(unix)]
 pub use forward::{Forward, Side};
+pub use login_error::login_required;
 pub use outcome::{Cause, Ended, Failure, Limits, Unconnected};
 pub use running::Running;
 pub use stream::{Stream, Streams};
@@ -175,6 +182,17 @@ impl Transport {
         Ok(())
     }
 
+    /// Has the person at this terminal log in, and so brings up a master that stays for `keep` seconds after its last use. One
+    /// that is up takes nothing new. The caller holds the session's lock.
+    #[cfg(unix)]
+    pub fn log_in(&self, destination: &Destination, keep: u32) -> Result<()> {
+        let path = self.control_path()?;
+        if let Some(folder) = path.parent() {
+            crate::sys::atomic_file::private_dir(folder)?;
+        }
+        master::log_in(self, path, destination, keep)
+    }
+
     /// Ends the master, also one that no longer answers; returns when its process and socket are gone. None is fine.
     pub fn end_master(&self) -> Result<()> {
         #[cfg(unix)]
@@ -282,14 +300,33 @@ impl Transport {
         openssh::terminal(self, command)
     }
 
-    /// `ssh` with this route's config.
-    fn ssh(&self) -> Result<Command> {
-        let mut ssh = Command::new(self.binary.find()?);
+    /// Why ssh was not let in, told from its log.
+    fn refusal(&self, log: &str) -> Unconnected {
         match &self.route.way {
-            Way::Config { config, .. } => {
+            Way::Config { .. } => connect_error::of(&crate::openssh::log::words(log), self.is_sandboxed),
+            Way::External { destination } => login_error::of(log, destination, self.is_sandboxed),
+        }
+    }
+
+    /// `ssh`, set up for `purpose` on this route.
+    fn ssh(&self, purpose: Purpose<'_>) -> Result<Command> {
+        let program = self.binary.find()?;
+        let mut ssh = Command::new(&program);
+        match (&self.route.way, purpose) {
+            (Way::Config { config, .. }, _) => {
                 ssh.arg("-F").arg(config);
             }
-            Way::External { .. } => {}
+            (Way::External { .. }, Purpose::Client { control_path }) => {
+                ssh.args(external::over_master(control_path)?);
+            }
+            (Way::External { destination }, _) => {
+                ssh.args(external::options(&Resolved::of(&program, destination)?, purpose)?);
+                // The user's own config may send any variable (`SendEnv`), but ours are no business of the host's.
+                let ours = Var::ALL.iter().map(|var| var.name()).filter(|name| name.starts_with("RUNCODE_"));
+                for name in ours.chain([PRIVATE]) {
+                    ssh.env_remove(name);
+                }
+            }
         }
         ssh.env_remove(Var::RuncodeToken.name()); // a master lives long, and has no use for it
         Ok(ssh)

@@ -23,7 +23,7 @@ use crate::transport::outcome::{Ended, Failure};
 use crate::transport::running::Process;
 use crate::transport::signals::Watch;
 use crate::transport::stream::Streams;
-use crate::transport::{AFTER_SIGNAL, OPEN_DEADLINE, Transport, connect_error};
+use crate::transport::{AFTER_SIGNAL, OPEN_DEADLINE, Transport, Way};
 
 /// How long a master takes to say hello, on a machine that is busy.
 const HELLO: Duration = master::ANSWER;
@@ -42,14 +42,13 @@ pub(super) fn start(
     let passed = Passed::of(streams)
         .map_err(|error| Failure::NotStarted(Error::io("open the streams of the command", error)))?;
     let deadline = Deadline::after(OPEN_DEADLINE);
-    match ask(&mut connection, command, &passed, deadline, watch) {
+    let is_external = matches!(transport.route.way, Way::External { .. });
+    match ask(&mut connection, command, is_external, &passed, deadline, watch) {
         Ok(Some(Reply::SessionOpened(session))) => {
             Ok(Box::new(Session { connection, session, status: None, _flags: flags }))
         }
         Ok(Some(Reply::Refused(words))) if mux_wire::is_full(&words) => Err(Failure::Busy(openssh::full())),
-        Ok(Some(Reply::Refused(words))) => {
-            Err(Failure::NotStarted(connect_error::of(&words, transport.is_sandboxed).error))
-        }
+        Ok(Some(Reply::Refused(words))) => Err(Failure::NotStarted(transport.refusal(&words).error)),
         Ok(Some(_)) => Err(failed(Trouble::Nonsense)),
         Ok(None) => Err(failed(Trouble::Gone)),
         Err(Trouble::Silent) => Err(give_up(path, &mut connection)),
@@ -60,12 +59,13 @@ pub(super) fn start(
 fn ask(
     connection: &mut Connection,
     command: &RemoteCommand,
+    with_agent: bool,
     passed: &Passed,
     deadline: Deadline,
     watch: Option<&Watch>,
 ) -> Result<Option<Reply>, Trouble> {
     let variable = command.private().map(|value| format!("{PRIVATE}={value}"));
-    connection.send(&mux_wire::new_session(command.text(), variable.as_deref()), deadline)?;
+    connection.send(&mux_wire::new_session(command.text(), variable.as_deref(), with_agent), deadline)?;
     for fd in passed.fds() {
         connection.pass(fd, deadline)?;
     }
@@ -178,7 +178,7 @@ pub(super) fn failure(transport: &Transport, path: &Path, trouble: Trouble) -> F
         Trouble::Gone => error("the connection to the workspace was lost".to_owned()),
         Trouble::Nonsense => error(format!("what listens on `{}` is no ssh master", path.display())),
         Trouble::Foreign => error(format!("`{}` belongs to another user", path.display())),
-        Trouble::Forbidden => connect_error::of("Operation not permitted", transport.is_sandboxed).error,
+        Trouble::Forbidden => transport.refusal("Operation not permitted").error,
         Trouble::Io(cause) => {
             error(format!("cannot reach the connection's master: {}", crate::error::reason(&cause)))
         }

@@ -5,6 +5,7 @@ use std::thread::JoinHandle;
 
 use super::*;
 use crate::sys::env::Env;
+use crate::transport::Variables;
 use crate::transport::{Route, Way};
 
 const HELLO_BACK: &[u8] = &[0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 4];
@@ -48,7 +49,7 @@ impl FakeMaster {
             folder: self.folder.path().to_owned(),
         };
         let transport = Transport::new(route, &Env::fixed::<&str>([]));
-        let command = RemoteCommand::snippet(None, &[], "true").unwrap();
+        let command = RemoteCommand::snippet(None, &Variables::default(), "true").unwrap();
         start(&transport, &self.path(), &command, &Streams::null(), None)
     }
 

@@ -76,11 +76,12 @@ pub fn stop_listening() -> Vec<u8> {
 }
 
 /// Asks for a session without a terminal that runs `command`, with a variable (`NAME=VALUE`) in its environment if there is
-/// one; three descriptors follow.
-pub fn new_session(command: &[u8], variable: Option<&str>) -> Vec<u8> {
+/// one; three descriptors follow. `with_agent`: the user's agent goes along where the master's own config says so
+/// (`ForwardAgent`), which is for the master to decide.
+pub fn new_session(command: &[u8], variable: Option<&str>, with_agent: bool) -> Vec<u8> {
     request(NEW_SESSION, |body| {
         string_into(body, b""); // reserved
-        for flag in [0, 0, 0, 0, NO_ESCAPE] {
+        for flag in [0, 0, with_agent.into(), 0, NO_ESCAPE] {
             u32_into(body, flag); // terminal, X11, agent, subsystem, escape character
         }
         string_into(body, b""); // TERM

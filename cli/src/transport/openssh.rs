@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
 use crate::openssh::config::PRIVATE;
+use crate::openssh::external::Purpose;
 use crate::openssh::log::{Log, Phase};
 use crate::sys::clock::Deadline;
 use crate::transport::command::RemoteCommand;
-use crate::transport::connect_error;
 #[cfg(unix)]
 use crate::transport::mux_socket::Listener;
 use crate::transport::outcome::{Ended, Failure};
@@ -39,7 +39,12 @@ pub(super) fn start(
 ) -> Result<Box<dyn Process>, Failure> {
     let not_started = |error: std::io::Error| Failure::NotStarted(Error::io("run ssh", error));
     let log = Log::create(&transport.route.folder).map_err(not_started)?;
-    let mut ssh = transport.ssh().map_err(Failure::NotStarted)?;
+    let purpose = match (via, transport.route.control_path.as_deref()) {
+        #[cfg(unix)]
+        (Via::Master(_), Some(control_path)) => Purpose::Client { control_path },
+        _ => Purpose::Command,
+    };
+    let mut ssh = transport.ssh(purpose).map_err(Failure::NotStarted)?;
     match via {
         // With no master, ssh would connect anew without a word: a proxy command that fails keeps it from that.
         #[cfg(unix)]
@@ -103,7 +108,7 @@ impl Ssh {
             }
             if ended.is_some() {
                 let words = self.log.words();
-                return Err(Failure::NotStarted(connect_error::of(&words, transport.is_sandboxed).error));
+                return Err(Failure::NotStarted(transport.refusal(&words).error));
             }
             if deadline.is_past() {
                 return Err(Failure::NotStarted(silent(patience)));
@@ -218,7 +223,8 @@ pub(super) fn silent(patience: Duration) -> Error {
 /// Hands the terminal to `ssh`; its exit status.
 pub(super) fn terminal(transport: &Transport, command: Option<&RemoteCommand>) -> Result<u8> {
     use std::io::IsTerminal as _;
-    let mut ssh = transport.ssh()?;
+    let mut ssh =
+        transport.ssh(Purpose::Terminal { control_path: transport.route.control_path.as_deref() })?;
     if command.is_some() && std::io::stdin().is_terminal() {
         ssh.arg("-t");
     }

@@ -6,7 +6,9 @@ use std::path::Path;
 use clap_complete::engine::CompletionCandidate;
 
 use crate::error::Result;
+use crate::openssh::SshBinary;
 use crate::origin::names::number;
+use crate::origin::{SessionKey, SshHosts};
 use crate::output::sanitize;
 use crate::session::Session;
 use crate::session::store::Store;
@@ -77,10 +79,11 @@ pub(super) fn files(word: &str, home: Option<&Path>) -> Vec<Offer> {
     entries.flatten().filter_map(offer).collect()
 }
 
-/// The workspaces of the sessions on this machine. What is no name of one workspace (several have it, it is a number, it would
+/// The workspaces of the sessions on this machine, and the hosts that the user's ssh config names. What is no name of one workspace (several have it, it is a number, it would
 /// be an option) is not offered as one: those go by their ids.
 pub(super) fn workspaces() -> Result<Vec<CompletionCandidate>> {
-    let paths = Paths::from_env(&Env::of_process())?;
+    let env = Env::of_process();
+    let paths = Paths::from_env(&env)?;
     let sessions = Store::new(&paths).sessions()?;
     let mut bearers = BTreeMap::<String, usize>::new();
     for session in &sessions {
@@ -98,5 +101,15 @@ pub(super) fn workspaces() -> Result<Vec<CompletionCandidate>> {
             CompletionCandidate::new(key.words()).help(Some(title.clone().into()))
         }
     };
-    Ok(sessions.iter().map(candidate).collect())
+    let mut found = sessions.iter().map(candidate).collect::<Vec<_>>();
+    for host in SshHosts::new(SshBinary::from_env(&env)).names() {
+        // A bare word that is a number or a session's name is that.
+        let is_bare = number(host.as_str()).is_none() && !bearers.contains_key(&host.as_str().to_lowercase());
+        let is_known = sessions.iter().any(|session| session.meta.key == SessionKey::ssh(&host));
+        if !is_known {
+            let words = if is_bare { host.to_string() } else { format!("ssh:{host}") };
+            found.push(CompletionCandidate::new(words).help(Some("in your ssh config".into())));
+        }
+    }
+    Ok(found)
 }

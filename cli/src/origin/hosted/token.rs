@@ -169,6 +169,11 @@ fn checked(text: &str, what: &str) -> Result<Token> {
     })
 }
 
+/// Whether a token is saved, for whichever control plane.
+pub fn is_saved(paths: &Paths) -> Result<bool> {
+    Ok(on_disk(paths)?.is_some())
+}
+
 /// The saved token, unless it was saved for another control plane than `base`.
 pub fn saved(paths: &Paths, base: &BaseUrl) -> Result<Option<Token>> {
     let Some(addressed) = on_disk(paths)? else {

@@ -5,46 +5,33 @@
 
 mod facts;
 
-use std::io::Read as _;
 use std::time::Duration;
 
 pub use facts::{Context, Git, Port, Space};
 
 use crate::error::{Code, Error, Result};
 use crate::grant::Workdir;
+use crate::remote::answer::answer;
 use crate::session::{Session, Sessions};
 use crate::sys::random;
-use crate::transport::{Ended, Limits, RemoteCommand, Stream, Streams};
+use crate::transport::RemoteCommand;
 
 const PROBE: &str = include_str!("probe.sh");
 
-/// How long the box may take, and how much it may say.
+/// How long the box may take.
 const PATIENCE: Duration = Duration::from_secs(20);
-const MAX_ANSWER: u64 = 1024 * 1024;
 
 /// Looks around on the session's box.
 pub fn look(sessions: &Sessions<'_>, session: &Session) -> Result<Context> {
     let mark = random::word();
     let (first, second) = mark.split_at(mark.len() / 2);
-    let workdir = session.meta.workdir.as_ref().map_or(".", Workdir::as_str); // it starts in the login folder
+    let workdir = session.meta.workdir.as_ref();
+    // It starts in the login folder, and a path in it may begin with `-`.
+    let below = |workdir: &Workdir| workdir.below_home().map(|below| format!("./{below}"));
+    let workdir =
+        workdir.map_or_else(|| ".".to_owned(), |it| below(it).unwrap_or_else(|| it.as_str().to_owned()));
     let command = RemoteCommand::script(PROBE, &[first.as_bytes(), second.as_bytes(), workdir.as_bytes()])?;
-    let (answer, writer) = std::io::pipe()?;
-    let streams = Streams { stdin: Stream::Null, stdout: writer.into(), stderr: Stream::Null };
-    let running = sessions.start(session, &command, &streams)?;
-    drop(streams);
-    let reader = std::thread::spawn(move || {
-        let mut text = Vec::new();
-        answer.take(MAX_ANSWER).read_to_end(&mut text).map(|_| text)
-    });
-    let ended = running.wait(&Limits { timeout: Some(PATIENCE), interruptible: true })?;
-    let lost =
-        |why: &str| Error::new(Code::Transport, format!("the workspace did not say what it is: {why}"));
-    match ended {
-        Ended::Status(_) => {}
-        Ended::Interrupted { .. } => return Err(Error::new(Code::Interrupted, "interrupted")),
-        Ended::TimedOut { .. } => return Err(lost("it took too long")),
-        Ended::NoStatus => return Err(lost("the connection was lost")),
-    }
-    let text = reader.join().map_err(|_| lost("its answer was lost"))??;
-    Context::parse(&String::from_utf8_lossy(&text), &mark).ok_or_else(|| lost("its shell gave up"))
+    let text = answer(sessions, session, &command, PATIENCE)?;
+    let lost = || Error::new(Code::Transport, "the workspace did not say what it is: its shell gave up");
+    Context::parse(&text, &mark).ok_or_else(lost)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
-use crate::grant::Lifetime;
+use crate::grant::{Access, Lifetime};
 use crate::output::progress::note;
 use crate::session::Session;
 #[cfg(unix)]
@@ -11,10 +11,12 @@ use crate::session::forwards;
 use crate::session::live::obtain::leads_to_the_same;
 use crate::session::live::{Obtained, Sessions};
 use crate::sys::clock;
-use crate::transport::{Cause, Ended, Failure, Limits, RemoteCommand, Running, Streams, Unconnected};
+use crate::transport::{
+    Cause, Ended, Failure, Limits, RemoteCommand, Running, Streams, Unconnected, Variables, login_required,
+};
 
 /// How long a command that does nothing may take.
-const PROBE_DEADLINE: Duration = Duration::from_secs(15);
+pub(super) const PROBE_DEADLINE: Duration = Duration::from_secs(15);
 
 impl Sessions<'_> {
     /// Starts a command. A connection that is dead before the command started is made anew once, with a renewed
@@ -72,6 +74,15 @@ impl Sessions<'_> {
     /// Brings a master up, with the forwards that were asked for. The caller holds the lock.
     pub(super) fn start_master(&self, session: &Session) -> Result<(), Unconnected> {
         let transport = self.transport(session);
+        if session.meta.personal_keep.is_some()
+            && let Access::External(external) = &session.meta.access
+            && !transport.is_warm()
+        {
+            let why =
+                format!("the connection to `{}` that a person logged in for is gone", external.destination);
+            let error = login_required(why, &external.destination, "");
+            return Err(Unconnected { cause: Cause::AuthRejected, error });
+        }
         transport.start_master()?;
         #[cfg(unix)]
         forwards::restore(&transport, &session.folder);
@@ -100,7 +111,7 @@ impl Sessions<'_> {
             let _locked = self.store().lock(&session.meta.key)?;
             self.start_master(session)?;
         }
-        let nothing = RemoteCommand::snippet(None, &[], "exit 0")?;
+        let nothing = RemoteCommand::snippet(None, &Variables::default(), "exit 0")?;
         let running = transport.start(&nothing, &Streams::null()).map_err(Failure::into_error)?;
         match running.wait(&Limits { timeout: Some(PROBE_DEADLINE), interruptible: false })? {
             Ended::Status(0) => Ok(()),

@@ -1,6 +1,7 @@
 //! Using sessions: reuse what is fresh, mint what is not, heal a dead connection once, before anything ran, and end them.
 
 mod end;
+mod external;
 mod heal;
 mod obtain;
 
@@ -14,6 +15,7 @@ use crate::sys::paths::Paths;
 use crate::sys::{clock, lock};
 use crate::transport::{SLOWEST_END, SLOWEST_START, Transport};
 
+pub use external::Wish;
 pub use obtain::{Obtained, Want};
 
 /// The longest that anybody holds a session's lock is [`Sessions::revive`]: a start that fails, a renewal, and the old

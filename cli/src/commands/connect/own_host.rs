@@ -1,0 +1,109 @@
+//! `runcode connect` to a host of the user's own.
+
+use std::io::IsTerminal as _;
+
+use super::patience::{Patience, Pauses};
+use super::{Args, Connected, is_statusline_installed};
+use crate::app::App;
+use crate::error::{Code, Error, Result};
+use crate::grant::Workdir;
+use crate::openssh::config::PERSIST_SECONDS;
+use crate::origin::SessionKey;
+use crate::output::progress::note;
+use crate::output::report::Outcome;
+use crate::session::attachment::attach;
+use crate::session::live::{Obtained, Wish};
+
+/// Brings the connection up, sees that commands run, attaches.
+pub(super) fn connect(args: &Args, app: &App, key: &SessionKey, patience: &Patience) -> Result<Outcome> {
+    let usage = |why: &str, hint: &str| Error::new(Code::Usage, why).hint(hint);
+    if args.start {
+        let why = format!("`{}` cannot be started from here", key.words());
+        return Err(
+            Error::new(Code::Unavailable, why).hint("start it yourself, then connect without --start")
+        );
+    }
+    if args.ttl.is_some() {
+        return Err(usage("a host of your own has no --ttl", "leave it out: ssh alone decides who gets in"));
+    }
+    if args.interactive && !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        return Err(usage(
+            "--interactive needs a terminal",
+            "have the user run it in a terminal of their own",
+        ));
+    }
+    let workdir = args.workdir.as_deref().map(Workdir::parse_own).transpose();
+    let workdir =
+        workdir.map_err(|why| usage(&format!("--workdir {why}"), "give an absolute path, or ~/FOLDER"))?;
+    let wish = Wish {
+        workdir,
+        personal_keep: args.interactive.then_some(args.keep.unwrap_or(PERSIST_SECONDS)),
+        anew: args.force,
+    };
+    let Obtained { session, reused } = open(args, app, key, &wish, patience)?;
+    attach(&session, app.paths()?)?;
+    let statusline_installed = is_statusline_installed(app);
+    Ok(Connected { session, reused, started: false, statusline_installed }.into())
+}
+
+fn open(args: &Args, app: &App, key: &SessionKey, wish: &Wish, patience: &Patience) -> Result<Obtained> {
+    let sessions = app.sessions()?;
+    let mut pauses = Pauses::new();
+    loop {
+        match sessions.open_external(key, wish) {
+            Err(error) if args.wait && error.code() == Code::Transport && !patience.deadline.is_past() => {
+                note(format!("waiting for SSH: {}", error.message()));
+                pauses.next(patience)?;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// What only a host of the user's own has.
+pub(super) fn refuse_options(args: &Args) -> Result<()> {
+    let option = match (&args.workdir, args.interactive) {
+        (Some(_), _) => "--workdir",
+        (None, true) => "--interactive",
+        (None, false) => return Ok(()),
+    };
+    Err(Error::new(
+        Code::Usage,
+        format!("{option} is for hosts of your own, and `{}` is a workspace", args.workspace),
+    )
+    .hint("name a host with ssh:HOST"))
+}
+
+/// How long a person's connection is kept: `90s`, `30m`, `8h`; 1 minute to 24 hours.
+pub(super) fn keep_seconds(text: &str) -> std::result::Result<u32, String> {
+    let (number, unit) =
+        text.split_at(text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic()).len());
+    let unit = match unit {
+        "s" | "" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err("the unit is s, m or h".to_owned()),
+    };
+    let seconds = Some(number)
+        .filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|number| number.parse::<u32>().ok()?.checked_mul(unit));
+    match seconds {
+        Some(seconds) if (60..=86_400).contains(&seconds) => Ok(seconds),
+        _ => Err("it may be 1m to 24h".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_a_unit_and_bounds() {
+        for (text, seconds) in [("60", 60), ("90s", 90), ("1m", 60), ("8h", 28_800), ("24h", 86_400)] {
+            assert_eq!(keep_seconds(text), Ok(seconds), "{text}");
+        }
+        for bad in ["", "h", "59", "0m", "25h", "1d", "1.5h", "-1h", "+1h", "8 h", "99999999999h", "ｈ"] {
+            assert!(keep_seconds(bad).is_err(), "{bad}");
+        }
+    }
+}

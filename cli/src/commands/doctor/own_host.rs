@@ -1,0 +1,110 @@
+//! Why a host of the user's own does not work, in the user's words and with the ssh command that shows the same.
+
+use super::Check;
+use crate::app::App;
+use crate::error::{Code, Error, Result};
+use crate::grant::Access;
+use crate::origin::{OriginId, SessionKey};
+use crate::output::sanitize;
+use crate::remote::health;
+use crate::session::live::Want;
+use crate::sys::clock;
+
+/// How far apart the clocks may be, in seconds.
+const CLOCK: i64 = 60;
+
+/// Every check of the host; none stops another that could still tell something.
+pub(super) fn checks(app: &App, words: &str) -> Result<Vec<Check>> {
+    let key = app.resolve(words)?.key;
+    if *key.origin() != OriginId::Ssh {
+        return Err(Error::new(
+            Code::Usage,
+            format!("`{words}` is a workspace; doctor looks at hosts of your own"),
+        )
+        .hint("name a host with ssh:HOST, or leave it out"));
+    }
+    let sessions = app.sessions()?;
+    let is_new = !sessions.store().has_any(&key);
+    let checks = of(app, &key);
+    if is_new {
+        sessions.drop_session(&key)?;
+    }
+    Ok(checks)
+}
+
+fn of(app: &App, key: &SessionKey) -> Vec<Check> {
+    let to = key.id();
+    let shows = |command: &str| format!("`{command}` shows the same");
+    let session = match app.sessions().and_then(|sessions| sessions.obtain(key, Want::Fresh)) {
+        Ok(obtained) => obtained.session,
+        Err(error) => return vec![failed("ssh-config", &error, &shows(&format!("ssh -G {to}")))],
+    };
+    let mut checks = Vec::new();
+    if let Access::External(it) = &session.meta.access {
+        checks.push(Check::ok("ssh-config", format!("{}, port {}, as {}", it.host, it.port, it.user)));
+    }
+    let looked = app.sessions().and_then(|sessions| {
+        let session = sessions.revive(&session)?;
+        Ok((session, sessions))
+    });
+    let (session, sessions) = match looked {
+        Ok(up) => up,
+        Err(error) => {
+            checks.push(failed("ssh-login", &error, &shows(&format!("ssh -v {to} true"))));
+            return checks;
+        }
+    };
+    checks.push(Check::ok("ssh-login", "the host lets you in"));
+    match health::look(&sessions, &session) {
+        Ok(health) => checks.extend(of_health(&health, &to)),
+        Err(error) => checks.push(failed("ssh-shell", &error, &shows(&format!("ssh {to} true")))),
+    }
+    checks
+}
+
+fn of_health(health: &health::Health, to: &str) -> Vec<Check> {
+    let shell = match &health.noise {
+        _ if !health.has_sh => Check::fail(
+            "ssh-shell",
+            "the host runs no POSIX `sh`",
+            format!(
+                "`ssh {to} sh -c true` shows the same; a restricted account or another system is the likely reason"
+            ),
+        ),
+        Some(noise) => Check::warn(
+            "ssh-shell",
+            format!("its start-up files print, which mixes with output: {}", sanitize::short(noise)),
+            format!("`ssh {to} true` shows the same; print only where there is a terminal: `[ -t 1 ] && …`"),
+        ),
+        None => Check::ok("ssh-shell", "its shell runs commands and prints nothing of its own"),
+    };
+    let room = match health.full.first() {
+        _ if !health.has_sh => None,
+        Some(folder) => Some(Check::fail(
+            "ssh-room",
+            format!("nothing can be written to {}", sanitize::short(folder)),
+            format!("`ssh {to} df -h` shows whether the disk is full"),
+        )),
+        None => Some(Check::ok("ssh-room", "there is room to write")),
+    };
+    let clock = health.clock.map(|theirs| {
+        let apart = theirs.saturating_sub(clock::now().as_second());
+        match apart.saturating_abs() > CLOCK {
+            true => Check::warn(
+                "ssh-clock",
+                format!("its clock is {apart} s ahead of ours (behind, where negative)"),
+                format!("`ssh {to} date` shows it; certificates and `make` go by it"),
+            ),
+            false => Check::ok("ssh-clock", "its clock is right"),
+        }
+    });
+    [Some(shell), room, clock].into_iter().flatten().collect()
+}
+
+fn failed(name: &'static str, error: &Error, shows: &str) -> Check {
+    let mend = match error.next_step() {
+        Some(hint) => format!("{hint}; {shows}"),
+        None => shows.to_owned(),
+    };
+    Check::fail(name, error.message(), mend)
+}

@@ -1,0 +1,230 @@
+//! How ssh is called for a host of the user's own: with the user's config, and with these options before it.
+//!
+//! ssh takes the first value that it meets (ssh_config(5)), so an option here wins over the config. There are no others: what
+//! the user has set for the host, ssh does.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use crate::error::Result;
+use crate::openssh::config::{PRIVATE, quoted};
+use crate::openssh::question::Resolved;
+
+/// What ssh is started for.
+#[derive(Debug, Clone, Copy)]
+pub enum Purpose<'a> {
+    /// A master in the background, which asks nobody.
+    Master {
+        /// Its socket.
+        control_path: &'a Path,
+        /// How long it stays without use, in seconds.
+        keep: u32,
+    },
+    /// The same, brought up by a person at a terminal.
+    PersonalMaster {
+        /// Its socket.
+        control_path: &'a Path,
+        /// How long it stays without use, in seconds.
+        keep: u32,
+    },
+    /// One command on a connection of its own.
+    Command,
+    /// One command over the master.
+    Client {
+        /// The master's socket.
+        control_path: &'a Path,
+    },
+    /// A terminal, over the master where there is one.
+    Terminal {
+        /// The master's socket.
+        control_path: Option<&'a Path>,
+    },
+}
+
+/// The options for `ssh`, as its arguments.
+pub fn options(user: &Resolved, purpose: Purpose<'_>) -> Result<Vec<OsString>> {
+    let mut options = Options(Vec::new());
+    match purpose {
+        Purpose::Master { .. } | Purpose::Command => options.set("BatchMode=yes"),
+        Purpose::PersonalMaster { .. } => options.set("BatchMode=no"),
+        Purpose::Client { .. } | Purpose::Terminal { .. } => {}
+    }
+    // Nothing that the user has for a terminal runs, forwards or detaches in our place. Before 8.7, ssh does not know all of
+    // these: what `ssh -G` does not have, nobody can have set.
+    options.set("RemoteCommand=none");
+    options.set("ClearAllForwardings=yes");
+    if user.has("forkafterauthentication") {
+        options.set("ForkAfterAuthentication=no");
+    }
+    let is_master = matches!(purpose, Purpose::Master { .. } | Purpose::PersonalMaster { .. });
+    if !is_master && user.has("sessiontype") {
+        options.set("SessionType=default"); // a master's is `-N`, which takes no other beside it
+    }
+    if !is_master && user.has("stdinnull") {
+        options.set("StdinNull=no");
+    }
+    options.set(&format!("SendEnv={PRIVATE}"));
+    if user.value("connecttimeout").is_none_or(|value| value == "none") {
+        options.set("ConnectTimeout=15");
+    }
+    if user.value("serveraliveinterval").is_none_or(|value| value == "0") {
+        options.set("ServerAliveInterval=15");
+    }
+    match purpose {
+        Purpose::Master { control_path, keep } | Purpose::PersonalMaster { control_path, keep } => {
+            options.path("ControlPath", control_path)?;
+            options.set(&format!("ControlPersist={keep}"));
+            if matches!(purpose, Purpose::Master { .. }) {
+                options.set("LogLevel=DEBUG1"); // why it is not let in: see `login`
+            }
+        }
+        Purpose::Client { control_path } | Purpose::Terminal { control_path: Some(control_path) } => {
+            options.set("ControlMaster=no");
+            options.path("ControlPath", control_path)?;
+        }
+        Purpose::Command | Purpose::Terminal { control_path: None } => {
+            options.set("ControlMaster=no");
+            options.set("ControlPath=none");
+        }
+    }
+    Ok(options.0)
+}
+
+/// The options of a client of the master: it needs nothing of the user's config, and could only be disturbed by it. The
+/// master alone decides whether an agent is forwarded.
+pub fn over_master(control_path: &Path) -> Result<Vec<OsString>> {
+    let mut options = Options(["-F", "none"].map(OsString::from).to_vec());
+    options.path("ControlPath", control_path)?;
+    options.set(&format!("SendEnv={PRIVATE}"));
+    options.set("ForwardAgent=yes");
+    Ok(options.0)
+}
+
+struct Options(Vec<OsString>);
+
+impl Options {
+    fn set(&mut self, option: &str) {
+        self.0.extend(["-o".into(), option.into()]);
+    }
+
+    fn path(&mut self, name: &str, path: &Path) -> Result<()> {
+        let quoted = quoted(path)?;
+        #[cfg(unix)]
+        let quoted: OsString = std::os::unix::ffi::OsStringExt::from_vec(quoted);
+        #[cfg(windows)]
+        let quoted: OsString = String::from_utf8_lossy(&quoted).into_owned().into();
+        let mut option = OsString::from(format!("{name}="));
+        option.push(quoted);
+        self.0.extend(["-o".into(), option]);
+        Ok(())
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    const USERS: &str = "Host box\n  HostName 10.0.0.1\n  User me\n  Port 2222\n  ForwardAgent yes\n  Compression yes\n\
+        \x20 StrictHostKeyChecking accept-new\n  ProxyJump bastion\n  SetEnv A=b\n";
+    const WILD: &str = "Host box\n  RemoteCommand tmux\n  RequestTTY force\n  LocalForward 8080 localhost:80\n\
+        \x20 ExitOnForwardFailure yes\n  ControlMaster auto\n  ControlPath /tmp/own-%C\n  ControlPersist yes\n\
+        \x20 ForkAfterAuthentication yes\n  SessionType none\n  StdinNull yes\n  BatchMode no\n  ConnectTimeout 3\n\
+        \x20 ServerAliveInterval 7\n  LogLevel QUIET\n";
+
+    /// The lines of `ssh -G`, with `options` before the config.
+    fn resolved(folder: &Path, options: &[OsString]) -> Option<Vec<String>> {
+        let mut ssh = Command::new("ssh");
+        ssh.arg("-G").arg("-F").arg(folder.join("config")).args(options).args(["--", "box"]);
+        let output = ssh.stdin(Stdio::null()).output().ok()?;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Some(String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect())
+    }
+
+    /// A config, and what of it changes with the options for `purpose`: `-` before what goes, `+` before what comes.
+    fn changes(config: &str, purpose: Purpose<'_>) -> Option<Vec<String>> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config"), config).unwrap();
+        let before = resolved(folder.path(), &[])?;
+        let options = options(&Resolved::from_lines(before.clone()), purpose).unwrap();
+        let mut options = options;
+        options.push("-T".into());
+        let after = resolved(folder.path(), &options)?;
+        let gone = before.iter().filter(|line| !after.contains(line)).map(|line| format!("-{line}"));
+        let come = after.iter().filter(|line| !before.contains(line)).map(|line| format!("+{line}"));
+        Some(gone.chain(come).collect())
+    }
+
+    const LISTED: [&str; 15] = [
+        "batchmode",
+        "clearallforwardings",
+        "connecttimeout",
+        "controlmaster",
+        "controlpath",
+        "controlpersist",
+        "forkafterauthentication",
+        "localforward",
+        "loglevel",
+        "remotecommand",
+        "requesttty",
+        "sendenv",
+        "serveraliveinterval",
+        "sessiontype",
+        "stdinnull",
+    ];
+
+    #[test]
+    fn only_the_listed_directives_change() {
+        let path = Path::new("/tmp/a \"b\"/%h/master");
+        let purposes = [
+            Purpose::Master { control_path: path, keep: 300 },
+            Purpose::PersonalMaster { control_path: path, keep: 300 },
+            Purpose::Command,
+            Purpose::Terminal { control_path: Some(path) },
+            Purpose::Terminal { control_path: None },
+        ];
+        for purpose in purposes {
+            for config in [USERS, WILD] {
+                let Some(changes) = changes(config, purpose) else { return };
+                for change in &changes {
+                    let name = change[1..].split(' ').next().unwrap();
+                    assert!(LISTED.contains(&name), "{purpose:?}: {change}");
+                }
+                assert!(changes.iter().any(|change| change == "+clearallforwardings yes"), "{changes:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_user_has_set_is_kept_or_overruled() {
+        let path = Path::new("/tmp/master");
+        let Some(master) = changes(WILD, Purpose::Master { control_path: path, keep: 300 }) else { return };
+        for line in ["+batchmode yes", "-remotecommand tmux", "+requesttty false", "+controlpath /tmp/master"]
+        {
+            assert!(master.iter().any(|change| change == line), "{line}: {master:?}");
+        }
+        for name in ["connecttimeout", "serveraliveinterval"] {
+            assert!(!master.iter().any(|change| change[1..].starts_with(name)), "{master:?}");
+        }
+        let plain = changes(USERS, Purpose::Master { control_path: path, keep: 300 }).unwrap();
+        for line in
+            ["+connecttimeout 15", "+serveraliveinterval 15", "+controlpersist 300", "+sendenv LC_RUNCODE"]
+        {
+            assert!(plain.iter().any(|change| change == line), "{line}: {plain:?}");
+        }
+    }
+
+    #[test]
+    fn a_client_of_the_master_reads_no_config() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config"), WILD).unwrap();
+        let Some(lines) = resolved(folder.path(), &over_master(Path::new("/tmp/master")).unwrap()) else {
+            return;
+        };
+        assert!(
+            !lines.iter().any(|line| line.starts_with("remotecommand") || line.starts_with("localforward"))
+        );
+    }
+}

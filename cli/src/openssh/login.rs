@@ -1,0 +1,202 @@
+//! Why ssh did not get in, told from its log at `LogLevel=DEBUG1`.
+//!
+//! ssh says little to its user where it may not ask (`BatchMode`): that a key would have needed its passphrase, or which
+//! host key it did not know, is in what it says to its developers alone (sshconnect.c, sshconnect2.c of OpenSSH 8 to 10).
+
+/// Why ssh did not get in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The user has never accepted this host key, if that of the host itself was seen at all.
+    HostKeyUnknown(Option<Fingerprint>),
+    /// Another host key is known for the host, or this one is revoked.
+    HostKeyChanged(Option<Fingerprint>),
+    /// Somebody would have to answer.
+    Question(Question),
+    /// The host takes none of the keys, and offers nothing else.
+    KeysRefused,
+    /// The host broke off after too many keys.
+    TooManyKeys,
+    /// No address is known for the name.
+    UnknownName,
+    /// Nothing listens on the port.
+    PortRefused,
+    /// Nothing answers.
+    Silent,
+    /// This machine does not let ssh connect (a sandbox).
+    Forbidden,
+    /// The two sides share no algorithm.
+    NoCommonAlgorithm,
+    /// ssh does not take the user's config.
+    BadConfig,
+    /// The connection was closed before anybody was let in.
+    HungUp,
+    /// Anything else.
+    Other,
+}
+
+/// What ssh would have asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// The host wants a password or a one-time code.
+    Answer,
+    /// The host takes this key, whose passphrase or PIN is needed, or a touch.
+    Key(String),
+    /// The agent has the key and does not sign: it has to be confirmed, or it is locked.
+    Agent,
+}
+
+/// A host key's fingerprint: `SHA256:` and Base64.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint(String);
+
+impl Fingerprint {
+    fn parse(text: &str) -> Option<Fingerprint> {
+        let digest = text.strip_prefix("SHA256:")?;
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+        ((20..=64).contains(&digest.len()) && digest.bytes().all(allowed))
+            .then(|| Fingerprint(text.to_owned()))
+    }
+
+    /// As ssh shows it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Makes sense of the log.
+pub fn refusal(log: &str) -> Refusal {
+    let says = |any: &[&str]| any.iter().any(|phrase| log.contains(phrase));
+    if says(&["REMOTE HOST IDENTIFICATION HAS CHANGED", "REVOKED HOST KEY DETECTED", "has been revoked"]) {
+        Refusal::HostKeyChanged(shown(log))
+    } else if says(&["Host key verification failed", "No matching host key", "host key is known for"]) {
+        Refusal::HostKeyUnknown(shown(log))
+    } else if let Some(question) = question(log) {
+        Refusal::Question(question)
+    } else if says(&["Too many authentication failures"]) {
+        Refusal::TooManyKeys
+    } else if says(&["Permission denied ("]) {
+        Refusal::KeysRefused
+    } else if says(&["Could not resolve hostname"]) {
+        Refusal::UnknownName
+    } else if says(&["Operation not permitted"]) {
+        Refusal::Forbidden
+    } else if says(&["Connection refused"]) {
+        Refusal::PortRefused
+    } else if says(&["timed out", "No route to host", "Network is unreachable", "Host is down"]) {
+        Refusal::Silent
+    } else if says(&["Unable to negotiate with", "no matching host key type"]) {
+        Refusal::NoCommonAlgorithm
+    } else if says(&["Bad configuration option", "bad configuration options", "Bad owner or permissions on"])
+        || says(&["keyword has no argument", "missing argument", "Can't open user config file"])
+    {
+        Refusal::BadConfig
+    } else if says(&["Connection closed by", "Connection reset by", "Connection to ", "Broken pipe"]) {
+        Refusal::HungUp
+    } else {
+        Refusal::Other
+    }
+}
+
+/// The host key that was shown. A host on the way (`ProxyJump`) has an ssh of its own, which does not log this.
+fn shown(log: &str) -> Option<Fingerprint> {
+    let line = log.lines().rev().find_map(|line| line.strip_prefix("debug1: Server host key: "))?;
+    line.split_whitespace().find_map(Fingerprint::parse)
+}
+
+/// What ssh would have asked, had it been allowed to. Who is not let in is told by the last `Permission denied`.
+fn question(log: &str) -> Option<Question> {
+    let denied = log.lines().rev().find(|line| line.contains("Permission denied ("))?;
+    let methods = denied.split_once("Permission denied (")?.1.split(')').next().unwrap_or_default();
+    if log.contains("agent refused operation") {
+        return Some(Question::Agent);
+    }
+    let is_wanted = |method: &str| methods.split(',').any(|wanted| wanted == method);
+    // A key that the host takes and that did not let us in could not be used: nobody gave its passphrase.
+    let accepted = log.lines().rev().find_map(|line| line.strip_prefix("debug1: Server accepts key: "));
+    if let Some(accepted) = accepted.filter(|_| is_wanted("publickey")) {
+        // "PATH TYPE FINGERPRINT [explicit|agent|token…]": the path may have blanks in it.
+        let words = accepted.split(' ').collect::<Vec<_>>();
+        let end = words.iter().position(|word| Fingerprint::parse(word).is_some()).unwrap_or(words.len());
+        return Some(Question::Key(words[..end.saturating_sub(1)].join(" ")));
+    }
+    (is_wanted("password") || is_wanted("keyboard-interactive")).then_some(Question::Answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str =
+        "debug1: Server host key: ssh-ed25519 SHA256:VrPCP73GORYqBu6G4ocsGpn+eCEHN2O5JKzCMboKOPc\r\n";
+
+    #[test]
+    fn host_keys() {
+        let fingerprint = Fingerprint::parse("SHA256:VrPCP73GORYqBu6G4ocsGpn+eCEHN2O5JKzCMboKOPc");
+        assert!(fingerprint.is_some());
+        for (log, expected) in [
+            (format!("{KEY}Host key verification failed.\r\n"), Refusal::HostKeyUnknown(fingerprint.clone())),
+            (
+                format!(
+                    "{KEY}No ED25519 host key is known for a and you have requested strict checking.\r\n"
+                ),
+                Refusal::HostKeyUnknown(fingerprint.clone()),
+            ),
+            (
+                "Host key verification failed.\r\nConnection closed by UNKNOWN port 65535\r\n".into(),
+                Refusal::HostKeyUnknown(None),
+            ),
+            (
+                format!(
+                    "{KEY}@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\r\nHost key verification failed.\r\n"
+                ),
+                Refusal::HostKeyChanged(fingerprint),
+            ),
+            (
+                "debug1: Server host key: ssh-ed25519 \u{1b}[2J\nHost key verification failed.".into(),
+                Refusal::HostKeyUnknown(None),
+            ),
+        ] {
+            assert_eq!(refusal(&log), expected, "{log}");
+        }
+    }
+
+    #[test]
+    fn questions_that_ssh_may_not_ask() {
+        let accepted = "debug1: Server accepts key: /home/a b/id ED25519 SHA256:5fPlcK9f5bubT01wFREe1jZPVvs6Vgb3yVv9K3+KOFA explicit";
+        for (log, expected) in [
+            (
+                format!("{accepted}\r\nme@h: Permission denied (publickey).\r\n"),
+                Question::Key("/home/a b/id".into()),
+            ),
+            // Two factors: the key was fine.
+            (format!("{accepted}\r\nme@h: Permission denied (keyboard-interactive)."), Question::Answer),
+            ("me@h: Permission denied (publickey,password).".into(), Question::Answer),
+            (
+                format!(
+                    "{accepted}\nsign_and_send_pubkey: signing failed for ED25519 \"k\" from agent: agent refused operation\nme@h: Permission denied (publickey)."
+                ),
+                Question::Agent,
+            ),
+        ] {
+            assert_eq!(refusal(&log), Refusal::Question(expected), "{log}");
+        }
+    }
+
+    #[test]
+    fn everything_else_that_ssh_says() {
+        for (log, expected) in [
+            ("me@h: Permission denied (publickey).", Refusal::KeysRefused),
+            ("Received disconnect from h port 22:2: Too many authentication failures", Refusal::TooManyKeys),
+            ("ssh: Could not resolve hostname h: Name or service not known", Refusal::UnknownName),
+            ("ssh: connect to host h port 1: Connection refused", Refusal::PortRefused),
+            ("ssh: connect to host h port 1: Connection timed out", Refusal::Silent),
+            ("ssh: connect to host h port 1: Operation not permitted", Refusal::Forbidden),
+            ("Unable to negotiate with h port 22: no matching cipher found", Refusal::NoCommonAlgorithm),
+            ("/c: line 1: Bad configuration option: x", Refusal::BadConfig),
+            ("kex_exchange_identification: Connection closed by remote host", Refusal::HungUp),
+            ("", Refusal::Other),
+        ] {
+            assert_eq!(refusal(log), expected, "{log}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! A host of the user's own: whatever `ssh DEST` reaches. ssh is asked what the user's config says; we never parse it.
+
+use crate::error::{Code, Error, Result};
+use crate::grant::{Credential, Destination, External, Grant, Lifetime};
+use crate::openssh::question::{self, Resolved};
+use crate::openssh::{SshBinary, hosts};
+use crate::origin::names::few;
+use crate::origin::{Origin, OriginId, Request, SessionKey, Target, Workspace};
+use crate::output::sanitize::short;
+
+/// How many names a `not_found` offers.
+const NEAREST: usize = 5;
+
+/// The hosts that the user's own ssh knows.
+#[derive(Debug, Clone)]
+pub struct SshHosts {
+    ssh: SshBinary,
+}
+
+impl SshHosts {
+    /// Those of this ssh; no I/O.
+    pub fn new(ssh: SshBinary) -> SshHosts {
+        SshHosts { ssh }
+    }
+
+    /// The destination that the words name without a doubt: `ssh:DEST`, `ssh://…`, or words with an `@`. `None` for other
+    /// words; an error for a destination that is none.
+    pub fn explicit(words: &str) -> Option<Result<Destination>> {
+        let named = match words.strip_prefix("ssh:") {
+            Some(rest) if rest.starts_with("//") => words,
+            Some(rest) => rest,
+            None if words.contains('@') => words,
+            None => return None,
+        };
+        Some(Destination::parse(named).map_err(|why| {
+            Error::new(Code::Usage, format!("the destination `{}` {why}", short(named)))
+                .hint("write it as ssh:HOST, ssh:USER@HOST or ssh://USER@HOST:PORT")
+        }))
+    }
+
+    /// The names in the user's ssh config, for completions and hints. What cannot be read has none.
+    pub fn names(&self) -> Vec<Destination> {
+        let home = self.ssh.find().ok().and_then(|ssh| question::home(&ssh));
+        home.map(|home| hosts::of_user(&home)).unwrap_or_default()
+    }
+
+    /// What ends a search: nobody has the name.
+    pub fn not_found(&self, name: &str) -> Error {
+        let near = hosts::nearest(name, &self.names(), NEAREST);
+        let error = Error::new(
+            Code::NotFound,
+            format!("`{}` is neither a workspace nor a host of your ssh config", short(name)),
+        );
+        if near.is_empty() && name.len() < 64 && Destination::parse(name).is_ok() {
+            return error.hint(format!("any host that ssh reaches will do: runcode connect ssh:{name}"));
+        }
+        if near.is_empty() {
+            return error;
+        }
+        error.hint(format!("did you mean {}?", few(near.iter().map(|host| format!("ssh:{host}")))))
+    }
+}
+
+impl Origin for SshHosts {
+    fn id(&self) -> OriginId {
+        OriginId::Ssh
+    }
+
+    /// A bare name is one that the user's ssh config knows.
+    fn resolve(&self, name: &str) -> Result<Target> {
+        let Ok(destination) = Destination::parse(name) else { return Err(self.not_found(name)) };
+        match self.ssh.find() {
+            Ok(ssh) if question::knows(&ssh, &destination)? => {
+                Ok(Target { key: SessionKey::ssh(&destination), row: None })
+            }
+            _ => Err(self.not_found(name)),
+        }
+    }
+
+    /// Nobody knows them all: any machine that ssh reaches is one.
+    fn list(&self) -> Result<Vec<Workspace>> {
+        Ok(Vec::new())
+    }
+
+    fn grant(&self, key: &SessionKey, _: &Request<'_>) -> Result<Grant> {
+        let destination = Destination::parse(&key.id())
+            .map_err(|why| Error::new(Code::Usage, format!("the destination {why}")))?;
+        let user = Resolved::of(&self.ssh.find()?, &destination)?;
+        let value = |name: &str| user.value(name).unwrap_or_default().to_owned();
+        let external = External {
+            host: value("hostname"),
+            port: user.value("port").and_then(|port| port.parse().ok()).unwrap_or(22),
+            user: value("user"),
+            destination: destination.clone(),
+        };
+        Ok(Grant {
+            title: destination.to_string(),
+            credential: Credential::External(external),
+            lifetime: Lifetime::Open,
+            workdir: None,
+            web_url: None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+
+    #[test]
+    fn words_that_name_a_destination() {
+        let explicit = |words: &str| {
+            SshHosts::explicit(words).map(|it| it.map(|it| it.to_string()).map_err(|it| it.code()))
+        };
+        for (words, destination) in [
+            ("ssh:box", "box"),
+            ("ssh:me@box", "me@box"),
+            ("me@box", "me@box"),
+            ("ssh://me@box:2222", "ssh://me@box:2222"),
+            ("ssh:ssh://box", "ssh://box"),
+        ] {
+            assert_eq!(explicit(words), Some(Ok(destination.to_owned())), "{words}");
+        }
+        for bare in ["box", "12", "my box", "server:x", "sshd"] {
+            assert_eq!(explicit(bare), None, "{bare}");
+        }
+        for bad in ["ssh:", "ssh:-oProxyCommand=x", "-x@box", "ssh:a b", "ssh://", "me@$(x)"] {
+            assert_eq!(explicit(bad), Some(Err(Code::Usage)), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Sessions on hosts of the user's own: what is remembered of them, and a person's login.
+
+use crate::error::{Code, Error, Result};
+use crate::grant::{Access, Destination, Workdir};
+use crate::origin::SessionKey;
+use crate::session::live::heal::PROBE_DEADLINE;
+use crate::session::live::{Obtained, Sessions, Want};
+use crate::session::store::Files;
+use crate::session::{Meta, Session};
+use crate::transport::{Ended, Failure, Limits, RemoteCommand, Streams, Variables};
+
+/// What `connect` says of a host of the user's own.
+#[derive(Debug, Clone, Default)]
+pub struct Wish {
+    /// Where commands run from now on; none leaves it as it was.
+    pub workdir: Option<Workdir>,
+    /// The person at this terminal logs in, and the connection stays so many seconds after its last use.
+    pub personal_keep: Option<u32>,
+    /// A connection that is up is not used.
+    pub anew: bool,
+}
+
+impl Sessions<'_> {
+    /// The session of a host of the user's own, with its connection up and seen to run commands. It is reused when the
+    /// connection was up already.
+    pub fn open_external(&self, key: &SessionKey, wish: &Wish) -> Result<Obtained> {
+        let session = self.obtain(key, Want::Fresh)?.session;
+        let is_wanted = wish.personal_keep.is_none() || wish.personal_keep == session.meta.personal_keep;
+        let reused = is_wanted && !wish.anew && self.transport(&session).is_warm();
+        let session = match wish.personal_keep {
+            _ if reused => session,
+            Some(keep) => self.log_in(session, keep)?,
+            None => self.come_up(session, wish.anew)?,
+        };
+        let workdir = wish.workdir.as_ref().or(session.meta.workdir.as_ref());
+        self.probe_in(&session, workdir)?;
+        let session = match &wish.workdir {
+            Some(workdir) => self.amend(&session, |meta| meta.workdir = Some(workdir.clone()))?,
+            None => session,
+        };
+        Ok(Obtained { session, reused })
+    }
+
+    /// Brings the connection up without a person. If that works, it may do so again.
+    fn come_up(&self, session: Session, anew: bool) -> Result<Session> {
+        let mut own = session.clone();
+        own.meta.personal_keep = None;
+        {
+            let _locked = self.store().lock(&session.meta.key)?;
+            if anew {
+                self.transport(&session).end_master()?;
+            }
+            self.start_master(&own)?;
+        }
+        match session.meta.personal_keep {
+            Some(_) => self.amend(&session, |meta| meta.personal_keep = None),
+            None => Ok(session),
+        }
+    }
+
+    /// Has the person log in. Meanwhile every command says that this is what is needed, and waits for nobody.
+    #[cfg(unix)]
+    fn log_in(&self, session: Session, keep: u32) -> Result<Session> {
+        let before = session.meta.personal_keep;
+        self.retire_connection(&session.meta.key)?;
+        let session = self.amend(&session, |meta| meta.personal_keep = Some(keep))?;
+        let logged_in = self.transport(&session).log_in(destination(&session)?, keep);
+        if let Err(error) = logged_in {
+            self.amend(&session, |meta| meta.personal_keep = before)?;
+            return Err(error);
+        }
+        let _locked = self.store().lock(&session.meta.key)?;
+        self.start_master(&session)?; // it is up: for the forwards that were asked for
+        Ok(session)
+    }
+
+    #[cfg(windows)]
+    fn log_in(&self, _: Session, _: u32) -> Result<Session> {
+        Err(Error::new(Code::Unavailable, "OpenSSH for Windows keeps no connection that others could use")
+            .hint("load the key into the agent with `ssh-add`"))
+    }
+
+    /// Changes what is remembered of a session that has no files of its own.
+    fn amend(&self, session: &Session, change: impl FnOnce(&mut Meta)) -> Result<Session> {
+        destination(session)?;
+        let locked = self.store().lock(&session.meta.key)?;
+        let mut meta = locked.read()?.map_or_else(|| session.meta.clone(), |current| current.meta);
+        change(&mut meta);
+        locked.commit(meta, &Files::new())
+    }
+
+    /// Runs a command that does nothing in `workdir`.
+    fn probe_in(&self, session: &Session, workdir: Option<&Workdir>) -> Result<()> {
+        let nothing = RemoteCommand::snippet(workdir, &Variables::default(), "exit 0")?;
+        let running =
+            self.transport(session).start(&nothing, &Streams::null()).map_err(Failure::into_error)?;
+        let name = session.shown();
+        match (running.wait(&Limits { timeout: Some(PROBE_DEADLINE), interruptible: false })?, workdir) {
+            (Ended::Status(0), _) => Ok(()),
+            (Ended::Status(255), Some(workdir)) => {
+                let error = Error::new(
+                    Code::NotFound,
+                    format!("there is no folder `{workdir}` on {name} that we may enter"),
+                );
+                Err(error.hint("name another with --workdir").ending_with(1))
+            }
+            (Ended::TimedOut { .. }, _) => {
+                let seconds = PROBE_DEADLINE.as_secs();
+                let error = Error::new(
+                    Code::Transport,
+                    format!("{name} lets us in, and runs no command within {seconds} s"),
+                );
+                Err(error.hint("its shell's start-up files may wait for something"))
+            }
+            _ => {
+                Err(Error::new(Code::Transport, format!("{name} lets us in, and its shell runs no commands"))
+                    .hint(format!("see what `ssh {} true` says", destination(session)?)))
+            }
+        }
+    }
+}
+
+/// What ssh connects to; an error for a session of another kind.
+fn destination(session: &Session) -> Result<&Destination> {
+    match &session.meta.access {
+        Access::External(external) => Ok(&external.destination),
+        Access::Gateway(_) => {
+            Err(Error::new(Code::Error, format!("{} is no host of the user's own", session.shown())))
+        }
+    }
+}

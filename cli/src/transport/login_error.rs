@@ -1,0 +1,170 @@
+//! Why the user's own ssh could not log in to a host of the user's own, with what to do next.
+
+use crate::error::{Code, Error};
+use crate::grant::Destination;
+use crate::openssh::log;
+use crate::openssh::login::{self, Question, Refusal};
+use crate::output::sanitize;
+use crate::transport::connect_error::{SANDBOX_HINT, telling};
+use crate::transport::outcome::{Cause, Unconnected};
+
+/// Makes sense of the log of an ssh that was not let in. `is_sandboxed`: an agent's sandbox is known to forbid network
+/// access.
+pub(super) fn of(log: &str, to: &Destination, is_sandboxed: bool) -> Unconnected {
+    let refusal = login::refusal(log);
+    let words = log::words(log);
+    let said = sanitize::short(telling(&words).unwrap_or("ssh ended without a word"));
+    let fails = |message: String| Error::new(Code::Transport, message);
+    let retry = format!("see what `ssh {to}` says");
+    let (cause, error) = match refusal {
+        Refusal::HostKeyUnknown(fingerprint) => {
+            let shown = fingerprint.as_ref().map_or(String::new(), |it| format!(" ({})", it.as_str()));
+            let error = Error::new(
+                Code::HostKeyUnknown,
+                format!("you have never accepted the host key of `{to}`{shown}"),
+            );
+            let error = error.hint(format!(
+                "log in once with `ssh {to}`, and compare the fingerprint with the host's own"
+            ));
+            (
+                Cause::HostKey,
+                fingerprint.iter().fold(error, |error, it| error.detail("fingerprint", it.as_str())),
+            )
+        }
+        Refusal::HostKeyChanged(fingerprint) => {
+            let shown = fingerprint.as_ref().map_or(String::new(), |it| format!(" ({})", it.as_str()));
+            let message = format!("`{to}` shows another host key than the one you have accepted{shown}");
+            let error = Error::new(Code::HostKeyChanged, message)
+                .hint(format!("ask whoever runs the host before you accept the new one; `ssh {to}` says where the old one is"));
+            (
+                Cause::HostKey,
+                fingerprint.iter().fold(error, |error, it| error.detail("fingerprint", it.as_str())),
+            )
+        }
+        Refusal::Question(question) => {
+            let (why, or) = match question {
+                Question::Answer => (format!("`{to}` asks for a password or a one-time code"), String::new()),
+                Question::Key(path) if path.is_empty() => {
+                    (format!("`{to}` takes a key that only you can unlock"), String::new())
+                }
+                Question::Key(path) => {
+                    let path = sanitize::short(&path);
+                    let why = format!(
+                        "`{to}` takes the key `{path}`, which wants its passphrase, a PIN or a touch"
+                    );
+                    (why, format!("; or load the key: ssh-add '{path}'"))
+                }
+                Question::Agent => {
+                    (format!("the ssh agent has a key for `{to}`, and did not sign with it"), String::new())
+                }
+            };
+            (Cause::AuthRejected, login_required(why, to, &or))
+        }
+        Refusal::KeysRefused => {
+            let error = fails(format!("`{to}` takes none of your keys: {said}"));
+            (
+                Cause::AuthRejected,
+                error.hint(format!(
+                    "`ssh -v {to}` shows which were offered; the host needs one in authorized_keys"
+                )),
+            )
+        }
+        Refusal::TooManyKeys => {
+            let error = fails(format!("`{to}` broke off after too many keys"));
+            let hint = format!(
+                "name the right one for it in ~/.ssh/config: `IdentityFile` with `IdentitiesOnly yes`; {retry}"
+            );
+            (Cause::AuthRejected, error.hint(hint))
+        }
+        Refusal::UnknownName => {
+            let error = fails(format!("no host of this name is known: {said}"));
+            (Cause::Unreachable, error.hint("check the name, or give it a `HostName` in ~/.ssh/config"))
+        }
+        Refusal::PortRefused => {
+            let error = fails(format!("nothing listens there: {said}"));
+            (Cause::Unreachable, error.hint(format!("is sshd running, and is this its port? {retry}")))
+        }
+        Refusal::Silent => {
+            let error = fails(format!("`{to}` does not answer: {said}"));
+            (
+                Cause::Unreachable,
+                error.hint(format!("is it up, and is a VPN or a `ProxyJump` needed? {retry}")),
+            )
+        }
+        Refusal::Forbidden => {
+            (Cause::Forbidden, fails(format!("cannot connect to `{to}`: {said}")).hint(SANDBOX_HINT))
+        }
+        Refusal::NoCommonAlgorithm => (
+            Cause::Other,
+            fails(format!("`{to}` and this ssh have no algorithm in common: {said}")).hint(retry),
+        ),
+        Refusal::BadConfig => (
+            Cause::Other,
+            fails(format!("ssh does not take your config: {said}"))
+                .hint(format!("`ssh -G {to}` shows the same")),
+        ),
+        Refusal::HungUp => {
+            (Cause::Unreachable, fails(format!("`{to}` closed the connection: {said}")).hint(retry))
+        }
+        Refusal::Other => (Cause::Other, fails(format!("cannot connect to `{to}`: {said}")).hint(retry)),
+    };
+    let error = if is_sandboxed && cause == Cause::Unreachable { error.hint(SANDBOX_HINT) } else { error };
+    Unconnected { cause, error }
+}
+
+/// Only a person can bring the connection up: the line for that person to type.
+pub fn login_required(why: String, to: &Destination, or: &str) -> Error {
+    let connect = if to.as_str().starts_with("ssh://") { to.to_string() } else { format!("ssh:{to}") };
+    Error::new(Code::LoginRequired, why)
+        .hint(format!("ask the user to run: runcode connect {connect} --interactive{or}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+
+    fn error(log: &str, to: &str) -> Error {
+        of(log, &Destination::parse(to).unwrap(), false).error
+    }
+
+    #[test]
+    fn each_refusal_has_a_code_and_a_next_step() {
+        let key =
+            "debug1: Server host key: ssh-ed25519 SHA256:VrPCP73GORYqBu6G4ocsGpn+eCEHN2O5JKzCMboKOPc\r\n";
+        for (log, code, part) in [
+            (format!("{key}Host key verification failed."), Code::HostKeyUnknown, "never accepted"),
+            (
+                format!("{key}REMOTE HOST IDENTIFICATION HAS CHANGED!"),
+                Code::HostKeyChanged,
+                "another host key",
+            ),
+            ("me@h: Permission denied (publickey,password).".into(), Code::LoginRequired, "one-time code"),
+            ("me@h: Permission denied (publickey).".into(), Code::Transport, "none of your keys"),
+            (
+                "ssh: Could not resolve hostname h: No such host".into(),
+                Code::Transport,
+                "no host of this name",
+            ),
+            ("ssh: connect to host h port 22: Connection refused".into(), Code::Transport, "nothing listens"),
+            (String::new(), Code::Transport, "without a word"),
+        ] {
+            let error = error(&log, "box");
+            assert_eq!(error.code(), code, "{log}");
+            assert!(error.message().contains(part), "{}", error.message());
+            assert!(error.next_step().is_some(), "{log}");
+        }
+        let unknown = error(&format!("{key}Host key verification failed."), "box");
+        assert_eq!(unknown.details().len(), 1);
+    }
+
+    #[test]
+    fn the_line_for_a_person_is_exact() {
+        let log = "me@h: Permission denied (keyboard-interactive).";
+        for (to, line) in
+            [("box", "connect ssh:box --interactive"), ("ssh://me@h:2", "connect ssh://me@h:2 --interactive")]
+        {
+            assert!(error(log, to).next_step().unwrap().ends_with(line));
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Getting in: host keys as the user's policy says, and what only a person can answer.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::process::{Child, Command, Stdio};
+
+use super::{read, with_config};
+use crate::support::real_sshd::keygen;
+use crate::support::{Said, World, skipped, until};
+
+#[test]
+fn unknown_host_keys_show_their_fingerprint() {
+    let Some(mut world) = World::own_host() else { return };
+    let known_hosts = world.home().join(".ssh/known_hosts");
+    std::fs::write(&known_hosts, "").unwrap();
+    let said = world.run(&["connect", "box", "--json"]).fails_as("host_key_unknown", 1).json();
+    let key = world.own_sshd().file("host_key.pub");
+    let listed = Command::new("ssh-keygen").arg("-lf").arg(key).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert_eq!(said["fingerprint"], listed.split(' ').nth(1).unwrap(), "{said}");
+    assert!(said["hint"].as_str().unwrap().contains("`ssh box`"));
+    assert_eq!(read(&known_hosts), "", "nothing was accepted");
+    assert!(world.run(&["current", "--json"]).succeeds().json()["attached"] == false);
+    // `accept-new` is the user's own policy, and writes the user's own file.
+    let config = world.home().join(".ssh/config");
+    std::fs::write(&config, format!("StrictHostKeyChecking accept-new\n{}", read(&config))).unwrap();
+    world.run(&["connect", "box"]).succeeds();
+    assert!(!read(&known_hosts).is_empty());
+}
+
+#[test]
+fn a_changed_host_key_is_told() {
+    let Some(world) = World::own_host() else { return };
+    let ssh = world.home().join(".ssh");
+    keygen(&ssh.join("another"), "");
+    let port = read(&ssh.join("known_hosts")).split(' ').next().unwrap().to_owned();
+    let changed = format!("{port} {}", read(&ssh.join("another.pub")));
+    std::fs::write(ssh.join("known_hosts"), &changed).unwrap();
+    world.run(&["connect", "box", "--json"]).fails_as("host_key_changed", 1);
+    assert_eq!(read(&ssh.join("known_hosts")), changed);
+    let said = world.run(&["run", "ssh:box", "--", "true"]).ends_with(255);
+    assert!(said.stderr.contains("another host key"), "{}", said.stderr);
+}
+
+#[test]
+fn a_key_that_the_host_does_not_take_is_told() {
+    let Some(mut world) = World::own_host() else { return };
+    std::fs::write(world.own_sshd().file("keys"), "").unwrap();
+    let said = world.run(&["connect", "box", "--json"]).fails_as("transport", 1).json();
+    assert!(said["message"].as_str().unwrap().contains("none of your keys"), "{said}");
+}
+
+#[test]
+fn a_host_that_wants_a_password_needs_a_person() {
+    let Some(mut world) = World::own_host() else { return };
+    world.own_sshd().restart_with("PasswordAuthentication yes\nPubkeyAuthentication no\n");
+    let said = world.run(&["connect", "box", "--json"]).fails_as("login_required", 1).json();
+    assert!(said["hint"].as_str().unwrap().contains("runcode connect ssh:box --interactive"), "{said}");
+}
+
+/// A world whose key has the passphrase `open sesame`.
+fn locked() -> Option<World> {
+    let mut world = World::own_host()?;
+    let key = world.home().join(".ssh/id");
+    for name in ["id", "id.pub"] {
+        std::fs::remove_file(key.with_file_name(name)).unwrap();
+    }
+    keygen(&key, "open sesame");
+    std::fs::copy(key.with_extension("pub"), world.own_sshd().file("keys")).unwrap();
+    Some(world)
+}
+
+/// The binary at a terminal of its own, which writes to `log`.
+fn at_terminal(world: &World, arguments: &str, log: &std::path::Path) -> Option<Child> {
+    let mut script = Command::new("script");
+    script.args(["-qefc", &format!("$RUNCODE {arguments}")]).arg(log);
+    let ours = world.command::<&str>(&[]);
+    script.env_clear().envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    script.env("RUNCODE", env!("CARGO_BIN_EXE_runcode")).env("SHELL", "/bin/sh").env("TERM", "xterm");
+    script.current_dir(world.home()).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    match script.spawn() {
+        Ok(child) => Some(child),
+        Err(_) => {
+            skipped("there is no script(1)");
+            None
+        }
+    }
+}
+
+#[test]
+fn a_person_logs_in_once_and_the_agent_rides() {
+    let Some(world) = locked() else { return };
+    let said = world.run(&["connect", "box", "--json"]).fails_as("login_required", 1).json();
+    let (message, hint) = (said["message"].as_str().unwrap(), said["hint"].as_str().unwrap());
+    assert!(message.contains("/.ssh/id`") && hint.contains("ssh-add"), "{said}");
+    let said = world.run(&["connect", "ssh:box", "--interactive", "--json"]).fails_as("usage", 2).json();
+    assert!(said["message"].as_str().unwrap().contains("terminal"), "{said}");
+
+    let log = world.home().join("typescript");
+    let Some(mut person) = at_terminal(&world, "connect ssh:box --interactive --keep 2h", &log) else {
+        return;
+    };
+    let mut keys = person.stdin.take().unwrap();
+    let seen = || String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_default()).into_owned();
+    until("ssh asks", || seen().contains("Enter passphrase"));
+    // Meanwhile nobody else waits, and nobody else is asked.
+    let said = world.run(&["run", "ssh:box", "--", "true"]).ends_with(255);
+    assert!(said.stderr.contains("--interactive"), "{}", said.stderr);
+    keys.write_all(b"open sesame\n").unwrap();
+    until("it is done", || person.try_wait().unwrap().is_some());
+    assert!(seen().contains("Attached ssh:box"), "{}", seen());
+    assert!(!seen().contains("sesame"));
+    drop(keys);
+
+    assert_eq!(world.run(&["exec", "--", "echo in"]).succeeds().text(), "in\n");
+    let row = world.run(&["status", "--json"]).succeeds().json()[0].clone();
+    assert!(row["stands_until"].is_string(), "{row}");
+    let master: i32 = read(&world.session_file("master.pid")).trim().parse().unwrap();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(master).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
+    let said = world.run(&["exec", "--", "true"]).ends_with(255);
+    assert!(said.stderr.contains("runcode connect ssh:box --interactive"), "{}", said.stderr);
+}
+
+#[test]
+fn a_login_that_is_given_up_changes_nothing() {
+    let Some(world) = locked() else { return };
+    let log = world.home().join("typescript");
+    let Some(mut person) = at_terminal(&world, "connect ssh:box --interactive", &log) else { return };
+    let mut keys = person.stdin.take().unwrap();
+    let seen = || String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_default()).into_owned();
+    for times in 1..=3 {
+        until("ssh asks", || seen().matches("Enter passphrase").count() == times);
+        keys.write_all(b"wrong\n").unwrap();
+    }
+    until("it is over", || person.try_wait().unwrap().is_some());
+    assert!(seen().contains("did not get in"), "{}", seen());
+    assert_eq!(
+        world
+            .run(&["status", "--json"])
+            .succeeds()
+            .json()
+            .as_array()
+            .map(|rows| { rows.iter().filter(|row| row["stands_until"].is_string()).count() }),
+        Some(0)
+    );
+}
+
+/// An agent that lets nobody confirm (`ssh-add -c`) refuses to sign.
+#[test]
+fn agent_confirmation_needs_a_person() {
+    let Some(world) = World::own_host() else { return };
+    let socket = world.home().join("agent");
+    let mut agent = Command::new("ssh-agent");
+    agent.args(["-D", "-a"]).arg(&socket).stdout(Stdio::null()).stderr(Stdio::null());
+    agent.env("SSH_ASKPASS", "/bin/false").env("SSH_ASKPASS_REQUIRE", "force");
+    let Ok(mut agent) = agent.spawn() else { return skipped("there is no ssh-agent") };
+    until("the agent listens", || socket.exists());
+    let key = world.home().join(".ssh/id");
+    let add =
+        Command::new("ssh-add").args(["-q", "-c"]).arg(&key).env("SSH_AUTH_SOCK", &socket).output().unwrap();
+    std::fs::remove_file(&key).unwrap(); // the public half stays, so that ssh asks the agent for it
+    let said = Said::of(
+        world.command(&["connect", "box", "--json"]).env("SSH_AUTH_SOCK", &socket).output().unwrap(),
+    );
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    assert!(add.status.success(), "{add:?}");
+    let said = said.fails_as("login_required", 1).json();
+    assert!(said["message"].as_str().unwrap().contains("agent"), "{said}");
+}
+
+#[test]
+fn names_and_ports_that_lead_nowhere_are_told() {
+    let Some(world) = with_config(
+        "Host gone\n  HostName no-such-host.invalid\nHost refused\n  HostName 127.0.0.1\n  Port 1",
+    ) else {
+        return;
+    };
+    for (host, part) in [("gone", "no host of this name"), ("refused", "nothing listens")] {
+        let said = world.run(&["connect", host, "--json"]).fails_as("transport", 1).json();
+        assert!(said["message"].as_str().unwrap().contains(part), "{said}");
+        assert!(said["hint"].is_string());
+    }
+    let bad = world.home().join(".ssh/config");
+    let mut bad = File::options().append(true).open(bad).unwrap();
+    bad.write_all(b"NoSuchOption yes\n").unwrap();
+    let said = world.run(&["connect", "ssh:box", "--json"]);
+    assert!(said.json()["message"].as_str().unwrap().contains("does not take the config"), "{said:?}");
+}
