@@ -134,6 +134,9 @@ impl Unpacking<'_> {
         let mode = header.mode().unwrap_or(0o644) & 0o777;
         let modified = header.mtime().unwrap_or(0);
         let path = local_name::path(&raw).ok_or_else(|| self.hostile(&raw))?;
+        if !matches!(kind, EntryType::Regular | EntryType::Continuous) {
+            self.pass(entry.size())?; // nothing but a file has content that is kept
+        }
         match kind {
             EntryType::Directory => {
                 self.enter(&path)?;
@@ -149,10 +152,7 @@ impl Unpacking<'_> {
             }
             EntryType::Symlink => self.link(&path, &link.unwrap_or_default())?,
             EntryType::Link => self.twin(&path, &link.unwrap_or_default())?,
-            _ => {
-                self.pass(entry.size())?;
-                self.done.skipped += 1;
-            }
+            _ => self.done.skipped += 1,
         }
         Ok(())
     }

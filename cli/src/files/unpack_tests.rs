@@ -168,7 +168,9 @@ fn what_never_ends_is_refused() {
         (vec![], vec![0; 4096]),                                // what follows the end
         (vec![], cut(long(EntryType::XGlobalHeader, 500_000))), // headers for nothing
         (vec![], cut(long(EntryType::Block, 3_000_000))),       // devices with content
-        (vec![], long(EntryType::GNULongLink, 100_000)),        // one name that is too long
+        (vec![], cut(long(DIR, 3_000_000))),                    // folders and links with content
+        (vec![], cut(archive(&[(LINK, "l", "a", &"y".repeat(3_000_000))]))),
+        (vec![], long(EntryType::GNULongLink, 100_000)), // one name that is too long
         (vec![], long(EntryType::XHeader, 100_000)),
         (cut(long(EntryType::GNULongLink, 60_000)), archive(&[(LINK, "l", "", "")])), // a target that is
     ] {
