@@ -254,6 +254,29 @@ fn doctor_says_why_ssh_fails() {
     assert!(check["detail"].as_str().unwrap().contains("welcome"), "{check}");
 }
 
+#[test]
+fn secrets_stay_out_of_the_command_line() {
+    let Some(world) = World::own_host() else { return };
+    let world = world.connected();
+    for name in ["MY_TOKEN", "OPENAI_BASE_URL", "password"] {
+        let said =
+            world.run(&["exec", "--env", &format!("{name}=rc-secret"), "--", "echo ran"]).ends_with(255);
+        assert!(said.stderr.contains(&format!("--env-secret {name}")) && said.stdout.is_empty(), "{said:?}");
+    }
+    for bad in ["X 1 id=x", "X;touch hacked=1", "NOT_SET_ANYWHERE"] {
+        let said = world.run(&["exec", "--env-secret", bad, "--", "echo ran"]).ends_with(255);
+        assert!(said.stdout.is_empty(), "{bad}");
+    }
+    for transport in ["mux", "openssh"] {
+        let shown = "echo \"$MY_TOKEN\"; tr '\\0' ' ' < /proc/$PPID/cmdline; tr '\\0' ' ' < /proc/$$/cmdline";
+        let mut exec = world.command(&["exec", "--env", "CI=1", "--env-secret", "MY_TOKEN", "--", shown]);
+        exec.env("MY_TOKEN", "it's a secret").env("RUNCODE_TRANSPORT", transport);
+        let said = Said::of(exec.output().unwrap()).succeeds();
+        assert_eq!(said.text().matches("a secret").count(), 1, "{transport}: {said:?}");
+        assert!(said.text().starts_with("it's a secret\n"), "{transport}: {said:?}");
+    }
+}
+
 /// What the user's ssh is called with, apart from questions.
 fn calls(world: &World) -> Vec<String> {
     read(&world.home().join("calls"))

@@ -44,6 +44,27 @@ class Bench:
         table.add("warm exec", "ssh, warm", *walls, target=0.5)
         table.add("warm exec, client CPU", "ssh, warm", [took.cpu for took in ours], [took.cpu for took in theirs], target=0.2)
 
+    def own_host(self, table, rounds):
+        """The same command on a host of the user's own: over the master that the user's ssh config leads to."""
+        root, key = self.box.root, self.box.root / "own"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+        with open(root / "keys", "a") as keys:
+            keys.write(key.with_suffix(".pub").read_text())
+        (root / "own_pins").write_text(f"[127.0.0.1]:{self.box.port} {self.box.host_key()}\n")
+        (root / "own_config").write_text(f"Host own\n  HostName 127.0.0.1\n  Port {self.box.port}\n  IdentityFile {key}\n"
+                                         f"  IdentitiesOnly yes\n  UserKnownHostsFile {root}/own_pins\n")
+        # ssh takes `~` from the password database, whatever HOME says.
+        (root / "own_ssh").write_text(f"#!/bin/sh\nexec ssh -F {root}/own_config \"$@\"\n")
+        (root / "own_ssh").chmod(0o755)
+        env = {"HOME": str(root), "PATH": os.environ["PATH"], "RUNCODE_SSH": str(root / "own_ssh"),
+               "XDG_CACHE_HOME": str(root / "own_cache")}
+        subprocess.run(self.ours("connect", "ssh:own"), env=env, check=True, capture_output=True, cwd=self.cwd)
+        runs = turns(rounds, ours=lambda: run(self.ours("exec", "-n", "--", "true"), env=env, cwd=self.cwd),
+                     theirs=lambda: self.run(self.ssh("-n", self.alias, "true")))
+        subprocess.run(self.ours("disconnect"), env=env, capture_output=True)
+        ours, theirs = runs["ours"], runs["theirs"]
+        table.add("warm exec, ssh:HOST", "ssh, warm", [took.wall for took in ours], [took.wall for took in theirs], target=0.5)
+
     def parallel(self, table, rounds):
         ours, theirs = self.in_turns(rounds, [self.ours("exec", "-n", "--", "true")] * 50,
                                      [self.ssh("-n", self.alias, "true")] * 50, together=True)
