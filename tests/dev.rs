@@ -108,3 +108,40 @@ fn dev_state_keeps_the_default_workspace() {
     let titles = list.as_array().unwrap().iter().map(|row| row["title"].as_str().unwrap());
     assert_eq!(titles.collect::<Vec<_>>(), ["web"]);
 }
+
+/// Anything may lie beside the binary, in a folder of downloads for example; and an empty PATH must not name the working folder.
+#[test]
+fn dev_puts_nothing_but_runcode_on_path() {
+    let world = World::new();
+    let downloads = world.home().join("Downloads");
+    std::fs::create_dir(&downloads).unwrap();
+    let binary = downloads.join("runcode-1.2.3");
+    std::fs::copy(env!("CARGO_BIN_EXE_runcode"), &binary).unwrap();
+    for planted in ["git", "ls", "ssh", "runcode"] {
+        let path = downloads.join(planted);
+        std::fs::write(&path, "#!/bin/sh\necho PLANTED\n").unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let script = "found=$(command -v runcode) && ls \"$(dirname \"$found\")\" && \
+                  runcode run demo -- echo here && echo \"$found\"";
+    for path in [std::env::var_os("PATH"), Some("".into()), None] {
+        let mut command = world.command(&["dev", "--", "sh", "-c", script]);
+        let arguments = command.get_args().map(ToOwned::to_owned).collect::<Vec<_>>();
+        let environment =
+            command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+        let environment = environment.collect::<Vec<_>>();
+        command = std::process::Command::new(&binary);
+        command.args(arguments).env_clear().envs(environment).current_dir(&downloads).env_remove("PATH");
+        for variable in ["RUNCODE_API_BASE", "RUNCODE_WEB_BASE", "RUNCODE_TOKEN"] {
+            command.env_remove(variable);
+        }
+        if let Some(path) = &path {
+            command.env("PATH", path);
+        }
+        let said = Said::of(command.output().unwrap()).succeeds();
+        let said = said.text();
+        let [listed, ran, found] = said.lines().collect::<Vec<_>>()[..] else { panic!("{path:?}: {said}") };
+        assert_eq!((listed, ran), ("runcode", "here"), "{path:?}");
+        assert!(!Path::new(found).parent().unwrap().exists(), "{found} is left");
+    }
+}

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::app::App;
 use crate::error::{Code, Error, Result, without_number};
 use crate::grant::SshUser;
+use crate::integrations::stable_path;
 use crate::origin::SessionKey;
 use crate::origin::hosted::token;
 use crate::output::progress::note;
@@ -24,6 +25,9 @@ use crate::sys::atomic_file;
 use crate::sys::env::Var;
 use crate::sys::interrupt::Interrupt;
 use crate::transport::Transport;
+
+/// Where programs are looked for when PATH does not say: confstr(3), `_CS_PATH`.
+const DEFAULT_PATH: &str = if cfg!(unix) { "/bin:/usr/bin" } else { "" };
 
 /// Run a control plane and an SSH gateway on this machine.
 ///
@@ -92,7 +96,7 @@ fn workspace(text: &str) -> Result<(SshUser, PathBuf), String> {
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let interrupt = Interrupt::listen()?;
     let before = Before::remember(app)?;
-    let fresh = atomic_file::temporary_dir("runcode-dev-")?;
+    let fresh = atomic_file::temporary_dir(stable_path::DEV_FOLDER)?;
     let plane = Plane::start(options(&args, &fresh)?).map_err(failed)?;
     let outcome = if args.command.is_empty() {
         announce(&plane, app).map(|()| {
@@ -100,7 +104,9 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
             Outcome::Status(0)
         })
     } else {
-        command(&args.command, &plane).and_then(|child| supervise(child, &interrupt)).map(Outcome::Status)
+        command(&args.command, &plane, fresh.path())
+            .and_then(|child| supervise(child, &interrupt))
+            .map(Outcome::Status)
     };
     let cleaned = forget(&plane.api_base(), app).and_then(|()| before.restore());
     plane.stop();
@@ -190,23 +196,39 @@ fn announce(plane: &Plane, app: &App) -> Result<()> {
     Ok(())
 }
 
-/// Starts the command with `runcode` pointed at the plane, and this very binary first on PATH under that name.
-fn command(words: &[OsString], plane: &Plane) -> Result<Child> {
+/// Starts the command with `runcode` pointed at the plane, and this very binary first on PATH under that name: in a folder
+/// below `fresh` that holds nothing else, since anything may lie beside the binary.
+fn command(words: &[OsString], plane: &Plane, fresh: &Path) -> Result<Child> {
     let (program, arguments) =
         words.split_first().ok_or_else(|| Error::new(Code::Usage, "there is no command"))?;
     let mut command = Command::new(program);
     command.args(arguments).envs(environment(plane)).env_remove(Var::RuncodeClient.name());
-    if let Ok(own) = std::env::current_exe()
-        && own.file_stem().is_some_and(|name| name == "runcode")
-        && let Some(folder) = own.parent()
-    {
-        let path = std::env::var_os(Var::Path.name()).unwrap_or_default();
-        let folders = std::iter::once(folder.to_owned()).chain(std::env::split_paths(&path));
-        if let Ok(path) = std::env::join_paths(folders) {
-            command.env(Var::Path.name(), path);
-        }
-    }
+    let folder = fresh.join("bin");
+    atomic_file::private_dir(&folder)?;
+    link(&folder).map_err(|error| Error::io("put this program into a temporary folder", error))?;
+    command.env(Var::Path.name(), path_with(folder, std::env::var_os(Var::Path.name()))?);
     command.spawn().map_err(|error| not_run(&program.to_string_lossy(), error))
+}
+
+/// Makes this very binary available as `runcode` in `folder`: by a link, or by a copy where there are none.
+fn link(folder: &Path) -> std::io::Result<()> {
+    let own = std::env::current_exe()?;
+    let name = folder.join("runcode").with_extension(std::env::consts::EXE_EXTENSION);
+    #[cfg(unix)]
+    return std::os::unix::fs::symlink(own, name);
+    #[cfg(not(unix))]
+    return std::fs::hard_link(&own, &name).or_else(|_| std::fs::copy(&own, &name).map(drop));
+}
+
+/// `folder`, and then what PATH has. An empty one would name the working directory, where anything may lie.
+fn path_with(folder: PathBuf, path: Option<OsString>) -> Result<OsString> {
+    let path = path.filter(|path| !path.is_empty()).unwrap_or_else(|| DEFAULT_PATH.into());
+    let folders = std::iter::once(folder).chain(std::env::split_paths(&path));
+    std::env::join_paths(folders).map_err(|error| {
+        Error::new(Code::Error, "the path of the temporary folder cannot stand in PATH")
+            .hint("set TMPDIR to a folder with a plainer name")
+            .source(error)
+    })
 }
 
 /// A command that could not be started ends as a shell ends then: 127 when there is none of that name, else 126.

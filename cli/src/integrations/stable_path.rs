@@ -6,6 +6,9 @@ use crate::error::{Code, Error, Result};
 use crate::integrations::shell_path;
 use crate::sys::env::Env;
 
+/// How the name of the temporary folder of a `runcode dev` begins.
+pub const DEV_FOLDER: &str = "runcode-dev-";
+
 /// The absolute path to write into other programs' settings: what `install-path` made, else this very program.
 ///
 /// The launcher keeps its binary outside every versioned plugin folder; a program that lies inside one is refused,
@@ -26,6 +29,7 @@ pub fn program(env: &Env) -> Result<String> {
 /// The path of this program, when it is one that stays.
 pub fn this_program() -> Result<PathBuf> {
     let path = std::env::current_exe().map_err(|error| Error::io("find this program's own path", error))?;
+    let path = behind_dev(path);
     if !path.is_file() {
         return Err(Error::new(Code::Error, format!("this program is no longer at `{}`", path.display()))
             .hint("it was replaced while it ran: try again"));
@@ -40,6 +44,14 @@ pub fn this_program() -> Result<PathBuf> {
     Ok(path)
 }
 
+/// What the link that `runcode dev` gives its command leads to; any other path as it is. macOS and Windows name a program by the
+/// link that it was started by, and this one goes away.
+fn behind_dev(path: PathBuf) -> PathBuf {
+    let folder = path.parent().and_then(Path::parent).and_then(Path::file_name);
+    let is_fleeting = folder.and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(DEV_FOLDER));
+    if is_fleeting { std::fs::read_link(&path).unwrap_or(path) } else { path }
+}
+
 /// Whether the path leads through an agent's plugin cache, `…/plugins/cache/<marketplace>/<plugin>/<version>/…`.
 pub fn is_versioned(path: &Path) -> bool {
     let names = path.components().filter_map(|component| match component {
@@ -52,7 +64,22 @@ pub fn is_versioned(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn the_link_of_dev_is_followed_and_no_other() {
+        let top = tempfile::tempdir().unwrap();
+        for (name, is_followed) in [("runcode-dev-x1", true), ("opt", false)] {
+            let bin = top.path().join(name).join("bin");
+            std::fs::create_dir_all(&bin).unwrap();
+            let link = bin.join("runcode");
+            std::os::unix::fs::symlink("/opt/homebrew/bin/runcode", &link).unwrap();
+            let path = behind_dev(link.clone());
+            assert_eq!(path, if is_followed { PathBuf::from("/opt/homebrew/bin/runcode") } else { link });
+        }
+    }
 
     #[test]
     fn a_plugin_cache_is_known() {
