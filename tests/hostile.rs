@@ -13,6 +13,7 @@ mod disk;
 mod folders;
 mod gateway;
 mod login;
+mod neighbours;
 mod secrets;
 mod users;
 mod wiped;

@@ -7,6 +7,8 @@
 #[cfg(feature = "serve")]
 mod access_log;
 #[cfg(feature = "serve")]
+mod entrance;
+#[cfg(feature = "serve")]
 mod error;
 #[cfg(feature = "serve")]
 mod fault;

@@ -10,7 +10,7 @@ use crate::access_log::AccessLog;
 use crate::error::Error;
 use crate::fault::{FaultRule, Faults};
 use crate::gateway::{Gateway, Keys};
-use crate::http::{self, Link, Site, Socket, Tickets};
+use crate::http::{self, Addresses, Link, Site, Socket, Started, Tickets};
 use crate::options::Options;
 use crate::state::{State, Store, token};
 
@@ -20,6 +20,7 @@ use crate::state::{State, Store, token};
 /// every process that a session started.
 pub struct Plane {
     address: SocketAddr,
+    web_base: String,
     token: String,
     switchboard: String,
     gateway: Arc<Gateway>,
@@ -51,6 +52,8 @@ impl Plane {
         let (http, address) = listen(&runtime, "HTTP", SocketAddr::new(options.listen, options.http_port))?;
         let (ssh, gateway_address) =
             listen(&runtime, "SSH", SocketAddr::new(options.listen, options.ssh_port))?;
+        let addresses = Addresses::new(&keys.pages);
+        let web_base = format!("http://{address}{}", addresses.login);
         let gateway = Arc::new(Gateway::new(
             state.clone(),
             log.clone(),
@@ -64,10 +67,11 @@ impl Plane {
             gateway: gateway.clone(),
             log,
             base: format!("http://{address}"),
-            address,
+            addresses,
             auto_authorize: options.auto_authorize,
             keeps_state: options.state.is_some(),
             tickets: Tickets::default(),
+            started: Started::default(),
             switchboard: switchboard.clone(),
         });
         let (stop, stopped) = oneshot::channel();
@@ -78,6 +82,7 @@ impl Plane {
             .map_err(Error::io("a thread"))?;
         Ok(Plane {
             address,
+            web_base,
             token,
             switchboard,
             gateway,
@@ -92,9 +97,9 @@ impl Plane {
         format!("http://{}", self.address)
     }
 
-    /// The base of the login page; here the same as the API's.
+    /// The base of the login page, `http://127.0.0.1:PORT/dev-SECRET`: only who knows it can open the page.
     pub fn web_base(&self) -> String {
-        self.api_base()
+        self.web_base.clone()
     }
 
     /// Where the SSH gateway listens.
@@ -180,7 +185,7 @@ fn serve(
     let processes = gateway.processes.clone();
     runtime.block_on(async {
         tokio::select! {
-            _ = axum::serve(Socket(http), router).into_future() => {}
+            _ = axum::serve(Socket::new(http), router).into_future() => {}
             () = gateway.clone().serve(ssh) => {}
             _ = stopped => {}
         }

@@ -39,14 +39,39 @@ fn browser_clicks_approve_or_decline() {
     assert_eq!(line, "GET /callback?state=abc&error=access_denied HTTP/1.1");
 
     let base = fixture.plane.web_base();
+    let workspace = fixture.session().bundle["web_url"].as_str().unwrap().to_owned();
     let pages = [
         ("consent", format!("{base}/auth/cli-login/?port=4711&state=abc"), "form", "display: flex"),
-        ("workspace", format!("{base}/w/box-1"), "pre", "margin-top: 0px"),
+        ("workspace", workspace, "pre", "margin-top: 0px"),
     ];
     for (name, url, part, style) in pages {
         chromium.open(&url);
         looks_right(&mut chromium, name, part, style);
     }
+}
+
+/// An address that its user opens and that leads here by a redirect looks to the plane like one that they opened here.
+#[test]
+fn a_redirect_in_a_browser_gets_no_token() {
+    let Some(mut chromium) = Chromium::start() else { return };
+    let fixture = Fixture::with(|options| options.auto_authorize = true);
+    let (caught, evil) =
+        (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let port = caught.local_addr().unwrap().port();
+    let to = format!("{}/auth/cli-login/?port={port}&state=evil", fixture.plane.web_base());
+    let address = evil.local_addr().unwrap();
+    let redirect = std::thread::spawn(move || {
+        let (mut connection, _) = evil.accept().unwrap();
+        let _ = connection.read(&mut [0; 4096]).unwrap();
+        let answer =
+            format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        connection.write_all(answer.as_bytes()).unwrap();
+    });
+    chromium.open(&format!("http://{address}/"));
+    redirect.join().unwrap();
+    assert_eq!(chromium.evaluate("document.querySelectorAll('button').length"), 2, "it asks");
+    caught.set_nonblocking(true).unwrap();
+    assert!(caught.accept().is_err(), "nothing was sent to the port of the page's author");
 }
 
 /// The page fits every window, and its style is taken.

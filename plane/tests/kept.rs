@@ -28,6 +28,8 @@ fn restarts_keep_tokens_but_not_sessions() {
     spec.custom_title = Some("Mine".into());
     let plane = start(&state, vec![spec]);
     let (token, host_key) = (plane.token().to_owned(), plane.host_key());
+    let secret = |plane: &Plane| plane.web_base().rsplit('/').next().unwrap().to_owned();
+    let page = secret(&plane);
     let started = http::call(&plane.api_base(), &token, "GET", "/workspace/start?workspace_id=1", "");
     assert_eq!(started.status, 200);
     wait_for("the workspace", || titles(&plane, &token).contains("\"running\""));
@@ -38,7 +40,7 @@ fn restarts_keep_tokens_but_not_sessions() {
     plane.stop();
 
     let plane = start(&state, Vec::new());
-    assert_eq!(plane.host_key(), host_key);
+    assert_eq!((plane.host_key(), secret(&plane)), (host_key, page));
     let list = titles(&plane, &token);
     assert!(list.contains("kept-1") && list.contains("Mine") && list.contains("\"running\""), "{list}");
     assert_eq!(titles(&plane, plane.token()), list);
@@ -60,7 +62,11 @@ fn serves_until_killed() {
     let plane =
         Plane::start(Options { state: Some(folder.join("state")), workspaces: vec![spec], ..options })
             .unwrap();
-    std::fs::write(folder.join("new"), format!("{} {}", plane.api_base(), plane.token())).unwrap();
+    std::fs::write(
+        folder.join("new"),
+        format!("{} {} {}", plane.api_base(), plane.token(), plane.web_base()),
+    )
+    .unwrap();
     std::fs::rename(folder.join("new"), folder.join("ready")).unwrap();
     std::thread::sleep(std::time::Duration::from_secs(60));
 }
@@ -77,12 +83,15 @@ fn a_kill_loses_nothing_confirmed() {
     let ready = folder.path().join("ready");
     wait_for("the server", || ready.exists());
     let text = std::fs::read_to_string(ready).unwrap();
-    let (base, first) = text.split_once(' ').unwrap();
+    let [base, first, web] = text.split(' ').collect::<Vec<_>>()[..] else { panic!("{text}") };
     let mut tokens = vec![first.to_owned()];
     let waiting = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = waiting.local_addr().unwrap().port();
     for n in 0..20 {
-        let page = http::request(base, "GET", &format!("/auth/cli-login/?port={port}&state=s{n}"), &[], "");
+        let login = format!("{{\"port\":{port},\"state\":\"s{n}\"}}");
+        let json = [("Content-Type", "application/json")];
+        assert_eq!(http::request(web, "POST", "/auth/cli-login/started", &json, &login).status, 200);
+        let page = http::request(web, "GET", &format!("/auth/cli-login/?port={port}&state=s{n}"), &[], "");
         let location = page.header("location");
         tokens.push(location.split_once("token=").unwrap().1.split('&').next().unwrap().to_owned());
     }

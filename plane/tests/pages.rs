@@ -16,6 +16,12 @@ const HOSTILE: [&str; 6] = [
     "</style><img src=http://127.0.0.1:1/x>",
 ];
 
+/// What stands before the path of a workspace's page: its address is in every bundle.
+fn pages_of(fixture: &Fixture) -> String {
+    let bundle = fixture.session().bundle;
+    bundle["web_url"].as_str().unwrap().strip_suffix("/w/box-1").unwrap().to_owned()
+}
+
 #[test]
 fn a_page_shows_its_workspace_and_commands() {
     let fixture = Fixture::with(|options| {
@@ -29,10 +35,8 @@ fn a_page_shows_its_workspace_and_commands() {
         other("asleep", "aws");
         other("no-ssh", "docker");
     });
-    let base = fixture.plane.web_base();
-    let bundle = fixture.session().bundle;
-    let url = bundle["web_url"].as_str().unwrap();
-    let page = http::request(&base, "GET", url.strip_prefix(&base).unwrap(), &[], "");
+    let base = pages_of(&fixture);
+    let page = http::request(&base, "GET", "/w/box-1", &[], "");
     assert_eq!((page.status, page.header("content-type").as_str()), (200, "text/html; charset=utf-8"));
     let said = |path: &str, texts: &[&str]| {
         let page = http::request(&base, "GET", path, &[], "");
@@ -48,7 +52,7 @@ fn a_page_shows_its_workspace_and_commands() {
     assert_eq!(said("/w/asleep", &["asleep", ">stopped<", ">runcode connect asleep --start<"]), 200);
     assert_eq!(said("/w/no-ssh", &["no-ssh", "It has no SSH"]), 200);
     let token = fixture.plane.token();
-    http::call(&base, token, "GET", "/workspace/start?workspace_id=2", "");
+    http::call(&fixture.plane.api_base(), token, "GET", "/workspace/start?workspace_id=2", "");
     assert_eq!(said("/w/asleep", &[">starting<"]), 200);
     for path in ["/w/none", "/w/%3Cscript%3E", "/w/..%2f..%2fetc", "/w/%ff%fe", "/w/box-1%00"] {
         assert_eq!(said(path, &["There is no such workspace"]), 404, "{path}");
@@ -67,10 +71,11 @@ fn a_page_escapes_names_and_is_locked_down() {
             options.workspaces.push(spec);
         }
     });
-    let harmless = http::request(&fixture.plane.web_base(), "GET", "/w/box-1", &[], "");
+    let base = pages_of(&fixture);
+    let harmless = http::request(&base, "GET", "/w/box-1", &[], "");
     let marks = |body: &str| body.chars().filter(|c| "<>\"'".contains(*c)).collect::<String>();
     for n in 0..HOSTILE.len() {
-        let page = http::request(&fixture.plane.web_base(), "GET", &format!("/w/evil-{n}"), &[], "");
+        let page = http::request(&base, "GET", &format!("/w/evil-{n}"), &[], "");
         assert_eq!(page.status, 200);
         assert_eq!(marks(&page.body), marks(&harmless.body), "{}", page.body);
         assert!(!page.body.contains('\u{1b}') && page.body.contains("<h1><bdi>"), "{}", page.body);

@@ -65,7 +65,8 @@ fn login_floods_do_not_drop_sessions() {
         let mut byte = [0];
         greeted += usize::from(matches!(stream.read(&mut byte), Ok(1)));
     }
-    assert_eq!(greeted, 100);
+    // Where nobody knows whose they are, the newest take the places of the oldest.
+    assert_eq!(greeted, if cfg!(target_os = "linux") { 100 } else { 150 });
     assert!(inside.try_wait().unwrap().is_none());
     drop(knocking);
     wait_for("room", || session.run("true", b"").status.success());

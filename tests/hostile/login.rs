@@ -7,14 +7,14 @@ use std::process::Child;
 use crate::support::World;
 
 /// A login that waits for its browser.
-struct Waiting {
-    child: Child,
-    port: u16,
-    state: String,
+pub struct Waiting {
+    pub child: Child,
+    pub port: u16,
+    pub state: String,
 }
 
 impl Waiting {
-    fn start(world: &World) -> Waiting {
+    pub fn start(world: &World) -> Waiting {
         let mut child = world
             .command(&["login", "--no-browser", "--timeout", "60"])
             .env_remove("RUNCODE_TOKEN")
@@ -39,7 +39,7 @@ impl Waiting {
         answer
     }
 
-    fn get(&self, query: &str) -> String {
+    pub fn get(&self, query: &str) -> String {
         self.send(&format!("GET /callback?{query} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n", self.port))
     }
 }

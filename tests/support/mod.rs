@@ -177,7 +177,9 @@ impl World {
         self.options.users =
             vec![UserSpec { email: "you@localhost".into(), token: Some(self.token.clone()) }];
         self.stop_plane();
-        self.plane = Some(Plane::start(self.options.clone()).unwrap());
+        let plane = Plane::start(self.options.clone()).unwrap();
+        self.web_base = plane.web_base();
+        self.plane = Some(plane);
     }
 
     /// The plane.

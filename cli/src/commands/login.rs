@@ -72,6 +72,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
 fn from_browser(args: &Args, app: &App) -> Result<Callback> {
     let web = app.web_base(args.web_base.as_deref())?;
     let listener = Listener::bind()?;
+    listener.tell_dev(&web);
     let url = listener.authorize_url(&web);
     announce(&url, app.is_json())?;
     note(format!(

@@ -11,6 +11,13 @@ pub const API_PREFIX: &str = "/api/rc";
 /// The path of the consent page on the web host.
 pub const CLI_LOGIN_PATH: &str = "/auth/cli-login/";
 
+/// Beyond the contract, below the web base of a development server: `runcode login` posts the query of its login here as
+/// JSON, to say that it has started it.
+pub const CLI_LOGIN_STARTED_PATH: &str = "/auth/cli-login/started";
+
+/// How the path of a development server's pages begins; 32 hexadecimal digits follow, which are secret.
+pub const PAGES_PREFIX: &str = "/dev-";
+
 /// The largest workspace id in use: every JSON implementation holds it exactly (2^53, RFC 8259 section 6).
 pub const MAX_WORKSPACE_ID: u64 = 1 << 53;
 

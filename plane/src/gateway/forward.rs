@@ -5,11 +5,14 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
+use runcode_peer::Owner;
 use russh::server::Handle;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use super::channel::Line;
@@ -18,6 +21,11 @@ use super::relay::relay;
 
 /// How many listeners one client may have.
 const MAX_LISTENERS: usize = 200;
+/// How many connections to one listener are carried at once, and how many of them are other users'. More are closed.
+const MAX_CONNECTIONS: usize = 200;
+const MAX_OTHERS: usize = 20;
+/// How long to wait when no connection can be accepted.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The listeners of one client; dropping it closes them.
 pub(super) struct Listeners {
@@ -96,9 +104,15 @@ impl Listeners {
     fn accept_tcp(&self, listener: TcpListener, address: &str, port: u16) -> Listening {
         let (handle, gate, address) = (self.handle.clone(), self.gate.clone(), address.to_owned());
         let accept = async move {
-            while let Ok((socket, from)) = next_tcp(&listener).await {
+            let (ours, others) = (places(MAX_CONNECTIONS), places(MAX_OTHERS));
+            loop {
+                let (socket, from) = next(|| listener.accept()).await;
+                let owner = socket.local_addr().map(|local| runcode_peer::owner_of_peer(from, local));
+                let places = if matches!(owner, Ok(Owner::Other(_))) { &others } else { &ours };
+                let Ok(place) = places.clone().try_acquire_owned() else { continue };
                 let (handle, gate, address) = (handle.clone(), gate.clone(), address.clone());
                 tokio::spawn(async move {
+                    let _place = place;
                     let _ = socket.set_nodelay(true);
                     let (ip, number) = (from.ip().to_string(), u32::from(from.port()));
                     let opened =
@@ -126,9 +140,13 @@ impl Listeners {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
         let (handle, gate, name) = (self.handle.clone(), self.gate.clone(), path.to_owned());
         let accept = async move {
-            while let Ok((socket, _)) = listener.accept().await {
+            let places = places(MAX_CONNECTIONS);
+            loop {
+                let (socket, _) = next(|| listener.accept()).await;
+                let Ok(place) = places.clone().try_acquire_owned() else { continue };
                 let (handle, gate, name) = (handle.clone(), gate.clone(), name.clone());
                 tokio::spawn(async move {
+                    let _place = place;
                     if let Ok(channel) = handle.channel_open_forwarded_streamlocal(name).await {
                         relay(Line::new(channel, handle, gate), socket).await;
                     }
@@ -148,12 +166,16 @@ impl Listeners {
     }
 }
 
-/// The next connection; one that went away before it was accepted is passed over.
-async fn next_tcp(listener: &TcpListener) -> io::Result<(tokio::net::TcpStream, SocketAddr)> {
+fn places(count: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(count))
+}
+
+/// The next connection. One that went away before it was accepted is passed over, and so is a lack of descriptors.
+async fn next<T, F: Future<Output = io::Result<T>>>(accept: impl Fn() -> F) -> T {
     loop {
-        match listener.accept().await {
-            Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
-            other => return other,
+        match accept().await {
+            Ok(accepted) => return accepted,
+            Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }
 }

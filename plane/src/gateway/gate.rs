@@ -2,6 +2,7 @@
 //! the connection can be cut from outside at any moment.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +23,8 @@ pub(crate) struct Gate {
     /// Senders that wait for the client to open a window: only reading can bring that.
     starved: AtomicUsize,
     cut: AtomicBool,
+    /// Whether it has shown who it is: by a token, or by a session.
+    recognized: AtomicBool,
     /// Whoever waits to read, and to write.
     waiting: Mutex<[Option<Waker>; 2]>,
 }
@@ -70,6 +73,20 @@ impl Gate {
         self.wake();
     }
 
+    /// Takes note that the connection has shown who it is.
+    pub(crate) fn recognize(&self) {
+        self.recognized.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing is to be decided about the connection any more: it has shown who it is, or was ended.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.recognized.load(Ordering::Acquire) || self.is_cut()
+    }
+
     fn is_open(&self) -> bool {
         self.backlog.load(Ordering::Acquire) < LIMIT || self.starved.load(Ordering::Acquire) > 0
     }
@@ -103,6 +120,10 @@ impl Gated {
         Gated { socket, gate, look: None }
     }
 
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
     /// Waits behind the closed gate. The end of the connection lies behind what is not read; that it has come is
     /// known without reading, and then nobody is left for whom the rest would be kept.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -119,7 +140,7 @@ impl Gated {
 
     fn check(&self, side: usize, cx: &Context<'_>) -> io::Result<()> {
         self.gate.watch(side, cx);
-        if self.gate.cut.load(Ordering::Acquire) {
+        if self.gate.is_cut() {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         Ok(())

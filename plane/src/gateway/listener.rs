@@ -17,14 +17,15 @@ use super::authority::Authority;
 use super::connection::Connection;
 use super::gate::{Gate, Gated};
 use crate::access_log::AccessLog;
+use crate::entrance::Entrance;
 use crate::error::Error;
 use crate::fault::{Fault, Faults};
-use crate::state::{Grant, Kind, State, Store};
+use crate::state::{Grant, Kind, State, Store, token};
 use crate::workspace::Processes;
 
-/// How long a client has to log in: sshd_config(5), LoginGraceTime.
-const LOGIN_GRACE: Duration = Duration::from_secs(120);
-/// How many clients may be logging in at once: sshd_config(5), MaxStartups.
+/// How long a client has to log in: sshd_config(5), LoginGraceTime. Nobody is asked for anything meanwhile.
+const LOGIN_GRACE: Duration = Duration::from_secs(60);
+/// How many clients of this user may be logging in at once: sshd_config(5), MaxStartups.
 const MAX_STARTUPS: usize = 100;
 /// How long every refusal takes, whatever its reason.
 const REFUSAL_TIME: Duration = Duration::from_millis(250);
@@ -51,13 +52,15 @@ pub(crate) struct Keys {
     pub(crate) host: PrivateKey,
     /// The one that signs certificates.
     pub(crate) authority: PrivateKey,
+    /// What the addresses of the pages follow from.
+    pub(crate) pages: String,
 }
 
 impl Keys {
     /// New ones.
     pub(crate) fn fresh() -> ssh_key::Result<Self> {
         let key = || PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519);
-        Ok(Keys { host: key()?, authority: key()? })
+        Ok(Keys { host: key()?, authority: key()?, pages: token::fresh() })
     }
 
     /// Those that were written down before, or new ones that are from now on.
@@ -72,7 +75,16 @@ impl Keys {
             store.put(Kind::Key, name, &*key.to_openssh(LineEnding::LF)?).map_err(broken)?;
             Ok(key)
         };
-        Ok(Keys { host: key("host")?, authority: key("authority")? })
+        // So that an address that was told stays good.
+        let pages = match kept.iter().find(|(kept, _)| kept == "pages") {
+            Some((_, text)) => text.clone(),
+            None => {
+                let pages = token::fresh();
+                store.put(Kind::Key, "pages", &pages).map_err(broken)?;
+                pages
+            }
+        };
+        Ok(Keys { host: key("host")?, authority: key("authority")?, pages })
     }
 }
 
@@ -122,30 +134,20 @@ impl Gateway {
     /// Accepts connections until it is dropped; they go with it.
     pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) {
         let mut connections = JoinSet::new();
+        let entrance = Entrance::new(MAX_STARTUPS, LOGIN_GRACE);
         loop {
             tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((socket, peer)) => {
-                        connections.spawn(self.clone().connection(socket, peer));
-                    }
-                    // Out of descriptors, most likely: let some go.
-                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-                },
+                (socket, peer, gate) = entrance.next(&listener) => {
+                    connections.spawn(self.clone().connection(socket, peer, gate));
+                }
                 Some(_) = connections.join_next() => {}
             }
         }
     }
 
-    async fn connection(self: Arc<Self>, socket: TcpStream, peer: SocketAddr) {
+    async fn connection(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, gate: Arc<Gate>) {
         let id = self.last.fetch_add(1, Ordering::Relaxed);
-        let gate = Arc::new(Gate::default());
-        {
-            let mut connections = self.lock();
-            if connections.values().filter(|peer| peer.login.is_none()).count() >= MAX_STARTUPS {
-                return;
-            }
-            connections.insert(id, Peer { gate: gate.clone(), login: None });
-        }
+        self.lock().insert(id, Peer { gate: gate.clone(), login: None });
         self.log.write("ssh-open", json!({ "connection": id, "peer": peer.to_string() }));
         let ended = self.session(socket, peer, id, &gate).await;
         gate.cut();
@@ -161,7 +163,6 @@ impl Gateway {
         id: u64,
         gate: &Arc<Gate>,
     ) -> Result<(), russh::Error> {
-        socket.set_nodelay(true)?;
         match self.faults.on_ssh() {
             Some(Fault::Drop) => return Ok(()),
             Some(Fault::Delay { ms }) => tokio::time::sleep(Duration::from_millis(ms)).await,
@@ -170,26 +171,15 @@ impl Gateway {
         }
         let config = self.config.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let handler = Connection::new(self.clone(), id, peer, gate.clone());
-        let deadline = tokio::time::Instant::now() + LOGIN_GRACE;
         let stream = Gated::new(socket, gate.clone());
-        let session = tokio::time::timeout_at(deadline, run_stream(config, stream, handler))
-            .await
-            .map_err(|_| russh::Error::ConnectionTimeout)??;
-        tokio::pin!(session);
-        tokio::select! {
-            ended = &mut session => return ended,
-            () = tokio::time::sleep_until(deadline) => {}
-        }
-        if self.lock().get(&id).is_none_or(|peer| peer.login.is_none()) {
-            gate.cut();
-        }
-        session.await
+        run_stream(config, stream, handler).await?.await
     }
 
     /// Takes note that a connection is logged in, or cuts it when what it logged in with was taken back meanwhile.
     pub(super) fn logged_in(&self, id: u64, grant: &Grant, handle: Handle) {
         if let Some(peer) = self.lock().get_mut(&id) {
             peer.login = Some((grant.clone(), handle));
+            peer.gate.recognize();
             // Only now: whoever takes it back from here on finds the connection.
             if !self.state.holds(grant.serial) {
                 peer.gate.cut();

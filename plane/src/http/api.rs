@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
@@ -26,15 +26,20 @@ impl FromRequestParts<Arc<Site>> for Caller {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, site: &Arc<Site>) -> Result<Self, Response> {
-        let mut headers = parts.headers.get_all(header::AUTHORIZATION).iter();
-        let token = match (headers.next().and_then(|value| value.to_str().ok()), headers.next()) {
-            (Some(value), None) => value.strip_prefix("Token ").unwrap_or_default().trim(),
-            _ => "",
-        };
+        let token = token_of(&parts.headers);
         match site.state.user_of(token) {
             Some(user) => Ok(Caller { user, token: token.to_owned() }),
             None => Err(logged_out()),
         }
+    }
+}
+
+/// The token of a request; empty when there is none, or more than one.
+pub(super) fn token_of(headers: &HeaderMap) -> &str {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    match (values.next().and_then(|value| value.to_str().ok()), values.next()) {
+        (Some(value), None) => value.strip_prefix("Token ").unwrap_or_default().trim(),
+        _ => "",
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) fn bundle(site: &Site, workspace: &Workspace, grant: &Grant) -> ssh_k
         known_hosts: format!("{name} {}\n", site.gateway.host_key()),
         expires_at: expires.to_string(),
         credential,
-        web_url: Some(format!("{}/w/{}", site.base, workspace.title)),
+        web_url: Some(format!("{}{}/w/{}", site.base, site.addresses.workspaces, workspace.title)),
         workdir: Some(workspace.workdir.clone()),
         ssh_config: Some(format!(
             "Host {title}\n    HostName {host}\n    Port {port}\n    User {title}\n",

@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use serde_json::json;
 
-use super::{Link, Site, answer, faulty};
+use super::{Link, Site, answer, api, faulty};
 
 pub(super) async fn guard(
     State(site): State<Arc<Site>>,
@@ -23,8 +23,11 @@ pub(super) async fn guard(
     let hidden = request.uri().path().strip_prefix('/') == Some(site.switchboard.as_str());
     let (method, path) = (
         request.method().to_string(),
-        if hidden { "/…".to_owned() } else { request.uri().path().to_owned() },
+        if hidden { "/…".to_owned() } else { site.addresses.hide(request.uri().path()).to_owned() },
     );
+    if site.state.user_of(api::token_of(request.headers())).is_some() {
+        link.gate.recognize();
+    }
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     // A name that someone else's DNS points here would let their page speak to us as our own (DNS rebinding).
     let answer = if host.is_some_and(is_loopback) {

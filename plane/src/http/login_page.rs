@@ -1,21 +1,21 @@
 //! The page on which a person lets a `runcode login` in.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Form;
-use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::rejection::{FormRejection, JsonRejection, QueryRejection};
 use axum::extract::{ConnectInfo, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Form, Json};
+use runcode_peer::Owner;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::answer::{failure, refusal};
+use super::answer::{failure, refusal, success};
 use super::page::Page;
-use super::peer::{self, Listener};
 use super::{Link, Site};
 use crate::state::token;
+use runcode_wire::CLI_LOGIN_PATH;
 
 const PAGE: &str = include_str!("consent.html");
 const COOKIE: &str = "runcode_login";
@@ -23,10 +23,10 @@ const COOKIE: &str = "runcode_login";
 const STATE_LIMIT: usize = 512;
 
 /// What `runcode login` asks with.
-#[derive(Deserialize)]
+#[derive(Deserialize, PartialEq, Eq)]
 pub(super) struct Ask {
-    port: u16,
-    state: String,
+    pub(super) port: u16,
+    pub(super) state: String,
 }
 
 impl Ask {
@@ -56,20 +56,16 @@ pub(super) async fn show(
         Ok(Query(ask)) if ask.is_plain() => ask,
         _ => return failure(StatusCode::BAD_REQUEST, "`port` or `state` is missing or not valid."),
     };
-    if let Some(refusal) = refuse_others(&site, link.peer) {
+    if let Some(refusal) = refuse_others(&link) {
         return refusal;
     }
-    if site.auto_authorize {
-        // Fetch Metadata: a browser says `none` only of what its user opened, and a page cannot change that.
-        if headers.get_all("sec-fetch-site").iter().any(|from| from != "none") {
-            return failure(
-                StatusCode::FORBIDDEN,
-                "A web page asked for this login. Please run `runcode login` yourself.",
-            );
-        }
+    // Any other login is asked about: somebody else may have sent the browser here.
+    if site.auto_authorize && site.started.take(&ask) {
         return authorize(&site, &ask);
     }
-    let browser = browser(&headers).unwrap_or_else(token::nonce);
+    // Pages on other ports of this machine can set cookies for this one too: theirs are not taken.
+    let made_here = browser(&headers).filter(|browser| site.tickets.is_known(browser));
+    let browser = made_here.unwrap_or_else(token::nonce);
     let port = ask.port;
     let ticket = site.tickets.issue(&browser, ask);
     let values = [
@@ -84,8 +80,10 @@ pub(super) async fn show(
         ),
         ("ticket", ticket),
     ];
-    let cookie =
-        format!("{COOKIE}={browser}; Path={}; HttpOnly; SameSite=Strict", runcode_wire::CLI_LOGIN_PATH);
+    let cookie = format!(
+        "{COOKIE}={browser}; Path={}{CLI_LOGIN_PATH}; HttpOnly; SameSite=Strict",
+        site.addresses.login
+    );
     let page = Page {
         template: PAGE,
         values: &values.each_ref().map(|(name, value)| (*name, value.as_str())),
@@ -93,6 +91,40 @@ pub(super) async fn show(
         forms: &format!("'self' http://127.0.0.1:{port}"),
     };
     page.answer(StatusCode::OK, &[(header::SET_COOKIE, &cookie)])
+}
+
+/// Takes note of a login that a `runcode login` of this user has started.
+pub(super) async fn started(
+    State(site): State<Arc<Site>>,
+    ConnectInfo(link): ConnectInfo<Link>,
+    headers: HeaderMap,
+    ask: Result<Json<Ask>, JsonRejection>,
+) -> Response {
+    if let Some(refusal) = refuse_others(&link) {
+        return refusal;
+    }
+    // What a browser sends has an origin (Fetch, 3.2), and no page has anything to say here.
+    if headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site") {
+        return failure(
+            StatusCode::FORBIDDEN,
+            "Only `runcode login` itself can say that it has started a login.",
+        );
+    }
+    match ask {
+        Ok(Json(ask)) if ask.is_plain() => {
+            site.started.remember(ask);
+            success(json!({}))
+        }
+        _ => failure(StatusCode::BAD_REQUEST, "`port` or `state` is missing or not valid."),
+    }
+}
+
+/// Says what is missing in an address without its secret.
+pub(super) async fn without_secret() -> Response {
+    failure(
+        StatusCode::NOT_FOUND,
+        "This address lacks its secret part. Use RUNCODE_WEB_BASE as `runcode dev` printed it.",
+    )
 }
 
 /// The click.
@@ -109,7 +141,7 @@ pub(super) async fn decide(
     headers: HeaderMap,
     form: Result<Form<Click>, FormRejection>,
 ) -> Response {
-    if let Some(refusal) = refuse_others(&site, link.peer) {
+    if let Some(refusal) = refuse_others(&link) {
         return refusal;
     }
     let ask = form.ok().and_then(|Form(click)| {
@@ -127,18 +159,24 @@ pub(super) async fn decide(
 
 /// Hands a token to the program that waits for it, if it is this user's.
 fn authorize(site: &Site, ask: &Ask) -> Response {
-    match peer::listener_on(ask.port) {
-        Listener::Trusted => {}
-        Listener::SomeoneElse => {
-            return failure(
-                StatusCode::FORBIDDEN,
-                "Another user's program waits on that port. Please run `runcode login` again.",
-            );
-        }
-        Listener::Nobody => {
+    match runcode_peer::owner_of_listener(ask.port) {
+        owner if owner.may_be_ours() => {}
+        Owner::Nobody => {
             return failure(
                 StatusCode::CONFLICT,
                 "Nothing waits on that port any more; run `runcode login` again.",
+            );
+        }
+        Owner::Unknown => {
+            return failure(
+                StatusCode::FORBIDDEN,
+                "This system does not say whose program waits on that port. Use `runcode login --paste`.",
+            );
+        }
+        Owner::Ours | Owner::Other(_) => {
+            return failure(
+                StatusCode::FORBIDDEN,
+                "Another user's program waits on that port. Please run `runcode login` again.",
             );
         }
     }
@@ -151,12 +189,17 @@ fn authorize(site: &Site, ask: &Ask) -> Response {
     see_other(&ask.callback(&[("token", &token), ("email", &user)]))
 }
 
-/// The refusal for somebody else's browser.
-pub(super) fn refuse_others(site: &Site, from: SocketAddr) -> Option<Response> {
-    let refused = peer::is_someone_else(from, site.address);
-    refused.then(|| {
-        failure(StatusCode::FORBIDDEN, "This server shows its pages to the user who started it, nobody else.")
-    })
+/// The refusal for a browser that is not known to be this user's.
+pub(super) fn refuse_others(link: &Link) -> Option<Response> {
+    let owner = link.local.map_or(Owner::Unknown, |local| runcode_peer::owner_of_peer(link.peer, local));
+    let message = match owner {
+        owner if owner.may_be_ours() => return None,
+        Owner::Unknown => {
+            "This system does not say whose browser this is, and the page is for one user alone. Use `runcode login --paste`."
+        }
+        _ => "This server shows its pages to the user who started it, nobody else.",
+    };
+    Some(failure(StatusCode::FORBIDDEN, message))
 }
 
 /// The browser's cookie, when it is one of ours.

@@ -39,6 +39,12 @@ impl Tickets {
         name
     }
 
+    /// Whether a page is open in this browser: then its cookie is one that was made here.
+    pub(super) fn is_known(&self, browser: &str) -> bool {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.values().any(|ticket| ticket.browser == browser && ticket.since.elapsed() < LIFETIME)
+    }
+
     /// What the ticket was issued for, if it is good in this browser; it is spent.
     pub(super) fn redeem(&self, name: &str, browser: &str) -> Option<Ask> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

@@ -19,7 +19,7 @@ pub(super) async fn show(
     ConnectInfo(link): ConnectInfo<Link>,
     title: Result<Path<String>, PathRejection>,
 ) -> Response {
-    if let Some(refusal) = login_page::refuse_others(&site, link.peer) {
+    if let Some(refusal) = login_page::refuse_others(&link) {
         return refusal;
     }
     let workspace = title.ok().and_then(|Path(title)| site.state.titled(&title));

@@ -44,6 +44,7 @@ pub(crate) fn nonce() -> String {
     hex(&rand::random::<[u8; 16]>())
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -29,9 +29,13 @@ impl Answer {
 
 /// Sends a request to `base` and reads the answer to its end.
 pub(crate) fn request(base: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-    let host = base.strip_prefix("http://").unwrap();
-    let mut text =
-        format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+    let base = base.strip_prefix("http://").unwrap();
+    let (host, prefix) =
+        base.split_once('/').map_or((base, String::new()), |(host, path)| (host, format!("/{path}")));
+    let mut text = format!(
+        "{method} {prefix}{path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n",
+        body.len()
+    );
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
         text.push_str(&format!("Host: {host}\r\n"));
     }

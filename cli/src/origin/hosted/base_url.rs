@@ -1,7 +1,7 @@
 //! Where a control plane may be: https anywhere, http only on this machine.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use url::{Host, Url};
 
@@ -63,6 +63,16 @@ impl BaseUrl {
             Some(Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
             None => false,
         }
+    }
+
+    /// The address and port of a base that names this machine by a literal address.
+    pub fn loopback_address(&self) -> Option<SocketAddr> {
+        let ip = match self.0.host()? {
+            Host::Ipv4(address) => IpAddr::from(address),
+            Host::Ipv6(address) => IpAddr::from(address),
+            Host::Domain(_) => return None,
+        };
+        ip.is_loopback().then_some(SocketAddr::new(ip, self.0.port_or_known_default()?))
     }
 
     /// Whether requests to it are plain http, which only this machine's own addresses are allowed.

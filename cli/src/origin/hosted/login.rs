@@ -1,7 +1,7 @@
 //! The loopback end of the browser login: a one-shot HTTP listener that only the right callback ends.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
@@ -12,10 +12,14 @@ use rand::distr::Alphanumeric;
 use crate::error::{Code, Error, Result};
 use crate::origin::hosted::{BaseUrl, Token};
 use crate::sys::clock::Deadline;
-use runcode_wire::CLI_LOGIN_PATH;
+use runcode_peer::Owner;
+use runcode_wire::{CLI_LOGIN_PATH, CLI_LOGIN_STARTED_PATH, PAGES_PREFIX};
 
 /// How long one connection may take; an idle one holds up nobody else.
 const CONNECTION_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long `runcode dev` may take to hear of a login.
+const TELL_DEADLINE: Duration = Duration::from_secs(2);
 
 /// How many connections are served at once; more are closed. Whoever opens them all day cannot exhaust this machine.
 const MAX_CONNECTIONS: usize = 64;
@@ -60,6 +64,30 @@ impl Listener {
         url.into()
     }
 
+    /// Tells the control plane of a `runcode dev` that this login is its user's own doing, so that it may answer without a
+    /// click when it was told to. Any other web host is asked nothing; and when it fails, the page asks for a click.
+    pub fn tell_dev(&self, web: &BaseUrl) {
+        let path = web.join(CLI_LOGIN_STARTED_PATH);
+        if let Some(address) = web.loopback_address().filter(|_| path.path().starts_with(PAGES_PREFIX)) {
+            let _ = self.post(address, path.path());
+        }
+    }
+
+    fn post(&self, address: SocketAddr, path: &str) -> std::io::Result<()> {
+        let mut stream = TcpStream::connect_timeout(&address, TELL_DEADLINE)?;
+        stream.set_read_timeout(Some(TELL_DEADLINE))?;
+        stream.set_write_timeout(Some(TELL_DEADLINE))?;
+        let body = format!("{{\"port\":{},\"state\":\"{}\"}}", self.port, self.state);
+        write!(
+            stream,
+            "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n{body}",
+            body.len()
+        )?;
+        // It is in place once there is an answer.
+        stream.read(&mut [0; 64]).map(drop)
+    }
+
     /// Waits for the right callback, until the deadline or until `interrupted` says so.
     pub fn wait(&self, deadline: Deadline, interrupted: impl Fn() -> bool) -> Result<Callback> {
         let (sender, results) = mpsc::channel();
@@ -71,7 +99,8 @@ impl Listener {
                 return result;
             }
             match self.tcp.accept() {
-                Ok((stream, _)) => self.serve(stream, sender.clone()),
+                Ok((stream, peer)) if is_of_this_user(&stream, peer) => self.serve(stream, sender.clone()),
+                Ok(_) => {} // another user's, who gets no answer and takes nobody's place
                 Err(_) => deadline.pause(Duration::from_millis(10)),
             }
         }
@@ -89,6 +118,20 @@ impl Listener {
         let _ = std::thread::Builder::new().spawn(move || {
             let _ = answer(stream, &state, port, &results);
         });
+    }
+}
+
+/// Whether a connection may come from the user's own browser, which is any but another user's. Where the system does not say
+/// whose it is, the state alone has to do. Whoever became another user here, with su(1) or sudo(8), still browses under the
+/// number that they logged in with (proc(5), `loginuid`).
+fn is_of_this_user(stream: &TcpStream, peer: SocketAddr) -> bool {
+    let owner = stream.local_addr().map_or(Owner::Unknown, |local| runcode_peer::owner_of_peer(peer, local));
+    match owner {
+        Owner::Other(user) => {
+            let logged_in = std::fs::read_to_string("/proc/self/loginuid").unwrap_or_default();
+            logged_in.trim() == user.to_string()
+        }
+        Owner::Ours | Owner::Nobody | Owner::Unknown => true,
     }
 }
 
