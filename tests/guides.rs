@@ -92,3 +92,27 @@ fn the_protocol_examples_fit_their_types() {
     }
     assert_eq!(read, 3);
 }
+
+#[test]
+fn the_any_ssh_host_guide_works() {
+    let Some(world) = World::own_host() else { return };
+    let config = world.home().join(".ssh/config");
+    let text = std::fs::read_to_string(&config).unwrap().replace("Host box", "Host build-box");
+    std::fs::write(&config, text).unwrap();
+    let folder = folder_for_guide(&world);
+    let blocks = blocks(&page("guides/any-ssh-host.md"));
+    let bin = Path::new(env!("CARGO_BIN_EXE_runcode")).parent().unwrap();
+    let mut path = std::ffi::OsString::from(bin);
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap());
+    let ours = world.command::<&str>(&[]);
+    let mut shell = Command::new("sh");
+    shell.args(["-e", "-c", &script(&blocks)]).current_dir(&folder);
+    shell
+        .env_clear()
+        .envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .env("PATH", path);
+    let said = Said::of(shell.output().unwrap()).succeeds();
+    compare(&blocks, said.text());
+    assert!(std::fs::read_to_string(folder.join("report")).unwrap().contains("ssh-login"));
+}
