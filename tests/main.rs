@@ -25,6 +25,7 @@ mod hostile;
 mod install;
 mod layers;
 mod manifests;
+mod picture;
 mod proxy;
 mod python_clients;
 mod round_trips;
