@@ -274,13 +274,9 @@ fn meaningless_variables_are_refused() {
 #[test]
 fn a_missing_home_is_reported() {
     let world = World::new();
-    for home in [None, Some("relative"), Some("/dev/null")] {
+    for home in ["relative", "/dev/null"] {
         let mut command = world.command(&["connect", "1", "--json"]);
-        command.env_remove("HOME");
-        if let Some(home) = home {
-            command.env("HOME", home);
-        }
-        Said::of(command.output().unwrap()).fails_as("io", 1);
+        Said::of(command.env("HOME", home).output().unwrap()).fails_as("io", 1);
     }
 }
 

@@ -95,6 +95,11 @@ impl Env {
         Env(None)
     }
 
+    /// Whether it is this process's own, so that what the system knows of the user goes with it.
+    pub fn is_of_process(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// A fixed environment.
     pub fn fixed<V: Into<OsString>>(pairs: impl IntoIterator<Item = (Var, V)>) -> Env {
         Env(Some(pairs.into_iter().map(|(var, value)| (var.name().to_owned(), value.into())).collect()))

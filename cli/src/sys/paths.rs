@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use directories::BaseDirs;
+
 use crate::error::{Code, Error, Result};
 use crate::sys::env::{Env, Var};
 
@@ -15,20 +17,21 @@ pub struct Paths {
 impl Paths {
     /// The folders that `env` names: `XDG_*` when absolute, else the platform's own place.
     pub fn from_env(env: &Env) -> Result<Paths> {
-        let folder = |xdg: Var, windows: Var, fallback: &str| -> Result<PathBuf> {
+        type Known = fn(&BaseDirs) -> &Path;
+        let folder = |xdg: Var, windows: Var, known: Known, fallback: &str| -> Result<PathBuf> {
             if let Some(folder) = absolute(env, xdg) {
                 return Ok(folder.join("runcode"));
             }
             if cfg!(windows)
-                && let Some(folder) = absolute(env, windows)
+                && let Some(folder) = absolute(env, windows).or_else(|| system(env, known))
             {
                 return Ok(folder.join("runcode"));
             }
             Ok(home(env)?.join(fallback).join("runcode"))
         };
         Ok(Paths {
-            config: folder(Var::XdgConfigHome, Var::AppData, ".config")?,
-            cache: folder(Var::XdgCacheHome, Var::LocalAppData, ".cache")?,
+            config: folder(Var::XdgConfigHome, Var::AppData, BaseDirs::config_dir, ".config")?,
+            cache: folder(Var::XdgCacheHome, Var::LocalAppData, BaseDirs::cache_dir, ".cache")?,
         })
     }
 
@@ -81,13 +84,21 @@ impl Paths {
     }
 }
 
-/// The user's home folder.
+/// The user's home folder: what the variable says, and where it is not set, what the system knows (the password file, or
+/// Windows' known folders). The variable comes first because the launcher, which is a shell script, sees nothing else.
 pub fn home(env: &Env) -> Result<PathBuf> {
     let var = if cfg!(windows) { Var::UserProfile } else { Var::Home };
-    absolute(env, var).ok_or_else(|| {
+    let known = || system(env, BaseDirs::home_dir).filter(|_| env.var(var).is_none());
+    absolute(env, var).or_else(known).ok_or_else(|| {
         Error::new(Code::Io, format!("{} is not set to an absolute path", var.name()))
             .hint(format!("set {} to your home folder", var.name()))
     })
+}
+
+/// A folder that the system knows of; of a fixed environment it knows nothing.
+fn system(env: &Env, folder: fn(&BaseDirs) -> &Path) -> Option<PathBuf> {
+    let folders = if env.is_of_process() { BaseDirs::new() } else { None };
+    folders.map(|folders| folder(&folders).to_owned()).filter(|path| path.is_absolute())
 }
 
 fn absolute(env: &Env, var: Var) -> Option<PathBuf> {
