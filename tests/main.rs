@@ -26,6 +26,7 @@ mod install;
 mod layers;
 mod manifests;
 mod picture;
+mod origins;
 mod proxy;
 mod python_clients;
 mod round_trips;

@@ -143,11 +143,19 @@ impl RealSshd {
         until("sshd has its port again", || self.serve());
     }
 
+    /// Lets whoever has the private half of `key` in; the port and the host key.
+    pub fn authorize(&self, key: &str) -> (u16, String) {
+        authorize(&self.folder, key);
+        (self.port, self.host_key())
+    }
+
+    fn host_key(&self) -> String {
+        std::fs::read_to_string(self.folder.join("host_key.pub")).unwrap()
+    }
+
     /// The plane that hands out sessions on it: one workspace, id 1, whose title is the user running the tests.
     pub fn plane(&self) -> FakePlane {
-        let user =
-            std::env::var("USER").ok().filter(|user| !user.is_empty()).unwrap_or_else(|| "root".to_owned());
-        let host_key = std::fs::read_to_string(self.folder.join("host_key.pub")).unwrap();
+        let (user, host_key) = (user(), self.host_key());
         let folder = Arc::new(Mutex::new(self.folder.clone()));
         let (port, workdir) = (self.port, self.folder.parent().unwrap().join("box").display().to_string());
         FakePlane::start(move |request, stream| {
@@ -160,8 +168,7 @@ impl RealSshd {
                 let credential = if with_certificates() {
                     json!({"type": "certificate", "certificate": signed(&folder, key, &user, ttl)})
                 } else {
-                    let keys = std::fs::File::options().append(true).open(folder.join("keys"));
-                    writeln!(keys.unwrap(), "{key}").unwrap();
+                    authorize(&folder, key);
                     json!({"type": "key", "certificate": null})
                 };
                 json!({"error": false, "bundle": {"host": "127.0.0.1", "port": port, "user": user, "workdir": workdir,
@@ -186,6 +193,16 @@ impl Drop for RealSshd {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Who runs the tests.
+pub fn user() -> String {
+    std::env::var("USER").ok().filter(|user| !user.is_empty()).unwrap_or_else(|| "root".to_owned())
+}
+
+fn authorize(folder: &Path, key: &str) {
+    let keys = std::fs::File::options().append(true).open(folder.join("keys"));
+    writeln!(keys.unwrap(), "{key}").unwrap();
 }
 
 /// A certificate over a key, for `user` and so many seconds, by the CA in `folder`.

@@ -206,6 +206,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_unknown_host_key_is_refused_whoever_vouches() {
+        let endpoint =
+            serde_json::from_str(r#"{"host":"gw.example","port":22,"user":"me"}"#).expect("an endpoint");
+        let config = |host_keys| SessionConfig {
+            alias: "runcode-me",
+            endpoint: &endpoint,
+            identity: Path::new("/c/id"),
+            certificate: None,
+            host_keys,
+            control_path: None,
+        };
+        let text = |host_keys| String::from_utf8(config(host_keys).render().unwrap()).unwrap();
+        let pinned = text(HostKeys::Pinned { known_hosts: Path::new("/c/pins"), alias: "runcode-ws-1" });
+        let user = text(HostKeys::User);
+        for line in ["UserKnownHostsFile \"/c/pins\"", "HostKeyAlias runcode-ws-1", "GlobalKnownHostsFile "] {
+            assert!(pinned.contains(line) && !user.contains(line.split(' ').next().unwrap()), "{line}");
+        }
+        for text in [pinned, user] {
+            assert!(text.contains("\n    StrictHostKeyChecking yes\n"), "{text}");
+        }
+    }
+
+    #[test]
     fn paths_are_quoted_for_ssh() {
         assert_eq!(
             quoted(Path::new("/a b/\"c\"/%h/\\d/é")).unwrap(),
