@@ -15,7 +15,7 @@ use runcode::session::live::Want;
 use runcode::session::resolve::resolve_here;
 use runcode::sys::env::{Env, Var};
 use runcode::sys::paths::Paths;
-use runcode::transport::{Ended, Limits, RemoteCommand, Stream, Streams};
+use runcode::transport::{Ended, Limits, RemoteCommand, Stream, Streams, Variables};
 
 use crate::support::real_sshd::RealSshd;
 use crate::support::{processes_with, with_certificates};
@@ -85,11 +85,16 @@ impl Origins for Fake<'_> {
     fn selected(&self) -> Result<Selected<'_>> {
         Ok(Selected { base: &self.base, is_given: false })
     }
+
+    fn has_login(&self) -> Result<bool> {
+        Ok(false)
+    }
 }
 
 fn said(sessions: &Sessions<'_>, command: &str) -> String {
     let session = sessions.attached().unwrap();
-    let command = RemoteCommand::snippet(session.meta.workdir.as_ref(), &[], command).unwrap();
+    let command =
+        RemoteCommand::snippet(session.meta.workdir.as_ref(), &Variables::default(), command).unwrap();
     let (mut answer, writer) = std::io::pipe().unwrap();
     let streams = Streams { stdin: Stream::Null, stdout: writer.into(), stderr: Stream::Null };
     let running = sessions.start(&session, &command, &streams).unwrap();

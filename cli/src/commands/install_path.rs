@@ -83,7 +83,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     }
     let folder = wrapper.parent().unwrap_or(&wrapper).to_owned();
     let is_there = std::fs::symlink_metadata(&wrapper).is_ok();
-    if is_there && !shell_path::is_ours(&wrapper) {
+    if is_there && !shell_path::is_own_wrapper(&wrapper) {
         return Err(Error::new(
             Code::Error,
             format!("`{}` was not written by `runcode install-path`", wrapper.display()),

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::app::App;
 use crate::error::{Code, Error, Result};
-use crate::origin::hosted::login::{Callback, Listener};
+use crate::origin::hosted::login::{Callback, CallbackServer};
 use crate::origin::hosted::{Client, Token, token};
 use crate::output::progress::note;
 use crate::output::report::{Outcome, Report, Text};
@@ -71,7 +71,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
 
 fn from_browser(args: &Args, app: &App) -> Result<Callback> {
     let web = app.web_base(args.web_base.as_deref())?;
-    let listener = Listener::bind()?;
+    let listener = CallbackServer::bind()?;
     listener.tell_dev(&web);
     let url = listener.authorize_url(&web);
     announce(&url, app.is_json())?;

@@ -49,7 +49,7 @@ pub fn install(content: Option<&[u8]>, command: &str, foreign: Foreign) -> Resul
         [&text[..range.start], new, &text[range.end..]].concat().into_bytes()
     };
     let escaped = escape(command);
-    match (&found.command, found.is_ours(), foreign) {
+    match (&found.command, found.shows_runcode(), foreign) {
         (Some(literal), true, _) => {
             let rest = found.ours.as_deref().map_or("", |ours| ours.rest.as_str());
             Ok(splice(literal.clone(), &format!("\"{escaped}{rest}\"")))
@@ -141,7 +141,7 @@ struct Ours {
 }
 
 impl Found {
-    fn is_ours(&self) -> bool {
+    fn shows_runcode(&self) -> bool {
         self.ours.is_some()
     }
 }

@@ -27,25 +27,25 @@ pub struct Shape {
 
 /// Tries every way with this ssh, config and host.
 pub fn replay(ssh: &Path, config: &Path, host: &str) -> Vec<Shape> {
-    let way = Way { ssh, config, host };
+    let editor = Editor { ssh, config, host };
     let mut shapes = vec![
-        Shape { name: "terminal", outcome: way.terminal() },
-        Shape { name: "vs-code", outcome: way.vs_code() },
-        Shape { name: "sftp", outcome: way.sftp() },
+        Shape { name: "terminal", outcome: editor.terminal() },
+        Shape { name: "vs-code", outcome: editor.vs_code() },
+        Shape { name: "sftp", outcome: editor.sftp() },
     ];
     if cfg!(unix) {
-        shapes.push(Shape { name: "zed", outcome: way.zed() });
+        shapes.push(Shape { name: "zed", outcome: editor.zed() });
     }
     shapes
 }
 
-struct Way<'a> {
+struct Editor<'a> {
     ssh: &'a Path,
     config: &'a Path,
     host: &'a str,
 }
 
-impl Way<'_> {
+impl Editor<'_> {
     fn command(&self, options: &[&str]) -> Command {
         let mut command = Command::new(self.ssh);
         command.arg("-F").arg(self.config).args(options);
@@ -55,7 +55,7 @@ impl Way<'_> {
 
     /// One command, as git and rsync do.
     fn terminal(&self) -> Result<String, String> {
-        let said = Running::start(self.command(&["-T", self.host, "echo", WORD]))?.first(WORD.len())?;
+        let said = Spawned::start(self.command(&["-T", self.host, "echo", WORD]))?.first(WORD.len())?;
         expect(&said, "a command was answered")
     }
 
@@ -64,7 +64,7 @@ impl Way<'_> {
         let port = free_port()?;
         let forward = port.to_string();
         let options = ["-T", "-D", &forward, "-o", "ConnectTimeout=15", self.host, "sh"];
-        let mut child = Running::start(self.command(&options))?;
+        let mut child = Spawned::start(self.command(&options))?;
         child.say(format!("echo {WORD}\n").as_bytes())?;
         expect(&child.first(WORD.len())?, "")?;
         socks(port)?;
@@ -80,7 +80,7 @@ impl Way<'_> {
             atomic_file::temporary_dir_in(Path::new("/tmp"), "rc").map_err(|error| error.to_string())?;
         let socket = format!("ControlPath={}/s", folder.path().display());
         let options = ["-N", "-o", "ControlMaster=yes", "-o", &socket, self.host];
-        let mut master = Running::start(self.command(&options))?;
+        let mut master = Spawned::start(self.command(&options))?;
         let deadline = Deadline::after(PATIENCE);
         while !folder.path().join("s").exists() {
             if master.has_ended() || deadline.is_past() {
@@ -88,14 +88,14 @@ impl Way<'_> {
             }
             deadline.pause(Duration::from_millis(10));
         }
-        let said = Running::start(self.command(&["-T", "-o", &socket, self.host, "echo", WORD]))?
+        let said = Spawned::start(self.command(&["-T", "-o", &socket, self.host, "echo", WORD]))?
             .first(WORD.len())?;
         expect(&said, "a master of its own came up, and a command went through it")
     }
 
     /// The file protocol that scp and most editors use.
     fn sftp(&self) -> Result<String, String> {
-        let mut child = Running::start(self.command(&["-T", "-s", self.host, "sftp"]))?;
+        let mut child = Spawned::start(self.command(&["-T", "-s", self.host, "sftp"]))?;
         // SSH_FXP_INIT, version 3 (draft-ietf-secsh-filexfer-02): the answer is SSH_FXP_VERSION.
         child.say(&[0, 0, 0, 5, 1, 0, 0, 0, 3])?;
         match child.first(5)?.last() {
@@ -106,11 +106,11 @@ impl Way<'_> {
 }
 
 /// An ssh that is ended when it is no longer wanted.
-struct Running(Child);
+struct Spawned(Child);
 
-impl Running {
-    fn start(mut command: Command) -> Result<Running, String> {
-        command.spawn().map(Running).map_err(told)
+impl Spawned {
+    fn start(mut command: Command) -> Result<Spawned, String> {
+        command.spawn().map(Spawned).map_err(told)
     }
 
     fn say(&mut self, words: &[u8]) -> Result<(), String> {
@@ -151,7 +151,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for Spawned {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();

@@ -23,7 +23,7 @@ pub fn wrapper_path(env: &Env) -> Result<PathBuf> {
 }
 
 /// Whether there is a wrapper of ours at `path`.
-pub fn is_ours(path: &Path) -> bool {
+pub fn is_own_wrapper(path: &Path) -> bool {
     let is_file = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file());
     let content = if is_file { atomic_file::read(path, MAX_WRAPPER).ok().flatten() } else { None };
     content.is_some_and(|content| content.split(|&byte| byte == b'\n').any(|line| line == MARK.as_bytes()))
@@ -139,7 +139,7 @@ mod tests {
         write(&launcher, b"#!/bin/sh\nprintf 'launcher'; printf '|%s' \"$@\"\n");
         write(&program, b"#!/bin/sh\nprintf 'program'; printf '|%s' \"$@\"\n");
         write(&wrapper_at, &wrapper(Some(&launcher), &program).unwrap());
-        assert!(is_ours(&wrapper_at) && !is_ours(&program));
+        assert!(is_own_wrapper(&wrapper_at) && !is_own_wrapper(&program));
         let run = || {
             String::from_utf8(Command::new(&wrapper_at).args(["a b", "", "*"]).output().unwrap().stdout)
                 .unwrap()
@@ -155,7 +155,9 @@ mod tests {
         let (own, link) = (folder.path().join("own"), folder.path().join("link"));
         write(&own, &wrapper(None, Path::new("/x")).unwrap());
         std::os::unix::fs::symlink(&own, &link).unwrap();
-        assert!(is_ours(&own) && !is_ours(&link) && !is_ours(&folder.path().join("none")));
+        assert!(
+            is_own_wrapper(&own) && !is_own_wrapper(&link) && !is_own_wrapper(&folder.path().join("none"))
+        );
     }
 
     #[test]

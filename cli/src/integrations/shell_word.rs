@@ -69,9 +69,9 @@ pub fn is_runcode(command: &str, verb: &str) -> bool {
     let Some(words) = split(command) else { return false };
     let [program, first, ..] = words.as_slice() else { return false };
     let name = program.rsplit(['/', '\\']).next().unwrap_or_default();
-    let is_ours =
+    let is_runcode =
         name == "runcode" || name.strip_prefix("runcode").is_some_and(|rest| rest.starts_with(['.', '-']));
-    is_ours && first == verb
+    is_runcode && first == verb
 }
 
 #[cfg(test)]

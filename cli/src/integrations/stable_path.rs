@@ -14,7 +14,7 @@ pub const DEV_FOLDER: &str = "runcode-dev-";
 /// The launcher keeps its binary outside every versioned plugin folder; a program that lies inside one is refused,
 /// because the next version's folder has another name. On Windows with forward slashes, which every shell there reads.
 pub fn program(env: &Env) -> Result<String> {
-    let own = shell_path::wrapper_path(env).ok().filter(|path| shell_path::is_ours(path));
+    let own = shell_path::wrapper_path(env).ok().filter(|path| shell_path::is_own_wrapper(path));
     let program = match own {
         Some(path) => path,
         None => this_program()?,

@@ -45,7 +45,7 @@ pub(super) fn start(
     let is_external = matches!(transport.route.way, Way::External { .. });
     match ask(&mut connection, command, is_external, &passed, deadline, watch) {
         Ok(Some(Reply::SessionOpened(session))) => {
-            Ok(Box::new(Session { connection, session, status: None, _flags: flags }))
+            Ok(Box::new(OpenSession { connection, session, status: None, _flags: flags }))
         }
         Ok(Some(Reply::Refused(words))) if mux_wire::is_full(&words) => Err(Failure::Busy(openssh::full())),
         Ok(Some(Reply::Refused(words))) => Err(Failure::NotStarted(transport.refusal(&words).error)),
@@ -118,14 +118,14 @@ fn give_up(path: &Path, connection: &mut Connection) -> Failure {
 }
 
 /// A session whose command has been asked for.
-struct Session {
+struct OpenSession {
     connection: Connection,
     session: u32,
     status: Option<u32>,
     _flags: Flags,
 }
 
-impl Session {
+impl OpenSession {
     /// Takes what the master has said so far: how the command ended, once the connection is over.
     fn hear(&mut self) -> Result<Option<Ended>> {
         loop {
@@ -150,7 +150,7 @@ impl Session {
     }
 }
 
-impl Process for Session {
+impl Process for OpenSession {
     fn listener(&self) -> Option<Listener> {
         Some(self.connection.listener())
     }

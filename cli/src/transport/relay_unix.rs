@@ -13,7 +13,7 @@ use crate::sys::parent::Parent;
 use crate::transport::pump::pump;
 
 /// A direction that has ended.
-enum Ended {
+enum Direction {
     FromInput,
     FromGateway(io::Result<()>),
 }
@@ -47,7 +47,7 @@ fn between(input: OwnedFd, output: OwnedFd, gateway: TcpStream, mut parent: Pare
             // When this fails, the other direction says why.
             let _ = pump(input.as_fd(), gateway.as_fd());
             let _ = gateway.shutdown(Shutdown::Write);
-            let _ = ended.send(Ended::FromInput);
+            let _ = ended.send(Direction::FromInput);
             let _ = wake.write_all(b"i");
         });
     }
@@ -56,7 +56,7 @@ fn between(input: OwnedFd, output: OwnedFd, gateway: TcpStream, mut parent: Pare
         std::thread::spawn(move || {
             let result = pump(gateway.as_fd(), output.as_fd());
             drop(output);
-            let _ = ended.send(Ended::FromGateway(result));
+            let _ = ended.send(Direction::FromGateway(result));
             let _ = wake.write_all(b"g");
         });
     }
@@ -70,11 +70,11 @@ fn between(input: OwnedFd, output: OwnedFd, gateway: TcpStream, mut parent: Pare
             Woken::Ending => {
                 woken.read_exact(&mut [0])?;
                 match endings.recv().map_err(io::Error::other)? {
-                    Ended::FromInput => has_input_ended = true,
-                    Ended::FromGateway(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    Direction::FromInput => has_input_ended = true,
+                    Direction::FromGateway(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
                         return Ok(());
                     }
-                    Ended::FromGateway(result) => {
+                    Direction::FromGateway(result) => {
                         result?;
                         if let Some(output) = output.take() {
                             // A socket that is stdin too would otherwise stay open.

@@ -14,7 +14,7 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is known afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Fate {
     /// The process group is gone.
     Ended,
     /// No process bears the token (any more).
@@ -90,11 +90,11 @@ echo gone
 "#;
 
 /// Sends `signal` to the process group of the command that bears `token`.
-pub fn end(transport: &Transport, token: &str, signal: i32) -> Outcome {
-    ask(transport, token, signal).unwrap_or(Outcome::Unknown)
+pub fn end(transport: &Transport, token: &str, signal: i32) -> Fate {
+    ask(transport, token, signal).unwrap_or(Fate::Unknown)
 }
 
-fn ask(transport: &Transport, token: &str, signal: i32) -> Result<Outcome> {
+fn ask(transport: &Transport, token: &str, signal: i32) -> Result<Fate> {
     let (first, rest) = token.split_at(token.len().min(1));
     let pattern = format!("[{first}]{rest}");
     let command = RemoteCommand::script(SCRIPT, &[pattern.as_bytes(), name(signal).as_bytes()])?;
@@ -108,9 +108,9 @@ fn ask(transport: &Transport, token: &str, signal: i32) -> Result<Outcome> {
     // Whatever the login shell says on its way comes before.
     let last = text.trim_ascii_end().rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
     Ok(match last {
-        b"gone" if ended == Ended::Status(0) => Outcome::Ended,
-        b"none" if ended == Ended::Status(0) => Outcome::NotFound,
-        _ => Outcome::Unknown,
+        b"gone" if ended == Ended::Status(0) => Fate::Ended,
+        b"none" if ended == Ended::Status(0) => Fate::NotFound,
+        _ => Fate::Unknown,
     })
 }
 

@@ -120,17 +120,17 @@ impl Running {
                 return Ok(is_over);
             }
             match told.recv_timeout(Duration::ZERO) {
-                Ok(remote_end::Outcome::Ended) => {
+                Ok(remote_end::Fate::Ended) => {
                     if !is_over {
                         self.process.wait(None, Deadline::after(LATE_OUTPUT))?;
                     }
                     return Ok(true);
                 }
                 // Over before it was looked for: whatever the shell left behind is not found by its token.
-                Ok(remote_end::Outcome::NotFound) => {
+                Ok(remote_end::Fate::NotFound) => {
                     return Ok(is_over || self.process.wait(None, Deadline::after(LATE_OUTPUT))?.is_some());
                 }
-                Ok(remote_end::Outcome::Unknown) | Err(RecvTimeoutError::Disconnected) => return Ok(false),
+                Ok(remote_end::Fate::Unknown) | Err(RecvTimeoutError::Disconnected) => return Ok(false),
                 Err(RecvTimeoutError::Timeout) if patience.is_past() => return Ok(false),
                 Err(RecvTimeoutError::Timeout) => {}
             }

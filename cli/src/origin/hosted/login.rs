@@ -39,22 +39,22 @@ pub struct Callback {
 }
 
 /// Listens on a free port of 127.0.0.1 for one callback.
-pub struct Listener {
+pub struct CallbackServer {
     tcp: TcpListener,
     port: u16,
     state: Arc<str>,
 }
 
-impl Listener {
+impl CallbackServer {
     /// Opens the port and draws the state.
-    pub fn bind() -> Result<Listener> {
+    pub fn bind() -> Result<CallbackServer> {
         let failed = |error| Error::io("listen on 127.0.0.1", error).hint("use `runcode login --paste`");
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
         tcp.set_nonblocking(true).map_err(failed)?;
         let port = tcp.local_addr().map_err(failed)?.port();
         let state =
             rand::rng().sample_iter(Alphanumeric).take(STATE_CHARS).map(char::from).collect::<String>();
-        Ok(Listener { tcp, port, state: state.into() })
+        Ok(CallbackServer { tcp, port, state: state.into() })
     }
 
     /// The page that the user authorizes on.

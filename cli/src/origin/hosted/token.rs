@@ -108,7 +108,7 @@ impl Addressed {
 /// For which origin `login` saved a token. The digest tells which token, and so whether the file has been written by
 /// hand since.
 #[derive(Clone, Serialize, Deserialize)]
-struct Origin {
+struct SavedFor {
     api_base: String,
     token_sha256: String,
 }
@@ -207,9 +207,9 @@ fn on_disk(paths: &Paths) -> Result<Option<Addressed>> {
 }
 
 /// For which origin `login` saved this token; `None` for one that was written by hand.
-fn origin(paths: &Paths, token: &Token) -> Result<Option<Origin>> {
+fn origin(paths: &Paths, token: &Token) -> Result<Option<SavedFor>> {
     let bytes = atomic_file::read(&paths.token_origin(), 64 * 1024)?;
-    let origins = bytes.and_then(|bytes| serde_json::from_slice::<Vec<Origin>>(&bytes).ok());
+    let origins = bytes.and_then(|bytes| serde_json::from_slice::<Vec<SavedFor>>(&bytes).ok());
     let digest = token.digest();
     Ok(origins.into_iter().flatten().find(|origin| origin.token_sha256 == digest))
 }
@@ -221,7 +221,7 @@ fn origin(paths: &Paths, token: &Token) -> Result<Option<Origin>> {
 pub fn save(paths: &Paths, base: &BaseUrl, token: &Token) -> Result<()> {
     atomic_file::private_dir(paths.config())?;
     let _lock = lock(paths)?;
-    let mut origins = vec![Origin { api_base: base.to_string(), token_sha256: token.digest() }];
+    let mut origins = vec![SavedFor { api_base: base.to_string(), token_sha256: token.digest() }];
     let old = on_disk(paths).ok().flatten().map(|old| old.token);
     if let Some(old) = old.filter(|old| old.expose() != token.expose()) {
         origins.extend(origin(paths, &old)?);
