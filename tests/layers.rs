@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 /// The layers from the top; a module may import from its own and lower ones.
 const LAYERS: &[&[&str]] = &[
     &["lib", "main", "args"],
-    &["commands", "hooks"],
+    &["commands"],
+    &["hooks"],
     &["app"],
     &["remote", "files"],
     &["session"],
