@@ -9,7 +9,7 @@ if defined rc_bin goto own
 set "rc_version="
 set /p rc_version=<"%~dp0RUNCODE_VERSION"
 set "rc_pinned=%rc_version%"
-if defined RUNCODE_PIN_VERSION set "rc_version=%RUNCODE_PIN_VERSION%"
+if defined RUNCODE_PIN_VERSION call :pinned || exit /b 2
 set "rc_arch=amd64"
 if /i "%PROCESSOR_ARCHITECTURE%"=="ARM64" set "rc_arch=arm64"
 if /i "%PROCESSOR_ARCHITEW6432%"=="ARM64" set "rc_arch=arm64"
@@ -74,11 +74,29 @@ exit /b %ERRORLEVEL%
 for %%F in ("%rc_bin%") do set "rc_now=%rc_expected% %%~zF %%~tF"
 exit /b 0
 
+rem The tag becomes part of a path, and of lines of this file: it is looked at before any line is made of it.
+:pinned
+setlocal EnableDelayedExpansion
+set "rc_rest=!RUNCODE_PIN_VERSION!"
+set "rc_first=!rc_rest:~0,1!"
+for %%C in (. _ + -) do if "!rc_first!"=="%%C" goto tag
+for %%C in (a b c d e f g h i j k l m n o p q r s t u v w x y z 0 1 2 3 4 5 6 7 8 9 . _ + -) do (
+    if defined rc_rest set "rc_rest=!rc_rest:%%C=!"
+)
+if defined rc_rest goto tag
+endlocal & set "rc_version=%RUNCODE_PIN_VERSION%"
+exit /b 0
+
 :powershell
 "%SystemRoot%\System32\WindowsPowerShell\v1.0\powershell.exe" -NoProfile -NonInteractive -ExecutionPolicy Bypass -File "%~dp0runcode.ps1"
 if errorlevel 1 exit /b 1
 if not exist "%rc_bin%" exit /b 1
 exit /b 0
+
+:tag
+>&2 echo runcode: RUNCODE_PIN_VERSION is not a release tag
+>&2 echo hint: set it to a tag such as v1.2.3, or unset it
+exit /b 2
 
 :circle
 >&2 echo runcode: RUNCODE_BIN leads back to this launcher: %rc_full%

@@ -45,7 +45,9 @@ def main():
         def check(title, status, words=(), seen=None, via="bin", **changes):
             shim = f"Z:{plugin / via / 'runcode.cmd'}".replace("/", "\\")
             (top / "try.cmd").write_text(f'@"{shim}" {GIVEN}\r\n')
-            changes = {key: f"Z:{value}".replace("/", "\\") for key, value in changes.items()}
+            changes = {
+                key: value if isinstance(value, str) else f"Z:{value}".replace("/", "\\") for key, value in changes.items()
+            }
             done = subprocess.run(
                 ["wine", "cmd", "/c", "try.cmd"], cwd=top, env={**home, **changes}, capture_output=True, timeout=90
             )
@@ -76,13 +78,18 @@ def main():
         check("cached, with a hostile note", 37, seen=True, RUNCODE_CACHE=cache)
         if cached.with_name(cached.name + ".quick").read_text() != noted:
             failed.append("the note is written anew")
+        for tag in ["..\\..\\evil", "v1/../../evil", 'v1" & echo EVIL & "', "v1 & echo EVIL", ".v1", "-v1", "%PATH%", "v1!PATH!", '"', "vé"]:
+            check(f"RUNCODE_PIN_VERSION {tag}", 2, ["is not a release tag"], RUNCODE_CACHE=cache, RUNCODE_PIN_VERSION=tag)
+        other = cached.with_name("runcode-V0.9.1-rc.1+x_Y-windows-amd64.exe")
+        shutil.copy(show, other)
+        check("another tag", 37, seen=True, RUNCODE_CACHE=cache, RUNCODE_PIN_VERSION="V0.9.1-rc.1+x_Y")
         (plugin / "checksums.txt").write_text(f"{'0' * 64}  runcode_windows_amd64.zip.sig\n")
         check("cached, but no hash is pinned", 1, RUNCODE_CACHE=cache)
         (top / "path").mkdir()
         shutil.copy(show, top / "path/runcode.exe")
         check("on PATH", 37, seen=True, RUNCODE_CACHE=top / "empty", WINEPATH=top / "path")
         subprocess.run(["wineserver", "-k"], env=home, check=False)
-        print(f"launcher on Windows, cmd.exe under wine: {12 - len(failed)} passed, {len(failed)} failed")
+        print(f"launcher on Windows, cmd.exe under wine: {23 - len(failed)} passed, {len(failed)} failed")
         return 1 if failed else 0
 
 
