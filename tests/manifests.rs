@@ -56,6 +56,31 @@ fn the_skill_knows_every_code() {
     }
 }
 
+/// A rule with `:*` permits every option too: one that writes or reads files of this machine, names another control plane, or
+/// brings a command of its own. Claude Code's rules have no way to leave those out.
+#[test]
+fn slash_commands_permit_no_local_files() {
+    const WIDE: [&str; 3] = ["connect", "exec", "forward"]; // whose arguments are the user's own words
+    let mut seen = 0;
+    for entry in std::fs::read_dir(root().join("commands")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let head = text.split("\n---").next().unwrap();
+        let rules = head.lines().find_map(|line| line.strip_prefix("allowed-tools: ")).unwrap_or_default();
+        for rule in rules.split(", ").filter(|rule| !rule.is_empty()) {
+            seen += 1;
+            let command = rule.strip_prefix("Bash(runcode ").and_then(|rule| rule.strip_suffix(')'));
+            let command = command.unwrap_or_else(|| panic!("{}: {rule}", path.display()));
+            let is_exact =
+                command.split(' ').all(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'));
+            let is_wide = command.strip_suffix(":*").is_some_and(|verb| WIDE.contains(&verb));
+            assert!(is_exact || is_wide, "{}: {rule}", path.display());
+            assert!(!command.starts_with("get") && !command.starts_with("put"), "{}: {rule}", path.display());
+        }
+    }
+    assert!(seen > 12, "{seen}");
+}
+
 /// A copy of what `dist/pin` edits.
 fn pinnable() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
