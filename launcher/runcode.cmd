@@ -80,7 +80,7 @@ setlocal EnableDelayedExpansion
 set "rc_rest=!RUNCODE_PIN_VERSION!"
 set "rc_first=!rc_rest:~0,1!"
 for %%C in (. _ + -) do if "!rc_first!"=="%%C" goto tag
-for %%C in (a b c d e f g h i j k l m n o p q r s t u v w x y z 0 1 2 3 4 5 6 7 8 9 . _ + -) do (
+for %%C in (A B C D E F G H I J K L M N O P Q R S T U V W X Y Z a b c d e f g h i j k l m n o p q r s t u v w x y z 0 1 2 3 4 5 6 7 8 9 . _ + -) do (
     if defined rc_rest set "rc_rest=!rc_rest:%%C=!"
 )
 if defined rc_rest goto tag

@@ -4,8 +4,10 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
 use runcode_plane::WorkspaceSpec;
+use serde_json::json;
 
 use crate::support::World;
+use crate::support::fake_plane::{FakePlane, respond};
 
 fn config(world: &World) -> PathBuf {
     world.home().join(".ssh/config")
@@ -161,4 +163,96 @@ fn config_ssh_checks_the_first_64_hosts() {
     let warnings = report["warnings"].to_string();
     assert!(warnings.contains("runcode.w-64") && !warnings.contains("runcode.w-65"), "{warnings}");
     assert!(warnings.contains("the first 64 of 70 hosts"), "{warnings}");
+}
+
+/// A control plane that lists these rows, one's own first.
+fn listing(own: serde_json::Value, shared: serde_json::Value) -> FakePlane {
+    let body = |rows| json!({"error": false, "data": {"workspaces": rows}}).to_string().into_bytes();
+    let (own, shared) = (body(own), body(shared));
+    FakePlane::start(move |request, stream| {
+        respond(stream, 200, if request.line.contains("category=shared") { &shared } else { &own });
+    })
+}
+
+/// The hosts and their ids, and the warnings.
+fn hosts(world: &World, plane: &FakePlane) -> (Vec<(u64, String)>, String) {
+    let report = world.run_at(&plane.base(), &["config-ssh", "--json"]).succeeds().json();
+    let host = |host: &serde_json::Value| {
+        (host["workspace_id"].as_u64().unwrap(), host["host"].as_str().unwrap().to_owned())
+    };
+    (report["hosts"].as_array().unwrap().iter().map(host).collect(), report["warnings"].to_string())
+}
+
+#[test]
+fn a_teammate_takes_no_host_of_ones_own() {
+    let world = World::new();
+    let row = |id: u64, title: &str| json!({"id": id, "title": title, "provider": "aws"});
+    for theirs in ["api", "API", "Api"] {
+        let plane = listing(json!([row(7, "api")]), json!([row(3, theirs)]));
+        let (hosts, warnings) = hosts(&world, &plane);
+        assert_eq!(hosts, [(3, format!("runcode.{theirs}-3")), (7, "runcode.api".to_owned())]);
+        assert!(warnings.contains(&format!("runcode.{theirs}-3 (shared with you")), "{warnings}");
+        let text = std::fs::read_to_string(config(&world)).unwrap();
+        assert!(text.contains("Host runcode.api\n") && text.contains("proxy 7"), "{text}");
+        assert!(text.contains(&format!("    User {theirs}\n")), "the id is no part of the user: {text}");
+    }
+    // By the name that one gave it, without SSH, and as the name that another one has.
+    let nicknamed = json!([{"id": 7, "title": "royal-tree", "custom_title": "Api", "provider": "aws"}]);
+    let (nicknamed, _) = hosts(&world, &listing(nicknamed, json!([row(3, "api")])));
+    assert_eq!(nicknamed[0].1, "runcode.api-3");
+    let no_ssh = json!([{"id": 7, "title": "api", "provider": "gcp"}]);
+    assert_eq!(hosts(&world, &listing(no_ssh, json!([row(3, "api")]))).0, [(3, "runcode.api-3".to_owned())]);
+    let (alike, _) = hosts(&world, &listing(json!([row(7, "api")]), json!([row(9, "api-7")])));
+    assert_eq!(alike[1].1, "runcode.api-7-9");
+    let told = world.run_at(&listing(json!([row(7, "api")]), json!([row(3, "api")])).base(), &["config-ssh"]);
+    assert!(told.succeeds().text().contains("  ssh runcode.api-3  (shared with you)\n"));
+}
+
+#[test]
+fn ones_own_workspace_is_meant_by_its_name() {
+    let world = World::new();
+    let rows = |id: u64, title: &str, custom: &str| json!([{"id": id, "title": title, "custom_title": custom, "provider": "aws", "current_state": "running"}]);
+    for (own, theirs) in [
+        (rows(7, "api", ""), rows(3, "API", "")),
+        (rows(7, "api", ""), rows(3, "web", "api")),
+        (rows(7, "royal-tree", "Api"), rows(3, "api", "")),
+    ] {
+        let plane = listing(own, theirs);
+        for verb in ["connect", "stop", "shell", "context"] {
+            let said = world.run_at(&plane.base(), &[verb, "api"]);
+            assert!(said.stderr.contains("is your own ") && said.stderr.contains("(#3)"), "{verb}: {said:?}");
+        }
+        let asked = plane.seen().into_iter().map(|request| request.line).collect::<Vec<_>>().join("\n");
+        assert!(asked.contains("/workspace/7/ssh-session") && !asked.contains("/workspace/3/"), "{asked}");
+        assert!(asked.contains("workspace_id=7") && !asked.contains("workspace_id=3"), "{asked}");
+    }
+}
+
+/// Two lists of thousands: with names, with one name for all, and with names that no host can have.
+#[test]
+fn full_lists_make_a_small_block_soon() {
+    let world = World::new();
+    for name in [|id: u64| format!("w{id:x}"), |_| "same".to_owned(), |id| format!("no host {id:x}")] {
+        let rows = |from: u64| {
+            let row = |id| json!({"id": id, "title": name(id), "provider": "aws"});
+            (from..from + 9_000).map(row).collect::<serde_json::Value>()
+        };
+        let plane = listing(rows(1), rows(100_001));
+        let start = std::time::Instant::now();
+        for arguments in [&["config-ssh", "--json"][..], &["connect", "nope", "--json"], &["list", "--json"]]
+        {
+            let said = world.run_at(&plane.base(), arguments);
+            assert!(said.stderr.contains("over 4096 workspaces shared with you"), "{}", said.stderr);
+            assert!(said.stdout.len() < 4 << 20, "{arguments:?}: {}", said.stdout.len());
+        }
+        assert!(start.elapsed() < std::time::Duration::from_secs(30), "{:?}", start.elapsed());
+        assert!(std::fs::metadata(config(&world)).unwrap().len() < 1 << 20);
+    }
+    // Whoever shares much leaves one's own their place.
+    let own = json!([{"id": 900_000, "title": "mine", "provider": "aws"}]);
+    let theirs =
+        (1..3000).map(|id| json!({"id": id, "title": format!("t{id}"), "provider": "aws"})).collect();
+    let (hosts, warnings) = hosts(&world, &listing(own, theirs));
+    assert_eq!((hosts.len(), hosts[255].1.as_str()), (256, "runcode.mine"));
+    assert!(warnings.contains("2644 more workspaces are left out"), "{warnings}");
 }

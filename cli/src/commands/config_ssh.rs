@@ -1,11 +1,13 @@
 //! `runcode config-ssh`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::error::{Code, Error, Result};
+use crate::integrations::host_names::{self, Listed, Name, Why};
 use crate::integrations::ssh_config_block::{Caller, Host, MARKERS, Title, body};
 use crate::integrations::user_file::UserFile;
 use crate::integrations::{stable_path, text_diff};
@@ -13,6 +15,7 @@ use crate::openssh::config::quoted;
 use crate::openssh::{SshBinary, question};
 use crate::origin::Workspace;
 use crate::origin::hosted::{BaseUrl, token};
+use crate::origin::names::few;
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::sanitize;
 use crate::session::store::{IDENTITY, KNOWN_HOSTS, Store, host_key_alias};
@@ -23,6 +26,18 @@ use crate::sys::paths::{Paths, home};
 /// How many hosts ssh is asked about: two questions each, of some milliseconds.
 const MAX_ASKED: usize = 64;
 
+/// As [`MAX_ASKED`], where there are over [`MANY`]: each question takes as long as the file is.
+const MAX_ASKED_OF_MANY: usize = 16;
+
+/// How many hosts make a long file.
+const MANY: usize = 100;
+
+/// How many hosts the block has at most: each is about a kilobyte, which every start of ssh reads.
+const MAX_HOSTS: usize = 256;
+
+/// How many workspaces that are left out are named, at most.
+const MAX_SKIPPED: usize = 100;
+
 /// How many of them at a time.
 const AT_ONCE: usize = 8;
 
@@ -30,6 +45,7 @@ const AT_ONCE: usize = 8;
 ///
 /// Writes one block at the top of ~/.ssh/config, with one host per workspace, and touches nothing else in it. Run it
 /// again after you made or renamed a workspace. The hosts work for stopped workspaces too, once those are started.
+/// A workspace that is shared with you gets its id into its host's name where its title alone could mean another one.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -55,15 +71,24 @@ struct Configured {
     is_removal: bool,
     is_dry: bool,
     diff: String,
-    hosts: Vec<(u64, String)>,
+    hosts: Vec<Written>,
+    /// Some of those that are left out, and why.
     skipped: Vec<(u64, String)>,
     warnings: Vec<String>,
     note: Option<String>,
 }
 
+/// A host that the block has.
+struct Written {
+    id: u64,
+    alias: String,
+    is_shared: bool,
+}
+
 impl Report for Configured {
     fn json(&self) -> Value {
-        let host = |(id, alias): &(u64, String)| json!({ "workspace_id": id, "host": alias });
+        let host =
+            |host: &Written| json!({ "workspace_id": host.id, "host": host.alias, "shared": host.is_shared });
         let skipped = |(id, why): &(u64, String)| json!({ "workspace_id": id, "reason": why });
         json!({
             "path": self.path.to_string_lossy(),
@@ -93,13 +118,16 @@ impl Report for Configured {
             (_, _, false) => text.line(format!("✓ Wrote {count} into {path}")),
         }
         if !self.is_dry {
-            self.hosts.iter().for_each(|(_, host)| text.line(format!("  ssh {host}")));
+            for host in &self.hosts {
+                let whose = if host.is_shared { "  (shared with you)" } else { "" };
+                text.line(format!("  ssh {}{whose}", host.alias));
+            }
         }
         if let Some(backup) = &self.backup {
             text.line(format!("  the file as it was: {}", backup.display()));
         }
         for (id, why) in &self.skipped {
-            text.line(format!("  #{id} is left out: its title {why}"));
+            text.line(format!("  #{id} is left out: {why}"));
         }
         self.warnings.iter().chain(&self.note).for_each(|warning| text.line(format!("! {warning}")));
     }
@@ -147,47 +175,89 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
 
 /// The block's lines for what the control plane lists.
 fn block(app: &App, report: &mut Configured) -> Result<Vec<u8>> {
-    let paths = app.paths()?;
-    let caller = caller(app)?;
-    let mut hosts: Vec<Host> = Vec::new();
-    let store = Store::new(paths);
-    for workspace in app.plane()?.workspaces()?.into_iter().filter(|workspace| workspace.ssh_capable) {
+    let (paths, caller) = (app.paths()?, caller(app)?);
+    let workspaces = app.plane()?.workspaces()?;
+    let names = host_names::names(&workspaces.iter().filter_map(listed).collect::<Vec<_>>());
+    let mut hosts = Vec::new();
+    let (mut numbered, mut skipped) = (BTreeMap::<Why, Vec<String>>::new(), 0);
+    let mut skip = |report: &mut Configured, id: u64, why: String| match report.skipped.len() {
+        MAX_SKIPPED.. => skipped += 1,
+        _ => report.skipped.push((id, why)),
+    };
+    // One's own come first where there are too many.
+    let mut own_first = workspaces.iter().filter(|workspace| workspace.ssh_capable).collect::<Vec<_>>();
+    own_first.sort_by_key(|workspace| workspace.shared);
+    for workspace in own_first {
         let Some(id) = workspace.key.workspace_id() else { continue };
-        match host(&workspace, id, &store.folder(&workspace.key), &hosts)? {
-            Ok(host) => hosts.push(host),
-            Err(why) => report.skipped.push((id, why.to_owned())),
+        let title = match Title::parse(&workspace.title) {
+            Ok(title) => title,
+            Err(why) => {
+                skip(report, id, format!("its title {why}"));
+                continue;
+            }
+        };
+        let is_numbered = match names.get(&id) {
+            Some(Name::Taken(why)) => {
+                let name = format!("{}-{id}", title.as_str());
+                skip(report, id, format!("it is {why}, and `{name}` is your own, too"));
+                continue;
+            }
+            Some(Name::Numbered(why)) => Some(*why),
+            Some(Name::Plain) | None => None,
+        };
+        if hosts.len() == MAX_HOSTS {
+            skip(report, id, format!("{} hosts are the most that the block has", MAX_HOSTS));
+            continue;
         }
+        let host =
+            host(workspace, id, title, is_numbered.is_some(), &Store::new(paths).folder(&workspace.key))?;
+        if let Some(why) = is_numbered {
+            numbered.entry(why).or_default().push(host.alias());
+        }
+        hosts.push((host, workspace.shared));
     }
-    report.hosts = hosts.iter().map(|host| (host.id, host.title.alias())).collect();
+    hosts.sort_by_key(|(host, _)| host.id);
+    let written = |(host, is_shared): &(Host, bool)| Written {
+        id: host.id,
+        alias: host.alias(),
+        is_shared: *is_shared,
+    };
+    report.hosts = hosts.iter().map(written).collect();
+    let told = numbered
+        .into_iter()
+        .map(|(why, hosts)| format!("with the id in the name: {} ({why})", few(hosts.into_iter())));
+    report.warnings.extend(told);
+    if skipped > 0 {
+        report.warnings.push(format!("{skipped} more workspaces are left out"));
+    }
     if token::saved(paths, app.api_base()?).ok().flatten().is_none() {
         let warning =
             "your token is in this shell's environment alone; for editors, save it: run `runcode login`";
         report.warnings.push(warning.to_owned());
     }
-    body(&hosts, &caller)
+    body(&hosts.into_iter().map(|(host, _)| host).collect::<Vec<_>>(), &caller)
 }
 
-fn host(
-    workspace: &Workspace,
-    id: u64,
-    folder: &Path,
-    others: &[Host],
-) -> Result<Result<Host, &'static str>> {
-    let title = match Title::parse(&workspace.title) {
-        Ok(title) if others.iter().any(|other| other.title.alias().eq_ignore_ascii_case(&title.alias())) => {
-            return Ok(Err("is another workspace's too"));
-        }
-        Ok(title) => title,
-        Err(why) => return Ok(Err(why)),
-    };
-    Ok(Ok(Host {
+/// A workspace as far as its name goes. Those without SSH count: their names are theirs, too.
+fn listed(workspace: &Workspace) -> Option<Listed<'_>> {
+    Some(Listed {
+        id: workspace.key.workspace_id()?,
+        title: Title::parse(&workspace.title).ok(),
+        custom_title: workspace.custom_title.as_deref(),
+        is_own: !workspace.shared,
+    })
+}
+
+fn host(workspace: &Workspace, id: u64, title: Title, is_numbered: bool, folder: &Path) -> Result<Host> {
+    Ok(Host {
         id,
         title,
+        is_numbered,
         note: workspace.custom_title.as_deref().map(sanitize::short),
         host_key_alias: host_key_alias(folder),
         identity: quoted(&folder.join(IDENTITY))?,
         known_hosts: quoted(&folder.join(KNOWN_HOSTS))?,
-    }))
+    })
 }
 
 /// What the proxy has to be told because the program that runs it may have another environment than this shell.
@@ -238,7 +308,7 @@ fn another_home(ssh: &Path, written: &Path) -> Option<String> {
 }
 
 /// Asks ssh whether the hosts are what was meant; what it says otherwise is for the user to know, not to fail on.
-fn verify(ssh: &Path, whole: &[u8], hosts: &[(u64, String)]) -> Result<Vec<String>> {
+fn verify(ssh: &Path, whole: &[u8], hosts: &[Written]) -> Result<Vec<String>> {
     let folder = atomic_file::temporary_dir("runcode-")?;
     let block = MARKERS.find(whole)?.map(|span| &whole[span]).unwrap_or_default();
     let at = |name: &str, content: &[u8]| -> Result<PathBuf> {
@@ -248,17 +318,18 @@ fn verify(ssh: &Path, whole: &[u8], hosts: &[(u64, String)]) -> Result<Vec<Strin
         Ok(path)
     };
     let (meant, whole) = (at("meant", block)?, at("whole", whole)?);
-    let asked = &hosts[..hosts.len().min(MAX_ASKED)];
+    let most = if hosts.len() > MANY { MAX_ASKED_OF_MANY } else { MAX_ASKED };
+    let asked = &hosts[..hosts.len().min(most)];
     let mut warnings = Vec::new();
     for some in asked.chunks(AT_ONCE) {
         let ask = |host: &str| question::differences(ssh, &meant, &whole, host);
         let answers = std::thread::scope(|scope| {
-            let running = some.iter().map(|(_, host)| scope.spawn(move || ask(host))).collect::<Vec<_>>();
+            let running = some.iter().map(|host| scope.spawn(move || ask(&host.alias))).collect::<Vec<_>>();
             running.into_iter().map(|answer| answer.join()).collect::<Vec<_>>()
         });
-        for ((_, host), answer) in some.iter().zip(answers) {
+        for (host, answer) in some.iter().zip(answers) {
             match answer {
-                Ok(Ok(found)) => warnings.extend(found.into_iter().map(|what| (host, what))),
+                Ok(Ok(found)) => warnings.extend(found.into_iter().map(|what| (&host.alias, what))),
                 Ok(Err(error)) => return Ok(vec![error.message().to_owned()]),
                 Err(panic) => std::panic::resume_unwind(panic),
             }
@@ -266,7 +337,7 @@ fn verify(ssh: &Path, whole: &[u8], hosts: &[(u64, String)]) -> Result<Vec<Strin
     }
     let mut told = told_once(&warnings, asked.len());
     if asked.len() < hosts.len() {
-        told.push(format!("only the first {MAX_ASKED} of {} hosts were checked with ssh", hosts.len()));
+        told.push(format!("only the first {most} of {} hosts were checked with ssh", hosts.len()));
     }
     Ok(told)
 }

@@ -2,6 +2,7 @@
 
 pub mod claude_settings;
 pub mod editor_shapes;
+pub mod host_names;
 pub mod json_object;
 pub mod managed_block;
 pub mod shell_path;

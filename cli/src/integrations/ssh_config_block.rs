@@ -31,9 +31,9 @@ impl Title {
         SshUser::parse(text).map(Title)
     }
 
-    /// The name to connect to.
-    pub fn alias(&self) -> String {
-        format!("runcode.{}", self.0)
+    /// The title.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
     }
 }
 
@@ -44,6 +44,8 @@ pub struct Host {
     pub id: u64,
     /// Its title, also the user there.
     pub title: Title,
+    /// Whether its id is part of its name.
+    pub is_numbered: bool,
     /// The name that somebody gave it, possibly hostile.
     pub note: Option<String>,
     /// The name of its gateway in its session's pins.
@@ -76,12 +78,21 @@ pub fn body(hosts: &[Host], caller: &Caller) -> Result<Vec<u8>> {
 }
 
 impl Host {
+    /// The name to connect to.
+    pub fn alias(&self) -> String {
+        if self.is_numbered {
+            format!("runcode.{}-{}", self.title.0, self.id)
+        } else {
+            format!("runcode.{}", self.title.0)
+        }
+    }
+
     fn render(&self, caller: &Caller, body: &mut Vec<u8>) -> Result<()> {
         let mut line = |bytes: &[u8]| {
             body.extend_from_slice(bytes);
             body.push(b'\n');
         };
-        let alias = self.title.alias();
+        let alias = self.alias();
         line(format!("\n# {}", self.comment()).as_bytes());
         if let Some(command) = caller.renewal(self.id) {
             // ssh reads key and certificate before the proxy could renew them. The line selects nothing.

@@ -11,6 +11,7 @@ fn host(id: u64, title: &str, note: Option<&str>, folder: &Path) -> Host {
     Host {
         id,
         title: Title::parse(title).unwrap(),
+        is_numbered: false,
         note: note.map(str::to_owned),
         host_key_alias: format!("runcode-ws-{id}"),
         identity: crate::openssh::config::quoted(&folder.join("id_ed25519")).unwrap(),

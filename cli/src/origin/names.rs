@@ -9,15 +9,22 @@ pub fn number(word: &str) -> Option<u64> {
     if word.bytes().all(|byte| byte.is_ascii_digit()) { word.parse().ok() } else { None }
 }
 
-/// The one workspace that bears `name` as its title or its custom title, whatever the case.
-pub fn by_name<'a>(name: &str, all: &'a [Workspace]) -> Result<&'a Workspace> {
+/// The workspaces that bear `name` as their title or their custom title, whatever the case.
+pub fn bearers<'a>(name: &str, all: &'a [Workspace]) -> Vec<&'a Workspace> {
     let wanted = name.to_lowercase();
     let bears = |workspace: &&Workspace| {
         workspace.title.to_lowercase() == wanted
             || workspace.custom_title.as_ref().is_some_and(|title| title.to_lowercase() == wanted)
     };
-    let found = all.iter().filter(bears).collect::<Vec<_>>();
-    match found[..] {
+    all.iter().filter(bears).collect()
+}
+
+/// The one workspace that bears `name`. Whoever shares a workspace chooses what it is called, so one of the user's own comes
+/// before any of others'.
+pub fn by_name<'a>(name: &str, all: &'a [Workspace]) -> Result<&'a Workspace> {
+    let found = bearers(name, all);
+    let own = found.iter().copied().filter(|workspace| !workspace.shared).collect::<Vec<_>>();
+    match if own.len() == 1 { &own[..] } else { &found[..] } {
         [workspace] => Ok(workspace),
         [] => Err(Error::new(Code::NotFound, format!("no workspace is called `{}`", short(name)))
             .hint(what_there_is(all))),
@@ -87,6 +94,20 @@ mod tests {
         let missing = by_name("royal", &all).unwrap_err();
         assert_eq!(missing.code(), Code::NotFound);
         assert!(missing.next_step().unwrap().contains("blue-sky (3)"));
+    }
+
+    #[test]
+    fn ones_own_comes_before_others() {
+        let theirs = |id, title, custom| Workspace { shared: true, ..workspace(id, title, custom) };
+        let id = |name, all: &[Workspace]| by_name(name, all).map(|found| found.key.workspace_id().unwrap());
+        let all = [theirs(1, "API", None), theirs(2, "web", Some("api")), workspace(7, "api", None)];
+        assert_eq!(id("Api", &all).unwrap(), 7);
+        let nicknamed = [theirs(1, "api", None), workspace(7, "royal-tree", Some("API"))];
+        assert_eq!(id("api", &nicknamed).unwrap(), 7);
+        assert_eq!(id("api", &all[..2]).unwrap_err().code(), Code::Ambiguous);
+        let two = [workspace(7, "api", None), workspace(8, "x", Some("api")), theirs(1, "api", None)];
+        let error = id("api", &two).unwrap_err();
+        assert!(error.message().contains("7 (api), 8 (x), 1 (api)"), "{error}");
     }
 
     #[test]

@@ -127,15 +127,16 @@ fn config(app: &App, session: &Session) -> Result<(Vec<u8>, String)> {
     };
     let title = Title::parse(&meta.title)
         .map_err(|why| Error::new(Code::Error, format!("the title `{}` {why}", meta.title)))?;
-    let alias = title.alias();
     let host = Host {
         id,
         title,
+        is_numbered: false,
         note: None,
         host_key_alias: host_key_alias(&session.folder),
         identity: quoted(&session.folder.join(IDENTITY))?,
         known_hosts: quoted(&session.folder.join(KNOWN_HOSTS))?,
     };
+    let alias = host.alias();
     let options = ["--api-base".to_owned(), base.to_string()].to_vec();
     let caller = Caller { program: stable_path::program(app.env())?, options };
     Ok((MARKERS.insert(None, &body(&[host], &caller)?)?, alias))

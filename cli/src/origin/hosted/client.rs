@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -9,7 +10,8 @@ use std::time::Duration;
 use reqwest::blocking::{Request, Response};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode, redirect};
-use serde::Deserialize;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -19,6 +21,7 @@ use crate::error::{Code, Error, Result};
 use crate::origin::Workspace;
 use crate::origin::hosted::workspace::from_row;
 use crate::origin::hosted::{BaseUrl, Token};
+use crate::output::progress::note;
 use crate::sys::clock::Deadline;
 
 /// How long one call may take in all.
@@ -30,6 +33,9 @@ pub const MAX_BODY: usize = 1024 * 1024;
 /// What to do where a sandbox forbids sockets.
 const SANDBOXED: &str = "Codex's sandbox forbids network access: set `network_access = true` under \
     [sandbox_workspace_write] in ~/.codex/config.toml, or let the command run outside the sandbox";
+
+/// How many workspaces of one list are read.
+pub const MAX_ROWS: usize = 4096;
 
 /// How many redirects within the origin are followed.
 const MAX_REDIRECTS: usize = 3;
@@ -73,7 +79,13 @@ impl Client {
                 parse(&self.call(Method::GET, "/workspaces", &[("category", category)], None)?)?;
             answer.check(Code::Error)?;
             let rows = answer.data.map(|data| data.workspaces).unwrap_or_default();
-            for workspace in rows.iter().filter_map(|row| from_row(row, &self.base, shared)) {
+            if rows.has_more {
+                let whose = if shared { " shared with you" } else { "" };
+                note(format!(
+                    "note: the control plane lists over {MAX_ROWS} workspaces{whose}; the others are left out"
+                ));
+            }
+            for workspace in rows.first.iter().filter_map(|row| from_row(row, &self.base, shared)) {
                 found.entry(workspace.key.workspace_id()).or_insert(workspace);
             }
         }
@@ -339,5 +351,38 @@ answer!(BundleAnswer { bundle: Option<Box<RawValue>> });
 #[derive(Deserialize)]
 struct Rows {
     #[serde(default)]
-    workspaces: Vec<Value>,
+    workspaces: Few,
+}
+
+/// The first [`MAX_ROWS`] rows of a list.
+#[derive(Default)]
+struct Few {
+    first: Vec<Value>,
+    has_more: bool,
+}
+
+impl<'de> Deserialize<'de> for Few {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Few, D::Error> {
+        struct Rows;
+        impl<'de> Visitor<'de> for Rows {
+            type Value = Few;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Few, A::Error> {
+                let mut few = Few::default();
+                while few.first.len() < MAX_ROWS {
+                    let Some(row) = rows.next_element()? else { return Ok(few) };
+                    few.first.push(row);
+                }
+                while rows.next_element::<IgnoredAny>()?.is_some() {
+                    few.has_more = true;
+                }
+                Ok(few)
+            }
+        }
+        deserializer.deserialize_seq(Rows)
+    }
 }

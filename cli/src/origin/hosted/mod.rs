@@ -31,6 +31,10 @@ impl Origin for Client {
         let workspace = names::by_name(name, &all)?;
         if workspace.shared {
             note(foreign(name, workspace));
+        } else if let others @ [_, ..] = &names::bearers(name, &all)[..]
+            && others.len() > 1
+        {
+            note(own_of_several(name, workspace, others));
         }
         Ok(Target { key: workspace.key.clone(), row: Some(workspace.clone()) })
     }
@@ -66,6 +70,18 @@ impl Origin for Client {
 fn number(key: &SessionKey) -> Result<u64> {
     let none = || Error::new(Code::NotFound, format!("`{}` is no workspace of a control plane", key.words()));
     key.workspace_id().ok_or_else(none)
+}
+
+/// Others share workspaces of the same name: the user may have meant one of those.
+fn own_of_several(name: &str, own: &Workspace, bearers: &[&Workspace]) -> String {
+    let others = bearers.iter().filter(|other| other.key != own.key);
+    let others = others.map(|other| other.key.shown(Some(&other.title))).collect::<Vec<_>>();
+    format!(
+        "note: `{}` is your own {}; shared with you under that name: {}",
+        short(name),
+        own.key.shown(Some(&own.title)),
+        names::few(others.into_iter())
+    )
 }
 
 /// A display name is chosen by whoever owns the workspace: one that leads to somebody else's is worth a word.

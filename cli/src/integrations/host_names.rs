@@ -1,0 +1,182 @@
+//! Which `Host` name each workspace gets. A title is chosen by whoever owns the workspace, so a title alone may lead to
+//! somebody else's: one's own comes first, and what is not certain has its id in its name.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use crate::integrations::ssh_config_block::Title;
+
+/// A workspace as it is listed.
+#[derive(Debug, Clone)]
+pub struct Listed<'a> {
+    /// Its id.
+    pub id: u64,
+    /// Its title; `None` when no host can have it as its name.
+    pub title: Option<Title>,
+    /// The name that somebody gave it.
+    pub custom_title: Option<&'a str>,
+    /// Whether it is the user's own.
+    pub is_own: bool,
+}
+
+/// Why a workspace has its id in its name, or has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Why {
+    /// Several of one's own have the title.
+    OwnTwins,
+    /// It is somebody else's, and one's own has the title.
+    OwnHasIt,
+    /// It is somebody else's, and another one of others' has the title.
+    OthersTwins,
+    /// It is somebody else's, and its title is another workspace's title and id.
+    LooksNumbered,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Why::OwnTwins => "several of your workspaces have the title",
+            Why::OwnHasIt => "shared with you, and a workspace of your own has the name",
+            Why::OthersTwins => "shared with you, and so is another workspace with the title",
+            Why::LooksNumbered => "shared with you, and its title is another workspace's title and id",
+        })
+    }
+}
+
+/// The part of a host's name after `runcode.`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Name {
+    /// The title alone.
+    Plain,
+    /// The title and the id.
+    Numbered(Why),
+    /// None: what its title and id make is the title of one of the user's own.
+    Taken(Why),
+}
+
+/// The names of the workspaces that have a title. ssh_config(5) and people compare without regard to case, and so does this.
+pub fn names(listed: &[Listed<'_>]) -> HashMap<u64, Name> {
+    let with_title = || listed.iter().filter_map(|one| Some((one, fold(one.title.as_ref()?.as_str()))));
+    let (mut own, mut others) = (HashMap::<String, usize>::new(), HashMap::<String, usize>::new());
+    let mut numbered = HashMap::<String, u64>::new();
+    for (one, title) in with_title() {
+        numbered.insert(format!("{title}-{}", one.id), one.id);
+        *if one.is_own { &mut own } else { &mut others }.entry(title).or_default() += 1;
+    }
+    let own_nicknames = listed
+        .iter()
+        .filter(|one| one.is_own)
+        .filter_map(|one| one.custom_title)
+        .map(fold)
+        .collect::<HashSet<_>>();
+    let name = |one: &Listed<'_>, title: &str| {
+        let why = if one.is_own {
+            (own.get(title) > Some(&1)).then_some(Why::OwnTwins)
+        } else if own.contains_key(title) || own_nicknames.contains(title) {
+            Some(Why::OwnHasIt)
+        } else if others.get(title) > Some(&1) {
+            Some(Why::OthersTwins)
+        } else {
+            numbered.get(title).filter(|id| **id != one.id).map(|_| Why::LooksNumbered)
+        };
+        match why {
+            None => Name::Plain,
+            Some(why) if own.contains_key(&format!("{title}-{}", one.id)) => Name::Taken(why),
+            Some(why) => Name::Numbered(why),
+        }
+    };
+    with_title().map(|(one, title)| (one.id, name(one, &title))).collect()
+}
+
+fn fold(text: &str) -> String {
+    text.to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn listed(id: u64, title: &str, is_own: bool) -> Listed<'_> {
+        Listed { id, title: Title::parse(title).ok(), custom_title: None, is_own }
+    }
+
+    /// The names, as they stand after `runcode.`, in the order of the list.
+    fn written(all: &[Listed<'_>]) -> Vec<Option<String>> {
+        let names = names(all);
+        let one = |one: &Listed<'_>| match (&one.title, names.get(&one.id)?) {
+            (Some(title), Name::Plain) => Some(title.as_str().to_owned()),
+            (Some(title), Name::Numbered(_)) => Some(format!("{}-{}", title.as_str(), one.id)),
+            _ => None,
+        };
+        all.iter().map(one).collect()
+    }
+
+    fn some(names: &[&str]) -> Vec<Option<String>> {
+        names.iter().map(|name| Some((*name).to_owned())).collect()
+    }
+
+    #[test]
+    fn ones_own_name_is_ones_own() {
+        assert_eq!(written(&[listed(3, "API", false), listed(7, "api", true)]), some(&["API-3", "api"]));
+        assert_eq!(written(&[listed(3, "api", false), listed(7, "web", true)]), some(&["api", "web"]));
+        let nicknamed = Listed { custom_title: Some("Api"), ..listed(7, "royal-tree", true) };
+        assert_eq!(written(&[listed(3, "api", false), nicknamed]), some(&["api-3", "royal-tree"]));
+        let theirs = Listed { custom_title: Some("api"), ..listed(3, "web", false) };
+        assert_eq!(written(&[theirs, listed(7, "api", true)]), some(&["web", "api"]));
+    }
+
+    #[test]
+    fn twins_are_told_apart_by_their_ids() {
+        assert_eq!(written(&[listed(3, "api", false), listed(4, "Api", false)]), some(&["api-3", "Api-4"]));
+        assert_eq!(written(&[listed(3, "api", true), listed(4, "api", true)]), some(&["api-3", "api-4"]));
+        let all = [listed(3, "api", true), listed(4, "api", true), listed(5, "API", false)];
+        assert_eq!(written(&all), some(&["api-3", "api-4", "API-5"]));
+    }
+
+    #[test]
+    fn a_title_that_looks_like_anothers_name_is_not_it() {
+        // #4 would be what #3 is called, whose title is one's own.
+        let all = [listed(3, "api", false), listed(4, "api-3", false), listed(7, "api", true)];
+        assert_eq!(written(&all), some(&["api-3", "api-3-4", "api"]));
+        // #9 would be what one's own is called where there are several.
+        assert_eq!(written(&[listed(7, "api", true), listed(9, "API-7", false)]), some(&["api", "API-7-9"]));
+        // One's own title stays, and what it would be taken for has no name.
+        let all = [listed(3, "api", false), listed(7, "api", true), listed(8, "api-3", true)];
+        assert_eq!(written(&all), [None, Some("api".to_owned()), Some("api-3".to_owned())]);
+        assert_eq!(names(&all)[&3], Name::Taken(Why::OwnHasIt));
+        // A workspace whose own title ends in its id is itself.
+        assert_eq!(written(&[listed(3, "api-3", false)]), some(&["api-3"]));
+    }
+
+    #[test]
+    fn what_can_be_no_host_name_has_none() {
+        assert_eq!(written(&[listed(3, "a b", false), listed(4, "*", true)]), [None, None]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_two_have_one_name_and_own_titles_are_kept(
+            rows in prop::collection::vec(("[aA]{1,2}(-[1-9]){0,2}", any::<bool>()), 0..9),
+        ) {
+            let all = (1..).zip(&rows).map(|(id, (title, is_own))| listed(id, title, *is_own)).collect::<Vec<_>>();
+            let written = written(&all);
+            let mut seen = HashSet::new();
+            for (name, one) in written.iter().zip(&all) {
+                let title = fold(one.title.as_ref().unwrap().as_str());
+                let is_taken = |name: &String| seen.contains(&fold(name));
+                prop_assert!(!name.as_ref().is_some_and(is_taken), "{all:?}");
+                seen.extend(name.as_ref().map(|name| fold(name)));
+                let twins = all.iter().filter(|other| other.is_own && fold(other.title.as_ref().unwrap().as_str()) == title);
+                if one.is_own && twins.count() == 1 {
+                    prop_assert_eq!(name.as_deref(), one.title.as_ref().map(|title| title.as_str()));
+                }
+                // Whoever has a title of one's own that is not theirs is not called by it alone.
+                let is_own_title = |name: &String| all.iter().any(|own| own.is_own && own.id != one.id
+                    && fold(own.title.as_ref().unwrap().as_str()) == fold(name));
+                prop_assert!(!name.as_ref().is_some_and(is_own_title), "{all:?}");
+            }
+        }
+    }
+}
