@@ -75,15 +75,10 @@ for %%F in ("%rc_bin%") do set "rc_now=%rc_expected% %%~zF %%~tF"
 exit /b 0
 
 rem The tag becomes part of a path, and of lines of this file: it is looked at before any line is made of it.
+rem What is left when every character of a tag counts as a separator is none of a tag's.
 :pinned
 setlocal EnableDelayedExpansion
-set "rc_rest=!RUNCODE_PIN_VERSION!"
-set "rc_first=!rc_rest:~0,1!"
-for %%C in (. _ + -) do if "!rc_first!"=="%%C" goto tag
-for %%C in (A B C D E F G H I J K L M N O P Q R S T U V W X Y Z a b c d e f g h i j k l m n o p q r s t u v w x y z 0 1 2 3 4 5 6 7 8 9 . _ + -) do (
-    if defined rc_rest set "rc_rest=!rc_rest:%%C=!"
-)
-if defined rc_rest goto tag
+for /f "eol=A delims=ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._+-" %%A in ("v!RUNCODE_PIN_VERSION!") do goto tag
 endlocal & set "rc_version=%RUNCODE_PIN_VERSION%"
 exit /b 0
 
