@@ -7,7 +7,7 @@
     reason = "a failing step is the test's failure; one binary, nothing to reach it"
 )]
 
-mod support;
+use runcode_test_kit as support;
 
 mod commands;
 mod completions;

@@ -62,7 +62,7 @@ impl Origin for Fake<'_> {
                 user: "me".into(),
             })
         } else {
-            let (endpoint, known_hosts) = self.sshd.let_in(&request.key.to_openssh().unwrap());
+            let (endpoint, known_hosts) = let_in(self.sshd, &request.key.to_openssh().unwrap());
             let pins = Pins::parse(&known_hosts, &endpoint.host, endpoint.port).unwrap();
             let gateway = Gateway { endpoint, trust: Trust::Pinned(pins) };
             Credential::Key { gateway, certificate: None }
@@ -176,15 +176,13 @@ fn env(home: &Path) -> Env {
 }
 
 /// What it takes to let somebody in, as any origin would find out in its own way.
-impl RealSshd {
-    fn let_in(&self, key: &str) -> (runcode::grant::Endpoint, String) {
-        let (port, host_key) = self.authorize(key);
-        let user = SshUser::parse(&crate::support::real_sshd::user()).unwrap();
-        let endpoint = runcode::grant::Endpoint {
-            host: runcode::grant::Host::parse("127.0.0.1").unwrap(),
-            port: u64::from(port).try_into().unwrap(),
-            user,
-        };
-        (endpoint, format!("[127.0.0.1]:{port} {host_key}"))
-    }
+fn let_in(sshd: &RealSshd, key: &str) -> (runcode::grant::Endpoint, String) {
+    let (port, host_key) = sshd.authorize(key);
+    let user = SshUser::parse(&crate::support::real_sshd::user()).unwrap();
+    let endpoint = runcode::grant::Endpoint {
+        host: runcode::grant::Host::parse("127.0.0.1").unwrap(),
+        port: u64::from(port).try_into().unwrap(),
+        user,
+    };
+    (endpoint, format!("[127.0.0.1]:{port} {host_key}"))
 }

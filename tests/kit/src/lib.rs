@@ -1,4 +1,12 @@
 //! What every test stands on: a user with an empty home, and a plane with a gateway of its own.
+#![cfg(unix)]
+#![allow(
+    missing_docs,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    clippy::new_without_default,
+    reason = "a failing step is the test's failure; a name that says it all needs no more"
+)]
 
 pub mod desk;
 pub mod fake_plane;
@@ -205,7 +213,7 @@ impl World {
     /// The binary with these arguments, in this world's environment.
     pub fn command<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Command {
         hear_signals();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_runcode"));
+        let mut command = Command::new(binary());
         command
             .args(arguments)
             .env_clear()
@@ -290,6 +298,16 @@ impl Drop for World {
     fn drop(&mut self) {
         let _ = self.command(&["clean", "--all"]).output();
     }
+}
+
+/// The binary under test, which cargo builds beside the folder of the tests' own binaries.
+pub fn binary() -> PathBuf {
+    let mut path = std::env::current_exe().unwrap();
+    path.pop();
+    if path.ends_with("deps") {
+        path.pop();
+    }
+    path.join(format!("runcode{}", std::env::consts::EXE_SUFFIX))
 }
 
 /// Whoever runs the tests may ignore interrupts (a script's `&`) or hangups (nohup), and whatever they start would as well;

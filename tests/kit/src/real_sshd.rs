@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::fake_plane::{FakePlane, respond};
-use crate::support::{skipped, until, with_certificates};
+use crate::fake_plane::{FakePlane, respond};
+use crate::{skipped, until, with_certificates};
 
 /// Where Debian and macOS have it.
 const SSHD: &str = "/usr/sbin/sshd";

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::support::{Said, World};
+use crate::{Said, World};
 
 pub struct Desk {
     pub world: World,
