@@ -34,9 +34,15 @@ fn every_http_status_has_its_code() {
         );
     }
     let detail = FakePlane::answering(400, r#"{"detail":"the detail"}"#);
-    assert_eq!(world.run_at(&detail.base(), &["list", "--json"]).json()["message"], "the detail");
+    assert_eq!(
+        world.run_at(&detail.base(), &["list", "--json"]).json()["message"],
+        "the control plane says: \"the detail\""
+    );
     let error = FakePlane::answering(400, r#"{"error":"the error"}"#);
-    assert_eq!(world.run_at(&error.base(), &["list", "--json"]).json()["message"], "the error");
+    assert_eq!(
+        world.run_at(&error.base(), &["list", "--json"]).json()["message"],
+        "the control plane says: \"the error\""
+    );
 }
 
 #[test]
@@ -83,7 +89,7 @@ fn refused_starts_and_twin_names_have_codes() {
     });
     let refused =
         world.run_at(&refuses.base(), &["connect", "a", "--start", "--json"]).fails_as("start_failed", 2);
-    assert_eq!(refused.json()["message"], "insufficient balance");
+    assert_eq!(refused.json()["message"], "the control plane says: \"insufficient balance\"");
     world.run_at(&refuses.base(), &["stop", "b", "--json"]).fails_as("stop_failed", 2);
     let ambiguous =
         world.run_at(&refuses.base(), &["connect", "SAME", "--json"]).fails_as("ambiguous", 2).json();

@@ -17,6 +17,7 @@ mod neighbours;
 mod secrets;
 mod users;
 mod wiped;
+mod words;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -34,7 +34,7 @@ impl Origin for Fake<'_> {
     }
 
     fn resolve(&self, name: &str) -> Result<Target> {
-        let row = self.list()?.into_iter().find(|row| row.title == name);
+        let row = self.list()?.into_iter().find(|row| row.title.raw() == name);
         let row = row.ok_or_else(|| Error::new(Code::NotFound, format!("no server is called `{name}`")))?;
         Ok(Target { key: row.key.clone(), row: Some(row) })
     }
@@ -42,7 +42,7 @@ impl Origin for Fake<'_> {
     fn list(&self) -> Result<Vec<Workspace>> {
         let server = |name: &str| Workspace {
             key: SessionKey::server(name).unwrap(),
-            title: name.to_owned(),
+            title: name.to_owned().into(),
             custom_title: None,
             state: None,
             shared: false,
@@ -68,7 +68,7 @@ impl Origin for Fake<'_> {
             Credential::Key { gateway, certificate: None }
         };
         Ok(Grant {
-            title: key.id(),
+            title: key.id().into(),
             credential,
             lifetime: Lifetime::Open,
             workdir: Some(self.workdir.clone()),

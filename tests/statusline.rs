@@ -41,10 +41,9 @@ fn statusline_shows_workspace_and_minutes_left() {
     for (seconds, colour, minutes) in [(1650, 42, 27), (290, 43, 4), (110, 41, 1), (20, 41, 1)] {
         let world = live(seconds);
         let home = world.home().to_str().unwrap().to_owned();
-        let line =
-            format!("\u{1b}[1;30;{colour}m ⬡ working-on:royal-tree.ws.runcode.io · ~{minutes}m \u{1b}[0m\n");
+        let line = format!("\u{1b}[1;30;{colour}m ⬡ working-on:box · ~{minutes}m \u{1b}[0m\n");
         assert_eq!(shown(&world, &home, &[]), line);
-        let plain = format!("working-on:royal-tree.ws.runcode.io ~{minutes}m\n");
+        let plain = format!("working-on:box ~{minutes}m\n");
         assert_eq!(shown(&world, &home, &["--plain"]), plain);
     }
 }
@@ -105,7 +104,7 @@ fn statusline_wraps_another_one() {
     let home = world.home().to_str().unwrap().to_owned();
     let wrapped =
         shown(&world, &home, &["--plain", "--wrap", "printf 'theirs %s' \"$(grep -o 2.1.329)\"; exit 3"]);
-    assert_eq!(wrapped, "working-on:royal-tree.ws.runcode.io ~27m theirs 2.1.329");
+    assert_eq!(wrapped, "working-on:box ~27m theirs 2.1.329");
     assert_eq!(shown(&world, "/nowhere", &["--wrap", "echo theirs"]), "theirs\n");
     assert_eq!(shown(&world, "/nowhere", &["--wrap", "/no/such/program 2>/dev/null"]), "");
 }

@@ -16,8 +16,8 @@ use crate::openssh::{SshBinary, question};
 use crate::origin::Workspace;
 use crate::origin::hosted::{BaseUrl, token};
 use crate::origin::names::few;
+use crate::output::foreign;
 use crate::output::report::{Outcome, Report, Text};
-use crate::output::sanitize;
 use crate::session::store::{IDENTITY, KNOWN_HOSTS, Store, host_key_alias};
 use crate::sys::atomic_file;
 use crate::sys::lock::{self, Lock};
@@ -189,7 +189,7 @@ fn block(app: &App, report: &mut Configured) -> Result<Vec<u8>> {
     own_first.sort_by_key(|workspace| workspace.shared);
     for workspace in own_first {
         let Some(id) = workspace.key.workspace_id() else { continue };
-        let title = match Title::parse(&workspace.title) {
+        let title = match Title::parse(workspace.title.raw()) {
             Ok(title) => title,
             Err(why) => {
                 skip(report, id, format!("its title {why}"));
@@ -242,8 +242,8 @@ fn block(app: &App, report: &mut Configured) -> Result<Vec<u8>> {
 fn listed(workspace: &Workspace) -> Option<Listed<'_>> {
     Some(Listed {
         id: workspace.key.workspace_id()?,
-        title: Title::parse(&workspace.title).ok(),
-        custom_title: workspace.custom_title.as_deref(),
+        title: Title::parse(workspace.title.raw()).ok(),
+        custom_title: workspace.custom_title.as_ref().map(foreign::Name::raw),
         is_own: !workspace.shared,
     })
 }
@@ -253,7 +253,7 @@ fn host(workspace: &Workspace, id: u64, title: Title, is_numbered: bool, folder:
         id,
         title,
         is_numbered,
-        note: workspace.custom_title.as_deref().map(sanitize::short),
+        note: workspace.custom_title.as_ref().map(foreign::Name::json),
         host_key_alias: host_key_alias(folder),
         identity: quoted(&folder.join(IDENTITY))?,
         known_hosts: quoted(&folder.join(KNOWN_HOSTS))?,

@@ -11,11 +11,11 @@ use crate::app::App;
 use crate::commands::connect::own_host::keep_seconds;
 use crate::commands::connect::patience::{Patience, Pauses};
 use crate::error::{Code, Error, Result};
+use crate::grant::WebUrl;
 use crate::integrations::claude_settings;
 use crate::origin::{Origin, OriginId, Origins as _, SessionKey, Target};
 use crate::output::progress::note;
 use crate::output::report::{Outcome, Report, Text};
-use crate::output::sanitize;
 use crate::session::attachment::attach;
 use crate::session::live::{Obtained, Want};
 use crate::session::mint::{DEFAULT_TTL, Order};
@@ -88,14 +88,14 @@ impl Report for Connected {
         };
         json!({
             "origin": meta.key.origin().word(),
-            "name": sanitize::short(&meta.title),
+            "name": meta.title.json(),
             "alias": meta.alias,
             "config": config,
             "command": command,
             "host": meta.access.host(),
             "port": meta.access.port(),
             "user": meta.access.user(),
-            "web_url": meta.web_url.as_ref().map(ToString::to_string),
+            "web_url": meta.web_url.as_ref().map(WebUrl::text),
             "workdir": meta.workdir,
             "expires_at": meta.lifetime.expires_at().map(|end| end.to_string()),
             "started": self.started,
@@ -183,8 +183,8 @@ fn boot(origin: &dyn Origin, target: &Target, patience: &Patience) -> Result<boo
         match row()? {
             Some(row) if row.is_running() => return Ok(true),
             row if patience.deadline.is_past() => {
-                let state = row.and_then(|row| row.state).unwrap_or_else(|| "gone".to_owned());
-                return Err(not_ready(&format!("workspace {name} is still {}", sanitize::short(&state))));
+                let state = row.and_then(|row| row.state).unwrap_or_else(|| "gone".into());
+                return Err(not_ready(&format!("workspace {name} is still {state}")));
             }
             _ => pauses.next(patience)?,
         }

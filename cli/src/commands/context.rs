@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::error::Result;
+use crate::output::foreign;
 use crate::output::report::{Outcome, Report, Text};
-use crate::output::sanitize;
 use crate::remote::context::{self, Context, Space};
 use crate::session::Session;
 use crate::session::live::Want;
@@ -41,7 +41,7 @@ impl Report for Seen {
         let ports = seen.ports.iter().map(|port| json!({ "port": port.port, "loopback": port.loopback }));
         json!({
             "origin": meta.key.origin().word(),
-            "name": sanitize::short(&meta.title),
+            "name": meta.title.json(),
             "workspace_id": meta.key.workspace_id(),
             "workdir": meta.workdir,
             "cwd": seen.cwd,
@@ -65,15 +65,16 @@ impl Report for Seen {
 
     fn text(&self, text: &mut Text) {
         let seen = &self.context;
-        let known = |value: &Option<String>| value.clone().unwrap_or_else(|| "?".to_owned());
+        let known = |value: &Option<String>| value.as_deref().map_or("?".to_owned(), shown);
         let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30));
+        text.line(format!("{} says of itself:", self.session.shown()));
         let mut row = |name: &str, value: String| {
             if !value.is_empty() {
                 text.line(format!("{name:<9} {value}"));
             }
         };
         let missing = if seen.in_workdir { "" } else { " (there is no project folder)" };
-        row("folder", format!("{}{missing}", seen.cwd));
+        row("folder", format!("{}{missing}", foreign::path(&seen.cwd)));
         row("system", format!("{}, {} {}", known(&seen.distro), known(&seen.os), known(&seen.arch)));
         row("kernel", known(&seen.kernel));
         row("user", format!("{}, {}", known(&seen.user), known(&seen.shell)));
@@ -82,15 +83,16 @@ impl Report for Seen {
             let told = space.map(|space| format!("{} free of {}", gib(space.free), gib(space.total)));
             row(name, told.unwrap_or_default());
         }
-        row("container", seen.container.clone().unwrap_or_default());
+        row("container", seen.container.as_deref().map(shown).unwrap_or_default());
         if let Some(git) = &seen.git {
             let state = if git.dirty { "changed" } else { "clean" };
-            let branch = git.branch.clone().unwrap_or_else(|| "detached".to_owned());
-            row("git", format!("{branch}, {state}, {}", git.remote.clone().unwrap_or_default()));
+            let branch = git.branch.as_deref().map_or("detached".to_owned(), shown);
+            let remote = git.remote.as_deref().map(|remote| format!(", {}", foreign::path(remote)));
+            row("git", format!("{branch}, {state}{}", remote.unwrap_or_default()));
         }
-        row("project", seen.markers.join(" "));
+        row("project", seen.markers.iter().map(|name| shown(name)).collect::<Vec<_>>().join(" "));
         let tool = |(name, version): (&String, &Option<String>)| match version {
-            Some(version) => format!("{name} {version}"),
+            Some(version) => format!("{name} {}", shown(version)),
             None => name.clone(),
         };
         let mut rows = |name: &str, lines: Vec<String>| {
@@ -105,6 +107,11 @@ impl Report for Seen {
         }
         rows("ports", lines(ports.into_iter(), " "));
     }
+}
+
+/// A fact as the workspace tells it.
+fn shown(fact: &str) -> String {
+    foreign::name(fact).to_string()
 }
 
 /// The items beside the names of the rows, in lines that 80 columns hold.

@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::error::Result;
+use crate::grant::WebUrl;
 use crate::origin::SessionKey;
+use crate::output::foreign::Name;
 use crate::output::report::{Outcome, Report, Text};
-use crate::output::sanitize;
 use crate::session::Session;
 use crate::session::attachment::Attachment;
 use crate::session::store::Store;
@@ -35,13 +36,13 @@ impl Report for Current {
         json!({
             "attached": self.attachment.is_some(),
             "origin": key.map(|key| key.origin().word()),
-            "name": name.map(|name| sanitize::short(name)),
+            "name": name.map(Name::json),
             "workspace_id": key.and_then(SessionKey::workspace_id),
             "folder": self.attachment.as_ref().and_then(|attachment| attachment.folder.clone()),
             "api_base": key.and_then(SessionKey::api_base).map(ToString::to_string),
             "alias": meta.map(|meta| &meta.alias),
             "workdir": meta.map(|meta| &meta.workdir),
-            "web_url": meta.and_then(|meta| meta.web_url.as_ref()).map(ToString::to_string),
+            "web_url": meta.and_then(|meta| meta.web_url.as_ref()).map(WebUrl::text),
             "expires_at": meta.and_then(|meta| meta.lifetime.expires_at()).map(|end| end.to_string()),
         })
     }

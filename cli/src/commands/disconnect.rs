@@ -7,7 +7,7 @@ use crate::error::{Code, Error, Result};
 use crate::origin::OriginId;
 use crate::output::report::{Outcome, Simple};
 use crate::session::attachment::Attachment;
-use crate::session::resolve::{resolve_here, shown, title_here};
+use crate::session::resolve::{resolve_here, shown, word_for};
 
 /// Detach from the workspace and drop the session.
 ///
@@ -48,7 +48,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     };
     let key = attachment.key;
     let name = shown(&key, &sessions);
-    let title = title_here(&key, &sessions).unwrap_or_else(|| key.words());
+    let word = word_for(&key, &sessions);
     Attachment::clear(app.paths()?, Some(&key))?;
     if !args.keep {
         sessions.drop_session(&key)?;
@@ -56,7 +56,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let json = json!({ "disconnected": true, "workspace_id": key.workspace_id(), "kept": args.keep });
     let mut lines = vec![format!("✓ Detached from {name}; it keeps running")];
     if *key.origin() != OriginId::Ssh {
-        lines.push(format!("  power it down with: runcode stop {}", args.workspace.unwrap_or(title)));
+        lines.push(format!("  power it down with: runcode stop {}", args.workspace.unwrap_or(word)));
     }
     Ok(Simple { json, lines }.into())
 }

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::error::Result;
 use crate::origin::Workspace;
+use crate::output::foreign::Name;
 use crate::output::progress::note;
 use crate::output::report::{Outcome, Report, Text};
-use crate::output::sanitize;
 use crate::output::table::table;
 
 /// List your workspaces, those shared with you included.
@@ -35,11 +35,11 @@ impl Report for List {
         let row = |workspace: &Workspace| {
             json!({
                 "origin": workspace.key.origin().word(),
-                "name": sanitize::short(&workspace.title),
+                "name": workspace.title.json(),
                 "id": workspace.key.workspace_id(),
-                "title": sanitize::short(&workspace.title),
-                "custom_title": workspace.custom_title.as_deref().map(sanitize::short),
-                "state": workspace.state.as_deref().map(sanitize::short),
+                "title": workspace.title.json(),
+                "custom_title": workspace.custom_title.as_ref().map(Name::json),
+                "state": workspace.state.as_ref().map(Name::json),
                 "shared": workspace.shared,
                 "connectable": workspace.is_connectable(),
             })
@@ -67,13 +67,13 @@ fn row(workspace: &Workspace) -> Vec<String> {
         (true, false) => format!("runcode connect {words} --start"),
         (false, _) => "(no SSH)".to_owned(),
     };
-    let name = workspace.custom_title.clone().unwrap_or_default();
+    let name = workspace.custom_title.as_ref().map(Name::to_string).unwrap_or_default();
     let name = if workspace.shared { format!("{name} (shared)") } else { name };
     vec![
         workspace.key.workspace_id().map_or_else(|| "-".to_owned(), |id| id.to_string()),
-        workspace.title.clone(),
+        workspace.title.to_string(),
         name.trim().to_owned(),
-        workspace.state.clone().unwrap_or_else(|| "-".to_owned()),
+        workspace.state.as_ref().map_or_else(|| "-".to_owned(), Name::to_string),
         connect,
     ]
 }

@@ -10,9 +10,10 @@ use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::origin::hosted::login::{Callback, CallbackServer};
 use crate::origin::hosted::{Client, Token, token};
+use crate::output::foreign::Name;
 use crate::output::progress::note;
 use crate::output::report::{Outcome, Report, Text};
-use crate::output::{sanitize, stdout};
+use crate::output::stdout;
 use crate::sys::clock::Deadline;
 
 /// Log in through the browser and save the token.
@@ -41,19 +42,19 @@ pub struct Args {
 }
 
 struct LoggedIn {
-    email: Option<String>,
+    email: Option<Name>,
     api_base: String,
 }
 
 impl Report for LoggedIn {
     fn json(&self) -> Value {
-        let email = self.email.as_deref().map(sanitize::short);
+        let email = self.email.as_ref().map(Name::json);
         json!({ "logged_in": true, "email": email, "api_base": self.api_base })
     }
 
     fn text(&self, text: &mut Text) {
         match &self.email {
-            Some(email) => text.line(format!("✓ Logged in as {}", sanitize::short(email))),
+            Some(email) => text.line(format!("✓ Logged in as {email}")),
             None => text.line("✓ Logged in"),
         }
         text.line("  next: runcode list");

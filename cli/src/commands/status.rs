@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::error::Result;
 use crate::output::report::{Outcome, Report, Text};
-use crate::output::sanitize;
 use crate::output::table::table;
 use crate::session::Session;
 use crate::session::attachment::Attachment;
@@ -59,7 +58,7 @@ impl Report for Status {
             let meta = &row.session.meta;
             json!({
                 "origin": meta.key.origin().word(),
-                "name": sanitize::short(&meta.title),
+                "name": meta.title.json(),
                 "workspace_id": meta.key.workspace_id(),
                 "alias": meta.alias,
                 "host": meta.access.host(),
@@ -94,7 +93,7 @@ impl Report for Status {
             let meta = &row.session.meta;
             vec![
                 meta.key.workspace_id().map_or_else(|| "-".to_owned(), |id| id.to_string()),
-                meta.title.clone(),
+                meta.title.to_string(),
                 row.left(),
                 if row.is_warm { "up" } else { "idle" }.to_owned(),
                 if row.is_attached { "attached" } else { "" }.to_owned(),

@@ -7,7 +7,6 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::output::report::Outcome;
-use crate::output::sanitize;
 use crate::session::Session;
 use crate::session::attachment::Attachment;
 use crate::session::store::Store;
@@ -85,11 +84,7 @@ fn concerns(attachment: &Attachment, project: &Path) -> bool {
 }
 
 fn render(session: &Session, is_plain: bool) -> String {
-    let place = match &session.meta.web_url {
-        Some(url) => url.host(),
-        None => session.meta.title.clone(),
-    };
-    let place = sanitize::short(&place);
+    let place = &session.meta.title;
     let seconds = session.meta.lifetime.seconds_left(clock::now());
     let minutes = seconds.map(|seconds| (seconds / 60).max(1));
     if is_plain {

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::origin::{Origins as _, Target};
 use crate::output::report::{Outcome, Simple};
 use crate::session::attachment::Attachment;
-use crate::session::resolve::title_here;
+use crate::session::resolve::word_for;
 
 /// Power a workspace down.
 ///
@@ -42,7 +42,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         }
         row => row,
     };
-    let title = title_here(key, &sessions).unwrap_or_else(|| key.words());
+    let word = word_for(key, &sessions);
     origin.stop(key)?;
     let detached = Attachment::clear(app.paths()?, Some(key))?;
     if args.keep {
@@ -51,10 +51,10 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         sessions.drop_session(key)?;
     }
     let json = json!({ "stopped": true, "workspace_id": key.workspace_id(), "detached": detached });
-    let name = key.shown(row.as_ref().map(|row| row.title.as_str()));
-    let was_stopped = row.as_ref().is_some_and(|row| row.state.as_deref() == Some("stopped"));
+    let name = key.shown(row.as_ref().map(|row| &row.title));
+    let was_stopped = row.as_ref().is_some_and(|row| row.is_in("stopped"));
     let how = if was_stopped { "was stopped already" } else { "is stopping" };
-    let again = args.workspace.unwrap_or(title);
+    let again = args.workspace.unwrap_or(word);
     let lines = vec![
         format!("✓ {name} {how}{}", if detached { ", and is detached" } else { "" }),
         format!("  boot it again with: runcode connect {again} --start"),

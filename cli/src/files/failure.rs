@@ -1,7 +1,7 @@
 //! What our scripts say went wrong, in the user's words.
 
 use crate::error::{Code, Error};
-use crate::output::sanitize;
+use crate::output::foreign::{self, Quoted};
 
 /// The error for a script's `E` line: a word, and what the box's own tool said.
 pub(super) fn of(record: &str, path: &str) -> Error {
@@ -31,14 +31,19 @@ pub(super) fn of(record: &str, path: &str) -> Error {
         "nostderr" => {
             Error::new(Code::Unavailable, "the workspace has no working /dev/stderr, which folders travel by")
         }
-        _ => Error::new(Code::Io, format!("`{path}` on the workspace: {}", reason(said))),
+        _ => Error::new(
+            Code::Io,
+            reason(said).map_or_else(
+                || on("could not be written"),
+                |why| format!("the workspace says of `{path}`: {why}"),
+            ),
+        ),
     }
 }
 
 /// What a tool says, without the names in front: `cat: write error: No space left on device` → the last part.
-fn reason(said: &str) -> String {
-    let last = said.trim().rsplit(": ").next().unwrap_or_default();
-    if last.is_empty() { "the file could not be written".to_owned() } else { sanitize::short(last) }
+fn reason(said: &str) -> Option<Quoted> {
+    said.trim().rsplit(": ").next().filter(|last| !last.is_empty()).map(foreign::message)
 }
 
 #[cfg(test)]
@@ -50,7 +55,7 @@ mod tests {
         let full = of("io cat: write error: No space left on device", "a");
         assert_eq!(
             (full.code(), full.message()),
-            (Code::Io, "`a` on the workspace: No space left on device")
+            (Code::Io, "the workspace says of `a`: \"No space left on device\"")
         );
         assert_eq!(of("missing", "a").code(), Code::NotFound);
         assert!(of("io \u{1b}[2J", "a").message().contains("\u{fffd}[2J"));

@@ -11,7 +11,7 @@ use crate::files::links::{self, LeftOut};
 use crate::files::local_file::{PREFIX, RANDOM, made_parent, mark_in_use, sweep, write_error};
 use crate::files::place::Target;
 use crate::files::unpack::ROOT;
-use crate::output::sanitize;
+use crate::output::foreign;
 use crate::sys::folder::{Folder, Kind, allow_many_open_files};
 use crate::sys::platform;
 
@@ -126,19 +126,19 @@ impl Merge<'_> {
     }
 
     fn failed(&self, error: io::Error) -> Error {
-        Error::io(format_args!("write `{}`", shown(self.shown, &self.at)), error)
+        Error::io(format_args!("write {}", shown(self.shown, &self.at)), error)
     }
 }
 
-/// The user's path whole, and the workspace's names below it cut.
+/// The user's path whole, and the workspace's names below it as names of others.
 fn shown(path: &Path, names: &[OsString]) -> String {
-    if names.is_empty() {
-        return path.display().to_string();
+    match names {
+        [] => format!("`{}`", path.display()),
+        names => format!("{} in `{}`", foreign::path(&links::shown(names)), path.display()),
     }
-    path.join(sanitize::short(&links::shown(names))).display().to_string()
 }
 
 fn in_the_way(path: &Path, names: &[OsString]) -> Error {
-    let what = format!("`{}` is in the way: it is of another kind", shown(path, names));
+    let what = format!("{} is in the way: it is of another kind", shown(path, names));
     Error::new(Code::Io, what).hint("move it away, or fetch to another place")
 }

@@ -13,6 +13,8 @@ use crate::output::sanitize;
 pub struct RemotePath {
     from_home: bool,
     bytes: Vec<u8>,
+    /// The project folder that it starts in: how long it is, and how it is shown.
+    start: Option<(usize, String)>,
 }
 
 impl RemotePath {
@@ -26,19 +28,23 @@ impl RemotePath {
             return Err(Error::new(Code::Usage, "a path on the workspace is not valid Unicode"));
         }
         Ok(match bytes {
-            [b'/', ..] => RemotePath { from_home: false, bytes: bytes.to_vec() },
-            b"~" => RemotePath { from_home: true, bytes: b".".to_vec() },
-            [b'~', b'/', rest @ ..] => RemotePath { from_home: true, bytes: [b"./", rest].concat() },
+            [b'/', ..] => RemotePath { from_home: false, bytes: bytes.to_vec(), start: None },
+            b"~" => RemotePath { from_home: true, bytes: b".".to_vec(), start: None },
+            [b'~', b'/', rest @ ..] => {
+                RemotePath { from_home: true, bytes: [b"./", rest].concat(), start: None }
+            }
             _ => match workdir {
                 Some(workdir) if let Some(below) = workdir.below_home() => {
                     let bytes = [b"./", below.as_bytes(), b"/", bytes].concat();
-                    RemotePath { from_home: true, bytes }
+                    RemotePath { from_home: true, bytes, start: None }
                 }
                 Some(workdir) => {
-                    let bytes = [workdir.as_str().trim_end_matches('/').as_bytes(), bytes].join(&b'/');
-                    RemotePath { from_home: false, bytes }
+                    let start = workdir.as_str().trim_end_matches('/');
+                    let bytes = [start.as_bytes(), bytes].join(&b'/');
+                    let brief = workdir.brief().trim_end_matches('/').to_owned();
+                    RemotePath { from_home: false, bytes, start: Some((start.len(), brief)) }
                 }
-                None => RemotePath { from_home: true, bytes: [b"./", bytes].concat() },
+                None => RemotePath { from_home: true, bytes: [b"./", bytes].concat(), start: None },
             },
         })
     }
@@ -56,7 +62,7 @@ impl RemotePath {
             bytes.push(b'/');
         }
         bytes.extend_from_slice(name);
-        RemotePath { from_home: self.from_home, bytes }
+        RemotePath { bytes, ..self.clone() }
     }
 
     /// The last name in it; none where it has none of its own (`/`, `.`, `..`).
@@ -72,10 +78,11 @@ impl RemotePath {
         if self.from_home { [b"~".to_vec(), argument].concat() } else { argument }
     }
 
-    /// For people.
+    /// For people: as the user gave it, below a project folder that is cut when it is long.
     pub fn shown(&self) -> String {
         let home = if self.from_home { "~/" } else { "" };
-        let path = String::from_utf8_lossy(&self.bytes);
+        let (known, start) = self.start.as_ref().map_or((0, ""), |(length, brief)| (*length, brief.as_str()));
+        let path = start.to_owned() + &String::from_utf8_lossy(self.bytes.get(known..).unwrap_or_default());
         let parts = path.split('/').filter(|part| *part != ".").collect::<Vec<_>>();
         let root = if parts == [""] { "/" } else { "" };
         sanitize::line(&format!("{home}{root}{}", parts.join("/"))).into_owned()

@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::files::{LeftOut, Obeyed};
+use crate::output::foreign;
 use crate::output::report::{Report, Text};
 
 /// The result of `write`, `put` and `get`.
@@ -106,7 +107,7 @@ impl Report for Summary {
             text.line(format!("  left out: {} that are no file, folder or link", self.skipped));
         }
         let list = |text: &mut Text, count: u64, named: &[String]| {
-            named.iter().for_each(|name| text.line(format!("    {name}")));
+            named.iter().for_each(|name| text.line(format!("    {}", foreign::path(name))));
             if count > named.len() as u64 {
                 text.line(format!("    and {} more", count - named.len() as u64));
             }

@@ -12,7 +12,7 @@ use crate::error::{Code, Error, Result};
 use crate::files::failure;
 use crate::files::pulse::{Pulse, There};
 use crate::files::script::Script;
-use crate::output::sanitize;
+use crate::output::foreign;
 use crate::sys::random;
 use crate::transport::{Ended, Limits, RemoteCommand, Running, Stream, Streams, remote_end};
 
@@ -187,11 +187,10 @@ pub(super) fn talk<T: Send + 'static>(
         (Err(Fault::Told(error) | Fault::Differs(error)), _) => Err(error),
         (Err(Fault::Cut), Ok(Ended::Status(status))) => {
             let words = last_words.recv_timeout(REST).unwrap_or_default();
-            let said = words.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
-            Err(Error::new(
-                Code::Error,
-                format!("the workspace's shell gave up with status {status}: {}", sanitize::short(said)),
-            ))
+            let said = words.lines().rev().find(|line| !line.trim().is_empty());
+            let said = said.map_or("it said nothing".to_owned(), |line| foreign::said("it", line));
+            let what = format!("the workspace's shell gave up with status {status}: {said}");
+            Err(Error::new(Code::Error, what))
         }
         (Err(Fault::Cut), _) => {
             Err(Error::new(Code::Transport, "the connection was lost before the transfer was complete")

@@ -16,7 +16,7 @@ use crate::files::links::{self, TARGET_MAX};
 use crate::files::local_name;
 use crate::files::obeyed::Obeyed;
 use crate::files::talk::Fault;
-use crate::output::sanitize;
+use crate::output::foreign;
 use crate::sys::folder::{Attributes, Folder, Kind};
 use crate::sys::platform;
 
@@ -221,10 +221,10 @@ impl Unpacking<'_> {
     }
 
     fn hostile(&self, name: &[u8]) -> Fault {
-        let name = sanitize::short(&String::from_utf8_lossy(name));
+        let name = foreign::path(&String::from_utf8_lossy(name));
         Error::new(
             Code::Io,
-            format!("`{}` on the workspace came with a name that is not safe: `{name}`", self.shown),
+            format!("`{}` on the workspace came with a name that is not safe: {name}", self.shown),
         )
         .hint("nothing was written")
         .into()
@@ -302,8 +302,8 @@ impl Unpacking<'_> {
 
 /// A failure to write what came as `path`: the name is the workspace's.
 fn write_error(path: &[OsString], error: io::Error) -> Error {
-    let name = if path.is_empty() { ".".to_owned() } else { sanitize::short(&links::shown(path)) };
-    Error::io(format_args!("write `{name}`"), error)
+    let name = if path.is_empty() { ".".to_owned() } else { links::shown(path) };
+    Error::io(format_args!("write {}", foreign::path(&name)), error)
 }
 
 fn fill(

@@ -21,11 +21,13 @@ pub use host_key::Pins;
 pub use web_url::WebUrl;
 pub use workdir::Workdir;
 
+use crate::output::foreign::Name;
+
 /// What an origin gives for one session: how to get in, where to work, and until when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
-    /// What the workspace is called. Foreign text: it reaches a terminal only through the filter.
-    pub title: String,
+    /// What the workspace is called.
+    pub title: Name,
     /// What lets us in, and where.
     pub credential: Credential,
     /// When it ends.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::output::foreign;
+
 /// A folder on the workspace. A control plane's is a plain absolute path: `/` and `[A-Za-z0-9._/@+,:=~-]`, no `..`, at most
 /// 4096 bytes. One that the user names may be any absolute path, or start in the home folder with `~/`. It is quoted wherever
 /// a shell reads it.
@@ -40,9 +42,17 @@ impl Workdir {
         if plain { Ok(Workdir(text.to_owned())) } else { Err("is not a plain absolute path") }
     }
 
-    /// The path.
+    /// The path itself: for the workspace, for files and for JSON. For people there is `Display`.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The path without quotes and at most 256 characters of it, for a sentence that a shell prints.
+    pub fn brief(&self) -> String {
+        match self.0.char_indices().nth(foreign::PATH) {
+            Some((end, _)) => format!("{}...", self.0.get(..end).unwrap_or_default()),
+            None => self.0.clone(),
+        }
     }
 }
 
@@ -55,7 +65,7 @@ impl Default for Workdir {
 
 impl fmt::Display for Workdir {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        foreign::path(&self.0).fmt(f)
     }
 }
 
@@ -76,7 +86,17 @@ impl From<Workdir> for String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
     use super::*;
+
+    #[test]
+    fn people_are_shown_a_bounded_quoted_path() {
+        let long = format!("/{}", "a".repeat(4000));
+        let workdir = Workdir::parse(&long).unwrap();
+        assert_eq!(workdir.as_str(), long);
+        assert_eq!((workdir.to_string().chars().count(), workdir.brief().len()), (258, 259));
+        assert_eq!(Workdir::default().to_string(), "\"/home/ubuntu/workspace\"");
+    }
 
     #[test]
     fn the_users_own_may_be_any_path() {

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::output::sanitize;
+use crate::output::foreign;
 use crate::sys::atomic_file;
 use crate::sys::clock::Deadline;
 
@@ -145,9 +145,8 @@ impl Spawned {
         let mut said = Vec::new();
         let _ = self.0.stderr.take().map(|stderr| stderr.take(64 * 1024).read_to_end(&mut said));
         let text = String::from_utf8_lossy(&said);
-        sanitize::short(
-            text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("ssh ended without a word"),
-        )
+        let last = text.lines().rfind(|line| !line.trim().is_empty());
+        last.map_or_else(|| "ssh ended without a word".to_owned(), |line| foreign::said("ssh", line))
     }
 }
 

@@ -131,6 +131,27 @@ fn has_status(log: &str) -> bool {
     })
 }
 
+/// The lines that ssh writes of itself, without those that quote the server: what we advise must not be the server's idea.
+pub fn own_lines(log: &str) -> impl Iterator<Item = &str> {
+    const QUOTING: [&str; 6] = [
+        "Received disconnect from",
+        "Remote: ",
+        "banner line ",
+        "Bad remote protocol version identification",
+        "remote software version",
+        "Remote protocol version",
+    ];
+    log.lines().filter(|line| !QUOTING.iter().any(|quoting| line.contains(quoting)))
+}
+
+/// Whether this machine does not let ssh connect (a sandbox).
+pub fn is_forbidden(log: &str) -> bool {
+    own_lines(log).any(|line| {
+        let is_own = ["ssh: connect to host ", "socket"].iter().any(|start| line.starts_with(start));
+        is_own && line.trim_end().ends_with("Operation not permitted")
+    })
+}
+
 /// The lines of an ssh log that are meant for people.
 pub fn words(log: &str) -> String {
     let for_people = |line: &&str| {

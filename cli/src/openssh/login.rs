@@ -3,6 +3,8 @@
 //! ssh says little to its user where it may not ask (`BatchMode`): that a key would have needed its passphrase, or which
 //! host key it did not know, is in what it says to its developers alone (sshconnect.c, sshconnect2.c of OpenSSH 8 to 10).
 
+use crate::openssh::log::{is_forbidden, own_lines};
+
 /// Why ssh did not get in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -66,9 +68,11 @@ impl Fingerprint {
 /// Makes sense of the log.
 pub fn refusal(log: &str) -> Refusal {
     let says = |any: &[&str]| any.iter().any(|phrase| log.contains(phrase));
-    if says(&["REMOTE HOST IDENTIFICATION HAS CHANGED", "REVOKED HOST KEY DETECTED", "has been revoked"]) {
+    let ssh_says = |any: &[&str]| own_lines(log).any(|line| any.iter().any(|phrase| line.contains(phrase)));
+    if ssh_says(&["REMOTE HOST IDENTIFICATION HAS CHANGED", "REVOKED HOST KEY DETECTED", "has been revoked"])
+    {
         Refusal::HostKeyChanged(shown(log))
-    } else if says(&["Host key verification failed", "No matching host key", "host key is known for"]) {
+    } else if ssh_says(&["Host key verification failed", "No matching host key", "host key is known for"]) {
         Refusal::HostKeyUnknown(shown(log))
     } else if let Some(question) = question(log) {
         Refusal::Question(question)
@@ -78,7 +82,7 @@ pub fn refusal(log: &str) -> Refusal {
         Refusal::KeysRefused
     } else if says(&["Could not resolve hostname"]) {
         Refusal::UnknownName
-    } else if says(&["Operation not permitted"]) {
+    } else if is_forbidden(log) {
         Refusal::Forbidden
     } else if says(&["Connection refused"]) {
         Refusal::PortRefused
@@ -191,6 +195,9 @@ mod tests {
             ("ssh: connect to host h port 1: Connection refused", Refusal::PortRefused),
             ("ssh: connect to host h port 1: Connection timed out", Refusal::Silent),
             ("ssh: connect to host h port 1: Operation not permitted", Refusal::Forbidden),
+            ("Received disconnect from h port 22:2: Operation not permitted", Refusal::Other),
+            ("Received disconnect from h port 22:2: Host key verification failed.", Refusal::Other),
+            ("debug1: Remote: REMOTE HOST IDENTIFICATION HAS CHANGED!", Refusal::Other),
             ("Unable to negotiate with h port 22: no matching cipher found", Refusal::NoCommonAlgorithm),
             ("/c: line 1: Bad configuration option: x", Refusal::BadConfig),
             ("kex_exchange_identification: Connection closed by remote host", Refusal::HungUp),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::grant::Destination;
 use crate::origin::hosted::BaseUrl;
-use crate::output::sanitize;
+use crate::output::foreign::Name;
 use crate::sys::digest::sha256;
 
 /// An origin of sessions.
@@ -122,9 +122,9 @@ impl SessionKey {
     }
 
     /// A session as a person knows it: `web (#2)`, or its own name.
-    pub fn shown(&self, title: Option<&str>) -> String {
+    pub fn shown(&self, title: Option<&Name>) -> String {
         match (title, &self.id) {
-            (Some(title), Id::Number(number)) => format!("{} (#{number})", sanitize::short(title)),
+            (Some(title), Id::Number(number)) => format!("{title} (#{number})"),
             (None, Id::Number(number)) => format!("#{number}"),
             (_, Id::Name(_)) => self.words(),
         }
@@ -218,7 +218,7 @@ mod tests {
         let old: SessionKey =
             serde_json::from_str(r#"{"workspace_id":7,"api_base":"https://a.example"}"#).unwrap();
         assert_eq!(old, plane("https://a.example", 7));
-        assert_eq!(old.shown(Some("web")), "web (#7)");
+        assert_eq!(old.shown(Some(&"web".into())), "web (#7)");
         for bad in [
             r#"{"workspace_id":7}"#,
             r#"{"workspace_id":0,"api_base":"https://a.example"}"#,

@@ -14,6 +14,7 @@ use ssh_key::PublicKey;
 
 use crate::error::{Code, Error, Result};
 use crate::grant::Grant;
+use crate::output::foreign::Name;
 
 pub use hosted::BaseUrl;
 pub use key::{OriginId, SessionKey};
@@ -22,17 +23,17 @@ pub use ssh_alias::SshHosts;
 /// The longest that any origin takes over a grant: whoever holds a lock meanwhile is waited for so long.
 pub const SLOWEST_GRANT: Duration = hosted::client::DEADLINE;
 
-/// A workspace as its origin lists it. The strings are foreign: they reach a terminal only through the filter.
+/// A workspace as its origin lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workspace {
     /// Names it.
     pub key: SessionKey,
     /// What it is called; for a control plane's, also the SSH user.
-    pub title: String,
+    pub title: Name,
     /// The name that a user, possibly a teammate, gave it.
-    pub custom_title: Option<String>,
+    pub custom_title: Option<Name>,
     /// Its state, where the origin knows one.
-    pub state: Option<String>,
+    pub state: Option<Name>,
     /// Whether it is somebody else's, shared with us.
     pub shared: bool,
     /// Whether it has SSH at all.
@@ -40,9 +41,14 @@ pub struct Workspace {
 }
 
 impl Workspace {
+    /// Whether it is known to be in this state.
+    pub fn is_in(&self, state: &str) -> bool {
+        self.state.as_ref().is_some_and(|known| known.raw() == state)
+    }
+
     /// Whether it is known to be up.
     pub fn is_running(&self) -> bool {
-        self.state.as_deref() == Some("running")
+        self.is_in("running")
     }
 
     /// Whether SSH can reach it now, as far as is known.
@@ -136,7 +142,7 @@ impl Selected<'_> {
             Code::NotFound,
             format!("the workspace belongs to {theirs}, but {} is selected", self.base),
         )
-        .hint(format!("set RUNCODE_API_BASE={theirs}, or run `runcode connect <workspace>` again"))
+        .hint(format!("set RUNCODE_API_BASE={}, or run `runcode connect <workspace>` again", theirs.word()))
     }
 }
 

@@ -13,8 +13,8 @@ pub fn number(word: &str) -> Option<u64> {
 pub fn bearers<'a>(name: &str, all: &'a [Workspace]) -> Vec<&'a Workspace> {
     let wanted = name.to_lowercase();
     let bears = |workspace: &&Workspace| {
-        workspace.title.to_lowercase() == wanted
-            || workspace.custom_title.as_ref().is_some_and(|title| title.to_lowercase() == wanted)
+        workspace.title.raw().to_lowercase() == wanted
+            || workspace.custom_title.as_ref().is_some_and(|title| title.raw().to_lowercase() == wanted)
     };
     all.iter().filter(bears).collect()
 }
@@ -43,13 +43,12 @@ fn what_there_is(all: &[Workspace]) -> String {
     if all.is_empty() {
         return "you have no workspaces; create one on the web".to_owned();
     }
-    let names =
-        all.iter().map(|workspace| format!("{} ({})", short(&workspace.title), workspace.key.words()));
+    let names = all.iter().map(|workspace| format!("{} ({})", workspace.title, workspace.key.words()));
     format!("there is: {}", few(names))
 }
 
 fn both(workspace: &Workspace) -> String {
-    format!("{} ({})", workspace.key.words(), short(&workspace.title))
+    format!("{} ({})", workspace.key.words(), workspace.title)
 }
 
 /// The first of these, and how many more there are.

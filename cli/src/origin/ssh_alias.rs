@@ -94,7 +94,7 @@ impl Origin for SshHosts {
             destination: destination.clone(),
         };
         Ok(Grant {
-            title: destination.to_string(),
+            title: destination.to_string().into(),
             credential: Credential::External(external),
             lifetime: Lifetime::Open,
             workdir: None,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Code, Error, Result};
 use crate::origin::SessionKey;
+use crate::output::foreign::Name;
 use crate::output::progress::note;
 use crate::session::Session;
 use crate::sys::atomic_file;
@@ -20,7 +21,7 @@ pub struct Attachment {
     pub key: SessionKey,
     /// What the workspace is called; none in files from before that was kept.
     #[serde(default)]
-    pub title: Option<String>,
+    pub title: Option<Name>,
     /// The folder that `connect` ran in; none when its name is not text.
     pub folder: Option<String>,
 }
@@ -35,7 +36,7 @@ impl Attachment {
 
     /// The workspace as a person knows it: `web (#2)`.
     pub fn shown(&self) -> String {
-        self.key.shown(self.title.as_deref())
+        self.key.shown(self.title.as_ref())
     }
 
     /// The attachment, if there is one. A pointer that cannot be understood points nowhere.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::grant::{Access, Lifetime, WebUrl, Workdir};
 use crate::origin::SessionKey;
+use crate::output::foreign::Name;
 use crate::session::store::{CERTIFICATE, CONFIG};
 use crate::sys::atomic_file;
 use crate::sys::digest::sha256;
@@ -27,7 +28,7 @@ pub struct Meta {
     pub key: SessionKey,
     /// What the workspace is called; empty in files from before that was kept.
     #[serde(default)]
-    pub title: String,
+    pub title: Name,
     /// The `Host` name in the config, or what else ssh is told to connect to.
     pub alias: String,
     /// How it gets in.
@@ -57,8 +58,8 @@ pub struct Meta {
 impl Meta {
     pub(super) fn parse(bytes: &[u8]) -> Option<Meta> {
         let mut meta = serde_json::from_slice::<Meta>(bytes).ok()?;
-        if meta.title.is_empty() {
-            meta.title = meta.access.user().to_owned(); // which is the title on a control plane's gateway
+        if meta.title.raw().is_empty() {
+            meta.title = meta.access.user().into(); // which is the title on a control plane's gateway
         }
         Some(meta)
     }

@@ -3,6 +3,7 @@
 use crate::error::{Code, Error, Result};
 use crate::origin::names::{few, number};
 use crate::origin::{self, SessionKey};
+use crate::output::foreign::Name;
 use crate::output::sanitize::short;
 use crate::session::{Session, Sessions};
 
@@ -12,7 +13,7 @@ pub fn resolve_here(name: &str, sessions: &Sessions<'_>) -> Result<SessionKey> {
     let wanted = number(name);
     let bears = |session: &Session| match wanted {
         Some(_) => session.meta.key.workspace_id() == wanted,
-        None => session.meta.title.eq_ignore_ascii_case(name) || session.meta.key.words() == name,
+        None => session.meta.title.raw().eq_ignore_ascii_case(name) || session.meta.key.words() == name,
     };
     let here = sessions.store().sessions()?.into_iter().filter(bears).collect::<Vec<_>>();
     // The selected control plane comes first: sessions of others may be here too.
@@ -47,10 +48,16 @@ fn several(name: &str, here: &[Session]) -> Error {
 
 /// A workspace as a person knows it, `web (#2)`, as far as this machine knows that, too.
 pub fn shown(key: &SessionKey, sessions: &Sessions<'_>) -> String {
-    key.shown(title_here(key, sessions).as_deref())
+    key.shown(title_here(key, sessions).as_ref())
+}
+
+/// The word to give a command for a workspace: its title where that is a plain word, else its id.
+pub fn word_for(key: &SessionKey, sessions: &Sessions<'_>) -> String {
+    let title = title_here(key, sessions);
+    title.as_ref().and_then(Name::word).map_or_else(|| key.words(), str::to_owned)
 }
 
 /// The title of a workspace that has a session here.
-pub fn title_here(key: &SessionKey, sessions: &Sessions<'_>) -> Option<String> {
+pub fn title_here(key: &SessionKey, sessions: &Sessions<'_>) -> Option<Name> {
     Some(sessions.store().read(key).ok().flatten()?.meta.title)
 }

@@ -253,7 +253,7 @@ fn opening(token: &str, workdir: Option<&Workdir>) -> Vec<u8> {
         b"printf \"runcode: cannot enter %s on the workspace: it is no folder, or not ours to enter\\n\" \"$1\" >&2; \
           echo \"runcode: to run in the home folder, say --home\" >&2; exit 255",
     );
-    push(" runcode ", workdir.as_str().as_bytes());
+    push(" runcode ", workdir.brief().as_bytes());
     text.extend_from_slice(b"; ");
     text
 }

@@ -1,7 +1,8 @@
 //! Why ssh could not connect, told by its own words.
 
 use crate::error::{Code, Error};
-use crate::output::sanitize;
+use crate::openssh::log;
+use crate::output::foreign;
 use crate::transport::outcome::{Cause, Unconnected};
 
 /// What a sandboxed agent's user has to change.
@@ -11,7 +12,8 @@ pub(super) const SANDBOX_HINT: &str = "the sandbox that this runs in forbids net
 /// Makes sense of what ssh said on its way out. `is_sandboxed`: an agent's sandbox is known to forbid network access.
 pub(super) fn of(words: &str, is_sandboxed: bool) -> Unconnected {
     let cause = cause(words);
-    let said = sanitize::short(telling(words).unwrap_or("ssh ended without a word"));
+    let said = telling(words);
+    let said = said.map_or("ssh ended without a word".to_owned(), |line| foreign::said("ssh", line));
     let error = match cause {
         Cause::HostKey => Error::new(
             Code::Transport,
@@ -38,18 +40,22 @@ pub(super) fn telling(words: &str) -> Option<&str> {
     words.lines().rev().find(|line| !NOISE.iter().any(|noise| line.contains(noise)))
 }
 
+/// A line of ssh's can quote the gateway (`Received disconnect from …: <its words>`). What makes us advise something comes
+/// from lines that ssh writes of itself.
 fn cause(words: &str) -> Cause {
     let says = |any: &[&str]| any.iter().any(|phrase| words.contains(phrase));
-    if says(&[
+    let ssh_says =
+        |any: &[&str]| log::own_lines(words).any(|line| any.iter().any(|phrase| line.contains(phrase)));
+    if ssh_says(&[
         "Host key verification failed",
         "REMOTE HOST IDENTIFICATION HAS CHANGED",
         "No matching host key",
-    ]) || says(&["no matching host key type found"])
-    {
+        "no matching host key type found",
+    ]) {
         Cause::HostKey
     } else if says(&["Permission denied (", "Too many authentication failures"]) {
         Cause::AuthRejected
-    } else if says(&["Operation not permitted"]) {
+    } else if log::is_forbidden(words) {
         Cause::Forbidden
     } else if says(&["Connection refused", "Connection timed out", "Operation timed out", "No route to host"])
         || says(&["Network is unreachable", "Could not resolve hostname", "Connection reset by", "timed out"])
@@ -80,6 +86,10 @@ mod tests {
             ("No ED25519 host key is known for x.\nHost key verification failed.", Cause::HostKey),
             ("ssh: connect to host a port 1: Operation not permitted", Cause::Forbidden),
             ("socket(): Operation not permitted", Cause::Forbidden),
+            ("Received disconnect from 1.2.3.4 port 22:2: Operation not permitted", Cause::Other),
+            ("Received disconnect from 1.2.3.4 port 22:2: Host key verification failed.", Cause::Other),
+            ("Bad remote protocol version identification: 'socket(): Operation not permitted'", Cause::Other),
+            ("Received disconnect from a port 1:2: Too many authentication failures", Cause::AuthRejected),
             ("", Cause::Other),
             ("unix_listener: path too long", Cause::Other),
         ] {
@@ -90,7 +100,8 @@ mod tests {
     #[test]
     fn the_servers_words_cannot_steer_a_terminal() {
         let error = of("\u{1b}[2J\u{202e}evil: Connection refused", false).error;
-        assert!(!error.message().chars().any(sanitize::is_steering));
+        assert!(!error.message().chars().any(crate::output::sanitize::is_steering));
+        assert!(error.message().ends_with("ssh says: \"\u{fffd}[2J\u{fffd}evil: Connection refused\""));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::net::{Ipv6Addr, TcpListener};
 use std::path::Path;
 
 use crate::error::{Code, Error, Result};
-use crate::output::sanitize;
+use crate::output::foreign;
 use crate::sys::clock::Deadline;
 use crate::transport::mux_socket::{Connection, Trouble};
 use crate::transport::mux_wire::{self, ForwardRequest, Reply};
@@ -144,7 +144,7 @@ fn refused(reply: Reply, what: impl FnOnce() -> String) -> Error {
         Code::Conflict,
         match reply {
             Reply::Refused(words) if words == "Port forwarding failed" => what(), // which says nothing more
-            Reply::Refused(words) => format!("{}: {}", what(), sanitize::short(&words)),
+            Reply::Refused(words) => format!("{}: {}", what(), foreign::said("ssh", &words)),
             _ => format!("{}: the master talks nonsense", what()),
         },
     )

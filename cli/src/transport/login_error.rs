@@ -4,7 +4,7 @@ use crate::error::{Code, Error};
 use crate::grant::Destination;
 use crate::openssh::log;
 use crate::openssh::login::{self, Question, Refusal};
-use crate::output::sanitize;
+use crate::output::foreign;
 use crate::transport::connect_error::{SANDBOX_HINT, telling};
 use crate::transport::outcome::{Cause, Unconnected};
 
@@ -13,7 +13,8 @@ use crate::transport::outcome::{Cause, Unconnected};
 pub(super) fn of(log: &str, to: &Destination, is_sandboxed: bool) -> Unconnected {
     let refusal = login::refusal(log);
     let words = log::words(log);
-    let said = sanitize::short(telling(&words).unwrap_or("ssh ended without a word"));
+    let said = telling(&words);
+    let said = said.map_or("ssh ended without a word".to_owned(), |line| foreign::said("ssh", line));
     let fails = |message: String| Error::new(Code::Transport, message);
     let retry = format!("see what `ssh {to}` says");
     let (cause, error) = match refusal {
@@ -48,11 +49,11 @@ pub(super) fn of(log: &str, to: &Destination, is_sandboxed: bool) -> Unconnected
                     (format!("`{to}` takes a key that only you can unlock"), String::new())
                 }
                 Question::Key(path) => {
-                    let path = sanitize::short(&path);
-                    let why = format!(
-                        "`{to}` takes the key `{path}`, which wants its passphrase, a PIN or a touch"
-                    );
-                    (why, format!("; or load the key: ssh-add '{path}'"))
+                    let load = (!path.contains('\'')).then(|| format!("; or load the key: ssh-add '{path}'"));
+                    let path = foreign::path(&path);
+                    let why =
+                        format!("`{to}` takes the key {path}, which wants its passphrase, a PIN or a touch");
+                    (why, load.unwrap_or_default())
                 }
                 Question::Agent => {
                     (format!("the ssh agent has a key for `{to}`, and did not sign with it"), String::new())

@@ -87,18 +87,18 @@ pub(super) fn workspaces() -> Result<Vec<CompletionCandidate>> {
     let sessions = Store::new(&paths).sessions()?;
     let mut bearers = BTreeMap::<String, usize>::new();
     for session in &sessions {
-        *bearers.entry(session.meta.title.to_lowercase()).or_default() += 1;
+        *bearers.entry(session.meta.title.raw().to_lowercase()).or_default() += 1;
     }
     let candidate = |session: &Session| {
-        let (key, title) = (&session.meta.key, &session.meta.title);
+        let (key, title) = (&session.meta.key, session.meta.title.raw());
         let is_name = bearers.get(&title.to_lowercase()) == Some(&1)
             && number(title).is_none()
             && !title.starts_with('-');
         if is_name {
             let help = key.workspace_id().map_or_else(|| key.words(), |id| format!("workspace #{id}"));
-            CompletionCandidate::new(title.clone()).help(Some(help.into()))
+            CompletionCandidate::new(title).help(Some(help.into()))
         } else {
-            CompletionCandidate::new(key.words()).help(Some(title.clone().into()))
+            CompletionCandidate::new(key.words()).help(Some(session.meta.title.to_string().into()))
         }
     };
     let mut found = sessions.iter().map(candidate).collect::<Vec<_>>();

@@ -125,8 +125,8 @@ fn config(app: &App, session: &Session) -> Result<(Vec<u8>, String)> {
         let what = format!("{} is reached by your own ssh config, as editors do", session.shown());
         return Err(Error::new(Code::Unavailable, what));
     };
-    let title = Title::parse(&meta.title)
-        .map_err(|why| Error::new(Code::Error, format!("the title `{}` {why}", meta.title)))?;
+    let title = Title::parse(meta.title.raw())
+        .map_err(|why| Error::new(Code::Error, format!("the title {} {why}", meta.title)))?;
     let host = Host {
         id,
         title,

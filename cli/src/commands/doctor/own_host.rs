@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::grant::Access;
 use crate::origin::{OriginId, SessionKey};
-use crate::output::sanitize;
+use crate::output::foreign;
 use crate::remote::health;
 use crate::session::live::Want;
 use crate::sys::clock;
@@ -73,7 +73,7 @@ fn of_health(health: &health::Health, to: &str) -> Vec<Check> {
         ),
         Some(noise) => Check::warn(
             "ssh-shell",
-            format!("its start-up files print, which mixes with output: {}", sanitize::short(noise)),
+            format!("its start-up files print, which mixes with output: {}", foreign::message(noise)),
             format!("`ssh {to} true` shows the same; print only where there is a terminal: `[ -t 1 ] && …`"),
         ),
         None => Check::ok("ssh-shell", "its shell runs commands and prints nothing of its own"),
@@ -82,7 +82,7 @@ fn of_health(health: &health::Health, to: &str) -> Vec<Check> {
         _ if !health.has_sh => None,
         Some(folder) => Some(Check::fail(
             "ssh-room",
-            format!("nothing can be written to {}", sanitize::short(folder)),
+            format!("nothing can be written to {}", foreign::path(folder)),
             format!("`ssh {to} df -h` shows whether the disk is full"),
         )),
         None => Some(Check::ok("ssh-room", "there is room to write")),

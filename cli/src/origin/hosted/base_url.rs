@@ -55,6 +55,17 @@ impl BaseUrl {
         url
     }
 
+    /// The base as a shell takes it, for advice that people and agents paste.
+    pub fn word(&self) -> String {
+        let text = self.to_string();
+        let is_plain =
+            |byte: u8| byte.is_ascii_alphanumeric() || b":/._-~%".contains(&byte) || !byte.is_ascii();
+        match text.bytes().all(is_plain) {
+            true => text,
+            false => format!("'{}'", text.replace('\'', "'\\''")),
+        }
+    }
+
     /// Whether requests to it stay on this machine.
     pub fn is_loopback(&self) -> bool {
         match self.0.host() {
@@ -141,6 +152,11 @@ mod tests {
         }
         let base = BaseUrl::parse("https://a.example/base/").unwrap();
         assert_eq!(base.to_string(), "https://a.example/base");
+        let odd = BaseUrl::parse("https://a.example/;touch$IFSx'").unwrap();
+        assert_eq!(
+            (base.word(), odd.word().as_str()),
+            (base.to_string(), "'https://a.example/;touch$IFSx'\\'''")
+        );
         assert_eq!(base.join("/api/rc/x").as_str(), "https://a.example/base/api/rc/x");
     }
 

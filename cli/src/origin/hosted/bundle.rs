@@ -73,7 +73,7 @@ pub fn validate(json: &str, asked: &Asked<'_>) -> Result<Grant> {
     let display = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
     let workdir = display(raw.workdir.as_ref()).and_then(|path| Workdir::parse(&path).ok());
     Ok(Grant {
-        title: user.to_string(),
+        title: user.as_str().into(),
         credential: Credential::Key {
             gateway: Gateway { endpoint: Endpoint { host, port, user }, trust: Trust::Pinned(pins) },
             certificate,

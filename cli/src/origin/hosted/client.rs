@@ -21,6 +21,7 @@ use crate::error::{Code, Error, Result};
 use crate::origin::Workspace;
 use crate::origin::hosted::workspace::from_row;
 use crate::origin::hosted::{BaseUrl, Token};
+use crate::output::foreign;
 use crate::output::progress::note;
 use crate::sys::clock::Deadline;
 
@@ -36,6 +37,9 @@ const SANDBOXED: &str = "Codex's sandbox forbids network access: set `network_ac
 
 /// How many workspaces of one list are read.
 pub const MAX_ROWS: usize = 4096;
+
+/// Whose words the message of an answer is.
+const WHO: &str = "the control plane";
 
 /// How many redirects within the origin are followed.
 const MAX_REDIRECTS: usize = 3;
@@ -183,7 +187,7 @@ impl Client {
         let target = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
         match target.and_then(|target| response.url().join(target).ok()) {
             Some(target) if !self.base.is_origin_of(&target) => {
-                let target = target.origin().ascii_serialization();
+                let target = foreign::path(&target.origin().ascii_serialization());
                 Error::new(
                     Code::InsecureBase,
                     format!("{} redirects to {target}, which was not followed", self.base),
@@ -204,8 +208,9 @@ impl Client {
         }
         let why = match deepest.downcast_ref::<std::io::Error>() {
             _ if error.is_timeout() => format!("no answer within {} s", DEADLINE.as_secs()),
-            Some(io) => crate::error::reason(io),
-            None => deepest.to_string(),
+            Some(io) if io.raw_os_error().is_some() => crate::error::reason(io),
+            // A certificate's own words may be among these.
+            _ => foreign::message(&deepest.to_string()).to_string(),
         };
         Error::new(Code::Network, format!("cannot reach the control plane at {}: {why}", self.base)).hint(
             if self.is_sandboxed {
@@ -266,7 +271,7 @@ fn refused(status: StatusCode, body: &[u8]) -> Error {
     let what = said.unwrap_or_else(|| format!("the control plane answered {status}"));
     match code {
         Code::Unauthorized => {
-            Error::new(code, format!("the control plane does not accept the token: {what}"))
+            Error::new(code, format!("the control plane does not accept the token ({what})"))
                 .hint("run `runcode login`, or set RUNCODE_TOKEN to a valid token")
         }
         Code::Unavailable => Error::new(code, format!("{what} (SSH may not be enabled on the server yet)"))
@@ -278,11 +283,10 @@ fn refused(status: StatusCode, body: &[u8]) -> Error {
     }
 }
 
-/// The `message` of a body, else its `detail`, else a string `error`.
+/// What a body says: its `message`, else its `detail`, else a string `error`.
 fn message_of(body: &Value) -> Option<String> {
     let words = ["message", "detail", "error"].into_iter().find_map(|field| body.get(field)?.as_str())?;
-    let words = crate::output::sanitize::short(words.trim());
-    (!words.is_empty()).then_some(words)
+    (!words.trim().is_empty()).then(|| foreign::said(WHO, words))
 }
 
 /// An answer is an object; serde would also take an array in its place.
@@ -311,7 +315,7 @@ trait Answer {
                     .message()
                     .or(Some(error))
                     .and_then(Value::as_str)
-                    .map(crate::output::sanitize::short);
+                    .map(|words| foreign::said(WHO, words));
                 Err(Error::new(
                     code,
                     words.unwrap_or_else(|| "the control plane refused, without saying why".to_owned()),

@@ -11,6 +11,7 @@ use rand::distr::Alphanumeric;
 
 use crate::error::{Code, Error, Result};
 use crate::origin::hosted::{BaseUrl, Token};
+use crate::output::foreign::Name;
 use crate::sys::clock::Deadline;
 use runcode_peer::Owner;
 use runcode_wire::{CLI_LOGIN_PATH, CLI_LOGIN_STARTED_PATH, PAGES_PREFIX};
@@ -35,7 +36,7 @@ pub struct Callback {
     /// The token.
     pub token: Token,
     /// The account, when it was told.
-    pub email: Option<String>,
+    pub email: Option<Name>,
 }
 
 /// Listens on a free port of 127.0.0.1 for one callback.
@@ -227,7 +228,7 @@ pub fn judge(head: &[u8], state: &str, port: u16) -> Verdict {
     }
     match token.as_deref().map(Token::parse) {
         Some(Ok(token)) => {
-            let email = email.filter(|email| !email.is_empty() && email.len() <= 320);
+            let email = email.filter(|email| !email.is_empty() && email.len() <= 320).map(Name::from);
             (
                 "200 OK",
                 "You are logged in. You can close this page and go back to the terminal.",
@@ -276,7 +277,7 @@ mod tests {
             get("/callback?state=s3cret&token=abc&email=a%40b.example", "127.0.0.1:4000");
         let callback = outcome.unwrap().ok().unwrap();
         assert_eq!(
-            (status, callback.token.expose(), callback.email.as_deref()),
+            (status, callback.token.expose(), callback.email.as_ref().map(Name::raw)),
             ("200 OK", "abc", Some("a@b.example"))
         );
         let denied = get("/callback?state=s3cret&error=access_denied", "localhost:4000").2.unwrap();

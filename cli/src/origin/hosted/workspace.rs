@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::origin::{BaseUrl, SessionKey, Workspace};
+use crate::output::foreign::Name;
 
 /// Parses a row of the control plane at `base`. One without a whole, positive id of at most 2^53 and a title is no
 /// workspace.
@@ -10,7 +11,7 @@ pub(super) fn from_row(row: &Value, base: &BaseUrl, shared: bool) -> Option<Work
     let key = SessionKey::plane(base, row.get("id")?.as_u64()?)?;
     let text = |field: &str| {
         let text = row.get(field)?.as_str()?.chars().take(1024).collect::<String>();
-        (!text.is_empty()).then_some(text)
+        (!text.is_empty()).then_some(Name::from(text))
     };
     // What it is on its way to wins over what it is.
     let state = text("interim_state").or_else(|| text("current_state"));
@@ -18,7 +19,7 @@ pub(super) fn from_row(row: &Value, base: &BaseUrl, shared: bool) -> Option<Work
         key,
         title: text("title")?,
         custom_title: text("custom_title"),
-        state: Some(state.unwrap_or_else(|| "unknown".to_owned())),
+        state: Some(state.unwrap_or_else(|| "unknown".into())),
         shared,
         ssh_capable: row.get("provider").and_then(Value::as_str) == Some("aws"),
     })
@@ -56,7 +57,7 @@ mod tests {
     fn the_interim_state_wins() {
         let row = json!({"id": 7, "title": "a", "provider": "aws", "current_state": "running", "interim_state": "stopping"});
         let workspace = parsed(&row, true).unwrap();
-        assert_eq!(workspace.state.as_deref(), Some("stopping"));
+        assert!(workspace.is_in("stopping"));
         assert!(!workspace.is_connectable() && workspace.ssh_capable && workspace.shared);
         let row = json!({"id": 7, "title": "a", "provider": "gcp", "current_state": "running", "interim_state": ""});
         let workspace = parsed(&row, false).unwrap();

@@ -100,7 +100,7 @@ impl Sessions<'_> {
             (Ended::Status(255), Some(workdir)) => {
                 let error = Error::new(
                     Code::NotFound,
-                    format!("there is no folder `{workdir}` on {name} that we may enter"),
+                    format!("there is no folder {workdir} on {name} that we may enter"),
                 );
                 Err(error.hint("name another with --workdir").ending_with(1))
             }
