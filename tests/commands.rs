@@ -8,9 +8,9 @@ use crate::support::{Said, World, until};
 fn list_shows_workspaces_and_how_to_connect() {
     let world = World::with(|options| {
         let folder = options.workspaces[0].dir.clone();
-        let mut stopped = runcode_plane::WorkspaceSpec::new("blue-sky", &folder);
+        let mut stopped = runcode_gateway::WorkspaceSpec::new("blue-sky", &folder);
         stopped.custom_title = Some("Evil \u{1b}[2Jname".into());
-        let mut other = runcode_plane::WorkspaceSpec::new("no-ssh", &folder);
+        let mut other = runcode_gateway::WorkspaceSpec::new("no-ssh", &folder);
         other.provider = "gcp".into();
         options.workspaces.extend([stopped, other]);
     });
@@ -347,6 +347,7 @@ fn a_closed_stdout_ends_quietly() {
         &["list", "--nope", "--json"],
         &["--help"],
         &["man"],
+        #[cfg(feature = "dev")]
         &["demo"],
         &["get", "file"],
         &["exec", "--", "yes"],
@@ -361,6 +362,7 @@ fn a_closed_stdout_ends_quietly() {
 }
 
 #[test]
+#[cfg(feature = "dev")]
 fn demo_json_is_one_document() {
     let world = World::new();
     let mut command = world.command(&["demo", "--json"]);

@@ -3,7 +3,7 @@
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
-use runcode_plane::WorkspaceSpec;
+use runcode_gateway::WorkspaceSpec;
 use serde_json::json;
 
 use crate::support::World;

@@ -57,6 +57,7 @@ fn folder_for_guide(world: &World) -> PathBuf {
 }
 
 #[test]
+#[cfg(feature = "dev")]
 fn the_first_session_guide_works() {
     let world = World::new();
     let folder = folder_for_guide(&world);

@@ -26,6 +26,7 @@ fn verbs() -> Vec<String> {
 }
 
 #[test]
+#[cfg(feature = "dev")]
 fn every_help_matches_its_snapshot() {
     insta::assert_snapshot!("help", help(&["--help"]));
     for verb in verbs() {

@@ -13,6 +13,7 @@ mod commands;
 mod completions;
 mod config_ssh;
 mod context;
+#[cfg(feature = "dev")]
 mod dev;
 mod doctor;
 mod editors;

@@ -36,6 +36,33 @@ fn one_version_everywhere() {
     assert!(formula.contains(&format!("  version \"{pinned}\"\n")), "dist/pin moves both to {pinned}");
 }
 
+/// The packages that are linked into `runcode`, as `name vX features` lines.
+fn linked(arguments: &[&str]) -> String {
+    let mut tree = Command::new(env!("CARGO"));
+    tree.args(["tree", "--offline", "--edges", "normal", "--prefix", "none", "--format", "{p} {f}"]);
+    tree.args(["--package", "runcode"]).args(arguments).current_dir(root());
+    Said::of(tree.output().unwrap()).succeeds().text().to_owned()
+}
+
+#[test]
+fn a_build_without_dev_links_no_server() {
+    let linked = linked(&["--no-default-features"]);
+    for name in ["axum", "russh", "rusqlite", "portable-pty", "runcode-plane", "runcode-gateway"] {
+        assert!(!linked.lines().any(|line| line.starts_with(&format!("{name} "))), "{name}: {linked}");
+    }
+    // The HTTP client drives one thread of tokio; it needs neither its processes nor its signals.
+    let tokio = linked.lines().find(|line| line.starts_with("tokio ")).unwrap();
+    assert!(!["process", "signal", "rt-multi-thread"].iter().any(|part| tokio.contains(part)), "{tokio}");
+}
+
+#[test]
+fn nothing_shipped_has_faults() {
+    let linked = linked(&[]);
+    let ours = linked.lines().filter(|line| line.starts_with("runcode-")).collect::<Vec<_>>();
+    assert!(ours.iter().any(|line| line.starts_with("runcode-gateway ")), "{linked}");
+    assert!(!ours.iter().any(|line| line.contains("faults")), "{ours:?}");
+}
+
 #[test]
 fn one_name_everywhere() {
     for marketplace in [".claude-plugin/marketplace.json", ".agents/plugins/marketplace.json"] {

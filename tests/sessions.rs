@@ -222,7 +222,7 @@ fn short_sessions_are_renewed_with_the_same_key() {
 #[test]
 fn a_certificate_session_needs_no_flag() {
     let world =
-        World::with(|options| options.credential = runcode_plane::CredentialMode::Certificate).connected();
+        World::with(|options| options.credential = runcode_gateway::CredentialMode::Certificate).connected();
     assert!(world.cache("ws-1/id_ed25519-cert.pub").exists());
     assert_eq!(world.run(&["exec", "--", "echo hi"]).succeeds().text(), "hi\n");
 }

@@ -17,6 +17,13 @@ use crate::commands;
 use crate::error::Result;
 use crate::output::report::Outcome;
 
+/// The line of the help that a build without `dev` does not have.
+const DEMO: &str = if cfg!(feature = "dev") {
+    "  runcode demo                     see all of it work here, without an account\n"
+} else {
+    ""
+};
+
 /// Safe, low-friction SSH access to your remote workspace.
 #[derive(Parser)]
 #[command(
@@ -27,13 +34,12 @@ use crate::output::report::Outcome;
     arg_required_else_help = true,
     subcommand_required = true
 )]
-#[command(after_help = "\
+#[command(after_help = format!("\
 Start here:
-  runcode demo                     see all of it work here, without an account
-  runcode login                    log in, once
+{DEMO}  runcode login                    log in, once
   runcode list                     see your workspaces
   runcode connect my-ws --start    attach one, booting it if it is stopped
-  runcode exec -- make test        run a command on it")]
+  runcode exec -- make test        run a command on it"))]
 pub struct Cli {
     /// What applies to every command.
     #[command(flatten)]
@@ -72,41 +78,41 @@ fn secret(text: &str) -> Result<Zeroizing<String>, std::convert::Infallible> {
 
 /// One line per verb, in the order of the help: its variant, its module, its name.
 macro_rules! verbs {
-    ($($variant:ident = $module:ident $name:literal;)+) => {
+    ($($(#[$only:meta])? $variant:ident = $module:ident $name:literal;)+) => {
         /// The verbs. What each is for stands with its `Args`, where its help comes from.
         #[derive(Subcommand)]
         #[expect(missing_docs, reason = "a doc comment here would hide that help")]
         pub enum Command {
-            $(#[command(name = $name)] $variant(commands::$module::Args),)+
+            $($(#[$only])? #[command(name = $name)] $variant(commands::$module::Args),)+
         }
 
         impl Command {
             /// Every verb.
-            pub const NAMES: &'static [&'static str] = &[$($name),+];
+            pub const NAMES: &'static [&'static str] = &[$($(#[$only])? $name),+];
 
             /// Does what the verb says.
             pub fn run(self, app: &App) -> Result<Outcome> {
                 match self {
-                    $(Command::$variant(args) => commands::$module::run(args, app),)+
+                    $($(#[$only])? Command::$variant(args) => commands::$module::run(args, app),)+
                 }
             }
 
             fn name(&self) -> &'static str {
                 match self {
-                    $(Command::$variant(_) => $name,)+
+                    $($(#[$only])? Command::$variant(_) => $name,)+
                 }
             }
 
             fn description(verb: &str) -> Option<clap::Command> {
                 match verb {
-                    $($name => Some(commands::$module::Args::augment_args(clap::Command::new($name))),)+
+                    $($(#[$only])? $name => Some(commands::$module::Args::augment_args(clap::Command::new($name))),)+
                     _ => None,
                 }
             }
 
             fn parsed(verb: &str, matches: &ArgMatches) -> Option<Command> {
                 match verb {
-                    $($name => commands::$module::Args::from_arg_matches(matches).ok().map(Command::$variant),)+
+                    $($(#[$only])? $name => commands::$module::Args::from_arg_matches(matches).ok().map(Command::$variant),)+
                     _ => None,
                 }
             }
@@ -141,7 +147,9 @@ verbs! {
     Doctor = doctor "doctor";
     Completions = completions "completions";
     Man = man "man";
+    #[cfg(feature = "dev")]
     Dev = dev "dev";
+    #[cfg(feature = "dev")]
     Demo = demo "demo";
 }
 

@@ -11,12 +11,16 @@ use crate::error::Error;
 
 /// Where events go; without a file they go nowhere.
 #[derive(Default)]
-pub(crate) struct AccessLog {
+pub struct AccessLog {
     file: Option<Mutex<File>>,
 }
 
 impl AccessLog {
-    pub(crate) fn open(path: Option<&Path>) -> Result<Self, Error> {
+    /// Opens the file, which is made if need be, for this user alone; without one, events go nowhere.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open(path: Option<&Path>) -> Result<Self, Error> {
         let Some(path) = path else { return Ok(AccessLog::default()) };
         let mut options = OpenOptions::new();
         // One that is there already may be a terminal or a pipe, and keeps its mode.
@@ -31,7 +35,7 @@ impl AccessLog {
     }
 
     /// Appends `event` with the time and its `fields`. A log that cannot be written stops nothing.
-    pub(crate) fn write(&self, event: &str, fields: Value) {
+    pub fn write(&self, event: &str, fields: Value) {
         let Some(file) = &self.file else { return };
         let mut line = json!({ "time": jiff::Timestamp::now().to_string(), "event": event });
         if let (Some(line), Value::Object(fields)) = (line.as_object_mut(), fields) {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use runcode_peer::Owner;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::gateway::Gate;
+use crate::visit::Visit;
 
 /// How many connections of each other user wait at once. One more is closed.
 const EACH_OTHER: usize = 8;
@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The way in to one listener.
-pub(crate) struct Entrance {
+pub struct Entrance {
     /// How many connections of this user's own, or root's, wait at once. One more is closed.
     ours: usize,
     /// How long a connection may wait.
@@ -37,24 +37,25 @@ pub(crate) struct Entrance {
 struct Waiting {
     owner: Owner,
     since: Instant,
-    gate: Weak<Gate>,
+    visit: Weak<Visit>,
 }
 
 impl Waiting {
-    /// The connection's gate, unless it is gone or known by now.
-    fn gate(&self) -> Option<Arc<Gate>> {
-        self.gate.upgrade().filter(|gate| !gate.is_settled())
+    /// The connection, unless it is gone or known by now.
+    fn visit(&self) -> Option<Arc<Visit>> {
+        self.visit.upgrade().filter(|visit| !visit.is_settled())
     }
 }
 
 impl Entrance {
-    pub(crate) fn new(ours: usize, patience: Duration) -> Self {
+    /// One that lets `ours` connections of this user wait at once, each for so long.
+    pub fn new(ours: usize, patience: Duration) -> Self {
         Entrance { ours, patience, waiting: Mutex::default() }
     }
 
     /// The next connection that may come in. Whatever goes wrong with one, the next is waited for. Dropping the future
     /// loses no connection.
-    pub(crate) async fn next(&self, listener: &TcpListener) -> (TcpStream, SocketAddr, Arc<Gate>) {
+    pub async fn next(&self, listener: &TcpListener) -> (TcpStream, SocketAddr, Arc<Visit>) {
         loop {
             self.close_overdue();
             let Ok(accepted) = tokio::time::timeout(LOOK, listener.accept()).await else { continue };
@@ -63,9 +64,9 @@ impl Entrance {
                     let local = socket.local_addr();
                     let owner =
                         local.map_or(Owner::Unknown, |local| runcode_peer::owner_of_peer(peer, local));
-                    if let Some(gate) = self.admit(owner) {
+                    if let Some(visit) = self.admit(owner) {
                         let _ = socket.set_nodelay(true);
-                        return (socket, peer, gate);
+                        return (socket, peer, visit);
                     }
                 }
                 Err(_) => tokio::time::sleep(PAUSE).await,
@@ -73,10 +74,10 @@ impl Entrance {
         }
     }
 
-    /// The gate of a new connection, or `None` when its owner has enough of them.
-    fn admit(&self, owner: Owner) -> Option<Arc<Gate>> {
+    /// A new connection, or `None` when its owner has enough of them.
+    fn admit(&self, owner: Owner) -> Option<Arc<Visit>> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.retain(|one| one.gate().is_some());
+        waiting.retain(|one| one.visit().is_some());
         let of = |counts: &dyn Fn(Owner) -> bool| waiting.iter().filter(|one| counts(one.owner)).count();
         let is_other = |owner: Owner| matches!(owner, Owner::Other(_));
         let is_unnamed = |owner: Owner| matches!(owner, Owner::Nobody | Owner::Unknown);
@@ -88,23 +89,23 @@ impl Entrance {
         if is_full {
             // Among those without a name, whoever came for good must get a turn.
             let oldest = waiting.iter().position(|one| is_unnamed(owner) && is_unnamed(one.owner))?;
-            if let Some(gate) = waiting.remove(oldest).gate() {
-                gate.cut();
+            if let Some(visit) = waiting.remove(oldest).visit() {
+                visit.cut();
             }
         }
-        let gate = Arc::new(Gate::default());
-        waiting.push(Waiting { owner, since: Instant::now(), gate: Arc::downgrade(&gate) });
-        Some(gate)
+        let visit = Arc::new(Visit::default());
+        waiting.push(Waiting { owner, since: Instant::now(), visit: Arc::downgrade(&visit) });
+        Some(visit)
     }
 
     fn close_overdue(&self) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.retain(|one| match one.gate() {
-            Some(gate) if one.since.elapsed() >= self.patience => {
-                gate.cut();
+        waiting.retain(|one| match one.visit() {
+            Some(visit) if one.since.elapsed() >= self.patience => {
+                visit.cut();
                 false
             }
-            gate => gate.is_some(),
+            visit => visit.is_some(),
         });
     }
 }
@@ -119,13 +120,13 @@ mod tests {
         Entrance::new(100, Duration::from_secs(60))
     }
 
-    /// How many of `count` connections of an owner come in, and their gates.
-    fn come(entrance: &Entrance, owner: Owner, count: usize) -> Vec<Arc<Gate>> {
+    /// How many of `count` connections of an owner come in, and those.
+    fn come(entrance: &Entrance, owner: Owner, count: usize) -> Vec<Arc<Visit>> {
         (0..count).filter_map(|_| entrance.admit(owner)).collect()
     }
 
-    fn open(gates: &[Arc<Gate>]) -> usize {
-        gates.iter().filter(|gate| !gate.is_settled()).count()
+    fn open(visits: &[Arc<Visit>]) -> usize {
+        visits.iter().filter(|visit| !visit.is_settled()).count()
     }
 
     #[test]
@@ -145,15 +146,15 @@ mod tests {
         let unknown = come(&entrance, Owner::Unknown, UNKNOWN);
         let gone = come(&entrance, Owner::Nobody, 10);
         assert_eq!((open(&ours), open(&unknown), open(&gone)), (100, UNKNOWN - 10, 10));
-        assert!(unknown[..10].iter().all(|gate| gate.is_settled()));
+        assert!(unknown[..10].iter().all(|visit| visit.is_settled()));
         assert_eq!((come(&entrance, Owner::Ours, 1).len(), open(&ours)), (0, 100));
     }
 
     #[test]
     fn known_and_ended_connections_do_not_count() {
         let entrance = entrance();
-        for gate in come(&entrance, Owner::Other(1), EACH_OTHER) {
-            gate.recognize();
+        for visit in come(&entrance, Owner::Other(1), EACH_OTHER) {
+            visit.recognize();
         }
         drop(come(&entrance, Owner::Other(1), EACH_OTHER));
         assert_eq!(come(&entrance, Owner::Other(1), 50).len(), EACH_OTHER);
@@ -162,10 +163,10 @@ mod tests {
     #[test]
     fn waiting_too_long_ends_a_connection() {
         let entrance = Entrance::new(100, Duration::ZERO);
-        let gates = come(&entrance, Owner::Ours, 3);
-        gates[0].recognize();
+        let visits = come(&entrance, Owner::Ours, 3);
+        visits[0].recognize();
         entrance.close_overdue();
-        assert_eq!(gates.iter().map(|gate| gate.is_cut()).collect::<Vec<_>>(), [false, true, true]);
+        assert_eq!(visits.iter().map(|visit| visit.is_cut()).collect::<Vec<_>>(), [false, true, true]);
     }
 
     #[tokio::test]
@@ -173,9 +174,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let entrance = entrance();
         let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (_socket, peer, gate) = entrance.next(&listener).await;
+        let (_socket, peer, visit) = entrance.next(&listener).await;
         assert_eq!(peer, client.local_addr().unwrap());
         let owner = entrance.waiting.lock().unwrap()[0].owner;
-        assert!(owner.may_be_ours() && !gate.is_settled(), "{owner:?}");
+        assert!(owner.may_be_ours() && !visit.is_settled(), "{owner:?}");
     }
 }

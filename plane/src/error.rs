@@ -56,8 +56,20 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Error {
+    /// Says what was attempted when the system refused it.
+    pub fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Error {
         let what = what.into();
         move |source| Error::Io { what, source }
     }
 }
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Error {
+        Error::State { path: "the state folder".into(), reason: error.to_string() }
+    }
+}
+
+/// The store cannot be read or written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct StoreError(pub String);

@@ -82,15 +82,16 @@ impl FaultRule {
 }
 
 /// The rules in force; the first that fits wins.
-pub(crate) struct Faults(Mutex<Vec<FaultRule>>);
+pub struct Faults(Mutex<Vec<FaultRule>>);
 
 impl Faults {
-    pub(crate) fn new(rules: Vec<FaultRule>) -> Self {
+    /// Puts these in force.
+    pub fn new(rules: Vec<FaultRule>) -> Self {
         Faults(Mutex::new(rules))
     }
 
     /// Replaces all rules.
-    pub(crate) fn set(&self, rules: Vec<FaultRule>) {
+    pub fn set(&self, rules: Vec<FaultRule>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
@@ -100,7 +101,7 @@ impl Faults {
     }
 
     /// What goes wrong with an SSH connection, which counts as one time.
-    pub(crate) fn on_ssh(&self) -> Option<Fault> {
+    pub fn on_ssh(&self) -> Option<Fault> {
         self.take(|rule| rule.on == SSH)
     }
 

@@ -1,37 +1,40 @@
-//! Behind the feature `serve`: an embedded control plane with an SSH gateway.
+//! The core of a control plane: its HTTP API, its pages and its state.
 //!
-//! [`Plane`] serves folders of this machine as workspaces: an HTTP API, a login page and an SSH gateway, on
-//! loopback only. Whoever holds a session runs commands **as the user who started the plane**, in the
-//! workspace's folder but not confined to it. It is for development, demonstrations and tests.
+//! What it does not know stands behind traits: [`Gateway`] is where sessions lead, [`Power`] starts and stops workspaces.
+//! It starts no process and speaks no SSH.
 
-#[cfg(feature = "serve")]
 mod access_log;
-#[cfg(feature = "serve")]
+mod authority;
 mod entrance;
-#[cfg(feature = "serve")]
 mod error;
-#[cfg(feature = "serve")]
+#[cfg(feature = "faults")]
 mod fault;
-#[cfg(feature = "serve")]
 mod gateway;
-#[cfg(feature = "serve")]
 mod http;
-#[cfg(feature = "serve")]
-mod options;
-#[cfg(feature = "serve")]
-mod plane;
-#[cfg(feature = "serve")]
+mod power;
+mod spec;
 mod state;
-#[cfg(feature = "serve")]
-mod workspace;
+mod visit;
 
-#[cfg(feature = "serve")]
-pub use error::Error;
-#[cfg(feature = "serve")]
-pub use fault::{Fault, FaultRule};
-#[cfg(feature = "serve")]
-pub use options::{CredentialMode, Options, UserSpec, WorkspaceSpec};
-#[cfg(feature = "serve")]
-pub use plane::Plane;
-#[cfg(feature = "serve")]
-pub use state::STATE_FILE;
+use std::pin::Pin;
+
+pub use access_log::AccessLog;
+pub use authority::Authority;
+pub use entrance::Entrance;
+pub use error::{Error, StoreError};
+#[cfg(feature = "faults")]
+pub use fault::{Fault, FaultRule, Faults};
+pub use gateway::{Gateway, Route};
+#[cfg(feature = "faults")]
+pub use http::Switchboard;
+pub use http::{Addresses, Site, Started, Tickets, serve};
+pub use power::{Declined, Power};
+pub use spec::{CredentialMode, Rules, UserSpec, WorkspaceSpec};
+pub use state::{
+    Grant, Lifecycle, Refusal, STATE_FILE, Sqlite, State, Store, TokenHash, Transaction, Whose, Workspace,
+    nonce,
+};
+pub use visit::{Side, Visit};
+
+/// A future as an object-safe trait returns it.
+pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

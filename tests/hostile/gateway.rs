@@ -256,7 +256,7 @@ fn agents_and_user_configs_have_no_influence() {
 #[test]
 fn accepted_certificates_match_ssh_keygen() {
     let mut world =
-        World::with(|options| options.credential = runcode_plane::CredentialMode::Certificate).connected();
+        World::with(|options| options.credential = runcode_gateway::CredentialMode::Certificate).connected();
     let path = world.cache("ws-1/id_ed25519-cert.pub");
     if program("ssh-keygen").is_none() {
         return skipped("ssh-keygen -L", "there is no ssh-keygen");
@@ -283,7 +283,7 @@ fn accepted_certificates_match_ssh_keygen() {
     // Back to a plain key: the old certificate beside it would be picked up by ssh, so it has to go.
     world.stop_plane();
     let plain = World::with(|options| {
-        options.credential = runcode_plane::CredentialMode::Key;
+        options.credential = runcode_gateway::CredentialMode::Key;
         options.http_port = world.base().rsplit(':').next().unwrap().parse().unwrap();
     });
     let mut command = plain.command(&["connect", "1", "--force"]);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use runcode_plane::{Options, Plane};
+use runcode_gateway::{Options, Plane};
 
 use super::login::Waiting;
 use super::{is_root, program, skipped};

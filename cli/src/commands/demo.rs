@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use runcode_plane::{Options, Plane, WorkspaceSpec};
+use runcode_gateway::{Options, Plane, WorkspaceSpec};
 use serde_json::{Value, json};
 
 use crate::app::App;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
-use runcode_plane::{CredentialMode, Options, Plane, WorkspaceSpec};
+use runcode_gateway::{CredentialMode, Options, Plane, WorkspaceSpec};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -151,16 +151,16 @@ fn demo(state: Option<&Path>, fresh: &tempfile::TempDir) -> Result<Option<PathBu
         return Ok(Some(demo));
     };
     let demo = state.join("demo");
-    if !state.join(runcode_plane::STATE_FILE).exists() {
+    if !state.join(runcode_gateway::STATE_FILE).exists() {
         atomic_file::private_dir(&demo)?;
     }
     Ok(demo.is_dir().then_some(demo))
 }
 
-fn failed(error: runcode_plane::Error) -> Error {
+fn failed(error: runcode_gateway::Error) -> Error {
     let failed = Error::new(Code::Error, format!("cannot serve: {}", without_number(&error)));
     match error {
-        runcode_plane::Error::Bind { .. } => {
+        runcode_gateway::Error::Bind { .. } => {
             failed.hint("choose another port, or none: a free one is taken then")
         }
         _ => failed,

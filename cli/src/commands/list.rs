@@ -30,6 +30,13 @@ struct List {
     has_others: bool,
 }
 
+/// What to do where there is no workspace.
+const NONE_YET: &str = if cfg!(feature = "dev") {
+    "no workspaces yet: create one on the web, or serve a folder with `runcode dev`"
+} else {
+    "no workspaces yet: create one on the web"
+};
+
 impl Report for List {
     fn json(&self) -> Value {
         let row = |workspace: &Workspace| {
@@ -52,7 +59,7 @@ impl Report for List {
             return text.line(if self.has_others {
                 "no workspaces with SSH (`runcode list --all` shows the others)"
             } else {
-                "no workspaces yet: create one on the web, or serve a folder with `runcode dev`"
+                NONE_YET
             });
         }
         let rows = self.rows.iter().map(row).collect::<Vec<_>>();

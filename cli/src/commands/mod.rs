@@ -7,7 +7,9 @@ pub mod config_ssh;
 pub mod connect;
 pub mod context;
 pub mod current;
+#[cfg(feature = "dev")]
 pub mod demo;
+#[cfg(feature = "dev")]
 pub mod dev;
 pub mod disconnect;
 pub mod doctor;

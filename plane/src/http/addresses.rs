@@ -9,16 +9,16 @@ use crate::state::token;
 use runcode_wire::PAGES_PREFIX;
 
 /// The first parts of the pages' paths, each with a `/` before it. Neither tells the other.
-pub(crate) struct Addresses {
+pub struct Addresses {
     /// The login page's: whoever knows it can ask for a token.
-    pub(crate) login: String,
+    pub login: String,
     /// The workspaces' pages: a bundle's `web_url` shows it, to the agent and in the status line.
-    pub(crate) workspaces: String,
+    pub workspaces: String,
 }
 
 impl Addresses {
     /// Those that follow from a secret text.
-    pub(crate) fn new(secret: &str) -> Self {
+    pub fn new(secret: &str) -> Self {
         let path = |pages: &str| {
             let digest: [u8; 32] = Sha256::digest(format!("{pages}\n{secret}")).into();
             let name: String = token::hex(&digest).chars().take(32).collect();

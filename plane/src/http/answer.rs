@@ -37,8 +37,8 @@ pub(super) fn refusal(refusal: Refusal) -> Response {
         Refusal::Unavailable => {
             failure(StatusCode::SERVICE_UNAVAILABLE, "SSH is not enabled on this server.")
         }
-        Refusal::NotKept => {
-            failure(StatusCode::INTERNAL_SERVER_ERROR, "The change could not be written to the disk.")
+        Refusal::Store(_) => {
+            failure(StatusCode::INTERNAL_SERVER_ERROR, "The server could not read or write its state.")
         }
         Refusal::Said(message) => failure(StatusCode::OK, &message),
     }

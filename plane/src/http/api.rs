@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::answer::{failure, logged_out, refusal, success};
 use super::{Site, bundle};
+use crate::state::{Refusal, Whose};
 use runcode_wire::{MAX_WORKSPACE_ID, SessionRequest};
 
 /// The user that a request's token belongs to.
@@ -27,9 +28,10 @@ impl FromRequestParts<Arc<Site>> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, site: &Arc<Site>) -> Result<Self, Response> {
         let token = token_of(&parts.headers);
-        match site.state.user_of(token) {
-            Some(user) => Ok(Caller { user, token: token.to_owned() }),
-            None => Err(logged_out()),
+        match site.state.user_of(token).await {
+            Ok(Some(user)) => Ok(Caller { user, token: token.to_owned() }),
+            Ok(None) => Err(logged_out()),
+            Err(error) => Err(refusal(error.into())),
         }
     }
 }
@@ -59,7 +61,10 @@ pub(super) async fn workspaces(
         "shared" => true,
         _ => return failure(StatusCode::BAD_REQUEST, "The category is neither `active` nor `shared`."),
     };
-    success(json!({ "data": { "workspaces": site.state.list(&caller.user, shared) } }))
+    match site.state.list(&caller.user, shared).await {
+        Ok(workspaces) => success(json!({ "data": { "workspaces": workspaces } })),
+        Err(error) => refusal(error.into()),
+    }
 }
 
 #[derive(Deserialize)]
@@ -87,10 +92,12 @@ pub(super) async fn start(
         Ok(id) => id,
         Err(answer) => return *answer,
     };
-    match site.state.start(&caller.user, id) {
-        Ok(()) => success(json!({})),
-        Err(reason) => refusal(reason),
-    }
+    let started = carried_through(async move {
+        let workspace = site.state.workspace(&caller.user, id).await?;
+        let delay = site.power.start(&workspace).await?;
+        site.state.start(&caller.user, id, delay).await
+    });
+    answer(started.await)
 }
 
 pub(super) async fn stop(
@@ -102,20 +109,15 @@ pub(super) async fn stop(
         Ok(id) => id,
         Err(answer) => return *answer,
     };
-    match site.state.stop(&caller.user, id) {
-        Ok(home) => {
-            carried_through(async move {
-                site.gateway
-                    .end_connections("the workspace was stopped", |grant| grant.workspace == id)
-                    .await;
-                site.gateway.processes.end_all(Some(id)).await;
-                site.gateway.processes.end_strays(site.gateway.address, Some(&home)).await;
-            })
-            .await;
-            success(json!({}))
-        }
-        Err(reason) => refusal(reason),
-    }
+    let stopped = carried_through(async move {
+        let workspace = site.state.workspace(&caller.user, id).await?;
+        let delay = site.power.stop(&workspace).await?;
+        site.state.stop(&caller.user, id, delay).await?;
+        site.gateway.end(Whose::Workspace(id), "the workspace was stopped").await;
+        site.power.end_processes(&workspace).await;
+        Ok(())
+    });
+    answer(stopped.await)
 }
 
 pub(super) async fn ssh_session(
@@ -140,7 +142,7 @@ pub(super) async fn ssh_session(
         return failure(StatusCode::BAD_REQUEST, "`ttl` is zero.");
     }
     let ttl = Duration::from_secs(request.ttl);
-    match site.state.grant(&caller.token, id, key.key_data().clone(), ttl, &request.client) {
+    match site.state.grant(&caller.token, id, key.key_data().clone(), ttl, &request.client).await {
         Ok((workspace, grant)) => {
             site.log.write(
                 "session",
@@ -157,15 +159,24 @@ pub(super) async fn ssh_session(
 
 /// Beyond the contract: forgets the token and ends the sessions of its user.
 pub(super) async fn logout(caller: Caller, State(site): State<Arc<Site>>) -> Response {
-    site.state.revoke_token(&caller.token);
-    carried_through(async move {
-        site.gateway.end_connections("logged out", |grant| grant.user == caller.user).await;
-    })
-    .await;
-    success(json!({}))
+    let ended = carried_through(async move {
+        site.state.revoke_token(&caller.token).await;
+        site.gateway.end(Whose::User(caller.user), "logged out").await;
+        Ok(())
+    });
+    answer(ended.await)
+}
+
+fn answer(done: Result<(), Refusal>) -> Response {
+    match done {
+        Ok(()) => success(json!({})),
+        Err(reason) => refusal(reason),
+    }
 }
 
 /// Does what was begun, also when whoever asked for it hangs up: that drops the request's own future.
-async fn carried_through(work: impl Future<Output = ()> + Send + 'static) {
-    let _ = tokio::spawn(work).await;
+async fn carried_through(
+    work: impl Future<Output = Result<(), Refusal>> + Send + 'static,
+) -> Result<(), Refusal> {
+    tokio::spawn(work).await.unwrap_or(Ok(()))
 }

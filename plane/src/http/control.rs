@@ -12,8 +12,16 @@ use serde_json::json;
 
 use super::Site;
 use super::answer::{failure, success};
-use crate::fault::FaultRule;
-use crate::gateway::Keys;
+use crate::fault::{FaultRule, Faults};
+use crate::state::Whose;
+
+/// What goes wrong, and where it is ordered.
+pub struct Switchboard {
+    /// The rules in force.
+    pub faults: Arc<Faults>,
+    /// The path that takes orders, without a slash: a random name.
+    pub path: String,
+}
 
 /// What is to happen.
 #[derive(Deserialize)]
@@ -34,13 +42,17 @@ pub(super) async fn obey(
     order: Result<Json<Order>, JsonRejection>,
 ) -> Response {
     match order {
-        Ok(Json(Order::SetFaults { faults })) => site.gateway.faults.set(faults),
-        Ok(Json(Order::ChangeHostKey)) => match Keys::fresh() {
-            Ok(keys) => site.gateway.change_host_key(keys.host),
-            Err(_) => return failure(StatusCode::INTERNAL_SERVER_ERROR, "No key could be made."),
-        },
+        Ok(Json(Order::SetFaults { faults })) => site.switchboard.faults.set(faults),
+        Ok(Json(Order::ChangeHostKey)) => {
+            if !site.gateway.change_host_key() {
+                return failure(StatusCode::INTERNAL_SERVER_ERROR, "No key could be made.");
+            }
+        }
         Ok(Json(Order::CutConnections)) => site.gateway.cut_connections(),
-        Ok(Json(Order::RevokeSessions)) => site.gateway.revoke_all().await,
+        Ok(Json(Order::RevokeSessions)) => {
+            site.state.revoke_grants().await;
+            site.gateway.end(Whose::Everybody, "the session was revoked").await;
+        }
         Err(e) => return failure(StatusCode::BAD_REQUEST, &e.body_text()),
     }
     success(json!({}))

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,13 +17,13 @@ use tokio::sync::mpsc;
 
 use super::answer::failure;
 use crate::fault::{Fault, merge};
-use crate::gateway::Gate;
+use crate::visit::Visit;
 
 /// The largest answer of ours.
 const LIMIT: usize = 64 << 20;
 
-/// Answers a request as the fault has it; `gate` is the connection's.
-pub(super) async fn answer(fault: Fault, gate: &Arc<Gate>, request: Request, next: Next) -> Response {
+/// Answers a request as the fault has it; `visit` is the connection.
+pub(super) async fn answer(fault: Fault, visit: &Visit, request: Request, next: Next) -> Response {
     match fault {
         Fault::Delay { ms } => {
             tokio::time::sleep(Duration::from_millis(ms)).await;
@@ -32,7 +31,7 @@ pub(super) async fn answer(fault: Fault, gate: &Arc<Gate>, request: Request, nex
         }
         Fault::Hang => std::future::pending().await,
         Fault::Drop => {
-            gate.cut();
+            visit.cut();
             StatusCode::NO_CONTENT.into_response()
         }
         Fault::Redirect { location } => match HeaderValue::from_str(&location) {

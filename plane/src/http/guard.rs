@@ -10,7 +10,9 @@ use axum::middleware::Next;
 use axum::response::Response;
 use serde_json::json;
 
-use super::{Link, Site, answer, api, faulty};
+#[cfg(feature = "faults")]
+use super::faulty;
+use super::{Link, Site, answer, api};
 
 pub(super) async fn guard(
     State(site): State<Arc<Site>>,
@@ -19,22 +21,20 @@ pub(super) async fn guard(
     next: Next,
 ) -> Response {
     let began = Instant::now();
-    // The switchboard's path is a secret.
-    let hidden = request.uri().path().strip_prefix('/') == Some(site.switchboard.as_str());
-    let (method, path) = (
-        request.method().to_string(),
-        if hidden { "/…".to_owned() } else { site.addresses.hide(request.uri().path()).to_owned() },
-    );
-    if site.state.user_of(api::token_of(request.headers())).is_some() {
-        link.gate.recognize();
+    let (method, path) = (request.method().to_string(), shown(&site, request.uri().path()));
+    if let Ok(Some(_)) = site.state.user_of(api::token_of(request.headers())).await {
+        link.visit.recognize();
     }
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     // A name that someone else's DNS points here would let their page speak to us as our own (DNS rebinding).
     let answer = if host.is_some_and(is_loopback) {
-        match site.gateway.faults.on_path(&path) {
-            Some(fault) => faulty::answer(fault, &link.gate, request, next).await,
+        #[cfg(feature = "faults")]
+        match site.switchboard.faults.on_path(&path) {
+            Some(fault) => faulty::answer(fault, &link.visit, request, next).await,
             None => next.run(request).await,
         }
+        #[cfg(not(feature = "faults"))]
+        next.run(request).await
     } else {
         answer::failure(StatusCode::MISDIRECTED_REQUEST, "This server answers on loopback addresses alone.")
     };
@@ -49,6 +49,15 @@ pub(super) async fn guard(
         }),
     );
     answer
+}
+
+/// A path as the log shows it and a fault's rule sees it: without what is secret.
+fn shown(site: &Site, path: &str) -> String {
+    #[cfg(feature = "faults")]
+    if path.strip_prefix('/') == Some(site.switchboard.path.as_str()) {
+        return "/…".to_owned();
+    }
+    site.addresses.hide(path).to_owned()
 }
 
 fn is_loopback(host: &str) -> bool {

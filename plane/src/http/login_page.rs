@@ -61,8 +61,12 @@ pub(super) async fn show(
     }
     // Any other login is asked about: somebody else may have sent the browser here.
     if site.auto_authorize && site.started.take(&ask) {
-        return authorize(&site, &ask);
+        return authorize(&site, &ask).await;
     }
+    let user = match site.state.first_user().await {
+        Ok(user) => user,
+        Err(error) => return refusal(error.into()),
+    };
     // Pages on other ports of this machine can set cookies for this one too: theirs are not taken.
     let made_here = browser(&headers).filter(|browser| site.tickets.is_known(browser));
     let browser = made_here.unwrap_or_else(token::nonce);
@@ -71,8 +75,8 @@ pub(super) async fn show(
     let values = [
         ("machine", machine()),
         ("port", port.to_string()),
-        ("user", site.state.first_user()),
-        ("session", minutes(site.state.max_ttl())),
+        ("user", user),
+        ("session", minutes(site.state.rules().max_ttl)),
         (
             "lifetime",
             if site.keeps_state { "Until you log out." } else { "Until you log out or this server ends." }
@@ -149,7 +153,7 @@ pub(super) async fn decide(
         Some((ask, click.decision))
     });
     match ask {
-        Some((ask, decision)) if decision == "authorize" => authorize(&site, &ask),
+        Some((ask, decision)) if decision == "authorize" => authorize(&site, &ask).await,
         Some((ask, _)) => see_other(&ask.callback(&[("error", "access_denied")])),
         None => {
             failure(StatusCode::FORBIDDEN, "This page is no longer valid. Please run `runcode login` again.")
@@ -158,7 +162,7 @@ pub(super) async fn decide(
 }
 
 /// Hands a token to the program that waits for it, if it is this user's.
-fn authorize(site: &Site, ask: &Ask) -> Response {
+async fn authorize(site: &Site, ask: &Ask) -> Response {
     match runcode_peer::owner_of_listener(ask.port) {
         owner if owner.may_be_ours() => {}
         Owner::Nobody => {
@@ -180,10 +184,13 @@ fn authorize(site: &Site, ask: &Ask) -> Response {
             );
         }
     }
-    let user = site.state.first_user();
-    let token = match site.state.issue_token(&user) {
-        Ok(token) => token,
-        Err(reason) => return refusal(reason),
+    let issued = async {
+        let user = site.state.first_user().await?;
+        site.state.issue_token(&user).await.map(|token| (user, token))
+    };
+    let (user, token) = match issued.await {
+        Ok(issued) => issued,
+        Err(error) => return refusal(error.into()),
     };
     site.log.write("authorize", json!({ "user": user, "port": ask.port }));
     see_other(&ask.callback(&[("token", &token), ("email", &user)]))

@@ -1,15 +1,19 @@
-//! The listening side of HTTP: each connection can be cut from a handler.
+//! The listening side of HTTP: each connection can be cut from outside.
 
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::entrance::Entrance;
-use crate::gateway::{Gate, Gated};
+use crate::visit::{Side, Visit};
 
 /// How many connections of this user may be open at once on which no token was shown yet.
 const MAX_UNKNOWN: usize = 256;
@@ -17,43 +21,76 @@ const MAX_UNKNOWN: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The listener of the HTTP side.
-pub(crate) struct Socket {
+pub(super) struct Socket {
     listener: TcpListener,
     entrance: Entrance,
 }
 
 impl Socket {
-    pub(crate) fn new(listener: TcpListener) -> Self {
+    pub(super) fn new(listener: TcpListener) -> Self {
         Socket { listener, entrance: Entrance::new(MAX_UNKNOWN, PATIENCE) }
     }
 }
 
 impl Listener for Socket {
-    type Io = Gated;
+    type Io = Stream;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Gated, SocketAddr) {
-        let (socket, peer, gate) = self.entrance.next(&self.listener).await;
-        (Gated::new(socket, gate), peer)
+    async fn accept(&mut self) -> (Stream, SocketAddr) {
+        let (socket, peer, visit) = self.entrance.next(&self.listener).await;
+        (Stream { socket, visit }, peer)
     }
 
-    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+}
+
+/// A client's socket.
+pub(super) struct Stream {
+    socket: TcpStream,
+    visit: Arc<Visit>,
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.visit.check(Side::Read, cx)?;
+        Pin::new(&mut self.socket).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.visit.check(Side::Write, cx)?;
+        Pin::new(&mut self.socket).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.visit.check(Side::Write, cx)?;
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }
 
 /// A connection, as handlers see it.
 #[derive(Clone)]
-pub(crate) struct Link {
+pub(super) struct Link {
     pub(super) peer: SocketAddr,
     /// Where it was accepted.
     pub(super) local: Option<SocketAddr>,
-    pub(super) gate: Arc<Gate>,
+    pub(super) visit: Arc<Visit>,
 }
 
 impl Connected<IncomingStream<'_, Socket>> for Link {
     fn connect_info(stream: IncomingStream<'_, Socket>) -> Self {
         let io = stream.io();
-        Link { peer: *stream.remote_addr(), local: io.local_addr().ok(), gate: io.gate.clone() }
+        Link { peer: *stream.remote_addr(), local: io.socket.local_addr().ok(), visit: io.visit.clone() }
     }
 }

@@ -16,7 +16,7 @@ const LIMIT: usize = 100;
 
 /// The logins under way, oldest first.
 #[derive(Default)]
-pub(crate) struct Started {
+pub struct Started {
     logins: Mutex<VecDeque<(Ask, Instant)>>,
 }
 

@@ -14,7 +14,7 @@ const LIMIT: usize = 100;
 
 /// The open pages. A ticket is good once, and only with the cookie of the browser that it was shown in.
 #[derive(Default)]
-pub(crate) struct Tickets {
+pub struct Tickets {
     open: Mutex<HashMap<String, Ticket>>,
 }
 

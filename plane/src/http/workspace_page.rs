@@ -7,6 +7,7 @@ use axum::extract::{ConnectInfo, Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 
+use super::answer::refusal;
 use super::page::Page;
 use super::{Link, Site, login_page};
 
@@ -22,7 +23,14 @@ pub(super) async fn show(
     if let Some(refusal) = login_page::refuse_others(&link) {
         return refusal;
     }
-    let workspace = title.ok().and_then(|Path(title)| site.state.titled(&title));
+    let found = match title {
+        Ok(Path(title)) => site.state.titled(&title).await,
+        Err(_) => Ok(None),
+    };
+    let workspace = match found {
+        Ok(workspace) => workspace,
+        Err(error) => return refusal(error.into()),
+    };
     let Some(workspace) = workspace else {
         let values = [
             ("name", "There is no such workspace"),

@@ -2,13 +2,23 @@
 
 use std::time::{Duration, SystemTime};
 
-/// Where a workspace is. The phases in between end by themselves: [`Lifecycle::settle`] moves on when their time has come.
+/// Where a workspace is. The phases in between end by themselves: `settle` moves on when their time has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lifecycle {
+pub enum Lifecycle {
+    /// Off.
     Stopped,
-    Starting { until: SystemTime },
+    /// On its way to running.
+    Starting {
+        /// When it runs.
+        until: SystemTime,
+    },
+    /// On.
     Running,
-    Stopping { until: SystemTime },
+    /// On its way to stopped.
+    Stopping {
+        /// When it is stopped.
+        until: SystemTime,
+    },
 }
 
 impl Lifecycle {

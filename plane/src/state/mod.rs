@@ -4,41 +4,50 @@ mod grant;
 mod lifecycle;
 mod record;
 mod setup;
+mod sqlite;
 mod store;
 pub(crate) mod token;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use ssh_key::public::KeyData;
-
-use crate::options::CredentialMode;
-pub(crate) use grant::Grant;
-pub(crate) use lifecycle::Lifecycle;
-use record::{GrantRecord, WorkspaceRecord};
 use runcode_wire as wire;
-pub use store::STATE_FILE;
-pub(crate) use store::{Kind, Store};
-use token::TokenHash;
+use ssh_key::public::KeyData;
+use ssh_key::{Algorithm, LineEnding, PrivateKey};
+
+use crate::error::{Error, StoreError};
+use crate::spec::{CredentialMode, Rules};
+pub use grant::{Grant, Whose};
+pub use lifecycle::Lifecycle;
+pub use sqlite::{STATE_FILE, Sqlite};
+pub use store::{Store, Transaction};
+pub use token::{TokenHash, nonce};
+
+/// The time in which [`Rules::sessions_per_minute`] counts.
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// A workspace as served: a folder with a state.
-#[derive(Debug, Clone)]
-pub(crate) struct Workspace {
-    pub(crate) id: u64,
-    pub(crate) title: String,
-    pub(crate) custom_title: Option<String>,
-    pub(crate) provider: String,
-    pub(crate) owner: String,
-    pub(crate) shared: bool,
-    /// The folder, canonical.
-    pub(crate) dir: PathBuf,
-    /// The same folder under a plain name, for the bundle.
-    pub(crate) workdir: String,
-    pub(crate) lifecycle: Lifecycle,
-    pub(crate) refuse_start: Option<String>,
-    pub(crate) refuse_stop: Option<String>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workspace {
+    /// The number that clients name it by.
+    pub id: u64,
+    /// The slug, also the SSH user.
+    pub title: String,
+    /// A name of the user's own choosing, of any text.
+    pub custom_title: Option<String>,
+    /// The kind of machine; only `aws` has SSH.
+    pub provider: String,
+    /// The owner's e-mail address.
+    pub owner: String,
+    /// Whether users other than the owner may see and use it.
+    pub shared: bool,
+    /// The project folder where it is served, canonical.
+    pub dir: PathBuf,
+    /// Whether it runs.
+    pub lifecycle: Lifecycle,
 }
 
 impl Workspace {
@@ -67,7 +76,7 @@ impl Workspace {
 
 /// Why a call on a workspace is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub enum Refusal {
     /// The token is not, or no longer, one of ours.
     LoggedOut,
     /// There is none with that id, or none that the user may see.
@@ -76,168 +85,191 @@ pub(crate) enum Refusal {
     Forbidden,
     /// It is not running.
     NotRunning,
-    /// The user asked for more sessions than are allowed in a minute.
+    /// The user requested more sessions than are allowed in a minute.
     TooMany,
     /// The plane grants no sessions.
     Unavailable,
-    /// It could not be written down.
-    NotKept,
+    /// The store could not be read or written: nothing has changed.
+    Store(StoreError),
     /// A refusal with its own words, in a successful answer.
     Said(String),
 }
 
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Refusal {
+        Refusal::Store(error)
+    }
+}
+
+/// What counts as removed although the store would not remove it: revoking works on a full disk too, until the plane ends.
 #[derive(Default)]
-struct Inner {
-    users: Vec<String>,
-    tokens: HashMap<TokenHash, String>,
-    workspaces: BTreeMap<u64, Workspace>,
-    grants: Vec<Grant>,
+struct Revoked {
+    tokens: HashSet<TokenHash>,
+    grants: HashSet<u64>,
+}
+
+/// The plane's state; every method is one transaction of its store.
+pub struct State {
+    store: Arc<dyn Store>,
+    rules: Rules,
+    /// The workspaces that are served; the store may know of others.
+    served: HashSet<u64>,
     /// The serial number of the last grant.
-    serial: u64,
+    serial: AtomicU64,
     /// When each user's latest sessions were granted, for the rate limit.
-    recent: HashMap<String, Vec<SystemTime>>,
-    store: Option<Store>,
-}
-
-impl Inner {
-    /// Writes a change down, where there is something to write it in. What fails here has not happened.
-    fn keep(&self, write: impl FnOnce(&Store) -> rusqlite::Result<()>) -> Result<(), Refusal> {
-        self.store.as_ref().map_or(Ok(()), |store| write(store).map_err(|_| Refusal::NotKept))
-    }
-
-    /// Moves a workspace to another phase.
-    fn change(
-        &mut self,
-        user: &str,
-        id: u64,
-        next: impl FnOnce(Lifecycle) -> Lifecycle,
-    ) -> Result<(), Refusal> {
-        let mut workspace = find(self, user, id)?.clone();
-        workspace.lifecycle = next(workspace.lifecycle);
-        self.keep(|store| store.put(Kind::Workspace, &id.to_string(), &WorkspaceRecord::from(&workspace)))?;
-        self.workspaces.insert(id, workspace);
-        Ok(())
-    }
-
-    /// Forgets grants. One that cannot be forgotten on the disk is forgotten here all the same.
-    fn take_grants(&mut self, ends: impl Fn(&Grant) -> bool) {
-        let names: Vec<String> =
-            self.grants.iter().filter(|g| ends(g)).map(|g| g.serial.to_string()).collect();
-        let _ = self.keep(|store| store.remove(Kind::Grant, &names));
-        self.grants.retain(|g| !ends(g));
-    }
-}
-
-/// The plane's state; every method is one atomic step.
-pub(crate) struct State {
-    inner: Mutex<Inner>,
-    boot_delay: Duration,
-    max_ttl: Duration,
-    credential: CredentialMode,
-    ssh_enabled: bool,
-    sessions_per_minute: u32,
-    /// Holds the plain names of folders whose own are not.
-    _aliases: Option<tempfile::TempDir>,
+    recent: Mutex<HashMap<String, Vec<SystemTime>>>,
+    revoked: Mutex<Revoked>,
 }
 
 impl State {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        // A panic elsewhere leaves every step whole: each writes one field last.
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = SystemTime::now();
-        for workspace in inner.workspaces.values_mut() {
-            workspace.lifecycle = workspace.lifecycle.settle(now);
-        }
-        inner
+    /// The rules that sessions are granted by.
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// The e-mail address of the first user.
-    pub(crate) fn first_user(&self) -> String {
-        self.lock().users.first().cloned().unwrap_or_default()
-    }
-
-    /// The longest session that is granted.
-    pub(crate) fn max_ttl(&self) -> Duration {
-        self.max_ttl
+    pub(crate) async fn first_user(&self) -> Result<String, StoreError> {
+        Ok(self.store.begin().await?.users().await?.into_iter().next().unwrap_or_default())
     }
 
     /// The user that `token` belongs to.
-    pub(crate) fn user_of(&self, token: &str) -> Option<String> {
-        self.lock().tokens.get(&TokenHash::of(token)).cloned()
+    pub(crate) async fn user_of(&self, token: &str) -> Result<Option<String>, StoreError> {
+        self.owner(&mut *self.store.begin().await?, TokenHash::of(token)).await
+    }
+
+    async fn owner(
+        &self,
+        step: &mut dyn Transaction,
+        token: TokenHash,
+    ) -> Result<Option<String>, StoreError> {
+        if self.revoked(|revoked| revoked.tokens.contains(&token)) {
+            return Ok(None);
+        }
+        step.token_owner(token).await
+    }
+
+    fn revoked<T>(&self, look: impl FnOnce(&mut Revoked) -> T) -> T {
+        look(&mut self.revoked.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Makes a token for `user`.
-    ///
-    /// # Errors
-    /// [`Refusal::NotKept`].
-    pub(crate) fn issue_token(&self, user: &str) -> Result<String, Refusal> {
+    pub(crate) async fn issue_token(&self, user: &str) -> Result<String, StoreError> {
         let token = token::fresh();
-        let hash = TokenHash::of(&token);
-        let mut inner = self.lock();
-        inner.keep(|store| store.put(Kind::Token, &hash.to_string(), &user))?;
-        inner.tokens.insert(hash, user.to_owned());
+        let mut step = self.store.begin().await?;
+        step.put_token(TokenHash::of(&token), user).await?;
+        step.commit().await?;
         Ok(token)
     }
 
     /// Forgets `token` and every grant of its user.
-    pub(crate) fn revoke_token(&self, token: &str) {
-        let mut inner = self.lock();
-        if let Some(user) = inner.tokens.remove(&TokenHash::of(token)) {
-            let _ = inner.keep(|store| store.remove(Kind::Token, &[TokenHash::of(token).to_string()]));
-            inner.take_grants(|grant| grant.user == user);
+    pub(crate) async fn revoke_token(&self, token: &str) {
+        let token = TokenHash::of(token);
+        let Ok(mut step) = self.store.begin().await else { return };
+        let Ok(Some(user)) = self.owner(&mut *step, token).await else { return };
+        let removed = step.remove_token(token).await;
+        let taken = self.take_grants(step, &Whose::User(user)).await;
+        if removed.and(taken).is_err() {
+            self.revoked(|revoked| revoked.tokens.insert(token));
         }
     }
 
     /// Forgets every grant.
-    pub(crate) fn revoke_grants(&self) {
-        self.lock().take_grants(|_| true);
+    pub async fn revoke_grants(&self) {
+        if let Ok(step) = self.store.begin().await {
+            let _ = self.take_grants(step, &Whose::Everybody).await;
+        }
+    }
+
+    /// Removes grants and commits. What the store fails to remove counts as removed all the same.
+    async fn take_grants(&self, mut step: Box<dyn Transaction>, whose: &Whose) -> Result<(), StoreError> {
+        let mut grants = match whose {
+            Whose::Workspace(id) => step.grants_for(*id).await?,
+            _ => step.grants().await?,
+        };
+        grants.retain(|grant| whose.includes(grant));
+        let serials: Vec<u64> = grants.iter().map(|grant| grant.serial).collect();
+        let removed = match step.remove_grants(&serials).await {
+            Ok(()) => step.commit().await,
+            failed => failed,
+        };
+        if removed.is_err() {
+            self.revoked(|revoked| revoked.grants.extend(serials));
+        }
+        removed
     }
 
     /// Whether the grant with that serial number has not been taken back. One that has run out counts, as long as it is
     /// remembered: a connection outlives its grant's time, as it does with sshd(8).
-    pub(crate) fn holds(&self, serial: u64) -> bool {
-        self.lock().grants.iter().any(|grant| grant.serial == serial)
+    pub async fn holds(&self, serial: u64) -> bool {
+        if self.revoked(|revoked| revoked.grants.contains(&serial)) {
+            return false;
+        }
+        let Ok(mut step) = self.store.begin().await else { return false };
+        step.holds_grant(serial).await.unwrap_or(false)
+    }
+
+    /// The workspaces that are served, as they are now.
+    pub async fn workspaces(&self) -> Result<Vec<Workspace>, StoreError> {
+        self.served(&mut *self.store.begin().await?).await
+    }
+
+    async fn served(&self, step: &mut dyn Transaction) -> Result<Vec<Workspace>, StoreError> {
+        let now = SystemTime::now();
+        let mut workspaces = step.workspaces().await?;
+        workspaces.retain_mut(|workspace| {
+            workspace.lifecycle = workspace.lifecycle.settle(now);
+            self.served.contains(&workspace.id)
+        });
+        Ok(workspaces)
+    }
+
+    /// The workspace with that id, if it is served and open to the user.
+    async fn seen(&self, step: &mut dyn Transaction, user: &str, id: u64) -> Result<Workspace, Refusal> {
+        let found = step.workspace(id).await?.filter(|w| self.served.contains(&id) && w.is_open_to(user));
+        let mut workspace = found.ok_or(Refusal::NotFound)?;
+        workspace.lifecycle = workspace.lifecycle.settle(SystemTime::now());
+        Ok(workspace)
     }
 
     /// The workspaces of a category, as `user` sees them.
-    pub(crate) fn list(&self, user: &str, shared: bool) -> Vec<wire::Workspace> {
-        let inner = self.lock();
-        let seen = inner
-            .workspaces
-            .values()
-            .filter(|w| if shared { w.shared && w.owner != user } else { w.owner == user });
-        seen.map(Workspace::wire).collect()
+    pub(crate) async fn list(&self, user: &str, shared: bool) -> Result<Vec<wire::Workspace>, StoreError> {
+        let workspaces = self.workspaces().await?;
+        let seen =
+            workspaces.iter().filter(|w| if shared { w.shared && w.owner != user } else { w.owner == user });
+        Ok(seen.map(Workspace::wire).collect())
     }
 
     /// The workspace called `title`.
-    pub(crate) fn titled(&self, title: &str) -> Option<Workspace> {
-        self.lock().workspaces.values().find(|workspace| workspace.title == title).cloned()
+    pub(crate) async fn titled(&self, title: &str) -> Result<Option<Workspace>, StoreError> {
+        Ok(self.workspaces().await?.into_iter().find(|workspace| workspace.title == title))
     }
 
-    /// Starts a workspace; fine when it runs.
-    pub(crate) fn start(&self, user: &str, id: u64) -> Result<(), Refusal> {
-        let mut inner = self.lock();
-        if let Some(reason) = &find(&inner, user, id)?.refuse_start {
-            return Err(Refusal::Said(reason.clone()));
-        }
-        inner.change(user, id, |phase| phase.start(SystemTime::now(), self.boot_delay))
+    /// The workspace with that id, if `user` may see it.
+    pub(crate) async fn workspace(&self, user: &str, id: u64) -> Result<Workspace, Refusal> {
+        self.seen(&mut *self.store.begin().await?, user, id).await
     }
 
-    /// Stops a workspace and forgets its grants; fine when it is stopped. Returns its folder.
-    pub(crate) fn stop(&self, user: &str, id: u64) -> Result<PathBuf, Refusal> {
-        let mut inner = self.lock();
-        if let Some(reason) = &find(&inner, user, id)?.refuse_stop {
-            return Err(Refusal::Said(reason.clone()));
-        }
-        inner.change(user, id, |phase| phase.stop(SystemTime::now(), self.boot_delay))?;
-        let dir = find(&inner, user, id)?.dir.clone();
-        inner.take_grants(|grant| grant.workspace == id);
-        Ok(dir)
+    /// Says that a workspace runs after `delay`; fine when it runs.
+    pub(crate) async fn start(&self, user: &str, id: u64, delay: Duration) -> Result<(), Refusal> {
+        let mut step = self.store.begin().await?;
+        let mut workspace = self.seen(&mut *step, user, id).await?;
+        workspace.lifecycle = workspace.lifecycle.start(SystemTime::now(), delay);
+        step.put_workspace(&workspace).await?;
+        Ok(step.commit().await?)
+    }
+
+    /// Says that a workspace is stopped after `delay`, and forgets its grants; fine when it is stopped.
+    pub(crate) async fn stop(&self, user: &str, id: u64, delay: Duration) -> Result<(), Refusal> {
+        let mut step = self.store.begin().await?;
+        let mut workspace = self.seen(&mut *step, user, id).await?;
+        workspace.lifecycle = workspace.lifecycle.stop(SystemTime::now(), delay);
+        step.put_workspace(&workspace).await?;
+        Ok(self.take_grants(step, &Whose::Workspace(id)).await?)
     }
 
     /// Grants `key` a session of at most `ttl` on a running workspace. The token is looked at again here: its request may
     /// have taken its time, and the token been revoked meanwhile.
-    pub(crate) fn grant(
+    pub(crate) async fn grant(
         &self,
         token: &str,
         id: u64,
@@ -245,12 +277,12 @@ impl State {
         ttl: Duration,
         client: &str,
     ) -> Result<(Workspace, Grant), Refusal> {
-        if !self.ssh_enabled {
+        if !self.rules.ssh_enabled {
             return Err(Refusal::Unavailable);
         }
-        let mut inner = self.lock();
-        let user = &inner.tokens.get(&TokenHash::of(token)).cloned().ok_or(Refusal::LoggedOut)?;
-        let workspace = find(&inner, user, id)?.clone();
+        let mut step = self.store.begin().await?;
+        let user = self.owner(&mut *step, TokenHash::of(token)).await?.ok_or(Refusal::LoggedOut)?;
+        let workspace = self.seen(&mut *step, &user, id).await?;
         if !workspace.has_ssh() {
             return Err(Refusal::Forbidden);
         }
@@ -258,62 +290,102 @@ impl State {
             return Err(Refusal::NotRunning);
         }
         let now = SystemTime::now();
-        let recent = inner.recent.entry(user.to_owned()).or_default();
-        recent.retain(|at| now.duration_since(*at).is_ok_and(|age| age < Duration::from_secs(60)));
-        if recent.len() >= self.sessions_per_minute as usize {
+        if !self.is_within_rate(&user, now) {
             return Err(Refusal::TooMany);
         }
-        recent.push(now);
-        inner.serial += 1;
         let grant = Grant {
-            serial: inner.serial,
+            serial: self.serial.fetch_add(1, Ordering::Relaxed) + 1,
             workspace: id,
-            user: user.to_owned(),
+            user,
             client: client.to_owned(),
             key,
-            expires: now + ttl.min(self.max_ttl),
-            certified: self.credential == CredentialMode::Certificate,
+            expires: now + ttl.min(self.rules.max_ttl),
+            certified: self.rules.credential == CredentialMode::Certificate,
         };
-        inner.take_grants(|grant| !grant.is_live(now));
-        inner.keep(|store| store.put(Kind::Grant, &grant.serial.to_string(), &GrantRecord::from(&grant)))?;
-        inner.grants.push(grant.clone());
+        let over = step.grants().await?.into_iter().filter(|g| !g.is_live(now)).map(|g| g.serial);
+        step.remove_grants(&over.collect::<Vec<_>>()).await?;
+        step.put_grant(&grant).await?;
+        step.commit().await?;
         Ok((workspace, grant))
     }
 
+    /// Whether the user may have one more session now, which counts.
+    fn is_within_rate(&self, user: &str, now: SystemTime) -> bool {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = recent.entry(user.to_owned()).or_default();
+        recent.retain(|at| now.duration_since(*at).is_ok_and(|age| age < MINUTE));
+        let within = recent.len() < self.rules.sessions_per_minute as usize;
+        if within {
+            recent.push(now);
+        }
+        within
+    }
+
     /// The live grant that lets `key` into the running workspace called `title`, the one that lasts longest first.
-    pub(crate) fn admit(&self, title: &str, key: &KeyData) -> Option<(Workspace, Grant)> {
-        self.admit_if(title, key, |_| true)
+    pub async fn admit(&self, title: &str, key: &KeyData) -> Option<(Workspace, Grant)> {
+        self.admit_if(title, key, |_| true).await
     }
 
     /// The same, for the grant with that serial number alone.
-    pub(crate) fn admit_certified(
+    pub async fn admit_certified(
         &self,
         title: &str,
         key: &KeyData,
         serial: u64,
     ) -> Option<(Workspace, Grant)> {
-        self.admit_if(title, key, |grant| grant.certified & (grant.serial == serial))
+        self.admit_if(title, key, |grant| grant.certified & (grant.serial == serial)).await
     }
 
-    fn admit_if(
+    async fn admit_if(
         &self,
         title: &str,
         key: &KeyData,
         fits: impl Fn(&Grant) -> bool,
     ) -> Option<(Workspace, Grant)> {
-        let now = SystemTime::now();
-        let inner = self.lock();
+        let mut step = self.store.begin().await.ok()?;
+        let workspaces = self.served(&mut *step).await.ok()?;
         let workspace =
-            inner.workspaces.values().find(|w| w.title == title && w.lifecycle == Lifecycle::Running);
-        // Every grant is looked at, whether or not the workspace exists: the refusals cost the same.
-        let id = workspace.map_or(0, |w| w.id);
+            workspaces.into_iter().find(|w| w.title == title && w.lifecycle == Lifecycle::Running);
+        // Grants are looked up whether or not the workspace exists: the refusals cost the same.
+        let grants = step.grants_for(workspace.as_ref().map_or(0, |w| w.id)).await.ok()?;
+        drop(step);
+        let now = SystemTime::now();
+        let revoked = |serial: &u64| self.revoked(|revoked| revoked.grants.contains(serial));
         let live =
-            inner.grants.iter().filter(|g| (g.workspace == id) & (&g.key == key) & g.is_live(now) & fits(g));
-        let grant = live.max_by_key(|g| (g.expires, g.serial)).cloned();
-        workspace.cloned().zip(grant)
+            grants.into_iter().filter(|g| (&g.key == key) & g.is_live(now) & fits(g) & !revoked(&g.serial));
+        workspace.zip(live.max_by_key(|g| (g.expires, g.serial)))
+    }
+
+    /// A random text that is kept under this name; a new one the first time.
+    ///
+    /// # Errors
+    /// When it cannot be read or kept.
+    pub async fn secret(&self, name: &str) -> Result<String, Error> {
+        let mut step = self.store.begin().await?;
+        if let Some(text) = step.key(name).await? {
+            return Ok(text);
+        }
+        let secret = token::fresh();
+        step.put_key(name, &secret).await?;
+        step.commit().await?;
+        Ok(secret)
+    }
+
+    /// The private key that is kept under this name; a new one the first time.
+    ///
+    /// # Errors
+    /// When it cannot be read, made or kept.
+    pub async fn key(&self, name: &str) -> Result<PrivateKey, Error> {
+        let mut step = self.store.begin().await?;
+        if let Some(text) = step.key(name).await? {
+            return Ok(PrivateKey::from_openssh(text)?);
+        }
+        let key = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519)?;
+        step.put_key(name, &key.to_openssh(LineEnding::LF)?).await?;
+        step.commit().await?;
+        Ok(key)
     }
 }
 
-fn find<'a>(inner: &'a Inner, user: &str, id: u64) -> Result<&'a Workspace, Refusal> {
-    inner.workspaces.get(&id).filter(|w| w.is_open_to(user)).ok_or(Refusal::NotFound)
-}
+#[cfg(test)]
+mod tests;

@@ -10,13 +10,13 @@ use super::{Grant, Lifecycle, Workspace};
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct WorkspaceRecord {
-    pub(super) id: u64,
-    pub(super) title: String,
-    pub(super) custom_title: Option<String>,
-    pub(super) provider: String,
-    pub(super) owner: String,
-    pub(super) shared: bool,
-    pub(super) dir: PathBuf,
+    id: u64,
+    title: String,
+    custom_title: Option<String>,
+    provider: String,
+    owner: String,
+    shared: bool,
+    dir: PathBuf,
     phase: Phase,
 }
 
@@ -49,13 +49,22 @@ impl From<&Workspace> for WorkspaceRecord {
     }
 }
 
-impl WorkspaceRecord {
-    pub(super) fn lifecycle(&self) -> Lifecycle {
-        match self.phase {
-            Phase::Stopped => Lifecycle::Stopped,
-            Phase::Starting(until) => Lifecycle::Starting { until: time(until) },
-            Phase::Running => Lifecycle::Running,
-            Phase::Stopping(until) => Lifecycle::Stopping { until: time(until) },
+impl From<WorkspaceRecord> for Workspace {
+    fn from(record: WorkspaceRecord) -> Self {
+        Workspace {
+            id: record.id,
+            title: record.title,
+            custom_title: record.custom_title,
+            provider: record.provider,
+            owner: record.owner,
+            shared: record.shared,
+            dir: record.dir,
+            lifecycle: match record.phase {
+                Phase::Stopped => Lifecycle::Stopped,
+                Phase::Starting(until) => Lifecycle::Starting { until: time(until) },
+                Phase::Running => Lifecycle::Running,
+                Phase::Stopping(until) => Lifecycle::Stopping { until: time(until) },
+            },
         }
     }
 }

@@ -1,109 +1,83 @@
-//! From [`Options`] to a [`State`]: everything a caller can get wrong is found here.
+//! From what is given and what was kept to a [`State`]: everything a caller can get wrong is found here.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::record::{GrantRecord, WorkspaceRecord};
 use super::token::{self, TokenHash};
-use super::{Inner, Kind, Lifecycle, State, Store, Workspace};
+use super::{Lifecycle, State, Store, Transaction, Workspace};
 use crate::error::Error;
-use crate::options::{Options, UserSpec, WorkspaceSpec};
+use crate::spec::{Rules, UserSpec, WorkspaceSpec};
 
 const FIRST_USER: &str = "you@localhost";
 const TEAMMATE: &str = "teammate@localhost";
 const TITLE_LIMIT: usize = 64;
 
 impl State {
-    /// Checks the options; returns the state and a token of the first user.
-    pub(crate) fn new(options: &Options, store: Option<Store>) -> Result<(State, String), Error> {
-        let aliases = private_folder().map_err(Error::io("a temporary folder"))?;
-        let mut inner = Inner { store, ..Inner::default() };
-        let known = remembered(&mut inner).map_err(unreadable)?;
-        let token = add_users(&mut inner, options)?;
+    /// Serves the given workspaces and those that the store remembers, to the given users and those that it remembers.
+    /// Returns the state and a token of the first user.
+    ///
+    /// # Errors
+    /// When a user or a workspace cannot be served as described, or the store cannot be used.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        users: &[UserSpec],
+        specs: &[WorkspaceSpec],
+        rules: Rules,
+    ) -> Result<(State, String), Error> {
+        let mut step = store.begin().await?;
+        let (users, token) = add_users(&mut *step, users).await?;
+        let known = step.workspaces().await?;
         let mut titles = HashSet::new();
-        let mut last = known.iter().map(|record| record.id).max().unwrap_or_default();
-        for spec in &options.workspaces {
+        let mut served = HashSet::new();
+        let mut last = known.iter().map(|workspace| workspace.id).max().unwrap_or_default();
+        for spec in specs {
             if !titles.insert(spec.title.to_ascii_lowercase()) {
                 return Err(refused(spec, "the title is taken"));
             }
-            let known = known.iter().find(|record| record.title.eq_ignore_ascii_case(&spec.title));
-            let id = known.map_or_else(|| last + 1, |record| record.id);
+            let known = known.iter().find(|known| known.title.eq_ignore_ascii_case(&spec.title));
+            let id = known.map_or_else(|| last + 1, |known| known.id);
             last = last.max(id);
-            let mut workspace = workspace(id, spec, &inner.users, aliases.path())?;
+            let mut workspace = workspace(id, spec, &users)?;
             if let Some(known) = known {
-                workspace.lifecycle = known.lifecycle();
+                workspace.lifecycle = known.lifecycle;
             }
-            add(&mut inner, workspace)?;
+            step.put_workspace(&workspace).await?;
+            served.insert(id);
         }
-        for record in known.iter().filter(|record| !titles.contains(&record.title.to_ascii_lowercase())) {
-            let mut spec = WorkspaceSpec::new(&record.title, &record.dir);
-            spec.custom_title = record.custom_title.clone();
-            spec.provider = record.provider.clone();
-            (spec.shared, spec.owner) = (record.shared, Some(record.owner.clone()));
-            // A folder that is gone is no reason not to serve the others.
-            if let Ok(mut workspace) = workspace(record.id, &spec, &inner.users, aliases.path()) {
-                workspace.lifecycle = record.lifecycle();
-                add(&mut inner, workspace)?;
-            }
-        }
+        // A folder that is gone is no reason not to serve the others.
+        served.extend(
+            known
+                .iter()
+                .filter(|known| !titles.contains(&known.title.to_ascii_lowercase()) && known.dir.is_dir())
+                .map(|known| known.id),
+        );
+        let serial = last_serial(&mut *step).await?;
+        step.commit().await?;
         let state = State {
-            inner: inner.into(),
-            boot_delay: options.boot_delay,
-            max_ttl: options.max_ttl,
-            credential: options.credential,
-            ssh_enabled: options.ssh_enabled,
-            sessions_per_minute: options.sessions_per_minute,
-            // A plane that is killed leaves nothing behind where nothing was needed.
-            _aliases: Some(aliases)
-                .filter(|folder| std::fs::read_dir(folder).is_ok_and(|mut e| e.next().is_some())),
+            store,
+            rules,
+            served,
+            serial: serial.into(),
+            recent: Default::default(),
+            revoked: Default::default(),
         };
         Ok((state, token))
     }
 }
 
-/// A temporary folder for this user alone, whatever the umask.
-fn private_folder() -> std::io::Result<tempfile::TempDir> {
-    let mut folder = tempfile::Builder::new();
-    #[cfg(unix)]
-    folder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
-    folder.prefix("runcode-plane-").tempdir()
-}
-
-/// Reads what was written down before: users, tokens and grants go to `inner`, the workspaces are returned.
-fn remembered(inner: &mut Inner) -> rusqlite::Result<Vec<WorkspaceRecord>> {
-    let Some(store) = &inner.store else { return Ok(Vec::new()) };
-    let mut users: Vec<(String, u64)> = store.all(Kind::User)?;
-    users.sort_by_key(|(_, position)| *position);
-    inner.users = users.into_iter().map(|(email, _)| email).collect();
-    let tokens: Vec<(String, String)> = store.all(Kind::Token)?;
-    inner.tokens = tokens.into_iter().filter_map(|(hash, user)| Some((hash.parse().ok()?, user))).collect();
-    let grants: Vec<(String, GrantRecord)> = store.all(Kind::Grant)?;
-    inner.grants = grants.iter().filter_map(|(_, record)| record.grant()).collect();
-    // Serial numbers of sessions that are forgotten must not come again: begin at the time.
+/// Serial numbers of sessions that are forgotten must not come again: they begin at the time.
+async fn last_serial(step: &mut dyn Transaction) -> Result<u64, Error> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    inner.serial = inner.grants.iter().map(|grant| grant.serial).max().unwrap_or_default().max(now);
-    Ok(store.all(Kind::Workspace)?.into_iter().map(|(_, record)| record).collect())
+    Ok(step.grants().await?.iter().map(|grant| grant.serial).max().unwrap_or_default().max(now))
 }
 
-fn add(inner: &mut Inner, workspace: Workspace) -> Result<(), Error> {
-    if let Some(store) = &inner.store {
-        let record = WorkspaceRecord::from(&workspace);
-        store.put(Kind::Workspace, &workspace.id.to_string(), &record).map_err(unreadable)?;
-    }
-    inner.workspaces.insert(workspace.id, workspace);
-    Ok(())
-}
-
-fn unreadable(e: rusqlite::Error) -> Error {
-    Error::State { path: "the state folder".into(), reason: e.to_string() }
-}
-
-/// Takes the users of the options in, or the first known one; returns a token of the first.
-fn add_users(inner: &mut Inner, options: &Options) -> Result<String, Error> {
-    let mut specs = options.users.clone();
+/// Takes the given users in, or the first known one; returns all of them in their order, and a token of the first.
+async fn add_users(step: &mut dyn Transaction, given: &[UserSpec]) -> Result<(Vec<String>, String), Error> {
+    let mut known = step.users().await?;
+    let mut specs = given.to_vec();
     if specs.is_empty() {
-        let email = inner.users.first().cloned().unwrap_or_else(|| FIRST_USER.to_owned());
+        let email = known.first().cloned().unwrap_or_else(|| FIRST_USER.to_owned());
         specs.push(UserSpec { email, token: None });
     }
     let mut tokens = Vec::new();
@@ -117,23 +91,22 @@ fn add_users(inner: &mut Inner, options: &Options) -> Result<String, Error> {
             return Err(refused("the token is empty or holds more than printable ASCII"));
         }
         let hash = TokenHash::of(&token);
-        let owner = inner.tokens.insert(hash, spec.email.clone());
-        if owner.is_some_and(|owner| owner != spec.email) {
+        if step.token_owner(hash).await?.is_some_and(|owner| owner != spec.email) {
             return Err(refused("the token is taken"));
         }
-        if let Some(store) = &inner.store {
-            store.put(Kind::User, &spec.email, &position).map_err(unreadable)?;
-            store.put(Kind::Token, &hash.to_string(), &spec.email).map_err(unreadable)?;
-        }
+        step.put_token(hash, &spec.email).await?;
         tokens.push(token);
     }
     let given: Vec<String> = specs.into_iter().map(|spec| spec.email).collect();
-    inner.users.retain(|known| !given.contains(known));
-    inner.users.splice(0..0, given);
-    Ok(tokens.into_iter().next().unwrap_or_default())
+    known.retain(|known| !given.contains(known));
+    known.splice(0..0, given);
+    for (position, email) in known.iter().enumerate() {
+        step.put_user(email, position).await?;
+    }
+    Ok((known, tokens.into_iter().next().unwrap_or_default()))
 }
 
-fn workspace(id: u64, spec: &WorkspaceSpec, users: &[String], aliases: &Path) -> Result<Workspace, Error> {
+fn workspace(id: u64, spec: &WorkspaceSpec, users: &[String]) -> Result<Workspace, Error> {
     let mut bytes = spec.title.bytes();
     let slug = bytes.next().is_some_and(|b| b.is_ascii_alphanumeric())
         && bytes.all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
@@ -151,8 +124,6 @@ fn workspace(id: u64, spec: &WorkspaceSpec, users: &[String], aliases: &Path) ->
         None if spec.shared => TEAMMATE.to_owned(),
         None => users.first().cloned().unwrap_or_default(),
     };
-    let workdir = plain_name(id, &dir, aliases)
-        .map_err(|e| refused(spec, format!("a plain name for {}: {e}", dir.display())))?;
     Ok(Workspace {
         id,
         title: spec.title.clone(),
@@ -161,41 +132,10 @@ fn workspace(id: u64, spec: &WorkspaceSpec, users: &[String], aliases: &Path) ->
         owner,
         shared: spec.shared,
         dir,
-        workdir,
         lifecycle: if spec.running { Lifecycle::Running } else { Lifecycle::Stopped },
-        refuse_start: spec.refuse_start.clone(),
-        refuse_stop: spec.refuse_stop.clone(),
     })
-}
-
-/// The folder's own path when a client takes it as it stands, else a link to it with a name that is plain.
-fn plain_name(id: u64, dir: &Path, aliases: &Path) -> std::io::Result<String> {
-    let plain = |path: &Path| {
-        let text = path.to_str()?;
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"/._-+@".contains(&b);
-        (text.bytes().all(allowed) && text.starts_with('/') && text.len() <= 1024).then(|| text.to_owned())
-    };
-    if let Some(path) = plain(dir) {
-        return Ok(path);
-    }
-    let link = aliases.join(format!("workspace-{id}"));
-    #[cfg(unix)]
-    std::os::unix::fs::symlink(dir, &link)?;
-    Ok(plain(&link).unwrap_or_else(|| dir.to_string_lossy().into_owned()))
 }
 
 fn refused(spec: &WorkspaceSpec, reason: impl Into<String>) -> Error {
     Error::Workspace { title: spec.title.clone(), reason: reason.into() }
-}
-
-#[cfg(all(test, unix))]
-mod tests {
-    #![allow(clippy::unwrap_used)] // a test that cannot go on should say where
-
-    #[test]
-    fn a_temporary_folder_is_for_this_user_alone() {
-        let folder = super::private_folder().unwrap();
-        let permissions = std::fs::metadata(folder.path()).unwrap().permissions();
-        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&permissions) & 0o777, 0o700);
-    }
 }

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 /// SHA-256 of a token. A token holds 256 random bits, so no salt or slow hash is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct TokenHash([u8; 32]);
+pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
     pub(crate) fn of(token: &str) -> Self {
@@ -18,29 +18,13 @@ impl std::fmt::Display for TokenHash {
     }
 }
 
-impl std::str::FromStr for TokenHash {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let mut bytes = [0; 32];
-        if text.len() != 64 || !text.is_ascii() {
-            return Err(());
-        }
-        for (at, byte) in bytes.iter_mut().enumerate() {
-            let digits = text.get(2 * at..2 * at + 2).ok_or(())?;
-            *byte = u8::from_str_radix(digits, 16).map_err(drop)?;
-        }
-        Ok(TokenHash(bytes))
-    }
-}
-
 /// A new token, `rc_` and 64 hexadecimal digits.
 pub(crate) fn fresh() -> String {
     format!("rc_{}", hex(&rand::random::<[u8; 32]>()))
 }
 
 /// A random name of 128 bits, in hexadecimal.
-pub(crate) fn nonce() -> String {
+pub fn nonce() -> String {
     hex(&rand::random::<[u8; 16]>())
 }
 

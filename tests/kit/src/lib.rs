@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use fake_plane::FakePlane;
 use real_sshd::RealSshd;
-use runcode_plane::{Options, Plane, UserSpec, WorkspaceSpec};
+use runcode_gateway::{Options, Plane, UserSpec, WorkspaceSpec};
 use serde_json::Value;
 
 /// A user of one plane: a temporary home, nothing of the real environment.
@@ -70,7 +70,7 @@ impl World {
             ..Options::default()
         };
         if with_certificates() {
-            options.credential = runcode_plane::CredentialMode::Certificate;
+            options.credential = runcode_gateway::CredentialMode::Certificate;
         }
         change(&mut options);
         let plane = Plane::start(options.clone()).unwrap();
