@@ -1,4 +1,4 @@
-//! `doctor`: what is wrong, and what mends it.
+//! `doctor`: what is wrong, and how to fix it.
 
 use std::os::unix::fs::PermissionsExt as _;
 

@@ -232,8 +232,8 @@ fn usage_errors_say_what_to_write() {
         (&["forward", "8080:80", "-R"], "either way", "runcode forward 80 -R --local 8080"),
         (&["forward", "8080:80", "--local", "7"], "both name", "runcode forward 80 --local 8080"),
         (&["forward", "7:db:5"], "runcode forward 5 --to db --local 7", "runcode forward --help"),
-        (&["man", "--json"], "no JSON", "--json"),
-        (&["completions", "bash", "--json"], "no JSON", "--json"),
+        (&["man", "--json"], "--json is not supported", "--json"),
+        (&["completions", "bash", "--json"], "--json is not supported", "--json"),
     ] {
         let status = if arguments.iter().any(|word| ["exec", "run"].contains(word)) { 255 } else { 2 };
         let json = [&["--json"], arguments].concat();

@@ -98,7 +98,7 @@ fn the_protocol_examples_fit_their_types() {
 fn the_any_ssh_host_guide_works() {
     let Some(world) = World::own_host() else { return };
     let config = world.home().join(".ssh/config");
-    let text = std::fs::read_to_string(&config).unwrap().replace("Host box", "Host build-box");
+    let text = std::fs::read_to_string(&config).unwrap().replace("Host box", "Host buildhost");
     std::fs::write(&config, text).unwrap();
     let folder = folder_for_guide(&world);
     let blocks = blocks(&page("guides/any-ssh-host.md"));

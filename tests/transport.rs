@@ -210,7 +210,7 @@ fn a_terminal_is_left_as_it_was() {
         drop(keys);
         child.wait().unwrap();
         let said = said();
-        assert_eq!(said.matches("typed\n").count(), 2, "once as echo, once from the box: {said}");
+        assert_eq!(said.matches("typed\n").count(), 2, "once as echo, once from the workspace: {said}");
         assert!(said.contains("err\n") && !said.contains("differ"), "{said}");
     });
 }

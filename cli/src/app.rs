@@ -166,7 +166,7 @@ fn understood(env: &Env) -> Result<()> {
         let name = name.to_string_lossy();
         return refuse(
             Var::RuncodeTransport,
-            &format!("is `{name}`, which is no transport"),
+            &format!("is `{name}`, which is not a transport"),
             "it may be `mux` (the default: one warm connection) or `openssh`; or unset it",
         );
     }

@@ -19,7 +19,7 @@ use crate::output::report::Outcome;
 
 /// The line of the help that a build without `dev` does not have.
 const DEMO: &str = if cfg!(feature = "dev") {
-    "  runcode demo                     see all of it work here, without an account\n"
+    "  runcode demo                     see everything work here, without an account\n"
 } else {
     ""
 };

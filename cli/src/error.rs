@@ -57,7 +57,7 @@ codes! {
     Conflict = "conflict", 2;
     /// HTTP 429: too many requests.
     RateLimited = "rate_limited", 2;
-    /// HTTP 503, or a thing that this system cannot do.
+    /// HTTP 503, or not supported on this platform.
     Unavailable = "unavailable", 2;
     /// Another HTTP error status.
     HttpError = "http_error", 2;

@@ -54,8 +54,11 @@ pub fn main() -> ExitCode {
     };
     let (is_json, passes_status) = (cli.globals.json, cli.command.passes_status());
     if cli.globals.token_stdin && cli.command.passes_stdin() {
-        let error = Error::new(Code::Usage, "--token-stdin leaves this command no stdin, which it passes on")
-            .hint("set RUNCODE_TOKEN or run `runcode login`; a command that needs no stdin takes --no-stdin");
+        let error = Error::new(
+            Code::Usage,
+            "--token-stdin cannot be combined with a command that forwards stdin",
+        )
+        .hint("set RUNCODE_TOKEN or run `runcode login`; a command that needs no stdin takes --no-stdin");
         return ExitCode::from(failed(&error, is_json, passes_status));
     }
     let app = App::new(cli.globals, Env::of_process());
@@ -75,7 +78,7 @@ fn render(outcome: Outcome, is_json: bool) -> Result<u8> {
     match outcome {
         Outcome::Status(status) => Ok(status),
         Outcome::Raw(_) if is_json => {
-            Err(Error::new(Code::Usage, "there is no JSON of this: what it prints is for another program")
+            Err(Error::new(Code::Usage, "--json is not supported here: another program reads this output")
                 .hint("leave --json out"))
         }
         Outcome::Raw(bytes) => stdout::write(&bytes).map(|()| 0),

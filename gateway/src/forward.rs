@@ -1,4 +1,4 @@
-//! Listening on the box for the client: remote forwarding of TCP ports and Unix sockets.
+//! Listening on the workspace for the client: remote forwarding of TCP ports and Unix sockets.
 //!
 //! As sshd(8) with `GatewayPorts no`: a port is only ever opened on loopback, whatever address was asked for.
 //! Unlike it, the file of a Unix socket goes with its listener, so that the same name can be listened on again.

@@ -103,7 +103,7 @@ fn under_fire(arguments: &[&str], there: &str, victim: Victim) {
             }
             // What a killed shell had started goes on until its input ends, and writes meanwhile.
             let workspace = world.workspace().display().to_string();
-            let what = format!("the box has ended: {victim:?} after {pause} ms");
+            let what = format!("the workspace has ended: {victim:?} after {pause} ms");
             until(&what, || processes_with(&workspace).is_empty());
             fs::remove_dir_all(&target).unwrap();
         }

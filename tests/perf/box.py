@@ -1,4 +1,4 @@
-"""A box to measure against: a real sshd on loopback, the control plane that grants sessions on it, and a home of one's own.
+"""A workspace to measure against: a real sshd on loopback, the control plane that grants sessions on it, and a home of one's own.
 
 Nothing of the machine's own is used or touched; everything started is ended.
 """
@@ -85,7 +85,7 @@ class Box:
 
 @contextlib.contextmanager
 def box(rtt=0):
-    """A box below a temporary folder, in memory where that has room, so that no disk is measured; ended and removed
+    """A workspace below a temporary folder, in memory where that has room, so that no disk is measured; ended and removed
     afterwards."""
     missing = [tool for tool in (SSHD, "ssh", "ssh-keygen") if not shutil.which(tool)]
     if missing:

@@ -5,7 +5,7 @@ import os
 import shlex
 import subprocess
 
-from box import USER, free_port
+from workspace import USER, free_port
 from pairs import run, turns
 
 

@@ -22,7 +22,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.dont_write_bytecode = True
 
-from box import box  # noqa: E402
+from workspace import box  # noqa: E402
 
 # Ratios that are aimed at. The tar row is of a pipe through ssh.
 TARGETS = {
@@ -45,7 +45,7 @@ class Bench:
         self.rows, self.memory = [], []
 
     def plain_config(self):
-        """The same box as a plain `ssh` reaches it: over a master of its own, with its own ciphers."""
+        """The same workspace as a plain `ssh` reaches it: over a master of its own, with its own ciphers."""
         ours = pathlib.Path(self.config).read_text().splitlines()
         kept = [line for line in ours if not line.strip().startswith(("Ciphers", "Control"))]
         control = f'    ControlMaster auto\n    ControlPath "{self.root}/plain"\n    ControlPersist 300\n'

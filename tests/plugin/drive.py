@@ -1,4 +1,4 @@
-"""Drives the real clients through the plugin: what the scripted model is shown, and what then happens on the box."""
+"""Drives the real clients through the plugin: what the scripted model is shown, and what then happens on the workspace."""
 
 import concurrent.futures
 import json
@@ -97,7 +97,7 @@ def test_claude_connects_works_and_leaves(machine):
 
 def test_claude_frontmatter_alone_permits_the_command(machine):
     install_in_claude(machine)
-    (machine.box / "seen").write_text("on the box\n")
+    (machine.box / "seen").write_text("on the workspace\n")
     steps = [
         lambda results, shown: "runcode connect test-box --json",
         lambda results, shown: answer(results[0]) and "runcode exec -- cat seen",

@@ -83,7 +83,7 @@ impl<'a> Line<'a> {
             Some("dev") => "runcode dev -- sh -c 'runcode list'",
             _ => return (message, hint),
         };
-        let own = format!("what is to run goes behind `--`, with its options: {example}");
+        let own = format!("put the command and its options after `--`: {example}");
         (message, Some(hint.map_or(own.clone(), |hint| format!("{hint} {own}"))))
     }
 
@@ -146,8 +146,9 @@ fn message(error: &clap::Error) -> String {
     let lines = text.lines().take_while(|line| !line.is_empty()).map(str::trim);
     let message = lines.collect::<Vec<_>>().join(" ");
     match error.kind() {
-        ErrorKind::MissingRequiredArgument => message
-            .replace("the following required arguments were not provided:", "there is something missing:"),
+        ErrorKind::MissingRequiredArgument => {
+            message.replace("the following required arguments were not provided:", "missing argument:")
+        }
         _ => message
             .replace(" is not in 1..18446744073709551615", " is less than 1")
             .replace(" is not in 1..=86400", " is not between 1 and 86400")

@@ -10,8 +10,8 @@ use crate::session::resolve::resolve_here;
 
 /// Remove sessions from this machine.
 ///
-/// Their keys, their configs and their open connections. Workspaces keep running, the saved token stays (see `runcode
-/// logout`).
+/// Removes their keys and configs, and closes their connections. Workspaces keep running, and the saved token stays (see
+/// `runcode logout`).
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

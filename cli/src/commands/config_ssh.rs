@@ -41,7 +41,7 @@ const MAX_SKIPPED: usize = 100;
 /// How many of them at a time.
 const AT_ONCE: usize = 8;
 
-/// Let every program that speaks ssh reach your workspaces: editors, git, rsync, your own terminal.
+/// Add your workspaces to ~/.ssh/config, for editors, git, rsync and your terminal.
 ///
 /// Writes one block at the top of ~/.ssh/config, with one host per workspace, and touches nothing else in it. Run it
 /// again after you made or renamed a workspace. The hosts work for stopped workspaces too, once those are started.
@@ -51,12 +51,12 @@ const AT_ONCE: usize = 8;
 Examples:
   runcode config-ssh                       write the hosts
   runcode config-ssh --dry-run             show what would change
-  ssh runcode.my-ws                        then: a shell on the box
+  ssh runcode.my-ws                        then: a shell on the workspace
   git clone runcode.my-ws:/path/to/repo    and git, scp, rsync, editors
   code --remote ssh-remote+runcode.my-ws /home/ubuntu/workspace
   runcode config-ssh --remove              take the hosts out again")]
 pub struct Args {
-    /// Take the block out: the rest of the file is as it was, byte for byte
+    /// Remove the block: the rest of the file stays as it was, byte for byte
     #[arg(long)]
     remove: bool,
     /// Show what would change, and change nothing
@@ -111,10 +111,10 @@ impl Report for Configured {
             count => format!("{count} hosts"),
         };
         match (self.diff.is_empty(), self.is_dry, self.is_removal) {
-            (true, _, true) => text.line(format!("there is no block of ours in {path}")),
+            (true, _, true) => text.line(format!("{path} has no block of ours")),
             (true, _, false) => text.line(format!("✓ {path} is up to date: {count}")),
             (_, true, _) => self.diff.lines().for_each(|line| text.line(line)),
-            (_, _, true) => text.line(format!("✓ Took the hosts out of {path}")),
+            (_, _, true) => text.line(format!("✓ Removed the hosts from {path}")),
             (_, _, false) => text.line(format!("✓ Wrote {count} into {path}")),
         }
         if !self.is_dry {
@@ -275,7 +275,7 @@ fn caller(app: &App) -> Result<Caller> {
         if folder != usual {
             let folder = folder.to_str().ok_or_else(|| {
                 Error::new(Code::Io, format!("`{}` is not UTF-8", folder.display()))
-                    .hint("point XDG_CONFIG_HOME and XDG_CACHE_HOME at folders with plainer names")
+                    .hint("set XDG_CONFIG_HOME and XDG_CACHE_HOME to folders with plainer names")
             })?;
             options.extend([option.to_owned(), folder.to_owned()]);
         }

@@ -34,7 +34,7 @@ Examples:
   runcode connect my-ws                   open a session, attach the workspace
   runcode connect my-ws --start --wait    boot it, return when SSH answers
   runcode connect 1234 --json             by id, for programs
-  runcode connect build-box               a host of your ~/.ssh/config
+  runcode connect buildhost               a host of your ~/.ssh/config
   runcode connect ssh:me@10.0.0.7         any host that ssh reaches
   runcode connect ssh:hpc --interactive --keep 8h
                                           log in once, for your agent")]
@@ -44,16 +44,16 @@ pub struct Args {
     /// Boot the workspace if it is stopped
     #[arg(long)]
     start: bool,
-    /// Return only when an SSH command has been answered
+    /// Wait until an SSH command has been answered
     #[arg(long)]
     wait: bool,
-    /// How long --start and --wait may take together, in seconds
+    /// How long --start and --wait may take in total, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = clap::value_parser!(u64).range(1..=86400))]
     timeout: u64,
-    /// The session's lifetime to ask for, in seconds
+    /// The session lifetime to request, in seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
     ttl: Option<u64>,
-    /// Make a new key and a new session in any case
+    /// Make a new key and a new session, even if a valid one exists
     #[arg(long)]
     force: bool,
     /// On a host of your own: the folder where commands run [default: the login folder]

@@ -10,9 +10,9 @@ use crate::remote::context::{self, Context, Space};
 use crate::session::Session;
 use crate::session::live::Want;
 
-/// Show what a workspace is: system, project, tools, room, and the ports that are listened on.
+/// Describe a workspace: system, project, tools, disk space, listening ports.
 ///
-/// One round trip; nothing is changed.
+/// It takes one round trip and changes nothing.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -15,7 +15,7 @@ use crate::sys::clock;
 
 /// Show the attached workspace.
 ///
-/// It is the one that `exec` and the file verbs work on. Nothing is asked of the network.
+/// `exec` and the file verbs work on it. This does not use the network.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -43,10 +43,10 @@ pub fn run(_args: Args, app: &App) -> Result<Outcome> {
     let started = Instant::now();
     let interrupt = Interrupt::listen()?;
     let folder = atomic_file::temporary_dir("runcode-demo-")?;
-    let workspace = folder.path().join("demo-box");
+    let workspace = folder.path().join("demo-ws");
     std::fs::create_dir(&workspace).map_err(|error| Error::io("make a temporary folder", error))?;
     let options = Options {
-        workspaces: vec![WorkspaceSpec::new("demo-box", &workspace)],
+        workspaces: vec![WorkspaceSpec::new("demo-ws", &workspace)],
         boot_delay: Duration::from_secs(1),
         auto_authorize: true,
         ..Options::default()
@@ -100,7 +100,7 @@ impl Guide {
         self.step(&["list"], None, 0)?;
         self.say("\n3. Boot one, wait until SSH answers, attach it. A key is made; only its public")?;
         self.say("   half is sent.")?;
-        self.step(&["connect", "demo-box", "--start", "--wait"], None, 0)?;
+        self.step(&["connect", "demo-ws", "--start", "--wait"], None, 0)?;
         self.say("\n4. Run commands on it, over one connection that stays warm.")?;
         self.step(&["exec", "--", "uname", "-sm"], None, 0)?;
         self.say("\n   The exit status is the command's own.")?;

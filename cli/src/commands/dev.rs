@@ -31,11 +31,11 @@ const DEFAULT_PATH: &str = if cfg!(unix) { "/bin:/usr/bin" } else { "" };
 
 /// Run a control plane and an SSH gateway on this machine.
 ///
-/// Folders of this machine become workspaces that every command of runcode works on, without an account. Both listen on
-/// loopback only. Commands on a workspace run as you, in its folder, and are not confined to it.
+/// Folders of this machine become workspaces: every command works on them, without an account. Both servers listen on
+/// loopback only. Commands on such a workspace run as you, in its folder, and are not confined to it.
 ///
-/// With CMD, runs it in an environment in which runcode is pointed there, and afterwards ends everything that was
-/// started. Without, serves until interrupted and prints the lines that point a shell there.
+/// With CMD, runs CMD with runcode configured to use this server, then ends everything it started. Without CMD, serves
+/// until interrupted, and prints the lines that configure another shell.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -43,7 +43,7 @@ Examples:
   runcode dev --workspace api=./api --workspace web=./web
   runcode dev                              prints three lines for another shell")]
 pub struct Args {
-    /// Where to listen: a loopback address, with a port for the API if it is to be fixed
+    /// The loopback address to listen on; add a port to fix the API's
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1", value_parser = listen)]
     listen: (IpAddr, u16),
     /// The gateway's port [default: a free one]
@@ -52,7 +52,7 @@ pub struct Args {
     /// Serve a folder as a workspace; may be given several times [default: a fresh folder called `demo`, kept below --state]
     #[arg(long, value_name = "NAME=DIR", value_parser = workspace)]
     workspace: Vec<(SshUser, PathBuf)>,
-    /// How sessions prove who they are
+    /// What sessions authenticate with
     #[arg(long, value_name = "KIND", default_value = "key", value_parser = ["key", "certificate"])]
     credential: String,
     /// How long a workspace takes to start and to stop, in seconds
@@ -70,7 +70,7 @@ pub struct Args {
     /// Let `runcode login` succeed without a click in the browser
     #[arg(long)]
     auto_authorize: bool,
-    /// What to run, pointed there
+    /// The command to run with runcode configured to use this server
     #[arg(value_name = "CMD", trailing_var_arg = true)]
     command: Vec<OsString>,
 }

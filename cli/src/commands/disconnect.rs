@@ -19,7 +19,7 @@ Examples:
   runcode disconnect            end the session, its key and its connection
   runcode disconnect --keep     detach only: the next connect is instant")]
 pub struct Args {
-    /// The workspace, to be sure that it is this one [default: the attached one]
+    /// The workspace; fails if another one is attached [default: the attached one]
     workspace: Option<String>,
     /// Only detach: keep the session for later
     #[arg(long)]
@@ -37,7 +37,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
                 Some(attachment) => shown(&attachment.key, &sessions),
                 None => "nothing".to_owned(),
             };
-            return Err(Error::new(Code::NotFound, format!("`{name}` is not attached, {what} is"))
+            return Err(Error::new(Code::NotFound, format!("`{name}` is not attached ({what} is attached)"))
                 .hint(format!("`runcode clean {name}` drops a session that is not attached")));
         }
     }

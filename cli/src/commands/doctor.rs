@@ -11,19 +11,19 @@ use crate::error::{Error, Result};
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::sanitize;
 
-/// Check this machine, your login and the attached workspace, and say what mends what is wrong.
+/// Check this machine, your login and the attached workspace, and say how to fix what is wrong.
 ///
-/// Exit status 1 when a check fails. A token is never printed.
+/// Exit status 1 when a check fails. It never prints a token.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   runcode doctor                           when something does not work
   runcode doctor --editors                 also connect as editors do
-  runcode doctor ssh:build-box             why a host of your own cannot be used")]
+  runcode doctor ssh:buildhost             why a host of your own cannot be used")]
 pub struct Args {
     /// A host of your own to look at, and nothing else
     workspace: Option<String>,
-    /// Also connect to the attached workspace in the ways editors do
+    /// Also connect to the attached workspace the way editors do
     #[arg(long)]
     editors: bool,
 }
@@ -46,7 +46,7 @@ impl Status {
     }
 }
 
-/// One check: what it found, and what mends it.
+/// One check: what it found, and how to fix it.
 struct Check {
     name: &'static str,
     status: Status,

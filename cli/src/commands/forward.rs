@@ -15,9 +15,9 @@ use crate::{
 
 /// Forward ports of the attached workspace to this machine.
 ///
-/// It happens in the background: the forward stays with the session's connection, which ends when nothing has used it for
-/// five minutes, and comes back with it at the next command. Only this machine's loopback addresses listen. Asking twice
-/// is fine.
+/// Forwards run in the background. They stay with the session's connection, which closes after five minutes without use,
+/// and come back with it at the next command. They listen on this machine's loopback addresses only. Forwarding a port
+/// twice is fine.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -32,13 +32,13 @@ pub struct Args {
     /// The ports on the workspace; LOCAL:PORT is short for PORT --local LOCAL
     #[arg(value_name = "PORT", value_parser = asked, required_unless_present_any = ["list", "cancel"])]
     ports: Vec<Asked>,
-    /// The port on this machine, instead of the same one; 0 is any that is free
+    /// The local port, if not the same one; 0 picks a free one
     #[arg(long, value_name = "PORT")]
     local: Option<u16>,
-    /// The host that connections go to, as the other side sees it
+    /// The host to connect to, as seen from the far side
     #[arg(long, value_name = "HOST", default_value = "localhost", value_parser = host)]
     to: String,
-    /// The other way: the workspace listens, and connections go to this machine
+    /// Forward the other way: the workspace listens, and connections come to this machine
     #[arg(short = 'R', long)]
     reverse: bool,
     /// Show what is forwarded
@@ -80,7 +80,7 @@ fn host(text: &str) -> Result<String, &'static str> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
     let is_host =
         !text.is_empty() && text.len() <= 253 && text.bytes().all(allowed) && !text.starts_with('-');
-    if is_host { Ok(text.to_owned()) } else { Err("is no host name and no address") }
+    if is_host { Ok(text.to_owned()) } else { Err("is not a valid host name or address") }
 }
 
 struct Forwards {
@@ -89,8 +89,8 @@ struct Forwards {
     what: What,
 }
 
-/// A forward, whether the connection that is up has it, and whether something listens where it leads, as far as the box
-/// was asked and says.
+/// A forward, whether the connection that is up has it, and whether something listens where it leads, as far as the
+/// workspace was asked and says.
 struct Row {
     kept: Kept,
     is_active: bool,
@@ -132,7 +132,7 @@ impl Report for Forwards {
     fn text(&self, text: &mut Text) {
         if self.rows.is_empty() {
             return text.line(match self.what {
-                What::Cancelled => "nothing was forwarded there (`runcode forward --list` shows what is)",
+                What::Cancelled => "no such forward (`runcode forward --list` shows them)",
                 _ => "nothing is forwarded",
             });
         }
@@ -155,7 +155,7 @@ impl Report for Forwards {
 /// Opens, lists or ends forwards.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     if args.ports.len() > 1 && args.local.is_some_and(|port| port != 0) {
-        return Err(Error::new(Code::Usage, "--local names one port, and several are to be forwarded")
+        return Err(Error::new(Code::Usage, "--local takes one port, but several were given")
             .hint("forward them one by one, or say --local 0"));
     }
     if args.reverse && args.local == Some(0) {

@@ -11,10 +11,12 @@ use crate::output::report::{Outcome, Report as _};
 
 /// Fetch files and folders from the attached workspace.
 ///
-/// One file goes to stdout, as it is; folders and several files need --out. What arrives is verified and takes its place
-/// by renaming; modes and times are kept. --out is followed where it is a link of yours; below it no link is followed, and
-/// one that stands in a file's way is replaced. Links that lead out of a fetched folder are left out and named, with
-/// status 1. Device files are never made. Where the file itself is on stdout, the report of --json goes to stderr.
+/// One file goes to stdout; folders and several files need --out. Everything is verified and appears whole or not at all.
+/// Modes and times are kept.
+///
+/// You can name a link of your own as --out. Below it, symlinks are never followed, and a link in a file's way is
+/// replaced. Links that lead out of a fetched folder are left out and reported, with exit status 1. Device files are
+/// never created. When the file itself goes to stdout, the report of --json goes to stderr.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -25,10 +27,10 @@ pub struct Args {
     /// The files and folders on the workspace; a relative path starts in the project folder
     #[arg(value_name = "REMOTE", required = true, num_args = 1..)]
     remote: Vec<OsString>,
-    /// The place on this machine: a name, or a folder when it ends in `/`; `-` is stdout
+    /// The local destination: a name, or a folder if it ends in `/`; `-` is stdout
     #[arg(long, short, value_name = "LOCAL")]
     out: Option<PathBuf>,
-    /// Keep links that lead out of a fetched folder as well; whatever follows them later goes where the workspace said
+    /// Also keep links that lead out of a fetched folder; whatever follows them later goes where the workspace chose
     #[arg(long)]
     links: bool,
 }

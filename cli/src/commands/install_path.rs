@@ -14,9 +14,9 @@ use crate::sys::atomic_file;
 use crate::sys::env::Var;
 use crate::sys::paths::home;
 
-/// Put `runcode` on your own shell's PATH: a small wrapper, ~/.local/bin/runcode.
+/// Put `runcode` on your own PATH: a small wrapper, ~/.local/bin/runcode.
 ///
-/// Agents have it on theirs already. The wrapper stays valid when the plugin is updated.
+/// Agents already have it on theirs. The wrapper keeps working when the plugin is updated.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -24,7 +24,7 @@ Examples:
   runcode install-path --profile           also edit your startup file
   runcode install-path --remove            take both out again")]
 pub struct Args {
-    /// Take the wrapper out, and our lines out of the shells' startup files
+    /// Remove the wrapper, and our lines from the shells' startup files
     #[arg(long, conflicts_with = "profile")]
     remove: bool,
     /// Also put ~/.local/bin on PATH in your shell's startup file
@@ -124,7 +124,7 @@ fn remove(wrapper: &Path, is_there: bool, home: &Path) -> Result<Outcome> {
     let mut profiles = Vec::new();
     for file in Shell::ALL.map(|shell| shell.startup_file(home)) {
         if edit(&file, |old| old.map_or(Ok(None), |old| MARKERS.remove(old)))? {
-            lines.push(format!("✓ Took our lines out of {}", file.display()));
+            lines.push(format!("✓ Removed our lines from {}", file.display()));
             profiles.push(file.to_string_lossy().into_owned());
         }
     }

@@ -15,10 +15,10 @@ use crate::sys::atomic_file;
 /// The largest backup that is read, in bytes.
 const MAX_BACKUP: usize = 16 << 20;
 
-/// Show in Claude Code's status line which workspace is being worked on.
+/// Show the attached workspace in Claude Code's status line.
 ///
-/// Sets `statusLine` in Claude Code's settings.json and keeps every other byte of it; the file as it was is kept beside
-/// it as settings.json.bak.
+/// Sets `statusLine` in Claude Code's settings.json and changes nothing else in it. The old file is kept beside it as
+/// settings.json.bak.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -26,7 +26,7 @@ Examples:
   runcode install-statusline --wrap        keep the one there is, ours in front
   runcode install-statusline --remove      undo it")]
 pub struct Args {
-    /// Undo it: the file is as it was before, byte for byte
+    /// Undo it: the file becomes what it was, byte for byte
     #[arg(long, conflicts_with_all = ["force", "wrap"])]
     remove: bool,
     /// Replace another status line
@@ -59,9 +59,9 @@ impl Report for Installed {
         let settings = self.settings.display();
         text.line(match (self.command.is_some(), self.is_changed) {
             (true, true) => format!("✓ Claude Code shows the attached workspace ({settings})"),
-            (true, false) => format!("✓ It is there already ({settings})"),
-            (false, true) => format!("✓ Took it out of {settings}"),
-            (false, false) => format!("there is no status line of ours in {settings}"),
+            (true, false) => format!("✓ Already set ({settings})"),
+            (false, true) => format!("✓ Removed it from {settings}"),
+            (false, false) => format!("{settings} has no status line of ours"),
         });
         if let Some(backup) = &self.backup {
             text.line(format!("  the file as it was: {}", backup.display()));

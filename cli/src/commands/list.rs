@@ -10,9 +10,9 @@ use crate::output::progress::note;
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::table::table;
 
-/// List your workspaces, those shared with you included.
+/// List your workspaces, and those shared with you.
 ///
-/// Every command takes a workspace by its ID, its TITLE or its NAME.
+/// You can name a workspace by its ID, TITLE or NAME.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

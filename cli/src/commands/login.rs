@@ -18,8 +18,8 @@ use crate::sys::clock::Deadline;
 
 /// Log in through the browser and save the token.
 ///
-/// Prints the address of a page to authorize this machine on, opens it in the browser, and waits for the browser to
-/// come back to a port on 127.0.0.1. The token is saved for the user alone, and goes to this control plane only.
+/// Prints the address of a page where you authorize this machine, opens it in your browser, and waits for the browser to
+/// return to a port on 127.0.0.1. Only you can read the saved token, and it is sent to this control plane only.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -27,10 +27,10 @@ Examples:
   runcode login --no-browser        print the address to open yourself
   runcode login --paste < token     take the token from stdin")]
 pub struct Args {
-    /// Print the address, open nothing
+    /// Print the address and do not open a browser
     #[arg(long)]
     no_browser: bool,
-    /// Take the token from stdin; on a terminal it is asked for without echo
+    /// Read the token from stdin; a terminal does not echo it
     #[arg(long, conflicts_with = "no_browser")]
     paste: bool,
     /// The web host with the page [env: RUNCODE_WEB_BASE] [default: https://runcode.io]

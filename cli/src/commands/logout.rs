@@ -9,7 +9,7 @@ use crate::output::report::{Outcome, Simple};
 
 /// Forget the saved token.
 ///
-/// Sessions that are open stay open until they expire; `runcode clean --all` ends them.
+/// Open sessions stay open until they expire; `runcode clean --all` ends them.
 #[derive(clap::Args)]
 pub struct Args {}
 

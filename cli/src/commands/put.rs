@@ -10,9 +10,9 @@ use crate::output::report::Outcome;
 
 /// Send files and folders to the attached workspace.
 ///
-/// REMOTE is the name of what is sent; when it ends in `/`, and for several, it is the folder that they go into, as is a
-/// folder that is there for a file. Folders are merged into those of the same name; what is unchanged (type, size, mode,
-/// time) does not travel again. Everything is verified and takes its place by renaming; modes, times and links are kept.
+/// REMOTE is the destination. If it ends in `/`, is an existing folder, or there are several sources, files go inside it.
+/// A folder is merged into an existing folder; entries with the same type, size, mode and time are not sent again.
+/// Everything is verified and appears whole or not at all. Modes, times and links are kept.
 #[derive(clap::Args)]
 #[command(override_usage = "runcode put [OPTIONS] <LOCAL>... <REMOTE>")]
 #[command(after_help = "\
@@ -22,7 +22,7 @@ Examples:
   runcode put . app --git                     a project without what git ignores
   runcode put site www --exclude node_modules --exclude '*.log'")]
 pub struct Args {
-    /// The files and folders of this machine, then the place on the workspace
+    /// The local files and folders, then the destination on the workspace
     #[arg(value_name = "PATH", required = true, num_args = 1.., value_hint = clap::ValueHint::AnyPath)]
     paths: Vec<OsString>,
     /// Leave out what matches, as in .gitignore; may be given several times
@@ -38,7 +38,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let (remote, local) = match args.paths.split_last() {
         Some((remote, local @ [_, ..])) => (remote, local.iter().map(PathBuf::from).collect::<Vec<_>>()),
         _ => {
-            return Err(Error::new(Code::Usage, "put takes what to send, and where to")
+            return Err(Error::new(Code::Usage, "put needs at least one local path and a destination")
                 .hint("runcode put LOCAL... REMOTE"));
         }
     };

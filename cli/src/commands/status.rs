@@ -13,8 +13,8 @@ use crate::sys::clock;
 
 /// Show the sessions on this machine and when they expire.
 ///
-/// Nothing is asked of the network. The connection of a session that has expired takes no more
-/// commands, and ends when those that run have ended.
+/// This does not use the network. The connection of an expired session takes no new commands; it closes when the running
+/// ones end.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -15,10 +15,10 @@ use crate::sys::{clock, standard_input};
 /// The most that is read from stdin, in bytes.
 const MAX_INPUT: usize = 1 << 20;
 
-/// Print the line that shows which workspace is being worked on, for a status line.
+/// Print the attached workspace, for a status line.
 ///
-/// Reads what Claude Code tells its status line on stdin. Prints nothing unless the attached session is live and the
-/// asking project is the one that attached it. It asks nothing of the network, and it never fails.
+/// Reads Claude Code's JSON from stdin. Prints nothing unless the attached session is live and the project is the one
+/// that attached it. It does not use the network, and it never fails.
 #[derive(clap::Args, Default)]
 #[command(after_help = "\
 Examples:
@@ -28,7 +28,7 @@ pub struct Args {
     /// Without colours
     #[arg(long)]
     plain: bool,
-    /// A status-line command to run as well; ours goes in front of what it prints
+    /// Another status-line command to run; ours goes in front of its output
     #[arg(long, value_name = "COMMAND")]
     wrap: Option<String>,
 }

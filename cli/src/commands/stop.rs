@@ -11,8 +11,8 @@ use crate::session::resolve::word_for;
 
 /// Power a workspace down.
 ///
-/// Compute billing pauses, the disk stays. Without a name it stops the attached workspace. A stopped workspace is
-/// detached, its session dropped; `runcode connect <workspace> --start` boots it again.
+/// Compute billing pauses; the disk stays. Without a name, it stops the attached workspace. A stopped workspace is
+/// detached and its session removed; `runcode connect <workspace> --start` boots it again.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -10,11 +10,11 @@ use crate::files::{self, RemotePath};
 use crate::output::progress;
 use crate::output::report::Outcome;
 
-/// Write a file on the attached workspace: from stdin, or from a file of this machine.
+/// Write a file on the attached workspace, from stdin or a local file.
 ///
-/// The content may be anything. It is verified and takes the old one's place in one step; a failure leaves the old one.
-/// A relative path starts in the project folder; folders above it are made. The old file's mode stays; with --file,
-/// mode and time are that file's.
+/// Any bytes will do. They are verified and replace the old file in one step; a failure leaves the old file. A relative
+/// path starts in the project folder, and missing folders are created. The old file's mode stays; with --file, mode and
+/// time are those of that file.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

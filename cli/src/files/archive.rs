@@ -1,6 +1,6 @@
 //! What is sent, as one tar archive: the folder as `t`, then `end`, which holds the SHA-256 of all that came before it.
 //!
-//! The box hashes what comes while it unpacks it beside the target, and moves nothing into place before both agree.
+//! The workspace hashes what comes while it unpacks it beside the target, and moves nothing into place before both agree.
 
 use std::io::{self, BufWriter, Read as _, Write};
 
@@ -31,7 +31,7 @@ pub(super) struct Sent {
 pub(super) enum Unsent {
     /// Something here could not be read.
     Here(Error),
-    /// The box takes no more.
+    /// The workspace takes no more.
     There,
 }
 
@@ -147,7 +147,7 @@ fn block(kind: EntryType, name: &[u8], link: &[u8], mode: u32, modified: u64, si
     *header.as_bytes()
 }
 
-/// The way to the box; what passes is hashed.
+/// The way to the workspace; what passes is hashed.
 struct Hashing<W: Write> {
     to: BufWriter<W>,
     hash: Hash,

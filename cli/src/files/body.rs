@@ -1,4 +1,4 @@
-//! What the box sends when a file or folder is fetched: content, and behind it one line of ours that says how it went.
+//! What the workspace sends when a file or folder is fetched: content, and behind it one line of ours that says how it went.
 
 use std::io::{self, BufRead, Read};
 

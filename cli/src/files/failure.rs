@@ -3,7 +3,7 @@
 use crate::error::{Code, Error};
 use crate::output::foreign::{self, Quoted};
 
-/// The error for a script's `E` line: a word, and what the box's own tool said.
+/// The error for a script's `E` line: a word, and what the workspace's own tool said.
 pub(super) fn of(record: &str, path: &str) -> Error {
     let (word, said) = record.split_once(' ').unwrap_or((record, ""));
     let on = |what: &str| format!("`{path}` on the workspace {what}");
@@ -27,7 +27,7 @@ pub(super) fn of(record: &str, path: &str) -> Error {
         }
         "nohash" => Error::new(Code::Unavailable, "the workspace cannot verify what it gets")
             .hint("it needs one of sha256sum, shasum and openssl"),
-        "notar" => Error::new(Code::Unavailable, "the workspace has no tar, which folders travel by"),
+        "notar" => Error::new(Code::Unavailable, "`tar` is not installed on the workspace; folders need it"),
         "nostderr" => {
             Error::new(Code::Unavailable, "the workspace has no working /dev/stderr, which folders travel by")
         }

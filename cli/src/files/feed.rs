@@ -1,5 +1,5 @@
 //! A file of this machine into a pipe, without its bytes passing through this process (splice(2)); they are hashed from a
-//! second look at the file, at the same time. A file that changes in between shows in its hash, which the box checks.
+//! second look at the file, at the same time. A file that changes in between shows in its hash, which the workspace checks.
 
 use std::fs::File;
 use std::io::{self, PipeWriter};

@@ -1,4 +1,4 @@
-//! A file or folder from the box.
+//! A file or folder from the workspace.
 
 use std::io;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -31,7 +31,7 @@ pub(super) fn get(start: Start<'_>, remote: &RemotePath, place: &Place, all_link
     Ok(summary)
 }
 
-/// One try; none when the box has something else by now and a closer look may help, which costs it a process more.
+/// One try; none when the workspace has something else by now and a closer look may help, which costs it a process more.
 fn once(
     start: Start<'_>,
     remote: &RemotePath,

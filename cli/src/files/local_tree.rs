@@ -155,7 +155,7 @@ fn below(name: &[u8], path: &Path) -> Result<Vec<u8>> {
     Ok(all)
 }
 
-/// The bytes of a name as the box gets them.
+/// The bytes of a name as the workspace gets them.
 pub(super) fn bytes(name: &OsStr) -> Result<&[u8]> {
     if cfg!(unix) {
         return Ok(name.as_encoded_bytes());

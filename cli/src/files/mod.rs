@@ -1,8 +1,9 @@
-//! Files and folders to the box and back: as raw bytes over the session's own connection, in constant memory.
+//! Files and folders to the workspace and back: as raw bytes over the session's own connection, in constant memory.
 //!
-//! A transfer is one exchange with a small POSIX script (`script`): the box needs a shell and coreutils or busybox. The
-//! receiving side writes beside the target, compares the SHA-256 of what it has with the sender's, and renames; a transfer
-//! that fails or is cut leaves what was there. Folders travel as one tar archive, which the box's tar reads and writes.
+//! A transfer is one exchange with a small POSIX script (`script`): the workspace needs a shell and coreutils or busybox.
+//! The receiving side writes beside the target, compares the SHA-256 of what it has with the sender's, and renames; a
+//! transfer that fails or is cut leaves what was there. Folders travel as one tar archive, which the workspace's tar reads
+//! and writes.
 
 mod archive;
 mod body;

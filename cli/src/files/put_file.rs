@@ -1,4 +1,4 @@
-//! One file to the box.
+//! One file to the workspace.
 
 use std::fs::File;
 use std::io::{self, BufReader, PipeWriter, Read, Write as _};
@@ -17,8 +17,8 @@ use crate::files::talk::{CHUNK, Fault, Start, Talk, Task, talk};
 use crate::files::{RemotePath, Summary};
 use crate::sys::{platform, random};
 
-/// Content of so many bytes goes along with the command as well, which saves waiting for a stream of its own where the box
-/// takes it from there.
+/// Content of so many bytes goes along with the command as well, which saves waiting for a stream of its own where the
+/// workspace takes it from there.
 const INLINE: usize = 12 * 1024;
 
 /// Sends the file `local` with its mode and time; it becomes `remote`, whole or not at all. Where `remote` is a folder, the
@@ -183,14 +183,14 @@ fn stream(
                 input.write_all(end.as_bytes()).map_err(Stop::Write)?;
                 Ok((bytes, sha256))
             });
-            let _ = sender.send(moved); // before the end of the input, so that it is there when the box answers
+            let _ = sender.send(moved); // before the end of the input, so that it is there when the workspace answers
             drop(input);
         });
         let done = finish(talk);
         if let (Ok(went_into), Some((bytes, sha256))) = (&done, small) {
             return Ok((bytes, sha256, *went_into));
         }
-        // Why the stream stopped says more than that it did; one that the box no longer takes says nothing.
+        // Why the stream stopped says more than that it did; one that the workspace no longer takes says nothing.
         match (done, sent.try_recv()) {
             (Ok(went_into), Ok(Ok((bytes, sha256)))) => Ok((bytes, sha256, went_into)),
             (_, Ok(Err(Stop::Read(error)))) => Err(Error::io(doing, error).into()),

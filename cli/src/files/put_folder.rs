@@ -1,4 +1,4 @@
-//! Folders and several things at once to the box: what it has already does not travel.
+//! Folders and several things at once to the workspace: what it has already does not travel.
 
 use std::collections::HashSet;
 use std::io::Write as _;
@@ -104,7 +104,7 @@ fn converse(talk: &mut Talk, mut entries: Vec<Entry>, target: &str) -> Result<(S
             }
             Err(_) => Err(Unsent::There),
         };
-        let _ = sender.send(done); // before the end of the input, so that it is there when the box answers
+        let _ = sender.send(done); // before the end of the input, so that it is there when the workspace answers
         drop(input);
     });
     let done = talk.done();
@@ -120,7 +120,7 @@ fn files(entries: &[Entry]) -> u64 {
     entries.iter().filter(|entry| entry.kind != Kind::Folder).count() as u64
 }
 
-/// The way to a box that has no tar: every file by itself. Links stay behind, and are counted.
+/// The way to a workspace that has no tar: every file by itself. Links stay behind, and are counted.
 fn one_by_one(start: Start<'_>, entries: &[Entry], target: &RemotePath, summary: &mut Summary) -> Result<()> {
     for entry in entries {
         match entry.kind {

@@ -1,4 +1,4 @@
-//! What is at the target already, as the box lists it, and what of ours that leaves to send.
+//! What is at the target already, as the workspace lists it, and what of ours that leaves to send.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, Read as _};
@@ -14,7 +14,7 @@ const RECORD: u64 = 64 * 1024;
 const RECORDS: u64 = if cfg!(test) { 1000 } else { 20_000_000 };
 const BYTES: u64 = 8 << 30;
 
-/// How the box lists: by `find -printf`, NUL between all; or by `stat`, a line each, links without their target.
+/// How the workspace lists: by `find -printf`, NUL between all; or by `stat`, a line each, links without their target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Printf,
@@ -43,7 +43,7 @@ enum SeenKind {
 pub(super) struct Listing(HashMap<Vec<u8>, Seen>);
 
 impl Listing {
-    /// Reads a listing to the mark at its end, and keeps what it says of `entries`: a box that lists without end costs
+    /// Reads a listing to the mark at its end, and keeps what it says of `entries`: a workspace that lists without end costs
     /// no memory. What cannot be understood counts as not there.
     pub(super) fn read(
         from: &mut impl BufRead,

@@ -1,4 +1,4 @@
-//! Paths on the box.
+//! Paths on the workspace.
 
 use std::ffi::OsStr;
 
@@ -7,8 +7,8 @@ use crate::files::script;
 use crate::grant::Workdir;
 use crate::output::sanitize;
 
-/// A path on the box as the user gave it: any bytes. A relative one starts in the project folder, or in the home folder
-/// where there is none; one that begins with `~/` starts in the home folder.
+/// A path on the workspace as the user gave it: any bytes. A relative one starts in the project folder, or in the home
+/// folder where there is none; one that begins with `~/` starts in the home folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemotePath {
     from_home: bool,

@@ -1,4 +1,4 @@
-//! Our own scripts on the box, and how their arguments are written.
+//! Our own scripts on the workspace, and how their arguments are written.
 //!
 //! Each is one line of POSIX sh: the whole text is then quoted once, and no login shell sees a line feed.
 

@@ -1,8 +1,8 @@
-//! One exchange with a script of ours on the box: its input, its output, and how both end.
+//! One exchange with a script of ours on the workspace: its input, its output, and how both end.
 //!
 //! What the login shell prints before the script runs is skipped: our own lines bear a random mark. Input is written by a
-//! thread that is not waited for when the box has given up, since what it reads from may never come to an end. Once the
-//! script has said that all is done, nobody waits for its shell to end.
+//! thread that is not waited for when the workspace has given up, since what it reads from may never come to an end. Once
+//! the script has said that all is done, nobody waits for its shell to end.
 
 use std::io::{self, BufRead as _, BufReader, PipeReader, PipeWriter, Read};
 use std::sync::{Mutex, PoisonError, mpsc};
@@ -16,7 +16,7 @@ use crate::output::foreign;
 use crate::sys::random;
 use crate::transport::{Ended, Limits, RemoteCommand, Running, Stream, Streams, remote_end};
 
-/// What starts a command on the box: once, on a connection that stands or is made to.
+/// What starts a command on the workspace: once, on a connection that stands or is made to.
 pub type Start<'a> = &'a dyn Fn(&RemoteCommand, &Streams) -> Result<Running>;
 
 /// How much is moved at a time.
@@ -40,7 +40,7 @@ const END: Duration = remote_end::PATIENCE.saturating_add(REST);
 pub(super) enum Fault {
     /// The output ended before what had to come.
     Cut,
-    /// What came is not what the box has now.
+    /// What came is not what the workspace has now.
     Differs(Error),
     /// Anything that can be told as it is.
     Told(Error),
@@ -109,7 +109,7 @@ enum Event<T> {
     Ended(Result<Ended>),
 }
 
-/// A script, what every user of the box may see of it, and what nobody else may; `path` is what failures name.
+/// A script, what every user of the workspace may see of it, and what nobody else may; `path` is what failures name.
 pub(super) struct Task<'a> {
     pub(super) script: Script,
     pub(super) arguments: &'a [Vec<u8>],

@@ -1,4 +1,4 @@
-//! The project folder on the box.
+//! The project folder on the workspace.
 
 use std::fmt;
 

@@ -14,7 +14,7 @@ use crate::sys::clock::Deadline;
 /// How long one way may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What the box is asked to say.
+/// What the workspace is asked to say.
 const WORD: &str = "runcode-was-here";
 
 /// A way, and how it went.
@@ -165,7 +165,7 @@ fn expect(said: &[u8], good: &str) -> Result<String, String> {
     }
 }
 
-/// Opens a connection through a SOCKS5 port (RFC 1928) to the box's own port 22: whether anything is there or not, ssh
+/// Opens a connection through a SOCKS5 port (RFC 1928) to the workspace's own port 22: whether anything is there or not, ssh
 /// has then asked the gateway for a forwarded channel.
 fn socks(port: u16) -> Result<(), String> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map_err(told)?;

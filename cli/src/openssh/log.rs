@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-/// How large a log may become: a box can have ssh write without end (SSH_MSG_DEBUG). More is read, and then cut off.
+/// How large a log may become: a workspace can have ssh write without end (SSH_MSG_DEBUG). More is read, and then cut off.
 const MAX_FILE: u64 = 1024 * 1024;
 
 /// How many bytes of what is meant for people are kept, and of one line.
@@ -21,7 +21,7 @@ pub enum Phase {
     NoMaster,
     /// The master has as many sessions as the server allows.
     Full,
-    /// The box has been asked to run the command.
+    /// The workspace has been asked to run the command.
     Started,
 }
 
@@ -56,7 +56,7 @@ impl Log {
         Ok(self.phase)
     }
 
-    /// Whether the box told the command's exit status.
+    /// Whether the workspace told the command's exit status.
     pub fn has_status(&mut self) -> io::Result<bool> {
         self.read()?;
         Ok(self.has_status)
@@ -167,7 +167,8 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
     use super::*;
 
-    /// A box that has ssh write without end: neither the disk nor the memory grows with it, and what counts is still seen.
+    /// A workspace that has ssh write without end: neither the disk nor the memory grows with it, and what counts is still
+    /// seen.
     #[test]
     fn a_log_without_end_is_cut() {
         use std::io::Write as _;

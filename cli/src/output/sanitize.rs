@@ -1,4 +1,4 @@
-//! The terminal filter: strings from a server or a box lose what could steer a terminal or fake a line.
+//! The terminal filter: strings from a server or a workspace lose what could steer a terminal or fake a line.
 
 use std::borrow::Cow;
 

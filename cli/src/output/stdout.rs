@@ -9,7 +9,7 @@ pub const READER_GONE: u8 = 141;
 
 /// The cause of an end that nobody is told of, since nobody reads: `runcode list | head -1` is no failure.
 #[derive(Debug, thiserror::Error)]
-#[error("nobody reads stdout any more")]
+#[error("stdout is closed")]
 struct ReaderGone;
 
 /// Writes all of it, at once.

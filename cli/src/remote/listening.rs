@@ -1,4 +1,4 @@
-//! Whether something listens on a port of the box.
+//! Whether something listens on a port of the workspace.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -q "^ *[0-9]*: [0-9A-F]*:$1 
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Asks the box; `None` when it does not say, since it is no Linux or does not answer.
+/// Asks the workspace; `None` when it does not say, since it is no Linux or does not answer.
 pub fn is_listening(sessions: &Sessions<'_>, session: &Session, port: u16) -> Option<bool> {
     let command = RemoteCommand::script(SCRIPT, &[format!("{port:04X}").as_bytes()]).ok()?;
     let running = sessions.start(session, &command, &Streams::null()).ok()?;

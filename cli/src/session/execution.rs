@@ -1,4 +1,4 @@
-//! Running the user's own command on a box: once, with its streams and its status as they are.
+//! Running the user's own command on a workspace: once, with its streams and its status as they are.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -75,7 +75,7 @@ fn without_status(is_warm: bool) -> Error {
         return Error::new(Code::Killed, "the command was killed by a signal on the workspace")
             .hint("it ran in part, and was not run again; too little memory is a common reason");
     }
-    Error::new(Code::Transport, "the connection was lost before the command's status came")
+    Error::new(Code::Transport, "the connection was lost before the command's status arrived")
         .hint("it may have run in part, and may still be running; it was not run again")
 }
 

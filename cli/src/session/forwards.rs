@@ -24,7 +24,7 @@ const MAX_FILE: usize = 64 * 1024;
 /// A forward that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
-    /// Whether the box listens, and not this machine.
+    /// Whether the workspace listens, and not this machine.
     pub reverse: bool,
     /// The port that is listened on.
     pub port: u16,
@@ -101,7 +101,7 @@ pub(super) fn restore(transport: &Transport, folder: &Path) {
         match transport.add_forward(&kept.forward()) {
             Ok(open) => kept.master = open.master,
             Err(error) => {
-                note(format!("note: port {} is not forwarded any more: {}", kept.port, error.message()))
+                note(format!("note: port {} is no longer forwarded: {}", kept.port, error.message()))
             }
         }
     }
@@ -166,7 +166,7 @@ fn holder(sessions: &Sessions<'_>, session: &Session, port: u16) -> Result<Optio
             .find(|(kept, is_active)| *is_active && !kept.reverse && kept.port == port);
         let Some((kept, _)) = kept else { continue };
         let leads = format!("{}:{} of {}", kept.to_host, kept.to_port, other.shown());
-        let error = Error::new(Code::Conflict, format!("port {port} leads to {leads} already"));
+        let error = Error::new(Code::Conflict, format!("port {port} already leads to {leads}"));
         let end = format!("runcode forward {port}:{} --cancel", kept.to_port);
         return Ok(Some(error.hint(if other.meta.key == session.meta.key {
             format!("choose another one with --local, or end that: {end}")

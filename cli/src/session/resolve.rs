@@ -37,7 +37,7 @@ fn several(name: &str, here: &[Session]) -> Error {
     let is_one_number = ids.len() == 1;
     let (what, hint) = if is_one_number {
         let bases = here.iter().filter_map(|session| session.meta.key.api_base()).map(ToString::to_string);
-        (bases.collect::<Vec<_>>(), "set RUNCODE_API_BASE to the control plane that is meant")
+        (bases.collect::<Vec<_>>(), "set RUNCODE_API_BASE to the control plane you mean")
     } else {
         (ids, "give the id instead")
     };

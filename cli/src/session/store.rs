@@ -235,7 +235,7 @@ impl Locked<'_> {
     /// Makes `files` and `meta` the session; a failure leaves the old one as it was.
     pub fn commit(&self, mut meta: Meta, files: &Files) -> Result<Session> {
         if fs::symlink_metadata(&self.folder).is_ok_and(|metadata| metadata.is_symlink()) {
-            let what = format!("`{}` is a link, which no session is kept behind", self.folder.display());
+            let what = format!("`{}` is a link; sessions are not kept behind links", self.folder.display());
             return Err(Error::new(Code::Io, what).hint("remove the link"));
         }
         atomic_file::private_dir(&self.folder)?;

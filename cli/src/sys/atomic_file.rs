@@ -195,7 +195,7 @@ pub fn is_own_dir(path: &Path) -> Result<bool> {
 
 fn refused(path: &Path, why: &str) -> Error {
     Error::new(Code::Io, format!("`{}` {why}, so nothing is kept there", path.display()))
-        .hint("move it away, or point XDG_CACHE_HOME and XDG_CONFIG_HOME at folders of your own")
+        .hint("move it away, or set XDG_CACHE_HOME and XDG_CONFIG_HOME to folders of your own")
 }
 
 fn create_private(path: &Path) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! The text that the box's login shell is given to run a command.
+//! The text that the workspace's login shell is given to run a command.
 //!
 //! sshd hands one string to the user's login shell, whichever that is. So the text around the user's own command is
 //! written in what POSIX shells, zsh, fish and csh have in common. One line enters the folder and holds the command, so
@@ -157,8 +157,8 @@ impl RemoteCommand {
         RemoteCommand::checked(text, token, env.secrets()?)
     }
 
-    /// A script of ours and its arguments (`$1`…), run by the box's `sh` in the home folder, whatever the login shell is.
-    /// A line feed in either is fine; each costs less than a fork.
+    /// A script of ours and its arguments (`$1`…), run by the workspace's `sh` in the home folder, whatever the login shell
+    /// is. A line feed in either is fine; each costs less than a fork.
     pub fn script(script: &str, arguments: &[&[u8]]) -> Result<RemoteCommand> {
         let token = token();
         let mut command = b"sh -c ".to_vec();
@@ -182,7 +182,7 @@ impl RemoteCommand {
             let over = text.len() - MAX_TEXT;
             return Err(Error::new(
                 Code::Usage,
-                format!("the command is {over} bytes longer than a box takes ({MAX_TEXT} in all)"),
+                format!("the command is {over} bytes longer than a workspace takes ({MAX_TEXT} in all)"),
             )
             .hint(
                 "send it as input instead: runcode exec -- sh < script, or runcode exec -- xargs < arguments",
@@ -192,7 +192,7 @@ impl RemoteCommand {
     }
 
     /// The same with what no other user may see: unlike its arguments, a process's environment is for its user alone. Where
-    /// the box does not take it, it is not there. Without NUL bytes.
+    /// the workspace does not take it, it is not there. Without NUL bytes.
     pub fn with_private(mut self, private: String) -> RemoteCommand {
         self.private = Some(Zeroizing::new(private));
         self
@@ -224,7 +224,7 @@ fn token() -> String {
     format!("runcode-{}", random::word())
 }
 
-/// The bytes of an argument. On Windows it has to be Unicode: there is no other way to tell the box what is meant.
+/// The bytes of an argument. On Windows it has to be Unicode: there is no other way to tell the workspace what is meant.
 fn bytes(text: &OsStr) -> Result<&[u8]> {
     if cfg!(unix) {
         return Ok(text.as_encoded_bytes());

@@ -17,7 +17,7 @@ pub(super) fn of(words: &str, is_sandboxed: bool) -> Unconnected {
     let error = match cause {
         Cause::HostKey => Error::new(
             Code::Transport,
-            format!("the gateway does not show the host key that belongs to this session: {said}"),
+            format!("host key mismatch: not the key pinned for this session: {said}"),
         )
         .hint("connect again with --force; if that fails too, someone may be in between"),
         Cause::AuthRejected => {

@@ -42,7 +42,7 @@ impl EnvName {
         if !text.is_empty() && text.bytes().all(allowed) && !text.as_bytes()[0].is_ascii_digit() {
             Ok(EnvName(text.to_owned()))
         } else {
-            Err("is not a name of letters, digits and `_` that begins with no digit")
+            Err("must be letters, digits and `_`, and must not start with a digit")
         }
     }
 

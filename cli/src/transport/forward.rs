@@ -16,7 +16,7 @@ use crate::transport::{OPEN_DEADLINE, Transport, mux};
 pub struct Forward {
     /// Which side listens.
     pub listen: Side,
-    /// The port it listens on, on its loopback addresses alone. 0, on the box only: whichever is free.
+    /// The port it listens on, on its loopback addresses alone. 0, on the workspace only: whichever is free.
     pub listen_port: u16,
     /// Where connections go, as the other side sees it.
     pub connect_host: String,
@@ -29,7 +29,7 @@ pub struct Forward {
 pub enum Side {
     /// This machine.
     Here,
-    /// The box.
+    /// The workspace.
     Box,
 }
 
@@ -52,11 +52,11 @@ pub(super) fn open(transport: &Transport, path: &Path, forward: &Forward) -> Res
     let port = match forward.listen {
         Side::Box => match talk.ask(true, forward, "localhost")? {
             Reply::RemotePort(port) => {
-                u16::try_from(port).map_err(|_| Error::new(Code::Transport, "the box names no port"))?
+                u16::try_from(port).map_err(|_| Error::new(Code::Transport, "the workspace names no port"))?
             }
             Reply::Ok => forward.listen_port,
             reply => {
-                let what = || format!("the box does not listen on port {}", forward.listen_port);
+                let what = || format!("the workspace does not listen on port {}", forward.listen_port);
                 return Err(refused(reply, what));
             }
         },
@@ -145,7 +145,7 @@ fn refused(reply: Reply, what: impl FnOnce() -> String) -> Error {
         match reply {
             Reply::Refused(words) if words == "Port forwarding failed" => what(), // which says nothing more
             Reply::Refused(words) => format!("{}: {}", what(), foreign::said("ssh", &words)),
-            _ => format!("{}: the master talks nonsense", what()),
+            _ => format!("{}: unexpected reply from the ssh master", what()),
         },
     )
 }

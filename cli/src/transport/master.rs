@@ -306,10 +306,11 @@ fn remove_socket(control_path: &Path) -> Result<()> {
     use std::os::unix::fs::FileTypeExt as _;
     match std::fs::symlink_metadata(control_path) {
         Ok(metadata) if !crate::sys::platform::is_own(&metadata) => Err(foreign(control_path)),
-        Ok(metadata) if !metadata.file_type().is_socket() => {
-            Err(Error::new(Code::Io, format!("`{}` is in the way: it is no socket", control_path.display()))
-                .hint("move it away"))
-        }
+        Ok(metadata) if !metadata.file_type().is_socket() => Err(Error::new(
+            Code::Io,
+            format!("`{}` is in the way: it is not a socket", control_path.display()),
+        )
+        .hint("move it away")),
         Ok(_) => atomic_file::remove(control_path).map(|_| ()),
         Err(_) => Ok(()),
     }

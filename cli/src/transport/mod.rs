@@ -1,4 +1,4 @@
-//! How commands reach the box: one connection per session, kept by a master in the background, and two ways to use it.
+//! How commands reach the workspace: one connection per session, kept by a master in the background, and two ways to use it.
 //!
 //! - `mux`: this process speaks OpenSSH's multiplexing protocol to the master itself. No `ssh` is started.
 //! - `openssh`: the system's `ssh` does, one process per command. This is the way on Windows, where there are no masters
@@ -67,10 +67,10 @@ pub use stream::{Stream, Streams};
 #[cfg(unix)]
 const WARM: Duration = Duration::from_secs(2);
 
-/// How long the box may take to open a session on a connection that stands.
+/// How long the workspace may take to open a session on a connection that stands.
 const OPEN_DEADLINE: Duration = Duration::from_secs(20);
 
-/// How long after a signal it is still waited for whether the command was started: if it was, it has to be ended.
+/// After a signal, how long to wait to learn whether the command started: if it did, it must be ended.
 const AFTER_SIGNAL: Duration = Duration::from_secs(3);
 
 /// How long a command waits for one of those to end that take up the connection (`MaxSessions`).
@@ -212,7 +212,7 @@ impl Transport {
         Ok(())
     }
 
-    /// Asks the box to run `command`; returns once it has been asked. A full connection is waited for.
+    /// Asks the workspace to run `command`; returns once it has been asked. A full connection is waited for.
     ///
     /// The streams are lent: to see the end of a pipe's other side, drop them afterwards. A signal that asks this process
     /// to end does so as long as nothing was started; one that comes later is kept for [`Running::wait`].

@@ -28,7 +28,7 @@ use crate::transport::{AFTER_SIGNAL, OPEN_DEADLINE, Transport, Way};
 /// How long a master takes to say hello, on a machine that is busy.
 const HELLO: Duration = master::ANSWER;
 
-/// Has the master run `command`; returns once the box has been asked.
+/// Has the master run `command`; returns once the workspace has been asked.
 pub(super) fn start(
     transport: &Transport,
     path: &Path,
@@ -103,8 +103,8 @@ fn ready(connection: &Connection, watch: Option<&Watch>, deadline: Deadline) -> 
 }
 
 /// Takes the request back. A master drops it when it sees us hang up, and it looks after its clients before it reads what
-/// the box answers; so once it has answered another client, the command is not going to be started. (When the box does
-/// answer in the end, OpenSSH's master takes the missing client for a fatal error and ends.)
+/// the workspace answers; so once it has answered another client, the command is not going to be started. (When the
+/// workspace does answer in the end, OpenSSH's master takes the missing client for a fatal error and ends.)
 fn give_up(path: &Path, connection: &mut Connection) -> Failure {
     connection.hang_up();
     let had_opened = !matches!(connection.next(), Ok(Some(None)));
@@ -137,7 +137,7 @@ impl OpenSession {
                 }
                 Ok(Some(Some(Reply::NoTerminal))) => {}
                 Ok(Some(Some(_))) | Err(Trouble::Nonsense) => {
-                    return Err(Error::new(Code::Transport, "the connection's master talks nonsense")
+                    return Err(Error::new(Code::Transport, "unexpected reply from the ssh master")
                         .hint("the command may still be running; connect again with --force"));
                 }
                 Err(_) => return Ok(Some(self.ended())),
@@ -176,7 +176,7 @@ pub(super) fn failure(transport: &Transport, path: &Path, trouble: Trouble) -> F
         Trouble::Absent => return Failure::NoMaster(openssh::no_master()),
         Trouble::Silent => openssh::silent(HELLO),
         Trouble::Gone => error("the connection to the workspace was lost".to_owned()),
-        Trouble::Nonsense => error(format!("what listens on `{}` is no ssh master", path.display())),
+        Trouble::Nonsense => error(format!("`{}` does not belong to an ssh master", path.display())),
         Trouble::Foreign => error(format!("`{}` belongs to another user", path.display())),
         Trouble::Forbidden => transport.refusal("Operation not permitted").error,
         Trouble::Io(cause) => {

@@ -184,6 +184,7 @@ fn packets_that_come_in_pieces_are_put_together() {
         for byte in all {
             stream.write_all(&[byte]).unwrap();
         }
+        let _ = std::io::copy(&mut stream, &mut std::io::sink()); // stays until the client leaves
     });
     let deadline = Deadline::after(Duration::from_secs(10));
     let mut connection = Connection::open(&master.path(), deadline).unwrap();

@@ -31,7 +31,7 @@ const NO_ESCAPE: u32 = 0xffff_ffff;
 
 /// A forward for which this machine listens.
 pub const LISTEN_HERE: u32 = 1;
-/// A forward for which the box listens.
+/// A forward for which the workspace listens.
 pub const LISTEN_THERE: u32 = 2;
 
 /// The request number of the one request that a connection makes.
@@ -123,7 +123,7 @@ pub enum Reply {
         /// The status.
         status: u32,
     },
-    /// The box listens on this port.
+    /// The workspace listens on this port.
     RemotePort(u32),
     /// No terminal for the session; we never ask for one.
     NoTerminal,

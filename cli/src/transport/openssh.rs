@@ -29,7 +29,7 @@ pub(super) enum Via {
     OwnConnection,
 }
 
-/// Runs `command` through `ssh`, and returns once the box has been asked to run it.
+/// Runs `command` through `ssh`, and returns once the workspace has been asked to run it.
 pub(super) fn start(
     transport: &Transport,
     command: &RemoteCommand,
@@ -209,8 +209,8 @@ pub(super) fn no_master() -> Error {
 }
 
 pub(super) fn full() -> Error {
-    Error::new(Code::Transport, "the workspace takes no more commands at once (MaxSessions)")
-        .hint("wait until one of those that run has ended")
+    Error::new(Code::Transport, "the workspace does not accept more commands at once (MaxSessions)")
+        .hint("wait until a running command has ended")
 }
 
 pub(super) fn silent(patience: Duration) -> Error {

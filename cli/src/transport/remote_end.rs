@@ -9,7 +9,7 @@ use crate::transport::command::RemoteCommand;
 use crate::transport::outcome::{Ended, Failure, Limits};
 use crate::transport::stream::{Stream, Streams};
 
-/// How long ending takes at most: the grace on the box, and the way there and back.
+/// How long ending takes at most: the grace on the workspace, and the way there and back.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is known afterwards.
@@ -26,8 +26,8 @@ pub enum Fate {
 /// Finds the process whose arguments bear the token `$1` (a pattern that does not match itself), sends the signal `$2` to
 /// its group, and kills what is left after 2 s. A process that leads no group is signalled alone, so that a server's own
 /// group is never hit. One that is dead and not yet waited for (`Z`) does not count as left, and an `ssh` that bears the
-/// token is no more than its messenger (where the box is this machine). A command that was asked for just now may take a
-/// moment to appear.
+/// token is no more than its messenger (where the workspace is this machine). A command that was asked for just now may take
+/// a moment to appear.
 const SCRIPT: &str = r#"
 holders() {
   if [ -r /proc/self/stat ]; then

@@ -32,7 +32,7 @@ pub(super) trait Process: Send {
     fn wait(&mut self, watch: Option<&Watch>, deadline: Deadline) -> Result<Option<Ended>>;
 }
 
-/// A command that was started on the box. Dropping it does not end it.
+/// A command that was started on the workspace. Dropping it does not end it.
 pub struct Running {
     pub(super) process: Box<dyn Process>,
     pub(super) transport: Transport,
@@ -94,7 +94,7 @@ impl Running {
             return Err(Error::new(
                 Code::Transport,
                 format!(
-                    "the connection ended before the command's output had come whole (its status: {status})"
+                    "the connection ended before all of the command's output arrived (its status: {status})"
                 ),
             )
             .hint("it was not run again"));

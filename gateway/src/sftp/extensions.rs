@@ -80,7 +80,7 @@ pub(super) fn perform(files: &mut Files, packet: &mut Reader<'_>) -> io::Result<
     }
 }
 
-/// Copies between two open files without the data's leaving the box.
+/// Copies between two open files without the data's leaving the workspace.
 fn copy(files: &mut Files, packet: &mut Reader<'_>) -> io::Result<Answer> {
     let (source, mut from, length) = (packet.string()?, packet.u64()?, packet.u64()?);
     let (target, mut to) = (packet.string()?, packet.u64()?);

@@ -1,4 +1,4 @@
-//! A box: a folder, the environment of a login in it, and the processes that run there.
+//! A workspace: a folder, the environment of a login in it, and the processes that run there.
 
 mod account;
 #[cfg(unix)]

@@ -1,2 +1,2 @@
-# A connection through the box with -W, -D, -L and -R, half-closed.
+# A connection through the workspace with -W, -D, -L and -R, half-closed.
 python3 "$CASES/forwards.py"

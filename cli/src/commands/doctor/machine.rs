@@ -131,7 +131,7 @@ pub(super) fn status_line(app: &App) -> Check {
             return Check::warn(
                 NAME,
                 error.message(),
-                "mend settings.json, then run `runcode install-statusline`",
+                "fix settings.json, then run `runcode install-statusline`",
             );
         }
     };

@@ -137,7 +137,7 @@ impl Client {
         let http = self.http()?;
         let mut request = http.request(method, url).header(ACCEPT, "application/json").timeout(DEADLINE);
         let mut secret = HeaderValue::from_str(&format!("Token {}", self.token.expose()))
-            .map_err(|_| Error::new(Code::NoToken, "the token has a character that no token has"))?;
+            .map_err(|_| Error::new(Code::NoToken, "the token contains an invalid character"))?;
         secret.set_sensitive(true);
         request = request.header(AUTHORIZATION, secret);
         if let Some(body) = body {
@@ -166,7 +166,7 @@ impl Client {
             if body.len() > MAX_BODY {
                 return Err(Error::new(
                     Code::BadResponse,
-                    format!("the answer of {} is larger than 1 MiB", self.base),
+                    format!("the answer from {} is larger than 1 MiB", self.base),
                 ));
             }
             if read == 0 {
@@ -194,10 +194,7 @@ impl Client {
                 )
                 .hint("check RUNCODE_API_BASE and --api-base")
             }
-            _ => Error::new(
-                Code::HttpError,
-                format!("{} answers with a redirect that leads nowhere", self.base),
-            ),
+            _ => Error::new(Code::HttpError, format!("{} answered with an invalid redirect", self.base)),
         }
     }
 
@@ -270,10 +267,8 @@ fn refused(status: StatusCode, body: &[u8]) -> Error {
     let said = serde_json::from_slice::<Value>(body).ok().and_then(|body| message_of(&body));
     let what = said.unwrap_or_else(|| format!("the control plane answered {status}"));
     match code {
-        Code::Unauthorized => {
-            Error::new(code, format!("the control plane does not accept the token ({what})"))
-                .hint("run `runcode login`, or set RUNCODE_TOKEN to a valid token")
-        }
+        Code::Unauthorized => Error::new(code, format!("the control plane rejected the token ({what})"))
+            .hint("run `runcode login`, or set RUNCODE_TOKEN to a valid token"),
         Code::Unavailable => Error::new(code, format!("{what} (SSH may not be enabled on the server yet)"))
             .hint("try again later, or ask the server's operator to enable SSH access"),
         Code::Conflict => Error::new(code, what).hint("boot it with `runcode connect <workspace> --start`"),
@@ -292,7 +287,7 @@ fn message_of(body: &Value) -> Option<String> {
 /// An answer is an object; serde would also take an array in its place.
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
     let odd = || {
-        Error::new(Code::BadResponse, "the control plane's answer is not what its contract says")
+        Error::new(Code::BadResponse, "the control plane's answer does not follow its protocol")
             .hint("check that RUNCODE_API_BASE points to a RunCode control plane")
     };
     if !body.trim_ascii_start().starts_with(b"{") {

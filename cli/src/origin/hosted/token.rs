@@ -29,7 +29,7 @@ impl Token {
         } else if text.len() > MAX_BYTES {
             Err("is longer than 4096 bytes")
         } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            Err("has a character that no token has")
+            Err("contains an invalid character")
         } else {
             Ok(Token(Zeroizing::new(text.to_owned())))
         }

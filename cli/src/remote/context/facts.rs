@@ -1,4 +1,4 @@
-//! The facts that a box tells of itself.
+//! The facts that a workspace tells of itself.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ const MARKERS: [&str; 12] = [
 const TOOLS: [&str; 11] =
     ["python3", "node", "go", "rustc", "java", "ruby", "docker", "git", "pnpm", "npm", "make"];
 
-/// What a workspace is. Everything in it came from the box and has been neutralised for terminals.
+/// What a workspace is. Everything in it came from the workspace and has been neutralised for terminals.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Context {
     /// The folder that commands run in; the home folder when there is no project folder.

@@ -1,7 +1,7 @@
 //! What kind of machine a workspace is and what is in it, asked in one round trip.
 //!
-//! The box answers in lines that begin with a random mark. What a program there prints is the value of the fact that it
-//! was run for, cut at its first line, and can name no other (hostile output: CWE-93).
+//! The workspace answers in lines that begin with a random mark. What a program there prints is the value of the fact that
+//! it was run for, cut at its first line, and can name no other (hostile output: CWE-93).
 
 mod facts;
 
@@ -18,7 +18,7 @@ use crate::transport::RemoteCommand;
 
 const PROBE: &str = include_str!("probe.sh");
 
-/// How long the box may take.
+/// How long the workspace may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Looks around on the session's box.

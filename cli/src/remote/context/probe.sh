@@ -1,4 +1,4 @@
-# Looks around on the box in one go. $1$2 begins each of our lines, $3 is the project folder.
+# Looks around on the workspace in one go. $1$2 begins each of our lines, $3 is the project folder.
 n=$1$2
 LC_ALL=C
 export LC_ALL
