@@ -102,15 +102,38 @@ impl App {
         }
     }
 
-    /// The web host: `given`, else `RUNCODE_WEB_BASE`, else the hosted one.
-    pub fn web_base(&self, given: Option<&str>) -> Result<BaseUrl> {
-        match given
-            .map(str::to_owned)
-            .or_else(|| self.env.var(Var::RuncodeWebBase).map(|base| base.to_string_lossy().into_owned()))
-        {
-            Some(text) => BaseUrl::parse(&text),
-            None => BaseUrl::parse(BaseUrl::HOSTED_WEB),
+    /// The control plane that a login makes a token for. A project's settings can set `RUNCODE_API_BASE`, so one on another
+    /// machine is taken from the command line alone.
+    pub fn login_base(&self) -> Result<&BaseUrl> {
+        let base = self.api_base()?;
+        if self.globals.api_base.is_some() || base.is_hosted() || base.is_loopback() {
+            return Ok(base);
         }
+        Err(Error::new(Code::Usage, format!("only RUNCODE_API_BASE names the control plane at {base}"))
+            .hint(format!("for the user to decide: to log in there, add --api-base {}", base.word())))
+    }
+
+    /// The web host that a login is authorized on: `given`, else `RUNCODE_WEB_BASE`, else the hosted one. One on another
+    /// machine is taken from the command line alone, and the hosted page's tokens go to no other control plane.
+    pub fn web_base(&self, given: Option<&str>) -> Result<BaseUrl> {
+        let from_env = self.env.var(Var::RuncodeWebBase).map(|base| base.to_string_lossy().into_owned());
+        let web = BaseUrl::parse(given.or(from_env.as_deref()).unwrap_or(BaseUrl::HOSTED_WEB))?;
+        let api = self.login_base()?;
+        if given.is_none() && !web.is_hosted_web() && !web.is_loopback() {
+            return Err(Error::new(
+                Code::Usage,
+                format!("only RUNCODE_WEB_BASE names the login page at {web}"),
+            )
+            .hint(format!("for the user to decide: to log in there, add --web-base {}", web.word())));
+        }
+        if web.is_hosted_web() && !api.is_hosted() && !api.is_loopback() {
+            return Err(Error::new(
+                Code::Usage,
+                format!("{web} has no login page for the control plane at {api}"),
+            )
+            .hint("add --web-base with the address of its own, or use `runcode login --paste`"));
+        }
+        Ok(web)
     }
 
     /// The control plane, with our token. Nothing is sent yet.

@@ -4,7 +4,8 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Child;
 
-use crate::support::World;
+use crate::support::fake_plane::FakePlane;
+use crate::support::{Said, World};
 
 /// A login that waits for its browser.
 pub struct Waiting {
@@ -102,4 +103,41 @@ fn login_pages_echo_nothing_and_are_not_cached() {
     let token = world.plane().token();
     assert!(login.get(&format!("state={state}&token={token}&email=you%40x")).starts_with("HTTP/1.1 200"));
     assert!(login.child.wait().unwrap().success());
+}
+
+/// A project's settings can set both variables for whatever an agent runs: no token is made for, or sent to, what they name.
+#[test]
+fn a_login_goes_where_the_user_said() {
+    let world = World::new();
+    let proxy = FakePlane::answering(502, "");
+    let (evil, hosted_web) = ("https://evil.invalid/;touch$IFSx", "https://runcode.io");
+    let login = |api: Option<&str>, web: &str, arguments: &[&str]| {
+        let mut command = world.command(&[&["login", "--json", "--timeout", "1"], arguments].concat());
+        command.env("HTTPS_PROXY", proxy.base()).env("NO_PROXY", "").env("RUNCODE_WEB_BASE", web);
+        command.env_remove("RUNCODE_TOKEN").env_remove("RUNCODE_API_BASE");
+        api.map(|api| command.env("RUNCODE_API_BASE", api));
+        let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let _ = child.stdin.take().unwrap().write_all(b"the-users-token\n");
+        Said::of(child.wait_with_output().unwrap())
+    };
+    let browser = ["--no-browser"];
+    for said in [
+        login(Some(evil), hosted_web, &browser),
+        login(Some(evil), hosted_web, &["--paste"]),
+        login(Some(evil), evil, &browser),
+        login(None, hosted_web, &["--no-browser", "--api-base", evil]),
+        login(None, evil, &browser),
+        login(None, evil, &["--no-browser", "--api-base", evil]),
+        login(None, evil, &["--no-browser", "--api-base", evil, "--web-base", hosted_web]),
+    ] {
+        let document = said.fails_as("usage", 2).json();
+        let hint = document["hint"].as_str().unwrap();
+        assert!(
+            !hint.contains("; touch") && (!hint.contains(";touch") || hint.contains("'https:")),
+            "{hint}"
+        );
+    }
+    assert!(proxy.seen().is_empty(), "nothing is sent");
+    login(Some(evil), evil, &["--paste", "--api-base", "https://plane.invalid"]).fails_as("network", 1);
+    assert!(proxy.seen()[0].line.starts_with("CONNECT plane.invalid:443"), "what the user named is asked");
 }

@@ -63,7 +63,7 @@ impl Report for LoggedIn {
 
 /// Logs in: the token is checked against the control plane before it replaces a saved one.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
-    let base = app.api_base()?.clone();
+    let base = app.login_base()?.clone();
     let Callback { token, email } = if args.paste { pasted()? } else { from_browser(&args, app)? };
     Client::new(base.clone(), token.clone()).workspaces()?;
     token::save(app.paths()?, &base, &token)?;

@@ -4,7 +4,7 @@ use crate::error::{Code, Error};
 use crate::grant::Destination;
 use crate::openssh::log;
 use crate::openssh::login::{self, Question, Refusal};
-use crate::output::foreign;
+use crate::output::{foreign, sanitize};
 use crate::transport::connect_error::{SANDBOX_HINT, telling};
 use crate::transport::outcome::{Cause, Unconnected};
 
@@ -50,9 +50,10 @@ pub(super) fn of(log: &str, to: &Destination, is_sandboxed: bool) -> Unconnected
                 }
                 Question::Key(path) => {
                     let load = (!path.contains('\'')).then(|| format!("; or load the key: ssh-add '{path}'"));
-                    let path = foreign::path(&path);
-                    let why =
-                        format!("`{to}` takes the key {path}, which wants its passphrase, a PIN or a touch");
+                    let path = sanitize::short(&path);
+                    let why = format!(
+                        "`{to}` takes the key `{path}`, which wants its passphrase, a PIN or a touch"
+                    );
                     (why, load.unwrap_or_default())
                 }
                 Question::Agent => {

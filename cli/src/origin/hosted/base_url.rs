@@ -55,6 +55,16 @@ impl BaseUrl {
         url
     }
 
+    /// Whether it is the hosted control plane, at whatever path.
+    pub fn is_hosted(&self) -> bool {
+        Url::parse(BaseUrl::HOSTED_API).is_ok_and(|hosted| self.is_origin_of(&hosted))
+    }
+
+    /// Whether its host serves the hosted control plane's login page.
+    pub fn is_hosted_web(&self) -> bool {
+        Url::parse(BaseUrl::HOSTED_WEB).is_ok_and(|hosted| self.is_origin_of(&hosted))
+    }
+
     /// The base as a shell takes it, for advice that people and agents paste.
     pub fn word(&self) -> String {
         let text = self.to_string();

@@ -90,7 +90,7 @@ impl Addressed {
     fn is_for(&self, base: &BaseUrl) -> bool {
         match &self.plane {
             Some(plane) => plane == base,
-            None => base.to_string() == BaseUrl::HOSTED_API || base.is_loopback(),
+            None => base.is_hosted() || base.is_loopback(),
         }
     }
 
@@ -100,7 +100,9 @@ impl Addressed {
             None => "names no control plane".to_owned(),
         };
         Error::new(Code::NoToken, format!("{what} {whose}, so it is not sent to {base}")).hint(format!(
-            "if you trust {base}, run `runcode login --api-base {base}`, or write its token as `{base}#TOKEN`"
+            "for the user to decide: if {base} is to be trusted, run `runcode login --api-base {}`, or write its token as \
+             `{base}#TOKEN`",
+            base.word()
         ))
     }
 }
@@ -184,7 +186,7 @@ pub fn saved(paths: &Paths, base: &BaseUrl) -> Result<Option<Token>> {
             Code::NoToken,
             format!("the saved token is for {}, not for {base}", origin.api_base),
         )
-        .hint(format!("run `runcode login --api-base {base}`"))),
+        .hint(format!("run `runcode login --api-base {}`", base.word()))),
         None if !addressed.is_for(base) => Err(addressed.elsewhere("the saved token", base)),
         _ => Ok(Some(addressed.token)),
     }
