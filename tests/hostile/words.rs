@@ -131,32 +131,49 @@ fn the_session_start_hook_says_no_foreign_word() {
     }
 }
 
+/// SSH_MSG_DISCONNECT with these words, as it goes over the wire.
+fn goodbye(words: &str) -> Vec<u8> {
+    let length = |length: usize| u32::try_from(length).unwrap().to_be_bytes();
+    let mut payload = [&[1][..], &length(2), &length(words.len()), words.as_bytes(), &length(0)].concat();
+    let padding = 8 - (5 + payload.len()) % 8 + 8;
+    payload.resize(payload.len() + padding, 0);
+    [&length(1 + payload.len())[..], &[u8::try_from(padding).unwrap()], &payload].concat()
+}
+
+/// A gateway that says `bytes` to whoever connects.
+fn gateway(bytes: Vec<u8>) -> u16 {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let _ = stream.write_all(&bytes);
+            let _ = stream.read(&mut [0; 4096]);
+        }
+    });
+    port
+}
+
 /// A gateway's own words, in what ssh says on its way out: they are quoted, and give no advice as ours.
 #[test]
 fn a_gateways_words_are_quoted_as_sshs() {
-    use std::io::{Read as _, Write as _};
     for words in ["socket(): Operation not permitted", "Host key verification failed.", PLEA] {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let gateway = std::thread::spawn(move || {
-            // No SSH at all: the client quotes the line that it got for a version.
-            for mut stream in listener.incoming().map_while(Result::ok).take(1) {
-                let line = words.replace(['\n', '\u{2028}'], " ");
-                let _ = write!(stream, "SSH-9.9-{line}\r\n");
-                let _ = stream.read(&mut [0; 4096]);
-            }
-        });
-        let world = World::new();
-        let plane = FakePlane::start(move |_, stream| {
-            let bundle = json!({"host": "127.0.0.1", "port": port, "user": "box",
-                "known_hosts": format!("[127.0.0.1]:{port} ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEe3oXm2oOlvLcJe4QsUTYZhWzFQvuLGTtLPdcqO3IGK"),
-                "expires_at": "2999-01-01T00:00:00Z"});
-            respond(stream, 200, json!({"error": false, "bundle": bundle}).to_string().as_bytes());
-        });
-        let said = world.run_at(&plane.base(), &["connect", "1"]).succeeds();
-        assert!(said.stderr.contains("ssh says: \""), "{said:?}");
-        assert_quoted(&said, 600);
-        assert!(!said.stderr.contains("network_access") && !said.stderr.contains("--force"), "{said:?}");
-        gateway.join().unwrap();
+        // No version of SSH, and SSH's own way to say goodbye (RFC 4253, 11.1) before any key exchange.
+        let odd = format!("SSH-9.9-{}\r\n", words.replace(['\n', '\u{2028}'], " ")).into_bytes();
+        for bytes in [odd, [b"SSH-2.0-x\r\n", &goodbye(words)[..]].concat()] {
+            let port = gateway(bytes);
+            let world = World::new();
+            let plane = FakePlane::start(move |_, stream| {
+                let bundle = json!({"host": "127.0.0.1", "port": port, "user": "box",
+                    "known_hosts": format!("[127.0.0.1]:{port} ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEe3oXm2oOlvLcJe4QsUTYZhWzFQvuLGTtLPdcqO3IGK"),
+                    "expires_at": "2999-01-01T00:00:00Z"});
+                respond(stream, 200, json!({"error": false, "bundle": bundle}).to_string().as_bytes());
+            });
+            world.run_at(&plane.base(), &["connect", "1"]).succeeds();
+            let said = world.run_at(&plane.base(), &["exec", "--", "true"]).ends_with(255);
+            assert!(said.stderr.contains("ssh says: \""), "{said:?}");
+            assert_quoted(&said, 600);
+            assert!(!said.stderr.contains("network_access") && !said.stderr.contains("--force"), "{said:?}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::error::{Code, Error, Result, reason};
 use crate::grant::Endpoint;
+use crate::output::foreign;
 use crate::sys::clock::Deadline;
 
 /// Connects to the first of the gateway's addresses that lets us, all of them together in `patience`, the resolver
@@ -27,8 +28,11 @@ pub fn dial(gateway: &Endpoint, patience: Duration) -> Result<TcpStream> {
     let connected = resolving.and_then(|_| receiver.recv_timeout(patience).unwrap_or_else(late));
     connected.map_err(|error| {
         let why = reason(&error);
-        Error::new(Code::Transport, format!("cannot reach the gateway {}:{port}: {why}", gateway.host))
-            .source(error)
+        Error::new(
+            Code::Transport,
+            format!("cannot reach the gateway {}:{port}: {why}", foreign::name(gateway.host.as_str())),
+        )
+        .source(error)
     })
 }
 
