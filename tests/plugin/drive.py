@@ -101,7 +101,7 @@ def test_claude_frontmatter_alone_permits_the_command(machine):
     steps = [
         lambda results, shown: "runcode connect test-box --json",
         lambda results, shown: answer(results[0]) and "runcode exec -- cat seen",
-        lambda results, shown: has(results[1], "on the box") or "runcode stop --json",
+        lambda results, shown: has(results[1], "on the workspace") or "runcode stop --json",
         lambda results, shown: Say("done"),
     ]
     model = models.Model(steps)
