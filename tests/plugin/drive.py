@@ -223,7 +223,7 @@ def test_codex_learns_at_the_start_what_is_attached(machine):
         finally:
             model.close()
         shown = json.dumps(model.requests)
-        assert ("this project is attached to the remote workspace test-box" in shown) is attached
+        assert ("this project is attached to the remote workspace #" in shown) is attached
         assert (f"'{shim}' exec --" in shown) is attached
 
 
