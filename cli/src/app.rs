@@ -126,7 +126,7 @@ impl App {
             )
             .hint(format!("for the user to decide: to log in there, add --web-base {}", web.word())));
         }
-        if web.is_hosted_web() && !api.is_hosted() && !api.is_loopback() {
+        if web.is_hosted_web() && !api.is_hosted() {
             return Err(Error::new(
                 Code::Usage,
                 format!("{web} has no login page for the control plane at {api}"),

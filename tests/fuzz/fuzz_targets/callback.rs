@@ -20,7 +20,7 @@ fuzz_target!(|head: &[u8]| {
                 !token.is_empty() && token.len() <= 4096 && token.bytes().all(|byte| byte.is_ascii_graphic())
             );
             assert!(
-                callback.email.is_none_or(|email| email.len() <= 320 && !email.chars().any(char::is_control))
+                callback.email.is_none_or(|email| email.raw().len() <= 320 && !email.raw().chars().any(char::is_control))
             );
         }
     }

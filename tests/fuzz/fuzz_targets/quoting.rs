@@ -5,10 +5,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use runcode::transport::{quote, ssh_config};
+use runcode::openssh::config;
+use runcode::transport::quote;
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(text) = ssh_config::quoted(Path::new(OsStr::from_bytes(bytes))) {
+    if let Ok(text) = config::quoted(Path::new(OsStr::from_bytes(bytes))) {
         assert_eq!(read_by_ssh(&text), bytes);
     }
     if !bytes.contains(&0) {

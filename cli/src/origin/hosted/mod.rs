@@ -5,8 +5,8 @@ pub mod bundle;
 pub mod client;
 pub mod login;
 pub mod token;
-mod tripwire;
-mod workspace;
+pub mod tripwire;
+pub mod workspace;
 
 pub use base_url::BaseUrl;
 pub use client::Client;

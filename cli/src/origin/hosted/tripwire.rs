@@ -20,7 +20,7 @@ const COMMANDS: [&str; 13] = [
 ];
 
 /// The first command-executing directive in an ssh_config text, however it is spelt, quoted, indented or ended.
-pub(super) fn find(text: &str) -> Option<&'static str> {
+pub fn find(text: &str) -> Option<&'static str> {
     let ends_line = |c: char| c.is_control() && c != '\t' || matches!(c, '\u{2028}' | '\u{2029}');
     text.split(ends_line).find_map(|line| {
         let line = line.to_ascii_lowercase();

@@ -7,7 +7,7 @@ use crate::output::foreign::Name;
 
 /// Parses a row of the control plane at `base`. One without a whole, positive id of at most 2^53 and a title is no
 /// workspace.
-pub(super) fn from_row(row: &Value, base: &BaseUrl, shared: bool) -> Option<Workspace> {
+pub fn from_row(row: &Value, base: &BaseUrl, shared: bool) -> Option<Workspace> {
     let key = SessionKey::plane(base, row.get("id")?.as_u64()?)?;
     let text = |field: &str| {
         let text = row.get(field)?.as_str()?.chars().take(1024).collect::<String>();
