@@ -11,7 +11,9 @@ use runcode_plane::Faults;
 use runcode_plane::{AccessLog, Authority, Gateway, Grant, Route, State, Task, Visit, Whose, Workspace};
 use russh::server::{Config, Handle};
 use russh::{Disconnect, MethodKind, MethodSet, Preferred, SshId, compression, kex};
-use ssh_key::{Algorithm, PrivateKey};
+#[cfg(feature = "faults")]
+use ssh_key::Algorithm;
+use ssh_key::PrivateKey;
 use tokio::task::JoinSet;
 
 use crate::folders::Folders;
