@@ -79,9 +79,10 @@ pub fn names(listed: &[Listed<'_>]) -> HashMap<u64, Name> {
         } else {
             numbered.get(title).filter(|id| **id != one.id).map(|_| Why::LooksNumbered)
         };
+        let is_own = |name: &str| own.contains_key(name) || own_nicknames.contains(name);
         match why {
             None => Name::Plain,
-            Some(why) if own.contains_key(&format!("{title}-{}", one.id)) => Name::Taken(why),
+            Some(why) if is_own(&format!("{title}-{}", one.id)) => Name::Taken(why),
             Some(why) => Name::Numbered(why),
         }
     };
@@ -146,6 +147,9 @@ mod tests {
         let all = [listed(3, "api", false), listed(7, "api", true), listed(8, "api-3", true)];
         assert_eq!(written(&all), [None, Some("api".to_owned()), Some("api-3".to_owned())]);
         assert_eq!(names(&all)[&3], Name::Taken(Why::OwnHasIt));
+        let nicknamed = Listed { custom_title: Some("api-3"), ..listed(8, "royal-tree", true) };
+        let all = [listed(3, "api", false), listed(7, "api", true), nicknamed];
+        assert_eq!(names(&all)[&3], Name::Taken(Why::OwnHasIt), "a nickname of one's own counts too");
         // A workspace whose own title ends in its id is itself.
         assert_eq!(written(&[listed(3, "api-3", false)]), some(&["api-3"]));
     }
