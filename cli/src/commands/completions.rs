@@ -107,7 +107,7 @@ fn for_others(shell: Shell, mut words: Vec<String>) -> Option<Vec<String>> {
     let told = |offer: &Offer| match shell {
         _ if offer.is_of_the_shell() => (!matches!(shell, Shell::Pwsh)).then(|| "\tfiles".to_owned()),
         Shell::Pwsh => {
-            Some(format!("{}\t{}\t{}", line::quoted_for_powershell(&offer.word), offer.word, offer.help))
+            Some(format!("{}\t{}\t{}", line::quoted_for_powershell(&offer.word)?, offer.word, offer.help))
         }
         Shell::Elvish => Some(offer.word.clone()),
         _ => Some(format!("{}\t{}", offer.word, offer.help)),

@@ -176,14 +176,18 @@ pub(super) fn word_of_powershell(token: &str) -> Option<String> {
     (!word.contains(['\'', '"', '`', '$', '(', '{', '@', ';', '|', '&'])).then(|| word.to_owned())
 }
 
-/// `word` as PowerShell reads it back, which takes typographic quotes for plain ones.
-pub(super) fn quoted_for_powershell(word: &str) -> String {
+/// `word` as PowerShell reads it back, which takes typographic quotes for plain ones. `None` for a word that Windows PowerShell
+/// would hand to a program as several: it escapes neither `"` nor a backslash at the end.
+pub(super) fn quoted_for_powershell(word: &str) -> Option<String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./+-:=".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
+        return Some(word.to_owned());
+    }
+    if word.contains('"') || word.ends_with('\\') {
+        return None;
     }
     let one = |c: char| if matches!(c, '\'' | '\u{2018}'..='\u{201b}') { vec![c, c] } else { vec![c] };
-    format!("'{}'", word.chars().flat_map(one).collect::<String>())
+    Some(format!("'{}'", word.chars().flat_map(one).collect::<String>()))
 }
 
 #[cfg(test)]

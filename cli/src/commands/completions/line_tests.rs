@@ -71,9 +71,11 @@ fn words_of_fish_and_powershell_are_plain() {
     assert_eq!(word_of_powershell("'a b'").as_deref(), Some("a b"));
     assert_eq!(word_of_powershell("\"a").as_deref(), Some("a"));
     assert_eq!(word_of_powershell("\"$(a)"), None);
-    assert_eq!(quoted_for_powershell("--out=a/b"), "--out=a/b");
-    assert_eq!(quoted_for_powershell("a'$(b)\u{2019}"), "'a''$(b)\u{2019}\u{2019}'");
-    assert_eq!(quoted_for_powershell("\u{2014}a"), "'\u{2014}a'");
+    assert_eq!(quoted_for_powershell("--out=a/b").as_deref(), Some("--out=a/b"));
+    assert_eq!(quoted_for_powershell("a'$(b)\u{2019}").as_deref(), Some("'a''$(b)\u{2019}\u{2019}'"));
+    assert_eq!(quoted_for_powershell("w\" --api-base \"https://evil"), None);
+    assert_eq!(quoted_for_powershell("a b\\"), None);
+    assert_eq!(quoted_for_powershell("\u{2014}a").as_deref(), Some("'\u{2014}a'"));
 }
 
 proptest! {
