@@ -8,7 +8,10 @@ use runcode::error::{Code, Error, Result};
 use runcode::grant::{
     Access, Credential, Destination, External, Gateway, Grant, Lifetime, Pins, SshUser, Trust, Workdir,
 };
-use runcode::origin::{BaseUrl, Origin, OriginId, Origins, Request, Selected, SessionKey, Target, Workspace};
+use runcode::origin::{
+    BaseUrl, Origin, OriginId, Origins, Request, Selected, SessionKey, Target, Ungranted, Unresolved,
+    Workspace,
+};
 use runcode::session::Sessions;
 use runcode::session::attachment::{Attachment, attach};
 use runcode::session::live::Want;
@@ -33,9 +36,10 @@ impl Origin for Fake<'_> {
         OriginId::Server
     }
 
-    fn resolve(&self, name: &str) -> Result<Target> {
+    fn resolve(&self, name: &str) -> Result<Target, Unresolved> {
         let row = self.list()?.into_iter().find(|row| row.title.raw() == name);
-        let row = row.ok_or_else(|| Error::new(Code::NotFound, format!("no server is called `{name}`")))?;
+        let none = || Error::new(Code::NotFound, format!("no server is called `{name}`"));
+        let row = row.ok_or_else(|| Unresolved::NotFound(none()))?;
         Ok(Target { key: row.key.clone(), row: Some(row) })
     }
 
@@ -51,7 +55,7 @@ impl Origin for Fake<'_> {
         Ok(["alpha", "beta"].map(server).to_vec())
     }
 
-    fn grant(&self, key: &SessionKey, request: &Request<'_>) -> Result<Grant> {
+    fn grant(&self, key: &SessionKey, request: &Request<'_>) -> Result<Grant, Ungranted> {
         self.grants.set(self.grants.get() + 1);
         let credential = if key.id() == "beta" {
             let destination = Destination::parse("me@beta").unwrap();

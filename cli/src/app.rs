@@ -154,7 +154,7 @@ impl App {
 
     /// The workspace that the user's words mean.
     pub fn resolve(&self, words: &str) -> Result<Target> {
-        origin::resolve(words, self)
+        Ok(origin::resolve(words, self)?)
     }
 }
 

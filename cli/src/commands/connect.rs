@@ -13,7 +13,7 @@ use crate::commands::connect::patience::{Patience, Pauses};
 use crate::error::{Code, Error, Result};
 use crate::grant::WebUrl;
 use crate::integrations::claude_settings;
-use crate::origin::{Origin, OriginId, Origins as _, SessionKey, Target};
+use crate::origin::{Origin, OriginId, Origins as _, SessionKey, Target, Ungranted};
 use crate::output::progress::note;
 use crate::output::report::{Outcome, Report, Text};
 use crate::session::attachment::attach;
@@ -134,13 +134,12 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     }
     own_host::refuse_options(&args)?;
     let started = args.start && boot(app.origin(target.key.origin())?, &target, &patience)?;
-    let obtained =
-        open(&args, &sessions, &target.key, started, &patience).map_err(|error| match error.code() {
-            Code::Conflict => {
-                error.hint(format!("boot it with `runcode connect {} --start`", args.workspace))
-            }
-            _ => error,
-        })?;
+    let obtained = match open(&args, &sessions, &target.key, started, &patience) {
+        Err(Ungranted::NotRunning(error)) => {
+            return Err(error.hint(format!("boot it with `runcode connect {} --start`", args.workspace)));
+        }
+        obtained => obtained?,
+    };
     let Obtained { session, reused } = if args.wait {
         let meta = obtained.session.meta.clone();
         let session = wait(&sessions, obtained.session, &patience)?;
@@ -198,7 +197,7 @@ fn open(
     key: &SessionKey,
     started: bool,
     patience: &Patience,
-) -> Result<Obtained> {
+) -> Result<Obtained, Ungranted> {
     let asked = args.ttl.map(Duration::from_secs);
     if !args.force && !started {
         return sessions.obtain(key, asked.map_or(Want::Fresh, Want::Lasting));
@@ -207,12 +206,10 @@ fn open(
     let mut pauses = Pauses::new();
     loop {
         match sessions.obtain(key, Want::New(order)) {
-            Err(error) if started && error.code() == Code::Conflict && !patience.deadline.is_past() => {
-                pauses.next(patience)?;
+            Err(Ungranted::NotRunning(_)) if started && !patience.deadline.is_past() => {
+                pauses.next(patience)?
             }
-            Err(error) if started && error.code() == Code::Conflict => {
-                return Err(not_ready(error.message()));
-            }
+            Err(Ungranted::NotRunning(error)) if started => return Err(not_ready(error.message()).into()),
             done => return done,
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::app::App;
 use crate::error::{Code, Error, Result};
-use crate::origin::SessionKey;
+use crate::origin::{SessionKey, Ungranted};
 use crate::output::report::Outcome;
 use crate::session::Session;
 use crate::session::live::Want;
@@ -46,16 +46,18 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
 }
 
 /// A fresh session with every file in place: other programs hold their paths, and may have lost them to a `clean`.
-fn session(id: u64, app: &App) -> Result<Session> {
+fn session(id: u64, app: &App) -> Result<Session, Ungranted> {
     let no_id = || Error::new(Code::Usage, format!("no workspace has the id {id}"));
     let key = SessionKey::plane(app.api_base()?, id).ok_or_else(no_id)?;
     Ok(app.sessions()?.obtain(&key, Want::Whole)?.session)
 }
 
 /// Whoever reads this sees it between ssh's own lines, in an editor's log perhaps, and has no shell at hand.
-fn told_for_ssh(error: Error, id: u64) -> Error {
+fn told_for_ssh(failure: Ungranted, id: u64) -> Error {
+    let is_stopped = matches!(failure, Ungranted::NotRunning(_));
+    let error = Error::from(failure);
     match error.code() {
-        Code::Conflict => {
+        _ if is_stopped => {
             error.hint(format!("start it with `runcode connect {id} --start`, then connect again"))
         }
         Code::NoToken | Code::Unauthorized => error.hint(

@@ -3,6 +3,7 @@
 //! An origin knows workspaces by name and grants sessions for them; what becomes of a session afterwards is the same for
 //! all. To add one: its file here, its arm in [`resolve()`], its arm in [`crate::app::App`], its tests.
 
+mod failure;
 pub mod hosted;
 mod key;
 pub mod names;
@@ -16,6 +17,7 @@ use crate::error::{Code, Error, Result};
 use crate::grant::Grant;
 use crate::output::foreign::Name;
 
+pub use failure::{Ungranted, Unresolved};
 pub use hosted::BaseUrl;
 pub use key::{OriginId, SessionKey};
 pub use ssh_alias::SshHosts;
@@ -82,14 +84,14 @@ pub trait Origin {
     /// Which one it is.
     fn id(&self) -> OriginId;
 
-    /// The one workspace that bears `name`. None is `not_found`, several are `ambiguous`: never a guess.
-    fn resolve(&self, name: &str) -> Result<Target>;
+    /// The one workspace that bears `name`: never a guess.
+    fn resolve(&self, name: &str) -> Result<Target, Unresolved>;
 
     /// Every workspace, sorted.
     fn list(&self) -> Result<Vec<Workspace>>;
 
     /// What a session of this workspace needs, every part of it validated.
-    fn grant(&self, key: &SessionKey, request: &Request<'_>) -> Result<Grant>;
+    fn grant(&self, key: &SessionKey, request: &Request<'_>) -> Result<Grant, Ungranted>;
 
     /// Boots the workspace; one that is up or on its way is fine.
     fn start(&self, key: &SessionKey) -> Result<()> {
@@ -151,7 +153,7 @@ impl Selected<'_> {
 /// `ssh:DEST` and words with an `@` are hosts of the user's own, and nothing else is tried; so is a number for the selected
 /// control plane. Any other word is a workspace where there is a login, and else a host that the user's ssh config knows. A
 /// control plane that cannot be asked is an error: what a word means must not depend on the network.
-pub fn resolve(words: &str, origins: &dyn Origins) -> Result<Target> {
+pub fn resolve(words: &str, origins: &dyn Origins) -> Result<Target, Unresolved> {
     if let Some(destination) = SshHosts::explicit(words) {
         return Ok(Target { key: SessionKey::ssh(&destination?), row: None });
     }
@@ -168,16 +170,90 @@ pub fn resolve(words: &str, origins: &dyn Origins) -> Result<Target> {
         return own();
     }
     match plane()?.resolve(words) {
-        Err(error) if error.code() == Code::NotFound => own().map_err(|own| with_both(error, &own)),
+        Err(Unresolved::NotFound(error)) => own().map_err(|own| with_both(error, &own)),
         found => found,
     }
 }
 
-/// The control plane's `not_found`, and what the ssh config offers.
-fn with_both(plane: Error, own: &Error) -> Error {
-    if own.code() != Code::NotFound {
-        return plane;
+/// That the control plane has no such name, and what the ssh config offers instead.
+fn with_both(plane: Error, own: &Unresolved) -> Unresolved {
+    Unresolved::NotFound(match own {
+        Unresolved::NotFound(own) => {
+            let hints = [plane.next_step(), own.next_step()].into_iter().flatten().collect::<Vec<_>>();
+            let hints = hints.join("; ");
+            plane.hint(hints)
+        }
+        Unresolved::Ambiguous(_) | Unresolved::Failed(_) => plane,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+
+    /// One that answers every name alike.
+    struct Fake(OriginId, fn(&str) -> Result<Target, Unresolved>);
+
+    impl Origin for Fake {
+        fn id(&self) -> OriginId {
+            self.0.clone()
+        }
+
+        fn resolve(&self, name: &str) -> Result<Target, Unresolved> {
+            (self.1)(name)
+        }
+
+        fn list(&self) -> Result<Vec<Workspace>> {
+            Ok(Vec::new())
+        }
+
+        fn grant(&self, _: &SessionKey, _: &Request<'_>) -> Result<Grant, Ungranted> {
+            Err(Error::new(Code::Error, "it grants nothing").into())
+        }
     }
-    let hints = [plane.next_step(), own.next_step()].into_iter().flatten().collect::<Vec<_>>().join("; ");
-    plane.hint(hints)
+
+    struct Both {
+        base: BaseUrl,
+        plane: Fake,
+        own: Fake,
+    }
+
+    impl Origins for Both {
+        fn origin(&self, id: &OriginId) -> Result<&dyn Origin> {
+            Ok(if *id == OriginId::Ssh { &self.own } else { &self.plane })
+        }
+
+        fn has_login(&self) -> Result<bool> {
+            Ok(true)
+        }
+
+        fn selected(&self) -> Result<Selected<'_>> {
+            Ok(Selected { base: &self.base, is_given: false })
+        }
+    }
+
+    fn error() -> Error {
+        Error::new(Code::NotFound, "the control plane answered 404 Not Found")
+    }
+
+    /// What the word `web` means where the ssh config has a host of that name, and the control plane answers this.
+    fn web(plane: fn(&str) -> Result<Target, Unresolved>) -> Result<Target, Unresolved> {
+        let base = BaseUrl::parse("https://a.example").unwrap();
+        let own = |name: &str| {
+            let destination = crate::grant::Destination::parse(name).unwrap();
+            Ok(Target { key: SessionKey::ssh(&destination), row: None })
+        };
+        let plane = Fake(OriginId::Plane(base.clone()), plane);
+        resolve("web", &Both { base, plane, own: Fake(OriginId::Ssh, own) })
+    }
+
+    #[test]
+    fn only_a_name_nobody_has_is_a_host() {
+        let found = web(|_| Err(Unresolved::NotFound(error()))).unwrap();
+        assert_eq!(*found.key.origin(), OriginId::Ssh);
+        // An address that serves something else answers 404 too: which says nothing of the name.
+        assert!(matches!(web(|_| Err(Unresolved::Failed(error()))), Err(Unresolved::Failed(_))));
+        assert!(matches!(web(|_| Err(Unresolved::Ambiguous(error()))), Err(Unresolved::Ambiguous(_))));
+    }
 }

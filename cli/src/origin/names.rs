@@ -1,7 +1,7 @@
 //! From a name to the one workspace that bears it.
 
-use crate::error::{Code, Error, Result};
-use crate::origin::Workspace;
+use crate::error::{Code, Error};
+use crate::origin::{Unresolved, Workspace};
 use crate::output::sanitize::short;
 
 /// The number that a word is, when it is nothing but digits.
@@ -21,20 +21,19 @@ pub fn bearers<'a>(name: &str, all: &'a [Workspace]) -> Vec<&'a Workspace> {
 
 /// The one workspace that bears `name`. Whoever shares a workspace chooses what it is called, so one of the user's own comes
 /// before any of others'.
-pub fn by_name<'a>(name: &str, all: &'a [Workspace]) -> Result<&'a Workspace> {
+pub fn by_name<'a>(name: &str, all: &'a [Workspace]) -> Result<&'a Workspace, Unresolved> {
     let found = bearers(name, all);
     let own = found.iter().copied().filter(|workspace| !workspace.shared).collect::<Vec<_>>();
     match if own.len() == 1 { &own[..] } else { &found[..] } {
         [workspace] => Ok(workspace),
-        [] => Err(Error::new(Code::NotFound, format!("no workspace is called `{}`", short(name)))
-            .hint(what_there_is(all))),
+        [] => {
+            let error = Error::new(Code::NotFound, format!("no workspace is called `{}`", short(name)));
+            Err(Unresolved::NotFound(error.hint(what_there_is(all))))
+        }
         _ => {
             let ids = few(found.into_iter().map(both));
-            Err(Error::new(
-                Code::Ambiguous,
-                format!("several workspaces are called `{}`: {ids}", short(name)),
-            )
-            .hint("give the id instead"))
+            let what = format!("several workspaces are called `{}`: {ids}", short(name));
+            Err(Unresolved::Ambiguous(Error::new(Code::Ambiguous, what).hint("give the id instead")))
         }
     }
 }
@@ -87,11 +86,9 @@ mod tests {
         ];
         let id = |name| by_name(name, &all).unwrap().key.workspace_id();
         assert_eq!((id("ROYAL-tree"), id("dev BÖX")), (Some(1), Some(3)));
-        let ambiguous = by_name("prod", &all).unwrap_err();
-        assert_eq!(ambiguous.code(), Code::Ambiguous);
+        let Err(Unresolved::Ambiguous(ambiguous)) = by_name("prod", &all) else { panic!("two have it") };
         assert!(ambiguous.message().contains("1 (royal-tree)") && ambiguous.message().contains("2 (prod)"));
-        let missing = by_name("royal", &all).unwrap_err();
-        assert_eq!(missing.code(), Code::NotFound);
+        let Err(Unresolved::NotFound(missing)) = by_name("royal", &all) else { panic!("none has it") };
         assert!(missing.next_step().unwrap().contains("blue-sky (3)"));
     }
 
@@ -103,9 +100,9 @@ mod tests {
         assert_eq!(id("Api", &all).unwrap(), 7);
         let nicknamed = [theirs(1, "api", None), workspace(7, "royal-tree", Some("API"))];
         assert_eq!(id("api", &nicknamed).unwrap(), 7);
-        assert_eq!(id("api", &all[..2]).unwrap_err().code(), Code::Ambiguous);
+        assert!(matches!(id("api", &all[..2]), Err(Unresolved::Ambiguous(_))));
         let two = [workspace(7, "api", None), workspace(8, "x", Some("api")), theirs(1, "api", None)];
-        let error = id("api", &two).unwrap_err();
+        let error = Error::from(id("api", &two).unwrap_err());
         assert!(error.message().contains("7 (api), 8 (x), 1 (api)"), "{error}");
     }
 

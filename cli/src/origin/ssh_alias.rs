@@ -5,7 +5,7 @@ use crate::grant::{Credential, Destination, External, Grant, Lifetime};
 use crate::openssh::question::{self, Resolved};
 use crate::openssh::{SshBinary, hosts};
 use crate::origin::names::few;
-use crate::origin::{Origin, OriginId, Request, SessionKey, Target, Workspace};
+use crate::origin::{Origin, OriginId, Request, SessionKey, Target, Ungranted, Unresolved, Workspace};
 use crate::output::sanitize::short;
 
 /// How many names a `not_found` offers.
@@ -45,19 +45,19 @@ impl SshHosts {
     }
 
     /// What ends a search: nobody has the name.
-    pub fn not_found(&self, name: &str) -> Error {
+    fn not_found(&self, name: &str) -> Unresolved {
         let near = hosts::nearest(name, &self.names(), NEAREST);
         let error = Error::new(
             Code::NotFound,
             format!("`{}` is neither a workspace nor a host of your ssh config", short(name)),
         );
-        if near.is_empty() && name.len() < 64 && Destination::parse(name).is_ok() {
-            return error.hint(format!("any host that ssh reaches will do: runcode connect ssh:{name}"));
-        }
-        if near.is_empty() {
-            return error;
-        }
-        error.hint(format!("did you mean {}?", few(near.iter().map(|host| format!("ssh:{host}")))))
+        Unresolved::NotFound(if !near.is_empty() {
+            error.hint(format!("did you mean {}?", few(near.iter().map(|host| format!("ssh:{host}")))))
+        } else if name.len() < 64 && Destination::parse(name).is_ok() {
+            error.hint(format!("any host that ssh reaches will do: runcode connect ssh:{name}"))
+        } else {
+            error
+        })
     }
 }
 
@@ -67,7 +67,7 @@ impl Origin for SshHosts {
     }
 
     /// A bare name is one that the user's ssh config knows.
-    fn resolve(&self, name: &str) -> Result<Target> {
+    fn resolve(&self, name: &str) -> Result<Target, Unresolved> {
         let Ok(destination) = Destination::parse(name) else { return Err(self.not_found(name)) };
         match self.ssh.find() {
             Ok(ssh) if question::knows(&ssh, &destination)? => {
@@ -82,7 +82,7 @@ impl Origin for SshHosts {
         Ok(Vec::new())
     }
 
-    fn grant(&self, key: &SessionKey, _: &Request<'_>) -> Result<Grant> {
+    fn grant(&self, key: &SessionKey, _: &Request<'_>) -> Result<Grant, Ungranted> {
         let destination = Destination::parse(&key.id())
             .map_err(|why| Error::new(Code::Usage, format!("the destination {why}")))?;
         let user = Resolved::of(&self.ssh.find()?, &destination)?;

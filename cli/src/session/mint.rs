@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use crate::error::Result;
 use crate::grant::{Access, Certificate, Credential, Gateway, Trust};
 use crate::openssh::config::{self, HostKeys, SessionConfig};
-use crate::origin::{Origin, Request, SessionKey};
+use crate::origin::{Origin, Request, SessionKey, Ungranted};
 use crate::session::keypair::Keypair;
 use crate::session::store::{self, Files, Locked};
 use crate::session::{Meta, Session};
@@ -44,7 +44,7 @@ pub fn mint(
     origin: &dyn Origin,
     env: &Env,
     order: Order,
-) -> Result<Session> {
+) -> Result<Session, Ungranted> {
     let now = clock::now();
     let (keypair, key_created_at) = match old_key(locked, now).filter(|_| !order.new_key) {
         Some(reused) => reused,
@@ -83,7 +83,7 @@ pub fn mint(
         }
         Credential::External(_) => Files::new(),
     };
-    locked.commit(meta, &files)
+    Ok(locked.commit(meta, &files)?)
 }
 
 /// The key of the session that is there, when it is whole and young enough.

@@ -2,7 +2,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::origin::names::{few, number};
-use crate::origin::{self, SessionKey};
+use crate::origin::{self, SessionKey, Unresolved};
 use crate::output::foreign::Name;
 use crate::output::sanitize::short;
 use crate::session::{Session, Sessions};
@@ -25,10 +25,13 @@ pub fn resolve_here(name: &str, sessions: &Sessions<'_>) -> Result<SessionKey> {
         ([], []) => {}
         _ => return Err(several(name, &here)),
     }
-    origin::resolve(name, sessions.origins()).map(|target| target.key).map_err(|error| match error.code() {
-        Code::NotFound | Code::Ambiguous => error,
-        _ => error.context(format!("no session here is called `{}`", short(name))),
-    })
+    match origin::resolve(name, sessions.origins()) {
+        Ok(target) => Ok(target.key),
+        Err(Unresolved::NotFound(error) | Unresolved::Ambiguous(error)) => Err(error),
+        Err(Unresolved::Failed(error)) => {
+            Err(error.context(format!("no session here is called `{}`", short(name))))
+        }
+    }
 }
 
 fn several(name: &str, here: &[Session]) -> Error {

@@ -35,7 +35,7 @@ pub(super) fn checks(app: &App, words: &str) -> Result<Vec<Check>> {
 fn of(app: &App, key: &SessionKey) -> Vec<Check> {
     let to = key.id();
     let shows = |command: &str| format!("`{command}` shows the same");
-    let session = match app.sessions().and_then(|sessions| sessions.obtain(key, Want::Fresh)) {
+    let session = match app.sessions().and_then(|sessions| Ok(sessions.obtain(key, Want::Fresh)?)) {
         Ok(obtained) => obtained.session,
         Err(error) => return vec![failed("ssh-config", &error, &shows(&format!("ssh -G {to}")))],
     };

@@ -2,7 +2,6 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -10,17 +9,15 @@ use std::time::Duration;
 use reqwest::blocking::{Request, Response};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode, redirect};
-use serde::de::{IgnoredAny, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use runcode_wire::{API_PREFIX, SessionRequest};
 
 use crate::error::{Code, Error, Result};
-use crate::origin::Workspace;
+use crate::origin::hosted::answer::{Answer as _, BundleAnswer, Listing, MAX_ROWS, Plain, parse, words};
 use crate::origin::hosted::workspace::from_row;
 use crate::origin::hosted::{BaseUrl, Token};
+use crate::origin::{Ungranted, Workspace};
 use crate::output::foreign;
 use crate::output::progress::note;
 use crate::sys::clock::Deadline;
@@ -35,12 +32,6 @@ pub const MAX_BODY: usize = 1024 * 1024;
 const SANDBOXED: &str = "Codex's sandbox forbids network access: set `network_access = true` under \
     [sandbox_workspace_write] in ~/.codex/config.toml, or let the command run outside the sandbox";
 
-/// How many workspaces of one list are read.
-pub const MAX_ROWS: usize = 4096;
-
-/// Whose words the message of an answer is.
-const WHO: &str = "the control plane";
-
 /// How many redirects within the origin are followed.
 const MAX_REDIRECTS: usize = 3;
 
@@ -49,6 +40,47 @@ const LOCALHOST: [SocketAddr; 2] = [
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
     SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 0),
 ];
+
+/// Why a call has no answer to read.
+#[derive(Debug)]
+enum Unanswered {
+    /// The control plane could not be reached, or its answer broke off.
+    Unreachable(Error),
+    /// It answered with a status that says no.
+    Refused(StatusCode, Error),
+    /// Anything else.
+    Failed(Error),
+}
+
+impl From<Error> for Unanswered {
+    fn from(error: Error) -> Unanswered {
+        Unanswered::Failed(error)
+    }
+}
+
+impl From<Unanswered> for Error {
+    fn from(failure: Unanswered) -> Error {
+        match failure {
+            Unanswered::Unreachable(error) | Unanswered::Refused(_, error) | Unanswered::Failed(error) => {
+                error
+            }
+        }
+    }
+}
+
+impl From<Unanswered> for Ungranted {
+    fn from(failure: Unanswered) -> Ungranted {
+        match failure {
+            Unanswered::Unreachable(error) => Ungranted::Unreachable(error),
+            Unanswered::Refused(StatusCode::CONFLICT, error) => Ungranted::NotRunning(error),
+            Unanswered::Refused(
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND,
+                error,
+            ) => Ungranted::Refused(error),
+            Unanswered::Refused(_, error) | Unanswered::Failed(error) => Ungranted::Failed(error),
+        }
+    }
+}
 
 /// The control plane at one base, spoken to with one token. Nothing is set up before the first call.
 pub struct Client {
@@ -113,14 +145,13 @@ impl Client {
     }
 
     /// Asks for a connection bundle for `request`'s public key: its JSON, not yet looked into.
-    pub fn ssh_session(&self, id: u64, request: &SessionRequest) -> Result<Box<RawValue>> {
+    pub(super) fn ssh_session(&self, id: u64, request: &SessionRequest) -> Result<Box<RawValue>, Ungranted> {
         let body = serde_json::to_vec(request).map_err(|error| Error::new(Code::Error, error.to_string()))?;
         let answer: BundleAnswer =
             parse(&self.call(Method::POST, &format!("/workspace/{id}/ssh-session"), &[], Some(body))?)?;
         answer.check(Code::Error)?;
-        answer
-            .bundle
-            .ok_or_else(|| Error::new(Code::UnsafeBundle, "the control plane sent no connection bundle"))
+        let none = || Error::new(Code::UnsafeBundle, "the control plane sent no connection bundle");
+        answer.bundle.ok_or_else(|| Ungranted::Refused(none()))
     }
 
     fn call(
@@ -129,7 +160,7 @@ impl Client {
         path: &str,
         query: &[(&str, &str)],
         body: Option<Vec<u8>>,
-    ) -> Result<Vec<u8>> {
+    ) -> Result<Vec<u8>, Unanswered> {
         let mut url = self.base.join(&format!("{API_PREFIX}{path}"));
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
@@ -146,41 +177,46 @@ impl Client {
         self.send(http, request.build().map_err(|error| self.unreachable(&error))?)
     }
 
-    fn send(&self, http: &reqwest::blocking::Client, request: Request) -> Result<Vec<u8>> {
+    fn send(&self, http: &reqwest::blocking::Client, request: Request) -> Result<Vec<u8>, Unanswered> {
         let deadline = Deadline::after(DEADLINE);
         let response = http.execute(request).map_err(|error| self.unreachable(&error))?;
         let status = response.status();
         if status.is_redirection() {
-            return Err(self.redirected(&response));
+            return Err(self.redirected(&response).into());
         }
         let body = self.body(response, deadline)?;
-        if status.is_success() { Ok(body) } else { Err(refused(status, &body)) }
+        if status.is_success() { Ok(body) } else { Err(Unanswered::Refused(status, refused(status, &body))) }
     }
 
     /// Reads piece by piece, so that a body that drips for ever ends with the deadline too.
-    fn body(&self, mut response: Response, deadline: Deadline) -> Result<Vec<u8>> {
+    fn body(&self, mut response: Response, deadline: Deadline) -> Result<Vec<u8>, Unanswered> {
         let (mut body, mut piece) = (Vec::new(), vec![0; 64 * 1024]);
         loop {
-            let read = response.read(&mut piece).map_err(|error| self.cut("broke off").source(error))?;
+            let read = response.read(&mut piece).map_err(|error| self.cut("broke off", Some(error)))?;
             body.extend_from_slice(piece.get(..read).unwrap_or_default());
             if body.len() > MAX_BODY {
                 return Err(Error::new(
                     Code::BadResponse,
                     format!("the answer from {} is larger than 1 MiB", self.base),
-                ));
+                )
+                .into());
             }
             if read == 0 {
                 return Ok(body);
             }
             if deadline.is_past() {
-                return Err(self.cut(&format!("took over {} s", DEADLINE.as_secs())));
+                return Err(self.cut(&format!("took over {} s", DEADLINE.as_secs()), None));
             }
         }
     }
 
-    fn cut(&self, how: &str) -> Error {
-        Error::new(Code::Network, format!("the answer of {} {how}", self.base))
-            .hint("try again, or run `runcode doctor`")
+    fn cut(&self, how: &str, source: Option<std::io::Error>) -> Unanswered {
+        let error = Error::new(Code::Network, format!("the answer of {} {how}", self.base))
+            .hint("try again, or run `runcode doctor`");
+        Unanswered::Unreachable(match source {
+            Some(source) => error.source(source),
+            None => error,
+        })
     }
 
     fn redirected(&self, response: &Response) -> Error {
@@ -198,7 +234,7 @@ impl Client {
         }
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> Error {
+    fn unreachable(&self, error: &reqwest::Error) -> Unanswered {
         let mut deepest: &dyn std::error::Error = error;
         while let Some(source) = deepest.source() {
             deepest = source;
@@ -209,16 +245,15 @@ impl Client {
             // A certificate's own words may be among these.
             _ => foreign::message(&deepest.to_string()).to_string(),
         };
-        Error::new(Code::Network, format!("cannot reach the control plane at {}: {why}", self.base)).hint(
-            if self.is_sandboxed {
-                SANDBOXED
-            } else {
-                "check the network and RUNCODE_API_BASE, or run `runcode doctor`"
-            },
-        )
+        let what = format!("cannot reach the control plane at {}: {why}", self.base);
+        Unanswered::Unreachable(Error::new(Code::Network, what).hint(if self.is_sandboxed {
+            SANDBOXED
+        } else {
+            "check the network and RUNCODE_API_BASE, or run `runcode doctor`"
+        }))
     }
 
-    fn http(&self) -> Result<&reqwest::blocking::Client> {
+    fn http(&self) -> Result<&reqwest::blocking::Client, Unanswered> {
         if let Some(http) = self.http.get() {
             return Ok(http);
         }
@@ -245,8 +280,10 @@ impl Client {
             builder = builder.resolve_to_addrs("localhost", &LOCALHOST);
         }
         let http = builder.build().map_err(|error| {
-            Error::new(Code::Network, format!("cannot set up https: {error}"))
-                .hint("check SSL_CERT_FILE and the proxy settings")
+            Unanswered::Unreachable(
+                Error::new(Code::Network, format!("cannot set up https: {error}"))
+                    .hint("check SSL_CERT_FILE and the proxy settings"),
+            )
         })?;
         Ok(self.http.get_or_init(|| http))
     }
@@ -264,8 +301,7 @@ fn refused(status: StatusCode, body: &[u8]) -> Error {
         503 => Code::Unavailable,
         _ => Code::HttpError,
     };
-    let said = serde_json::from_slice::<Value>(body).ok().and_then(|body| message_of(&body));
-    let what = said.unwrap_or_else(|| format!("the control plane answered {status}"));
+    let what = words(body).unwrap_or_else(|| format!("the control plane answered {status}"));
     match code {
         Code::Unauthorized => Error::new(code, format!("the control plane rejected the token ({what})"))
             .hint("run `runcode login`, or set RUNCODE_TOKEN to a valid token"),
@@ -278,110 +314,26 @@ fn refused(status: StatusCode, body: &[u8]) -> Error {
     }
 }
 
-/// What a body says: its `message`, else its `detail`, else a string `error`.
-fn message_of(body: &Value) -> Option<String> {
-    let words = ["message", "detail", "error"].into_iter().find_map(|field| body.get(field)?.as_str())?;
-    (!words.trim().is_empty()).then(|| foreign::said(WHO, words))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// An answer is an object; serde would also take an array in its place.
-fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
-    let odd = || {
-        Error::new(Code::BadResponse, "the control plane's answer does not follow its protocol")
-            .hint("check that RUNCODE_API_BASE points to a RunCode control plane")
-    };
-    if !body.trim_ascii_start().starts_with(b"{") {
-        return Err(odd());
-    }
-    serde_json::from_slice(body).map_err(|error| odd().source(error))
-}
-
-/// What every answer with status 200 may say of itself.
-trait Answer {
-    fn refusal(&self) -> Option<&Value>;
-    fn message(&self) -> Option<&Value>;
-
-    /// An answer that says `"error": true` (or a message there) is a refusal, with `code`.
-    fn check(&self, code: Code) -> Result<()> {
-        match self.refusal() {
-            None | Some(Value::Null | Value::Bool(false)) => Ok(()),
-            Some(error) => {
-                let words = self
-                    .message()
-                    .or(Some(error))
-                    .and_then(Value::as_str)
-                    .map(|words| foreign::said(WHO, words));
-                Err(Error::new(
-                    code,
-                    words.unwrap_or_else(|| "the control plane refused, without saying why".to_owned()),
-                ))
-            }
+    #[test]
+    fn statuses_that_are_a_refusal() {
+        let of = |status| {
+            let error = refused(status, b"{}");
+            Ungranted::from(Unanswered::Refused(status, error))
+        };
+        assert!(matches!(of(StatusCode::CONFLICT), Ungranted::NotRunning(_)));
+        for status in [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND] {
+            assert!(matches!(of(status), Ungranted::Refused(_)), "{status}");
         }
-    }
-}
-
-macro_rules! answer {
-    ($name:ident { $($field:ident: $type:ty),* }) => {
-        #[derive(Deserialize)]
-        struct $name {
-            #[serde(default)]
-            error: Option<Value>,
-            #[serde(default)]
-            message: Option<Value>,
-            $(#[serde(default)] $field: $type,)*
+        for status in
+            [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE, StatusCode::BAD_GATEWAY]
+        {
+            assert!(!of(status).is_refusal(), "{status}");
         }
-
-        impl Answer for $name {
-            fn refusal(&self) -> Option<&Value> {
-                self.error.as_ref()
-            }
-
-            fn message(&self) -> Option<&Value> {
-                self.message.as_ref()
-            }
-        }
-    };
-}
-
-answer!(Plain {});
-answer!(Listing { data: Option<Rows> });
-answer!(BundleAnswer { bundle: Option<Box<RawValue>> });
-
-#[derive(Deserialize)]
-struct Rows {
-    #[serde(default)]
-    workspaces: Few,
-}
-
-/// The first [`MAX_ROWS`] rows of a list.
-#[derive(Default)]
-struct Few {
-    first: Vec<Value>,
-    has_more: bool,
-}
-
-impl<'de> Deserialize<'de> for Few {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Few, D::Error> {
-        struct Rows;
-        impl<'de> Visitor<'de> for Rows {
-            type Value = Few;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Few, A::Error> {
-                let mut few = Few::default();
-                while few.first.len() < MAX_ROWS {
-                    let Some(row) = rows.next_element()? else { return Ok(few) };
-                    few.first.push(row);
-                }
-                while rows.next_element::<IgnoredAny>()?.is_some() {
-                    few.has_more = true;
-                }
-                Ok(few)
-            }
-        }
-        deserializer.deserialize_seq(Rows)
+        let unreachable = Unanswered::Unreachable(Error::new(Code::Network, "no answer"));
+        assert!(matches!(Ungranted::from(unreachable), Ungranted::Unreachable(_)));
     }
 }

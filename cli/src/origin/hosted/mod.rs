@@ -1,5 +1,6 @@
 //! The control plane: its address, our token, its API, and logging in.
 
+mod answer;
 pub mod base_url;
 pub mod bundle;
 pub mod client;
@@ -16,7 +17,7 @@ use runcode_wire::SessionRequest;
 
 use crate::error::{Code, Error, Result};
 use crate::grant::Grant;
-use crate::origin::{Origin, OriginId, Request, SessionKey, Target, Workspace, names};
+use crate::origin::{Origin, OriginId, Request, SessionKey, Target, Ungranted, Unresolved, Workspace, names};
 use crate::output::progress::note;
 use crate::output::sanitize::short;
 use crate::sys::clock;
@@ -26,7 +27,7 @@ impl Origin for Client {
         OriginId::Plane(self.base().clone())
     }
 
-    fn resolve(&self, name: &str) -> Result<Target> {
+    fn resolve(&self, name: &str) -> Result<Target, Unresolved> {
         let all = self.workspaces()?;
         let workspace = names::by_name(name, &all)?;
         if workspace.shared {
@@ -43,7 +44,7 @@ impl Origin for Client {
         self.workspaces()
     }
 
-    fn grant(&self, key: &SessionKey, request: &Request<'_>) -> Result<Grant> {
+    fn grant(&self, key: &SessionKey, request: &Request<'_>) -> Result<Grant, Ungranted> {
         let line = request.key.to_openssh();
         let line =
             line.map_err(|error| Error::new(Code::Error, format!("cannot encode the key: {error}")))?;
@@ -52,9 +53,9 @@ impl Origin for Client {
             ttl: request.ttl.as_secs(),
             client: request.client.to_owned(),
         };
-        let answer = self.ssh_session(number(key)?, &asked)?;
+        let answer = self.ssh_session(number(key).map_err(Ungranted::Refused)?, &asked)?;
         let asked = bundle::Asked { key: request.key, ttl: request.ttl, now: clock::now() };
-        bundle::validate(answer.get(), &asked)
+        bundle::validate(answer.get(), &asked).map_err(Ungranted::Refused)
     }
 
     fn start(&self, key: &SessionKey) -> Result<()> {

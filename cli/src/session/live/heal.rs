@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
 use crate::grant::{Access, Lifetime};
+use crate::origin::Ungranted;
 use crate::output::progress::note;
 use crate::session::Session;
 #[cfg(unix)]
@@ -64,8 +65,8 @@ impl Sessions<'_> {
             }
             (Ok(renewed), _) => renewed,
             // Without the origin, why ssh failed says more than that it cannot be reached.
-            (Err(error), Some((failed, _))) if error.code() == Code::Network => return Err(failed.error),
-            (Err(error), _) => return Err(error),
+            (Err(Ungranted::Unreachable(_)), Some((failed, _))) => return Err(failed.error),
+            (Err(failure), _) => return Err(failure.into()),
         };
         self.start_master(&renewed)?;
         Ok(renewed)

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::error::{Code, Error, Result};
-use crate::origin::SessionKey;
+use crate::error::{Error, Result};
+use crate::origin::{SessionKey, Ungranted};
 use crate::session::Session;
 #[cfg(unix)]
 use crate::session::forwards;
@@ -46,7 +46,7 @@ impl Obtained {
 
 impl Sessions<'_> {
     /// The session of `key` that is wanted: the one there is, when it serves, else a new one.
-    pub fn obtain(&self, key: &SessionKey, want: Want) -> Result<Obtained> {
+    pub fn obtain(&self, key: &SessionKey, want: Want) -> Result<Obtained, Ungranted> {
         let order = match want {
             Want::New(order) => order,
             Want::Lasting(ttl) => Order { ttl, new_key: false },
@@ -71,7 +71,7 @@ impl Sessions<'_> {
         Ok(self.store().read(key)?.filter(|session| session.is_fresh(clock::now())))
     }
 
-    fn obtain_locked(&self, key: &SessionKey) -> Result<Obtained> {
+    fn obtain_locked(&self, key: &SessionKey) -> Result<Obtained, Ungranted> {
         let locked = self.store().lock(key)?;
         // Whoever held the lock before us may have minted what we want.
         let current = locked.read()?.filter(Session::is_intact);
@@ -80,9 +80,9 @@ impl Sessions<'_> {
         }
         match self.renew(&locked, key, None) {
             // A session in its last moments is better than none while the origin is out of reach.
-            Err(error) if error.code() == Code::Network => {
+            Err(Ungranted::Unreachable(error)) => {
                 let lasting = current.filter(|session| session.is_valid(clock::now()));
-                lasting.map(Obtained::there).ok_or(error)
+                lasting.map(Obtained::there).ok_or(Ungranted::Unreachable(error))
             }
             renewed => renewed.map(Obtained::minted),
         }
@@ -95,14 +95,20 @@ impl Sessions<'_> {
         locked: &Locked<'_>,
         key: &SessionKey,
         order: Option<Order>,
-    ) -> Result<Session> {
+    ) -> Result<Session, Ungranted> {
         let old = locked.read()?;
         let ttl = old.as_ref().map_or(mint::DEFAULT_TTL, |old| old.meta.ttl());
         let order = order.unwrap_or(Order { ttl, new_key: false });
-        let origin = self.origins.origin(key.origin());
+        // Without a login, or for another control plane than the selected one, nobody may be asked: as good as a no.
+        let origin = self.origins.origin(key.origin()).map_err(Ungranted::Refused);
         let minted = origin.and_then(|origin| mint::mint(locked, key, origin, self.env, order));
-        if let (Err(error), Some(old)) = (&minted, &old) {
-            self.end_if_refused(error, old);
+        // A connection outlives its session's end only where the origin could not be asked: once it has refused to renew an
+        // expired one, nothing may go on over it.
+        if let (Err(failure), Some(old)) = (&minted, &old)
+            && failure.is_refusal()
+            && !old.is_valid(clock::now())
+        {
+            let _ = self.transport(old).end_master();
         }
         let session = minted?;
         match old {
@@ -114,32 +120,11 @@ impl Sessions<'_> {
                     let _ = self.start_master(&session); // whoever needs it meets the failure again
                 }
             }
-            Some(old) => self.transport(&old).end_master()?,
+            Some(old) => self.transport(&old).end_master().map_err(Error::from)?,
             None => {}
         }
         Ok(session)
     }
-
-    /// A connection outlives its session's end only where the origin could not be asked: once it has refused to renew an
-    /// expired one, nothing may go on over it.
-    fn end_if_refused(&self, error: &Error, old: &Session) {
-        if is_refusal(error.code()) && !old.is_valid(clock::now()) {
-            let _ = self.transport(old).end_master();
-        }
-    }
-}
-
-/// Whether the origin said no, as opposed to saying nothing.
-fn is_refusal(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Unauthorized
-            | Code::Forbidden
-            | Code::NotFound
-            | Code::Conflict
-            | Code::UnsafeBundle
-            | Code::NoToken
-    )
 }
 
 /// Whether the connection of the one is as good as the other's, save for what has expired.
