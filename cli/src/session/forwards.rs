@@ -15,7 +15,7 @@ use crate::sys::atomic_file;
 use crate::{
     error::{Code, Error},
     output::progress::note,
-    transport::{Forward, Side, Transport},
+    transport::{Forward, Side, Transport, Unforwarded},
 };
 
 const FILE: &str = "forwards.json";
@@ -100,7 +100,8 @@ pub(super) fn restore(transport: &Transport, folder: &Path) {
         }
         match transport.add_forward(&kept.forward()) {
             Ok(open) => kept.master = open.master,
-            Err(error) => {
+            Err(failure) => {
+                let error = Error::from(failure);
                 note(format!("note: port {} is no longer forwarded: {}", kept.port, error.message()))
             }
         }
@@ -142,11 +143,11 @@ pub fn add(sessions: &Sessions<'_>, session: &Session, mut wanted: Kept) -> Resu
         tries += 1;
         match transport.add_forward(&wanted.forward()) {
             Ok(open) => (wanted.port, wanted.master) = (open.port, open.master),
-            Err(error) if is_any && error.code() == Code::Conflict && tries < TRIES => continue,
-            Err(error) if error.code() == Code::Conflict && !wanted.reverse => {
+            Err(Unforwarded::NoListener(_)) if is_any && tries < TRIES => continue,
+            Err(Unforwarded::NoListener(error)) if !wanted.reverse => {
                 return Err(holder(sessions, &session, wanted.port)?.unwrap_or(error));
             }
-            Err(error) => return Err(error),
+            Err(failure) => return Err(failure.into()),
         }
         break;
     }

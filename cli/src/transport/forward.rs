@@ -8,7 +8,7 @@ use crate::output::foreign;
 use crate::sys::clock::Deadline;
 use crate::transport::mux_socket::{Connection, Trouble};
 use crate::transport::mux_wire::{self, ForwardRequest, Reply};
-use crate::transport::outcome::Failure;
+use crate::transport::outcome::{Failure, Unforwarded};
 use crate::transport::{OPEN_DEADLINE, Transport, mux};
 
 /// A port forward.
@@ -46,7 +46,7 @@ pub struct Open {
 }
 
 /// Opens the forward. One that is open already is fine.
-pub(super) fn open(transport: &Transport, path: &Path, forward: &Forward) -> Result<Open> {
+pub(super) fn open(transport: &Transport, path: &Path, forward: &Forward) -> Result<Open, Unforwarded> {
     let mut talk = Talk::with(transport, path)?;
     let master = talk.master()?;
     let port = match forward.listen {
@@ -57,7 +57,7 @@ pub(super) fn open(transport: &Transport, path: &Path, forward: &Forward) -> Res
             Reply::Ok => forward.listen_port,
             reply => {
                 let what = || format!("the workspace does not listen on port {}", forward.listen_port);
-                return Err(refused(reply, what));
+                return Err(Unforwarded::NoListener(refused(reply, what)));
             }
         },
         Side::Here => {
@@ -71,8 +71,8 @@ pub(super) fn open(transport: &Transport, path: &Path, forward: &Forward) -> Res
                             Talk::with(transport, path)?.ask(false, forward, HERE[0])?;
                         }
                         let reply = answer?;
-                        return Err(refused(reply, || format!("port {} is taken", forward.listen_port))
-                            .hint("choose another one with --local"));
+                        let error = refused(reply, || format!("port {} is taken", forward.listen_port));
+                        return Err(Unforwarded::NoListener(error.hint("choose another one with --local")));
                     }
                 }
             }

@@ -24,7 +24,7 @@ use crate::transport::dial::{acknowledge_at_once, dial};
 use crate::transport::mux_socket::{Connection, Listener, Trouble};
 use crate::transport::mux_wire::{self, Reply};
 use crate::transport::openssh;
-use crate::transport::outcome::{Cause, Unconnected};
+use crate::transport::outcome::{Cause, Unconnected, Unended};
 use crate::transport::{Transport, Way, retired};
 
 /// How long a healthy master takes to answer, on a machine that is busy.
@@ -86,7 +86,7 @@ pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Un
     if alive(control_path, ANSWER).is_ok() {
         return Ok(());
     }
-    end_current(transport, control_path).map_err(other)?;
+    end_current(transport, control_path).map_err(|failure| other(failure.into()))?;
     let log_path = transport.route.folder.join("master.log");
     let deadline = Deadline::after(START);
     // A way to call ssh that the user chose may lead elsewhere. What ssh cannot reach either, it has the words for.
@@ -171,10 +171,8 @@ fn spawn(
     let no_client = |error| Unconnected { cause: Cause::NoClient, error };
     let io = |error| other(Error::io(format_args!("write `{}`", log_path.display()), error));
     let purpose = Purpose::Master { control_path, keep: PERSIST_SECONDS };
-    let mut ssh = transport.ssh(purpose).map_err(|error| match error.code() {
-        Code::SshMissing => no_client(error),
-        _ => other(error),
-    })?;
+    let program = transport.binary.find().map_err(no_client)?;
+    let mut ssh = transport.ssh_at(&program, purpose).map_err(other)?;
     atomic_file::remove(log_path).map_err(other)?;
     let log = crate::sys::platform::open_private(log_path).map_err(io)?;
     ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).current_dir("/");
@@ -215,13 +213,13 @@ fn kill(child: &mut Child) {
 }
 
 /// Ends the master and the retired ones. None is fine.
-pub(super) fn end(transport: &Transport, control_path: &Path) -> Result<()> {
+pub(super) fn end(transport: &Transport, control_path: &Path) -> Result<(), Unended> {
     end_current(transport, control_path)?;
-    retired::end_all(&transport.route.folder)
+    Ok(retired::end_all(&transport.route.folder)?)
 }
 
 /// Ends the master, answering or not, and removes its socket. None is fine.
-fn end_current(transport: &Transport, control_path: &Path) -> Result<()> {
+fn end_current(transport: &Transport, control_path: &Path) -> Result<(), Unended> {
     let deadline = Deadline::after(END);
     let told = Connection::open(control_path, Deadline::after(ANSWER)).and_then(|mut connection| {
         let pid = match connection.ask(&mux_wire::alive_check(), deadline)? {
@@ -235,20 +233,21 @@ fn end_current(transport: &Transport, control_path: &Path) -> Result<()> {
     let kept = kept(transport);
     match told {
         Ok(pid) => outlast(transport, pid, deadline),
-        Err(Trouble::Foreign) => return Err(foreign(control_path)),
+        Err(Trouble::Foreign) => return Err(Unended::Foreign(foreign(control_path))),
         Err(_) => {}
     }
     if let Some(pid) = kept {
         outlast(transport, pid, Deadline::after(Duration::ZERO));
     }
     remove_socket(control_path)?;
-    atomic_file::remove(&pid_path(transport)).map(|_| ())
+    atomic_file::remove(&pid_path(transport))?;
+    Ok(())
 }
 
 /// Lets the master finish what runs over it and take nothing new; one that cannot be told so is ended. None is fine.
 pub(super) fn retire(transport: &Transport, control_path: &Path) -> Result<()> {
     let Ok((pid, listener)) = answers(control_path, ANSWER) else {
-        return end_current(transport, control_path);
+        return Ok(end_current(transport, control_path)?);
     };
     retired::add(&transport.route.folder, pid, listener)?;
     let deadline = Deadline::after(ANSWER);
@@ -256,12 +255,12 @@ pub(super) fn retire(transport: &Transport, control_path: &Path) -> Result<()> {
         .and_then(|mut connection| connection.ask(&mux_wire::stop_listening(), deadline));
     match told {
         Ok(Reply::Ok) => {
-            remove_socket(control_path)?;
+            remove_socket(control_path).map_err(Error::from)?;
             atomic_file::remove(&pid_path(transport)).map(|_| ())
         }
         _ => {
             retired::forget(&transport.route.folder, listener)?;
-            end_current(transport, control_path)
+            Ok(end_current(transport, control_path)?)
         }
     }
 }
@@ -302,16 +301,22 @@ fn is_master(transport: &Transport, pid: u32) -> bool {
     arguments.windows(own.len().max(1)).any(|part| part == own)
 }
 
-fn remove_socket(control_path: &Path) -> Result<()> {
+fn remove_socket(control_path: &Path) -> Result<(), Unended> {
     use std::os::unix::fs::FileTypeExt as _;
     match std::fs::symlink_metadata(control_path) {
-        Ok(metadata) if !crate::sys::platform::is_own(&metadata) => Err(foreign(control_path)),
+        Ok(metadata) if !crate::sys::platform::is_own(&metadata) => {
+            Err(Unended::Foreign(foreign(control_path)))
+        }
         Ok(metadata) if !metadata.file_type().is_socket() => Err(Error::new(
             Code::Io,
             format!("`{}` is in the way: it is not a socket", control_path.display()),
         )
-        .hint("move it away")),
-        Ok(_) => atomic_file::remove(control_path).map(|_| ()),
+        .hint("move it away")
+        .into()),
+        Ok(_) => {
+            atomic_file::remove(control_path)?;
+            Ok(())
+        }
         Err(_) => Ok(()),
     }
 }

@@ -36,9 +36,7 @@ mod running;
 mod signals;
 mod stream;
 
-#[cfg(unix)]
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -59,7 +57,7 @@ pub use env_name::EnvName;
 #[cfg(unix)]
 pub use forward::{Forward, Side};
 pub use login_error::login_required;
-pub use outcome::{Cause, Ended, Failure, Limits, Unconnected};
+pub use outcome::{Cause, Ended, Failure, Limits, Unconnected, Unended, Unforwarded};
 pub use running::Running;
 pub use stream::{Stream, Streams};
 
@@ -194,7 +192,7 @@ impl Transport {
     }
 
     /// Ends the master, also one that no longer answers; returns when its process and socket are gone. None is fine.
-    pub fn end_master(&self) -> Result<()> {
+    pub fn end_master(&self) -> Result<(), Unended> {
         #[cfg(unix)]
         if let Some(path) = &self.route.control_path {
             return master::end(self, path);
@@ -280,7 +278,7 @@ impl Transport {
     /// Opens a forward, for as long as the master lives. One that is open already is fine. The protocol has no way to ask
     /// which are open.
     #[cfg(unix)]
-    pub fn add_forward(&self, forward: &Forward) -> Result<forward::Open> {
+    pub fn add_forward(&self, forward: &Forward) -> Result<forward::Open, Unforwarded> {
         forward::open(self, self.control_path()?, forward)
     }
 
@@ -310,8 +308,12 @@ impl Transport {
 
     /// `ssh`, set up for `purpose` on this route.
     fn ssh(&self, purpose: Purpose<'_>) -> Result<Command> {
-        let program = self.binary.find()?;
-        let mut ssh = Command::new(&program);
+        self.ssh_at(&self.binary.find()?, purpose)
+    }
+
+    /// As [`Transport::ssh`], for the client at `program`.
+    fn ssh_at(&self, program: &Path, purpose: Purpose<'_>) -> Result<Command> {
+        let mut ssh = Command::new(program);
         match (&self.route.way, purpose) {
             (Way::Config { config, .. }, _) => {
                 ssh.arg("-F").arg(config);
@@ -320,7 +322,7 @@ impl Transport {
                 ssh.args(external::over_master(control_path)?);
             }
             (Way::External { destination }, _) => {
-                ssh.args(external::options(&Resolved::of(&program, destination)?, purpose)?);
+                ssh.args(external::options(&Resolved::of(program, destination)?, purpose)?);
                 // The user's own config may send any variable (`SendEnv`), but ours are no business of the host's.
                 let ours = Var::ALL.iter().map(|var| var.name()).filter(|name| name.starts_with("RUNCODE_"));
                 for name in ours.chain([PRIVATE]) {

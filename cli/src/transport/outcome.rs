@@ -61,6 +61,52 @@ pub enum Ended {
     },
 }
 
+/// Why a connection was not ended.
+#[derive(Debug)]
+pub enum Unended {
+    /// Another user's process listens in the master's place: nothing was done.
+    Foreign(Error),
+    /// A file of it could not be read or removed.
+    Io(Error),
+}
+
+impl From<Error> for Unended {
+    fn from(error: Error) -> Unended {
+        Unended::Io(error)
+    }
+}
+
+impl From<Unended> for Error {
+    fn from(failure: Unended) -> Error {
+        match failure {
+            Unended::Foreign(error) | Unended::Io(error) => error,
+        }
+    }
+}
+
+/// Why a forward was not opened.
+#[derive(Debug)]
+pub enum Unforwarded {
+    /// The side that was to listen does not: the port is taken there, or may not be listened on.
+    NoListener(Error),
+    /// Anything else.
+    Failed(Error),
+}
+
+impl From<Error> for Unforwarded {
+    fn from(error: Error) -> Unforwarded {
+        Unforwarded::Failed(error)
+    }
+}
+
+impl From<Unforwarded> for Error {
+    fn from(failure: Unforwarded) -> Error {
+        match failure {
+            Unforwarded::NoListener(error) | Unforwarded::Failed(error) => error,
+        }
+    }
+}
+
 /// Why no connection could be made, for whoever can do something about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {

@@ -1,12 +1,13 @@
 //! The ends of a session: its connection retired or ended, its files kept or removed.
 
-use crate::error::{Code, Result};
+use crate::error::Result;
 use crate::origin::SessionKey;
 use crate::session::Session;
 #[cfg(unix)]
 use crate::session::forwards;
 use crate::session::live::Sessions;
 use crate::session::store::{Locked, Remains};
+use crate::transport::Unended;
 
 impl Sessions<'_> {
     /// Ends the connection and removes the session.
@@ -27,9 +28,11 @@ impl Sessions<'_> {
     }
 
     fn drop_locked(&self, locked: Locked<'_>) -> Result<()> {
-        match self.end_master(&locked) {
-            Err(error) if error.code() != Code::Io => return Err(error),
-            _ => {} // a session that cannot be read has to be removable all the same
+        // What cannot be read has to be removable all the same.
+        if let Ok(Some(session)) = locked.read()
+            && let Err(Unended::Foreign(error)) = self.transport(&session).end_master()
+        {
+            return Err(error);
         }
         locked.remove()
     }
@@ -57,7 +60,7 @@ impl Sessions<'_> {
 
     fn end_master(&self, locked: &Locked<'_>) -> Result<()> {
         match locked.read()? {
-            Some(session) => self.transport(&session).end_master(),
+            Some(session) => Ok(self.transport(&session).end_master()?),
             None => Ok(()),
         }
     }
