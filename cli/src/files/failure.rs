@@ -1,43 +1,102 @@
-//! What our scripts say went wrong, in the user's words.
+//! What our scripts say went wrong, and what the user is told of it.
 
 use crate::error::{Code, Error};
 use crate::output::foreign::{self, Quoted};
 
-/// The error for a script's `E` line: a word, and what the workspace's own tool said.
-pub(super) fn of(record: &str, path: &str) -> Error {
-    let (word, said) = record.split_once(' ').unwrap_or((record, ""));
-    let on = |what: &str| format!("`{path}` on the workspace {what}");
-    match word {
-        "missing" => {
-            Error::new(Code::NotFound, on("does not exist")).hint(if path.contains(['*', '?', '[']) {
-                "names are taken as they are, patterns too: fetch the folder, or name each"
-            } else {
-                "see what is there: runcode exec -- ls"
-            })
+/// What went wrong on the workspace, as the script's `E` line has it: a word, and what the workspace's own tool said.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    Missing,
+    IsFolder,
+    NoFolder,
+    Special,
+    Denied,
+    Cut,
+    Differs,
+    NoHash,
+    NoTar,
+    NoStderr,
+    Io(String),
+}
+
+impl Why {
+    fn parse(record: &str) -> Why {
+        let (word, said) = record.split_once(' ').unwrap_or((record, ""));
+        match word {
+            "missing" => Why::Missing,
+            "folder" => Why::IsFolder,
+            "file" => Why::NoFolder,
+            "special" => Why::Special,
+            "denied" => Why::Denied,
+            "cut" => Why::Cut,
+            "differs" => Why::Differs,
+            "nohash" => Why::NoHash,
+            "notar" => Why::NoTar,
+            "nostderr" => Why::NoStderr,
+            _ => Why::Io(said.to_owned()),
         }
-        "folder" => Error::new(Code::Io, on("is a folder")).hint("name the file: FOLDER/NAME"),
-        "file" => Error::new(Code::Io, on("is not a folder")),
-        "special" => Error::new(Code::Io, on("is neither a file nor a folder")),
-        "denied" => Error::new(Code::Io, on("may not be read: permission denied")),
-        "cut" => Error::new(Code::Transport, format!("only a part of `{path}` reached the workspace"))
-            .hint("what was there before is unchanged; run the command again"),
-        "differs" => {
-            Error::new(Code::Io, format!("what reached the workspace is not what was sent for `{path}`"))
-                .hint("what was there before is unchanged; run the command again")
-        }
-        "nohash" => Error::new(Code::Unavailable, "the workspace cannot verify what it gets")
-            .hint("it needs one of sha256sum, shasum and openssl"),
-        "notar" => Error::new(Code::Unavailable, "`tar` is not installed on the workspace; folders need it"),
-        "nostderr" => {
-            Error::new(Code::Unavailable, "the workspace has no working /dev/stderr, which folders travel by")
-        }
-        _ => Error::new(
-            Code::Io,
-            reason(said).map_or_else(
-                || on("could not be written"),
-                |why| format!("the workspace says of `{path}`: {why}"),
+    }
+}
+
+/// A failure that a script told of.
+#[derive(Debug)]
+pub(super) struct ScriptFailure {
+    pub(super) why: Why,
+    path: String,
+}
+
+impl ScriptFailure {
+    /// Reads the script's record; `path` is what it was at.
+    pub(super) fn parse(record: &str, path: &str) -> ScriptFailure {
+        ScriptFailure { why: Why::parse(record), path: path.to_owned() }
+    }
+
+    /// Whether folders cannot travel to and from this workspace, as opposed to files.
+    pub(super) fn is_without_folders(&self) -> bool {
+        matches!(self.why, Why::NoTar | Why::NoStderr)
+    }
+}
+
+impl From<ScriptFailure> for Error {
+    fn from(failure: ScriptFailure) -> Error {
+        let path = failure.path;
+        let on = |what: &str| format!("`{path}` on the workspace {what}");
+        let unchanged = "what was there before is unchanged; run the command again";
+        match failure.why {
+            Why::Missing => {
+                Error::new(Code::NotFound, on("does not exist")).hint(if path.contains(['*', '?', '[']) {
+                    "names are taken as they are, patterns too: fetch the folder, or name each"
+                } else {
+                    "see what is there: runcode exec -- ls"
+                })
+            }
+            Why::IsFolder => Error::new(Code::Io, on("is a folder")).hint("name the file: FOLDER/NAME"),
+            Why::NoFolder => Error::new(Code::Io, on("is not a folder")),
+            Why::Special => Error::new(Code::Io, on("is neither a file nor a folder")),
+            Why::Denied => Error::new(Code::Io, on("may not be read: permission denied")),
+            Why::Cut => Error::new(Code::Transport, format!("only a part of `{path}` reached the workspace"))
+                .hint(unchanged),
+            Why::Differs => {
+                let what = format!("what reached the workspace is not what was sent for `{path}`");
+                Error::new(Code::Io, what).hint(unchanged)
+            }
+            Why::NoHash => Error::new(Code::Unavailable, "the workspace cannot verify what it gets")
+                .hint("it needs one of sha256sum, shasum and openssl"),
+            Why::NoTar => {
+                Error::new(Code::Unavailable, "`tar` is not installed on the workspace; folders need it")
+            }
+            Why::NoStderr => Error::new(
+                Code::Unavailable,
+                "the workspace has no working /dev/stderr, which folders travel by",
             ),
-        ),
+            Why::Io(said) => Error::new(
+                Code::Io,
+                reason(&said).map_or_else(
+                    || on("could not be written"),
+                    |why| format!("the workspace says of `{path}`: {why}"),
+                ),
+            ),
+        }
     }
 }
 
@@ -52,6 +111,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_and_a_missing_file_are_told() {
+        let of = |record, path| Error::from(ScriptFailure::parse(record, path));
         let full = of("io cat: write error: No space left on device", "a");
         assert_eq!(
             (full.code(), full.message()),

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Code, Error, Result};
 use crate::files::body::Body;
+use crate::files::failure::Why;
 use crate::files::flow::{Hashed, Stop, pump};
 use crate::files::links::LeftOut;
 use crate::files::local_file::{self, LocalFile};
 use crate::files::progress::Progress;
 use crate::files::remote_listing::split_time;
 use crate::files::script::Script;
-use crate::files::talk::{Fault, Start, Talk, Task, talk};
+use crate::files::talk::{Fault, Start, Talk, Task, Undone, talk};
 use crate::files::{Place, RemotePath, Summary, install, unpack};
 use crate::output::stdout;
 
@@ -58,12 +59,11 @@ fn once(
             _ => Err(Fault::Cut),
         }
     })
-    .map_err(|error| {
-        if !may_be_folder && error.message().ends_with("is a folder") {
-            Error::new(error.code(), error.message()).hint("say where to put it: --out FOLDER")
-        } else {
-            error
+    .map_err(|undone| match undone {
+        Undone::Script(failure) if failure.why == Why::IsFolder => {
+            Error::from(failure).hint("say where to put it: --out FOLDER")
         }
+        undone => undone.into(),
     })
 }
 

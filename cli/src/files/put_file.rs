@@ -173,7 +173,7 @@ fn stream(
     small: Option<(u64, String)>,
 ) -> Result<(u64, String, bool)> {
     let doing = content.doing.clone();
-    talk(start, task, move |talk| {
+    let done = talk(start, task, move |talk| {
         let (mark, input) = (talk.mark.clone(), talk.input.take());
         let (sender, sent) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
@@ -197,5 +197,6 @@ fn stream(
             (Err(fault), _) => Err(fault),
             (Ok(_), _) => Err(Fault::Cut),
         }
-    })
+    });
+    Ok(done?)
 }

@@ -13,7 +13,7 @@ use crate::files::progress::Progress;
 use crate::files::put_file;
 use crate::files::remote_listing::{Format, Listing};
 use crate::files::script::{self, Script};
-use crate::files::talk::{Fault, Start, Talk, Task, talk};
+use crate::files::talk::{Fault, Start, Talk, Task, Undone, talk};
 use crate::files::{RemotePath, Summary};
 use crate::sys::random;
 
@@ -56,8 +56,10 @@ pub(super) fn put(
             (summary.files, summary.bytes, summary.sha256) = (sent.files, sent.bytes, sent.sha256);
             summary.unchanged = unchanged;
         }
-        Err(error) if error.code() == Code::Unavailable => one_by_one(start, &all, target, &mut summary)?,
-        Err(error) => return Err(error),
+        Err(Undone::Script(failure)) if failure.is_without_folders() => {
+            one_by_one(start, &all, target, &mut summary)?;
+        }
+        Err(undone) => return Err(undone.into()),
     }
     summary.skipped += skipped;
     summary.seconds = began.elapsed().as_secs_f64();
@@ -155,4 +157,31 @@ pub(super) fn names(sources: &[PathBuf]) -> Result<Vec<(PathBuf, Vec<u8>)>> {
         }
     };
     sources.iter().map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+    use std::cell::Cell;
+
+    /// A session that cannot be had (HTTP 503) is as unavailable as a `tar`, but says nothing of folders.
+    #[test]
+    fn only_a_missing_tar_sends_file_by_file() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a", "b"] {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        let target = RemotePath::parse("there".as_ref(), None).unwrap();
+        let sources = [(folder.path().to_owned(), Vec::new())];
+        for code in [Code::Unavailable, Code::Transport] {
+            let starts = Cell::new(0);
+            let start = |_: &_, _: &_| {
+                starts.set(starts.get() + 1);
+                Err(Error::new(code, "no session"))
+            };
+            let put = put(&start, &sources, &target, &Selection::default());
+            assert_eq!((put.unwrap_err().code(), starts.get()), (code, 1));
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
-use crate::files::failure;
+use crate::files::failure::ScriptFailure;
 use crate::files::pulse::{Pulse, There};
 use crate::files::script::Script;
 use crate::output::foreign;
@@ -42,6 +42,8 @@ pub(super) enum Fault {
     Cut,
     /// What came is not what the workspace has now.
     Differs(Error),
+    /// The script says what went wrong.
+    Script(ScriptFailure),
     /// Anything that can be told as it is.
     Told(Error),
 }
@@ -49,6 +51,30 @@ pub(super) enum Fault {
 impl From<Error> for Fault {
     fn from(error: Error) -> Fault {
         Fault::Told(error)
+    }
+}
+
+/// Why an exchange did not do what it was for.
+#[derive(Debug)]
+pub(super) enum Undone {
+    /// The script says why.
+    Script(ScriptFailure),
+    /// Anything else.
+    Failed(Error),
+}
+
+impl From<Error> for Undone {
+    fn from(error: Error) -> Undone {
+        Undone::Failed(error)
+    }
+}
+
+impl From<Undone> for Error {
+    fn from(undone: Undone) -> Error {
+        match undone {
+            Undone::Script(failure) => failure.into(),
+            Undone::Failed(error) => error,
+        }
     }
 }
 
@@ -82,7 +108,7 @@ impl Talk {
                 return Err(Fault::Cut);
             }
             return match record.strip_prefix("E ") {
-                Some(failed) => Err(failure::of(failed, &self.path).into()),
+                Some(failed) => Err(Fault::Script(ScriptFailure::parse(failed, &self.path))),
                 None => Ok(record.to_owned()),
             };
         }
@@ -122,7 +148,7 @@ pub(super) fn talk<T: Send + 'static>(
     start: Start<'_>,
     task: &Task<'_>,
     body: impl FnOnce(&mut Talk) -> Result<T, Fault> + Send + 'static,
-) -> Result<T> {
+) -> Result<T, Undone> {
     let earlier = EARLIER.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(wait) = earlier {
         wait();
@@ -178,23 +204,27 @@ pub(super) fn talk<T: Send + 'static>(
     match (done, ended) {
         (Ok(value), _) => Ok(value),
         (Err(_), Ok(Ended::Interrupted { .. })) => Err(Error::new(Code::Interrupted, "interrupted")
-            .hint("what was there before is unchanged, unless the last step was being taken")),
+            .hint("what was there before is unchanged, unless the last step was being taken")
+            .into()),
         (Err(_), Ok(Ended::TimedOut { .. })) => Err(Error::new(
             Code::TimedOut,
             format!("the workspace has said nothing for {} s; the transfer was given up", pulse.patience().as_secs()),
         )
-        .hint("what was there before is unchanged, unless the last step was being taken; RUNCODE_PATIENCE sets the seconds")),
-        (Err(Fault::Told(error) | Fault::Differs(error)), _) => Err(error),
+        .hint("what was there before is unchanged, unless the last step was being taken; RUNCODE_PATIENCE sets the seconds")
+        .into()),
+        (Err(Fault::Script(failure)), _) => Err(Undone::Script(failure)),
+        (Err(Fault::Told(error) | Fault::Differs(error)), _) => Err(error.into()),
         (Err(Fault::Cut), Ok(Ended::Status(status))) => {
             let words = last_words.recv_timeout(REST).unwrap_or_default();
             let said = words.lines().rev().find(|line| !line.trim().is_empty());
             let said = said.map_or("it said nothing".to_owned(), |line| foreign::said("it", line));
             let what = format!("the workspace's shell gave up with status {status}: {said}");
-            Err(Error::new(Code::Error, what))
+            Err(Error::new(Code::Error, what).into())
         }
         (Err(Fault::Cut), _) => {
             Err(Error::new(Code::Transport, "the connection was lost before the transfer was complete")
-                .hint("what was there before is unchanged; run the command again"))
+                .hint("what was there before is unchanged; run the command again")
+                .into())
         }
     }
 }
