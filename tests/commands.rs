@@ -149,7 +149,7 @@ fn no_stdin_leaves_input_unread() {
 fn stopped_workspaces_start_only_on_request() {
     let world = World::with(|options| options.workspaces[0].running = false);
     world.run(&["connect", "box", "--json"]).fails_as("conflict", 2);
-    assert!(!world.cache("current").exists());
+    assert!(!world.cache("attachments").exists());
     let report = world.run(&["connect", "box", "--start", "--wait", "--json"]).succeeds().json();
     assert_eq!((&report["started"], &report["reused"]), (&true.into(), &false.into()));
     world.run(&["exec", "--", "true"]).succeeds();
@@ -176,7 +176,7 @@ fn current_and_status_follow_disconnect() {
     let status = world.run(&["status", "--json"]).succeeds().json();
     assert_eq!((&status[0]["workspace_id"], &status[0]["attached"]), (&1.into(), &true.into()));
     assert_eq!(world.run(&["disconnect", "--keep", "--json"]).succeeds().json()["disconnected"], true);
-    assert!(world.cache("ws-1/meta.json").exists() && !world.cache("current").exists());
+    assert!(world.cache("ws-1/meta.json").exists() && !world.cache("attachments").exists());
     let world = world.connected();
     world.run(&["disconnect"]).succeeds();
     assert!(!world.cache("ws-1").exists());
@@ -185,17 +185,22 @@ fn current_and_status_follow_disconnect() {
 }
 
 #[test]
-fn run_attaches_the_workspace_it_names() {
-    let world = World::new();
+fn run_attaches_nothing() {
+    let world = World::two();
     assert_eq!(world.run(&["run", "BOX", "--", "echo hi"]).succeeds().text(), "hi\n");
+    assert_eq!(world.run(&["current", "--json"]).succeeds().json()["attached"], false);
+    world.run(&["exec", "--json", "--", "true"]).fails_as("not_found", 255);
+    let world = world.connected();
+    assert_eq!(world.run(&["run", "other", "--", "echo hi"]).succeeds().text(), "hi\n");
     assert_eq!(world.run(&["current", "--json"]).succeeds().json()["workspace_id"], 1);
 }
 
 #[test]
 fn stop_powers_down_and_detaches() {
     let world = World::new().connected();
-    let report = world.run(&["stop", "--json"]).succeeds().text().to_owned();
-    assert_eq!(report, "{\"stopped\":true,\"workspace_id\":1,\"detached\":true}\n");
+    let report = world.run(&["stop", "--json"]).succeeds().json();
+    let expected = serde_json::json!({"stopped": true, "workspace_id": 1, "detached": true, "name": "box"});
+    assert_eq!(report, expected);
     assert!(!world.cache("ws-1").exists());
     until("it is stopped", || world.run(&["list", "--json"]).json()[0]["state"] == "stopped");
     world.run(&["stop", "box", "--json"]).succeeds();
@@ -212,7 +217,9 @@ fn clean_never_follows_a_link_out() {
     world.run(&["clean", "--all"]).succeeds();
     assert!(outside.join("precious").exists() && world.cache("bin").exists());
     assert!(
-        !world.cache("ws-1").exists() && !world.cache("ws-9").exists() && !world.cache("current").exists()
+        !world.cache("ws-1").exists()
+            && !world.cache("ws-9").exists()
+            && !world.cache("attachments").exists()
     );
 }
 
@@ -293,10 +300,10 @@ fn disconnect_unattached_points_to_clean() {
     let said = world.run(&["disconnect", "web", "--json"]).fails_as("not_found", 2).json();
     assert!(said["message"].as_str().unwrap().contains("box (#1) is"), "{said}");
     assert!(said["hint"].as_str().unwrap().contains("runcode clean web"), "{said}");
-    assert!(world.cache("current").exists() && world.cache("ws-1").exists());
+    assert!(world.cache("attachments").exists() && world.cache("ws-1").exists());
     let said = world.run(&["disconnect", "box"]).succeeds();
     assert!(said.text().contains("Detached from box (#1)") && said.text().contains("runcode stop box"));
-    assert!(!world.cache("current").exists());
+    assert!(!world.cache("attachments").exists());
 }
 
 #[test]
@@ -332,7 +339,7 @@ fn an_interrupted_start_says_boot_continues() {
             let said = said.fails_as("interrupted", 130).json();
             assert!(said["message"].as_str().unwrap().contains("keeps booting"), "{said}");
         }
-        assert!(!world.cache("current").exists());
+        assert!(!world.cache("attachments").exists());
     }
 }
 

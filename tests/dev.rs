@@ -14,7 +14,7 @@ fn dev_runs_a_command_and_leaves_nothing() {
     }
     assert_eq!(Said::of(command.output().unwrap()).ends_with(7).text(), "in demo\n");
     assert_eq!(processes_with(&world.home().to_string_lossy()), Vec::<String>::new());
-    assert!(!world.cache("current").exists() && !world.cache("ws-1").exists());
+    assert!(!world.cache("attachments").exists() && !world.cache("ws-1").exists());
 }
 
 #[test]

@@ -207,7 +207,8 @@ fn forwards_are_cancelled_by_their_number() {
     world.run(&["connect", "other"]).succeeds();
     let said = world.run(&["forward", &again, "--json"]).fails_as("conflict", 2).json();
     assert!(said["message"].as_str().unwrap().contains("of box (#1)"), "{said}");
-    assert!(said["hint"].as_str().unwrap().contains("runcode connect 1, then"), "{said}");
+    let end = format!("runcode forward {here}:{first} --cancel -w 1");
+    assert!(said["hint"].as_str().unwrap().contains(&end), "{said}");
     world.run(&["connect", "box"]).succeeds();
     let there = free();
     world.run(&["forward", &format!("{there}:{here}")]).succeeds();

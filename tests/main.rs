@@ -9,6 +9,7 @@
 
 use runcode_test_kit as support;
 
+mod attachments;
 mod commands;
 mod completions;
 mod config_ssh;

@@ -13,10 +13,12 @@ use runcode::origin::{
     Workspace,
 };
 use runcode::session::Sessions;
-use runcode::session::attachment::{Attachment, attach};
+use runcode::session::attachment::attach;
 use runcode::session::live::Want;
 use runcode::session::resolve::resolve_here;
 use runcode::sys::env::{Env, Var};
+use runcode::sys::location::Location;
+
 use runcode::sys::paths::Paths;
 use runcode::transport::{Ended, Limits, RemoteCommand, Stream, Streams, Variables};
 
@@ -127,7 +129,7 @@ fn another_origin_has_whole_sessions() {
     let key = fake.resolve("alpha").unwrap().key;
     let first = sessions.obtain(&key, Want::Fresh).unwrap();
     assert!(!first.reused && first.session.folder.ends_with("srv-alpha"));
-    attach(&first.session, &paths).unwrap();
+    attach(&first.session, &Location::of(home.path()), sessions.attachments()).unwrap();
     assert_eq!(said(&sessions, "pwd"), format!("{}\n", home.path().join("project").display()));
     let master = sessions.transport(&first.session).master_pid();
     assert_eq!(said(&sessions, "echo again"), "again\n");
@@ -144,10 +146,11 @@ fn another_origin_has_whole_sessions() {
 
     // Everything that looks at what is here sees it.
     assert_eq!(resolve_here("ALPHA", &sessions).unwrap(), key);
-    assert_eq!(Attachment::read(&paths).unwrap().unwrap().shown(), "alpha");
+    let attachment = sessions.attachment().unwrap();
+    assert_eq!(attachment.shown(), "alpha");
     assert_eq!(sessions.store().sessions().unwrap().len(), 1);
 
-    assert!(Attachment::clear(&paths, Some(&key)).unwrap());
+    assert!(sessions.attachments().lock().unwrap().remove(&attachment).unwrap());
     sessions.drop_session(&key).unwrap();
     assert_eq!(std::fs::read_dir(paths.cache()).unwrap().count(), 0);
     assert_eq!(processes_with(&paths.cache().to_string_lossy()), Vec::<String>::new());

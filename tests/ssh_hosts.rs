@@ -201,9 +201,9 @@ fn two_names_are_two_sessions() {
     assert_eq!(names.len(), 2, "{status}");
     assert_eq!(world.run(&["current", "--json"]).succeeds().json()["name"], "other");
     assert_eq!(world.run(&["run", "ssh:box", "--", "true"]).status, 0);
-    assert_eq!(world.run(&["current", "--json"]).succeeds().json()["name"], "box");
-    world.run(&["disconnect", "other"]).ends_with(2);
-    world.run(&["disconnect", "box"]).succeeds();
+    assert_eq!(world.run(&["current", "--json"]).succeeds().json()["name"], "other");
+    world.run(&["disconnect", "box"]).ends_with(2);
+    world.run(&["disconnect", "other"]).succeeds();
 }
 
 #[test]

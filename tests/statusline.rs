@@ -89,9 +89,10 @@ fn statusline_prints_nothing_for_garbage() {
         let said = world.run_with(&["statusline"], garbage).succeeds();
         assert_eq!((said.text(), said.stderr.as_str()), ("", ""));
     }
-    for (name, content) in [("current", &b"{broken"[..]), ("ws-1/meta.json", b"\x00"), ("current", b"")] {
+    for (is_meta, content) in [(false, &b"{broken"[..]), (true, b"\x00"), (false, b"")] {
         let world = live(1650);
-        std::fs::write(world.cache(name), content).unwrap();
+        let file = if is_meta { world.cache("ws-1/meta.json") } else { world.attachment() };
+        std::fs::write(file, content).unwrap();
         assert_eq!(shown(&world, world.home().to_str().unwrap(), &[]), "");
     }
     let homeless = Said::of(world.command(&["statusline"]).env("HOME", "relative").output().unwrap());

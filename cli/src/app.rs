@@ -8,7 +8,9 @@ use crate::openssh::SshBinary;
 use crate::origin::hosted::token::{Given, Source};
 use crate::origin::hosted::{BaseUrl, Client, token};
 use crate::origin::{self, Origin, OriginId, Origins, Selected, SshHosts, Target};
-use crate::session::Sessions;
+use crate::session::attachment::Attachments;
+use crate::session::live::Want;
+use crate::session::{Session, Sessions};
 use crate::sys::env::{Env, Var};
 use crate::sys::paths::Paths;
 
@@ -152,9 +154,51 @@ impl App {
         Ok(Sessions::new(self.paths()?, &self.env, self))
     }
 
+    /// What is attached to which folder.
+    pub fn attachments(&self) -> Result<Attachments<'_>> {
+        self.paths().map(Attachments::new)
+    }
+
+    /// The workspace that the user names instead of the attached one: by `option`, else by `RUNCODE_WORKSPACE`.
+    pub fn named(&self, option: Option<&str>) -> Option<Named> {
+        let by_option = option.map(|words| Named { words: words.to_owned(), is_variable: false });
+        by_option.or_else(|| {
+            let words = self.env.var(Var::RuncodeWorkspace)?;
+            Some(Named { words: words.to_string_lossy().into_owned(), is_variable: true })
+        })
+    }
+
+    /// The session of the workspace that a command means: the named one, else the attached one.
+    pub fn session(&self, sessions: &Sessions<'_>, option: Option<&str>) -> Result<Session> {
+        match self.named(option) {
+            Some(named) => {
+                let target = self.resolve(&named.words).map_err(|error| named.explain(error))?;
+                let obtained = sessions.obtain(&target.key, Want::Fresh);
+                Ok(obtained.map_err(|failure| failure.about(&named.words))?.session)
+            }
+            None => sessions.attached(),
+        }
+    }
+
     /// The workspace that the user's words mean.
     pub fn resolve(&self, words: &str) -> Result<Target> {
         Ok(origin::resolve(words, self)?)
+    }
+}
+
+/// A workspace that the user named, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Its id, title or display name.
+    pub words: String,
+    /// Whether `RUNCODE_WORKSPACE` says so.
+    pub is_variable: bool,
+}
+
+impl Named {
+    /// An error about these words, which says where they come from.
+    pub fn explain(&self, error: Error) -> Error {
+        if self.is_variable { error.context(Var::RuncodeWorkspace.name()) } else { error }
     }
 }
 

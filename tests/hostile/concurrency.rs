@@ -11,12 +11,16 @@ fn two_connects_at_once_attach_one_of_them() {
     for _ in 0..3 {
         let spawn = |id: &str| world.command(&["connect", id, "--json"]).spawn().unwrap();
         let children = ["1", "2", "1", "2", "2", "1"].map(spawn);
-        // While they are at it, the pointer is absent, or one of the two, and never half written.
+        // While they are at it, the attachment is absent, or one of the two, and never half written.
         let mut running = children.into_iter().collect::<Vec<Child>>();
         while let Some(mut child) = running.pop() {
             while child.try_wait().unwrap().is_none() {
-                if let Ok(bytes) = std::fs::read(world.cache("current")) {
-                    let pointer: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+                let files = std::fs::read_dir(world.cache("attachments")).into_iter().flatten().flatten();
+                for file in
+                    files.map(|entry| entry.path()).filter(|path| path.extension() == Some("json".as_ref()))
+                {
+                    let pointer: serde_json::Value =
+                        serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
                     assert!([1, 2].contains(&pointer["workspace_id"].as_u64().unwrap()));
                 }
             }

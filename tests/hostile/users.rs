@@ -81,7 +81,7 @@ fn sessions_planted_by_others_are_never_used() {
     }
     // The same one level down: the cache is ours, the session folder is not.
     std::os::unix::fs::chown(world.cache(""), Some(0), Some(0)).unwrap();
-    std::os::unix::fs::chown(world.cache("current"), Some(0), Some(0)).unwrap();
+    own(&world.cache("attachments"), 0);
     world.run(&["exec", "--json", "--", "true"]).fails_as("io", 255);
     assert!(!mark.exists(), "the planted command ran");
     own(&world.cache(""), 0);
@@ -182,10 +182,10 @@ fn other_users_can_read_none_of_our_files() {
     let world = World::new().connected();
     world.run_with(&["login", "--paste"], world.plane().token().as_bytes()).succeeds();
     std::fs::set_permissions(world.home(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    for path in ["ws-1/id_ed25519", "ws-1/meta.json", "ws-1/config", "ws-1", "current"]
+    for path in ["ws-1/id_ed25519", "ws-1/meta.json", "ws-1/config", "ws-1", "attachments"]
         .map(|name| world.cache(name))
         .iter()
-        .chain([&world.home().join(".config/runcode/token")])
+        .chain([&world.attachment(), &world.home().join(".config/runcode/token")])
     {
         let mut cat = Command::new("cat");
         cat.arg(path).env("PATH", std::env::var_os("PATH").unwrap());

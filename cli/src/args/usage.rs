@@ -10,7 +10,7 @@ use crate::error::{Code, Error};
 use crate::output::sanitize;
 
 /// Options that take a value and may stand before the verb.
-const WITH_VALUE: [&str; 4] = ["--api-base", "--token", "--config-dir", "--cache-dir"];
+const WITH_VALUE: [&str; 6] = ["--api-base", "--token", "--config-dir", "--cache-dir", "-w", "--workspace"];
 
 /// What can be said of a command line without understanding it.
 pub struct Line<'a> {
@@ -72,6 +72,12 @@ impl<'a> Line<'a> {
         if !unknown.starts_with('-') {
             return (format!("`{command}` does not take `{unknown}`"), None);
         }
+        if let Some(verb) =
+            self.verb.filter(|verb| ["-w", "--workspace"].contains(&&*unknown) && has_which(verb))
+        {
+            let message = format!("`{unknown}` stands before the command's name, and goes after it");
+            return (message, Some(format!("write it as: runcode {verb} -w NAME")));
+        }
         let message = format!("`{command}` has no option `{unknown}`");
         let hint = did_you_mean(error, ContextKind::SuggestedArg);
         if let Some(ours) = self.verb.and_then(|verb| option_elsewhere(verb, &unknown)) {
@@ -103,6 +109,12 @@ impl<'a> Line<'a> {
     }
 }
 
+/// Whether the verb takes `-w`.
+fn has_which(verb: &str) -> bool {
+    let parser = Cli::command();
+    parser.find_subcommand(verb).is_some_and(|verb| verb.get_arguments().any(|it| it.get_id() == "named"))
+}
+
 /// What other tools' names for a thing are here.
 fn called_elsewhere(verb: &str) -> Option<&'static str> {
     Some(match verb {
@@ -128,9 +140,8 @@ fn option_elsewhere(verb: &str, option: &str) -> Option<&'static str> {
         ("put" | "get", "-r" | "-R" | "-a" | "--recursive" | "-p") => {
             "folders go whole, and modes and times with them, without it"
         }
-        ("exec", "--workspace" | "-w" | "--host") => {
-            "another workspace goes by name: runcode run my-ws -- ls -la"
-        }
+        ("exec", "--host") => "another workspace goes by name: runcode exec -w my-ws -- ls -la",
+        ("run", "--workspace" | "-w") => "`run` takes it first: runcode run my-ws -- ls -la",
         ("run", "--start") => "boot it with `runcode connect my-ws --start`, then use `runcode exec`",
         ("exec" | "run", "-t" | "-it" | "-i" | "--tty") => {
             "a command has no terminal; for one there is `runcode shell`"

@@ -7,6 +7,38 @@ use crate::error::{Code, Error, Result};
 use crate::session::execution::Execution;
 use crate::transport::{EnvName, Secret, Variables};
 
+/// Which workspace a verb works on.
+#[derive(clap::Args, Debug, Default)]
+pub struct Which {
+    /// The workspace: its id, title or display name [env: RUNCODE_WORKSPACE] [default: the one attached to this folder]
+    #[arg(id = "named", short = 'w', long = "workspace", value_name = "NAME")]
+    named: Option<String>,
+}
+
+impl Which {
+    /// The words of `-w`.
+    pub fn words(&self) -> Option<&str> {
+        self.named.as_deref()
+    }
+}
+
+/// As [`Which`], for verbs that also take the workspace as an argument.
+#[derive(clap::Args, Debug, Default)]
+pub struct OneOf {
+    /// The workspace; short for --workspace
+    #[arg(value_name = "WORKSPACE", conflicts_with = "named")]
+    workspace: Option<String>,
+    #[command(flatten)]
+    which: Which,
+}
+
+impl OneOf {
+    /// The words that name it on the command line.
+    pub fn words(&self) -> Option<&str> {
+        self.workspace.as_deref().or(self.which.words())
+    }
+}
+
 /// A remote command and how to run it: what `exec` and `run` share.
 #[derive(clap::Args)]
 pub struct Remote {

@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use crate::app::App;
+use crate::commands::args::OneOf;
 use crate::error::{Code, Error, Result};
 use crate::output::report::{Outcome, Simple};
-use crate::session::attachment::Attachment;
 use crate::session::resolve::resolve_here;
 
 /// Remove sessions from this machine.
@@ -19,11 +19,10 @@ Examples:
   runcode clean my-ws      another one's
   runcode clean --all      every one; for a fresh start")]
 pub struct Args {
-    /// The workspace: its id, title or display name [default: the attached one]
-    #[arg(conflicts_with = "all")]
-    workspace: Option<String>,
+    #[command(flatten)]
+    which: OneOf,
     /// Every session
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["workspace", "named"])]
     all: bool,
 }
 
@@ -33,7 +32,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let store = sessions.store();
     let mut cleaned = Vec::new();
     if args.all {
-        Attachment::clear(app.paths()?, None)?;
+        sessions.attachments().lock()?.remove_all()?;
         for remains in store.remains()? {
             if store.has_folder(&remains) {
                 cleaned.push(remains.workspace_id.map_or_else(|| json!(remains.name()), |id| json!(id)));
@@ -41,10 +40,15 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
             sessions.drop_remains(&remains)?;
         }
     } else {
-        let key = match &args.workspace {
-            Some(name) => resolve_here(name, &sessions)?,
-            None => match store.attachment()? {
-                Some(attachment) => attachment.key,
+        let applying = sessions.applying()?;
+        let named = app.named(args.which.words());
+        let (key, attachment) = match &named {
+            Some(named) => {
+                let key = resolve_here(&named.words, &sessions).map_err(|error| named.explain(error))?;
+                (key, applying.one().ok().flatten())
+            }
+            None => match applying.one()? {
+                Some(attachment) => (attachment.key.clone(), Some(attachment)),
                 None => {
                     return Err(Error::new(
                         Code::Usage,
@@ -57,7 +61,10 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         if store.has_any(&key) {
             cleaned.push(key.workspace_id().map_or_else(|| json!(key.id()), |id| json!(id)));
         }
-        Attachment::clear(app.paths()?, Some(&key))?;
+        // Another folder that it is attached to makes a new session at its next use.
+        if let Some(attachment) = attachment.filter(|attachment| attachment.key == key) {
+            sessions.attachments().lock()?.remove(&attachment)?;
+        }
         sessions.drop_session(&key)?;
     }
     let line = match cleaned.len() {

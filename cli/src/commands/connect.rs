@@ -3,6 +3,7 @@
 mod own_host;
 mod patience;
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -16,17 +17,19 @@ use crate::integrations::claude_settings;
 use crate::origin::{Origin, OriginId, Origins as _, SessionKey, Target, Ungranted};
 use crate::output::progress::note;
 use crate::output::report::{Outcome, Report, Text};
+use crate::output::sanitize;
 use crate::session::attachment::attach;
 use crate::session::live::{Obtained, Want};
 use crate::session::mint::{DEFAULT_TTL, Order};
 use crate::session::{Session, Sessions};
 use crate::sys::atomic_file;
 use crate::sys::clock;
+use crate::sys::location::Location;
 use crate::transport::Way;
 
-/// Open a session to a workspace and attach it.
+/// Open a session to a workspace and attach it to this folder.
 ///
-/// `exec`, the file verbs and `forward` then work on it. A session that is still valid is reused. The key is made on
+/// `exec`, the file verbs and `forward` then work on it, in this folder and below. Every folder can have its own. A session that is still valid is reused. The key is made on
 /// this machine; only its public half leaves it.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -34,6 +37,7 @@ Examples:
   runcode connect my-ws                   open a session, attach the workspace
   runcode connect my-ws --start --wait    boot it, return when SSH answers
   runcode connect 1234 --json             by id, for programs
+  runcode connect my-ws --here ~/proj     attach it to another folder
   runcode connect buildhost               a host of your ~/.ssh/config
   runcode connect ssh:me@10.0.0.7         any host that ssh reaches
   runcode connect ssh:hpc --interactive --keep 8h
@@ -62,6 +66,9 @@ pub struct Args {
     /// On a host of your own: log in at this terminal, for whoever uses the connection later
     #[arg(long)]
     interactive: bool,
+    /// Attach it to this folder instead of the current one
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    here: Option<PathBuf>,
     /// How long that connection stays after its last use, such as 30m or 8h [default: 5m]
     #[arg(long, value_name = "TIME", requires = "interactive", value_parser = keep_seconds)]
     keep: Option<u32>,
@@ -69,6 +76,7 @@ pub struct Args {
 
 struct Connected {
     session: Session,
+    folder: Location,
     reused: bool,
     started: bool,
     statusline_installed: bool,
@@ -102,6 +110,7 @@ impl Report for Connected {
             "reused": self.reused,
             "workspace_id": meta.key.workspace_id(),
             "statusline_installed": self.statusline_installed,
+            "folder": self.folder.real().to_str(),
         })
     }
 
@@ -127,19 +136,16 @@ impl Report for Connected {
 /// Boots when asked, mints or reuses, waits when asked, attaches.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let patience = Patience::new(&args.workspace, args.timeout, args.start || args.wait)?;
+    let folder = folder(args.here.as_deref(), app)?;
     let sessions = app.sessions()?;
     let target = app.resolve(&args.workspace)?;
     if *target.key.origin() == OriginId::Ssh {
-        return own_host::connect(&args, app, &target.key, &patience);
+        return own_host::connect(&args, app, &target.key, folder, &patience);
     }
     own_host::refuse_options(&args)?;
     let started = args.start && boot(app.origin(target.key.origin())?, &target, &patience)?;
-    let obtained = match open(&args, &sessions, &target.key, started, &patience) {
-        Err(Ungranted::NotRunning(error)) => {
-            return Err(error.hint(format!("boot it with `runcode connect {} --start`", args.workspace)));
-        }
-        obtained => obtained?,
-    };
+    let obtained = open(&args, &sessions, &target.key, started, &patience);
+    let obtained = obtained.map_err(|failure| failure.about(&args.workspace))?;
     let Obtained { session, reused } = if args.wait {
         let meta = obtained.session.meta.clone();
         let session = wait(&sessions, obtained.session, &patience)?;
@@ -148,8 +154,30 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         sessions.warm(obtained)
     };
     patience.check()?;
-    attach(&session, app.paths()?)?;
-    Ok(Connected { session, reused, started, statusline_installed: is_statusline_installed(app) }.into())
+    attached(app, Connected { session, folder, reused, started, statusline_installed: false })
+}
+
+/// The folder to attach to. That there is one is seen before anything is made.
+fn folder(here: Option<&Path>, app: &App) -> Result<Location> {
+    let Some(here) = here else {
+        return Location::current(app.env())
+            .map_err(|error| error.hint("name the folder to attach to with --here DIR"));
+    };
+    let doing = |error| Error::io(format_args!("read `{}`", here.display()), error);
+    if !std::fs::metadata(here).map_err(doing)?.is_dir() {
+        return Err(Error::new(Code::Usage, format!("--here `{}` is not a folder", here.display())));
+    }
+    Ok(Location::of(&std::path::absolute(here).map_err(doing)?))
+}
+
+/// Attaches, and says so.
+fn attached(app: &App, connected: Connected) -> Result<Outcome> {
+    attach(&connected.session, &connected.folder, app.attachments()?)?;
+    if let Some(named) = app.named(None) {
+        let words = sanitize::short(&named.words);
+        note(format!("note: RUNCODE_WORKSPACE is set, so commands mean `{words}` and not what is attached"));
+    }
+    Ok(Connected { statusline_installed: is_statusline_installed(app), ..connected }.into())
 }
 
 /// Whether Claude Code's settings show our status line already. What cannot be read counts as no.

@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::commands::args::OneOf;
 use crate::error::Result;
 use crate::output::foreign;
 use crate::output::report::{Outcome, Report, Text};
 use crate::remote::context::{self, Context, Space};
 use crate::session::Session;
-use crate::session::live::Want;
 
 /// Describe a workspace: system, project, tools, disk space, listening ports.
 ///
@@ -19,8 +19,8 @@ Examples:
   runcode context
   runcode context my-ws --json")]
 pub struct Args {
-    /// The workspace: its id, title or display name [default: the attached one]
-    workspace: Option<String>,
+    #[command(flatten)]
+    which: OneOf,
 }
 
 struct Seen {
@@ -138,10 +138,7 @@ fn lines(items: impl Iterator<Item = String>, between: &str) -> Vec<String> {
 /// Looks around.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
-    let session = match &args.workspace {
-        Some(name) => sessions.obtain(&app.resolve(name)?.key, Want::Fresh)?.session,
-        None => sessions.attached()?,
-    };
+    let session = app.session(&sessions, args.which.words())?;
     let context = context::look(&sessions, &session)?;
     Ok(Seen { session, context }.into())
 }

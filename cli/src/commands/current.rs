@@ -2,39 +2,51 @@
 
 use serde_json::{Value, json};
 
-use crate::app::App;
+use crate::app::{App, Named};
+use crate::commands::args::Which;
 use crate::error::Result;
 use crate::grant::WebUrl;
 use crate::origin::SessionKey;
 use crate::output::foreign::Name;
 use crate::output::report::{Outcome, Report, Text};
+use crate::output::sanitize::short;
 use crate::session::Session;
-use crate::session::attachment::Attachment;
-use crate::session::store::Store;
+use crate::session::attachment::{Applying, Attachment};
+use crate::session::resolve::known_here;
 use crate::sys::clock;
 
-/// Show the attached workspace.
+/// Show the workspace that commands in this folder mean.
 ///
-/// `exec` and the file verbs work on it. This does not use the network.
+/// That is the one that RUNCODE_WORKSPACE names, else the one attached to the nearest folder, else the only one that is
+/// attached anywhere. This does not use the network.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   runcode current --json | jq .workspace_id")]
-pub struct Args {}
+pub struct Args {
+    #[command(flatten)]
+    which: Which,
+}
 
 struct Current {
+    named: Option<Named>,
+    key: Option<SessionKey>,
     attachment: Option<Attachment>,
+    /// Whether the attachment's folder is this one, or holds it.
+    is_near: bool,
     session: Option<Session>,
 }
 
 impl Report for Current {
     fn json(&self) -> Value {
         let meta = self.session.as_ref().map(|session| &session.meta);
-        let key = self.attachment.as_ref().map(|attachment| &attachment.key);
+        let key = self.key.as_ref();
         let name = meta.map(|meta| &meta.title);
         let name = name.or(self.attachment.as_ref().and_then(|attachment| attachment.title.as_ref()));
         json!({
             "attached": self.attachment.is_some(),
+            "near": self.is_near,
+            "named": self.named.as_ref().map(|named| short(&named.words)),
             "origin": key.map(|key| key.origin().word()),
             "name": name.map(Name::json),
             "workspace_id": key.and_then(SessionKey::workspace_id),
@@ -48,11 +60,8 @@ impl Report for Current {
     }
 
     fn text(&self, text: &mut Text) {
-        let Some(attachment) = &self.attachment else {
-            return text.line("no attached workspace (attach one with `runcode connect <workspace>`)");
-        };
-        match &self.session {
-            Some(session) => {
+        match (&self.session, &self.key) {
+            (Some(session), _) => {
                 let meta = &session.meta;
                 let left = match meta.lifetime.seconds_left(clock::now()) {
                     Some(0) => ", renewed at next use".to_owned(),
@@ -62,21 +71,49 @@ impl Report for Current {
                 let works_in = meta.workdir.as_ref().map(|workdir| format!(", works in {workdir}"));
                 text.line(format!("{}{left}{}", session.shown(), works_in.unwrap_or_default()));
             }
-            None => text.line(format!("{}, session made at next use", attachment.shown())),
+            (None, Some(key)) => {
+                let title = self.attachment.as_ref().and_then(|attachment| attachment.title.as_ref());
+                text.line(format!("{}, session made at next use", key.shown(title)));
+            }
+            (None, None) => match &self.named {
+                Some(named) => text.line(format!("`{}`, no session here yet", short(&named.words))),
+                None => {
+                    text.line("no attached workspace (attach one with `runcode connect <workspace>`)");
+                }
+            },
         }
-        if let Some(folder) = &attachment.folder {
-            text.line(format!("  attached from {folder}"));
+        match (&self.named, &self.attachment) {
+            (Some(named), _) if named.is_variable => text.line("  named by RUNCODE_WORKSPACE"),
+            (None, Some(attachment)) => {
+                let only = if self.is_near { "" } else { ", the only attachment there is" };
+                text.line(format!("  attached to {}{only}", attachment.shown_folder()));
+            }
+            _ => {}
         }
     }
 }
 
-/// Reads the pointer and the session it points to.
-pub fn run(_args: Args, app: &App) -> Result<Outcome> {
-    let store = Store::new(app.paths()?);
-    let attachment = store.attachment()?;
-    let session = match &attachment {
-        Some(attachment) => store.read(&attachment.key)?,
+/// Reads the attachments and the session that they lead to.
+pub fn run(args: Args, app: &App) -> Result<Outcome> {
+    let sessions = app.sessions()?;
+    let named = app.named(args.which.words());
+    let applying = sessions.applying()?;
+    let is_near = matches!(applying, Applying::Near(_));
+    let (key, attachment) = match &named {
+        Some(named) => {
+            let key = known_here(&named.words, &sessions).map_err(|error| named.explain(error))?;
+            let attachment = applying.one().ok().flatten();
+            (key.clone(), attachment.filter(|attachment| Some(&attachment.key) == key.as_ref()))
+        }
+        None => {
+            let attachment = applying.one()?;
+            (attachment.as_ref().map(|attachment| attachment.key.clone()), attachment)
+        }
+    };
+    let session = match &key {
+        Some(key) => sessions.store().read(key)?,
         None => None,
     };
-    Ok(Current { attachment, session }.into())
+    let is_near = is_near && attachment.is_some();
+    Ok(Current { named, key, attachment, is_near, session }.into())
 }

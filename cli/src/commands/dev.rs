@@ -19,7 +19,7 @@ use crate::origin::hosted::token;
 use crate::output::progress::note;
 use crate::output::report::Outcome;
 use crate::output::stdout;
-use crate::session::attachment::Attachment;
+use crate::session::attachment::{Attachment, Attachments};
 use crate::session::store::Store;
 use crate::sys::atomic_file;
 use crate::sys::env::Var;
@@ -108,7 +108,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
             .and_then(|child| supervise(child, &interrupt))
             .map(Outcome::Status)
     };
-    let cleaned = forget(&plane.api_base(), app).and_then(|()| before.restore());
+    let cleaned = forget(&plane.api_base(), app).and_then(|()| before.restore(app));
     plane.stop();
     cleaned.and(outcome)
 }
@@ -268,6 +268,7 @@ fn status_of(status: ExitStatus) -> u8 {
 
 /// What the user had before: a command that connects or logs in within takes its place, and it comes back afterwards.
 struct Before {
+    attachments: Vec<Attachment>,
     files: Vec<(PathBuf, Option<Zeroizing<Vec<u8>>>)>,
 }
 
@@ -276,12 +277,15 @@ impl Before {
         let paths = app.paths()?;
         let read =
             |path: PathBuf| Ok((path.clone(), atomic_file::read(&path, 64 * 1024)?.map(Zeroizing::new)));
-        let files = [paths.current(), paths.token_origin(), paths.token()];
-        Ok(Before { files: files.into_iter().map(read).collect::<Result<_>>()? })
+        let files = [paths.token_origin(), paths.token()];
+        let files = files.into_iter().map(read).collect::<Result<_>>()?;
+        Ok(Before { attachments: Attachments::new(paths).all().unwrap_or_default(), files })
     }
 
     /// Puts back what is gone.
-    fn restore(self) -> Result<()> {
+    fn restore(self, app: &App) -> Result<()> {
+        let attachments = app.attachments()?;
+        self.attachments.iter().try_for_each(|attachment| attachments.restore(attachment))?;
         for (path, content) in self.files {
             if let Some(content) = content.filter(|_| !path.exists()) {
                 atomic_file::write(&path, &content, 0o600)?;
@@ -291,14 +295,16 @@ impl Before {
     }
 }
 
-/// Drops what was made with the plane: its sessions and their connections, the attachment, a token of its.
+/// Drops what was made with the plane: its sessions and their connections, its attachments, a token of its.
 fn forget(api_base: &str, app: &App) -> Result<()> {
     let paths = app.paths()?;
     let store = Store::new(paths);
     let is_its = |key: &SessionKey| key.api_base().is_some_and(|base| base.to_string() == api_base);
-    if let Some(attachment) = store.attachment()?.filter(|attachment| is_its(&attachment.key)) {
-        Attachment::clear(paths, Some(&attachment.key))?;
+    let locked = app.attachments()?.lock()?;
+    for attachment in locked.all().unwrap_or_default().iter().filter(|attachment| is_its(&attachment.key)) {
+        locked.remove(attachment)?;
     }
+    drop(locked);
     for session in store.sessions()?.into_iter().filter(|session| is_its(&session.meta.key)) {
         let locked = store.lock(&session.meta.key)?;
         Transport::new(session.route(), app.env()).end_master()?;

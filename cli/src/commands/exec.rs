@@ -1,14 +1,14 @@
 //! `runcode exec`.
 
 use crate::app::App;
-use crate::commands::args::Remote;
+use crate::commands::args::{Remote, Which};
 use crate::error::Result;
 use crate::output::report::Outcome;
 use crate::session::execution::execute;
 
-/// Run a command on the attached workspace.
+/// Run a command on the workspace.
 ///
-/// It runs in the project folder. stdin, stdout and stderr stream as they come, and the exit status is the command's.
+/// On the one that `-w` or RUNCODE_WORKSPACE names, else the one attached to this folder. It runs in the project folder. stdin, stdout and stderr stream as they come, and the exit status is the command's.
 /// runcode's own failures end with 255 and a line on stderr that begins with `runcode:`. A command is never run
 /// twice.
 #[derive(clap::Args)]
@@ -20,9 +20,12 @@ Examples:
   runcode exec -- 'cd api && npm test'       one argument: a piece of shell
   runcode exec -- python3 - < local.py       stdin goes along
   runcode exec --env CI=1 -- make            with an environment variable
-  runcode exec --timeout 600 -- make         no longer than ten minutes"
+  runcode exec --timeout 600 -- make         no longer than ten minutes
+  runcode exec -w my-ws -- uname -a          on another workspace"
 )]
 pub struct Args {
+    #[command(flatten)]
+    which: Which,
     #[command(flatten)]
     pub(crate) remote: Remote,
 }
@@ -31,6 +34,6 @@ pub struct Args {
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
     let execution = args.remote.execution()?;
-    let session = sessions.attached()?;
+    let session = app.session(&sessions, args.which.words())?;
     execute(&sessions, &session, &execution).map(Outcome::Status)
 }

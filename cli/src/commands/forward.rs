@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::commands::args::Which;
 use crate::error::{Code, Error, Result};
 use crate::output::report::{Outcome, Report, Text};
 use crate::session::forwards::{self, Kept};
@@ -50,6 +51,8 @@ pub struct Args {
     /// Open the forwarded port in the browser
     #[arg(long, conflicts_with_all = ["list", "cancel", "reverse"])]
     open: bool,
+    #[command(flatten)]
+    which: Which,
 }
 
 /// A port of the workspace, and the one on this machine when both were given, as docker and kubectl write them.
@@ -185,7 +188,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         }
     }
     let sessions = app.sessions()?;
-    let session = sessions.attached()?;
+    let session = app.session(&sessions, args.which.words())?;
     let workspace_id = session.meta.key.workspace_id();
     if args.list {
         let row = |(kept, is_active)| Row { kept, is_active, is_listening: None };

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::app::App;
+use crate::commands::args::Which;
 use crate::error::{Code, Error, Result};
 use crate::files::{self, Place, RemotePath};
 use crate::output::progress;
@@ -33,6 +34,8 @@ pub struct Args {
     /// Also keep links that lead out of a fetched folder; whatever follows them later goes where the workspace chose
     #[arg(long)]
     links: bool,
+    #[command(flatten)]
+    which: Which,
 }
 
 /// Fetches them.
@@ -54,7 +57,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         }
     };
     let sessions = app.sessions()?;
-    let session = sessions.attached()?;
+    let session = app.session(&sessions, args.which.words())?;
     let start = |command: &_, streams: &_| sessions.start(&session, command, streams);
     let remotes = args.remote.iter().map(|path| RemotePath::parse(path, session.meta.workdir.as_ref()));
     let remotes = remotes.collect::<Result<Vec<_>>>()?;

@@ -4,8 +4,9 @@ use crate::app::App;
 use crate::error::Result;
 use crate::hooks::session_start;
 use crate::output::report::Outcome;
-use crate::session::attachment::Attachment;
+use crate::session::resolve::known_here;
 use crate::sys::env::Var;
+use crate::sys::location::Location;
 
 /// Answer an agent client's hook with JSON. The plugins call it.
 #[derive(clap::Args)]
@@ -28,11 +29,15 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
 }
 
 fn session_start(app: &App) -> Option<String> {
-    let attachment = Attachment::read(app.paths().ok()?).ok()??;
+    let folder = Location::current(app.env()).ok()?;
+    let key = match app.named(None) {
+        Some(named) => known_here(&named.words, &app.sessions().ok()?).ok()??,
+        None => app.attachments().ok()?.applying(Some(&folder)).ok()?.of_project(&folder)?.key,
+    };
     // Codex, which names the plugin's folder so, does not put its bin on PATH.
     let command = match app.env().var(Var::PluginRoot).and_then(|root| root.into_string().ok()) {
         Some(root) if !root.is_empty() => format!("'{root}/bin/runcode'"),
         _ => "runcode".to_owned(),
     };
-    session_start::answer(&attachment, &std::env::current_dir().ok()?, &command)
+    Some(session_start::answer(&key, &command))
 }

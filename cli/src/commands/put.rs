@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::app::App;
+use crate::commands::args::Which;
 use crate::error::{Code, Error, Result};
 use crate::files::{self, RemotePath, Selection};
 use crate::output::report::Outcome;
@@ -31,6 +32,8 @@ pub struct Args {
     /// Leave out what git ignores, and its own folder
     #[arg(long)]
     git: bool,
+    #[command(flatten)]
+    which: Which,
 }
 
 /// Sends them.
@@ -43,7 +46,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         }
     };
     let sessions = app.sessions()?;
-    let session = sessions.attached()?;
+    let session = app.session(&sessions, args.which.words())?;
     let remote = RemotePath::parse(remote, session.meta.workdir.as_ref())?;
     let start = |command: &_, streams: &_| sessions.start(&session, command, streams);
     let selection = Selection { exclude: args.exclude, git: args.git };

@@ -4,13 +4,12 @@ use crate::app::App;
 use crate::commands::args::Remote;
 use crate::error::Result;
 use crate::output::report::Outcome;
-use crate::session::attachment::attach;
 use crate::session::execution::execute;
 use crate::session::live::Want;
 
-/// Run a command on a workspace by name, and attach it.
+/// Run a command on a workspace by name.
 ///
-/// As `runcode exec`, without `runcode connect` before it.
+/// As `runcode exec`, without `runcode connect` before it. It attaches nothing.
 #[derive(clap::Args)]
 #[command(
     override_usage = "runcode run [OPTIONS] <WORKSPACE> [--] <CMD>...",
@@ -26,12 +25,11 @@ pub struct Args {
     pub(crate) remote: Remote,
 }
 
-/// Makes or reuses the session, attaches it, runs the command.
+/// Makes or reuses the session, runs the command.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
     let execution = args.remote.execution()?;
     let target = app.resolve(&args.workspace)?;
     let session = sessions.obtain(&target.key, Want::Fresh)?.session;
-    attach(&session, app.paths()?)?;
     execute(&sessions, &session, &execution).map(Outcome::Status)
 }

@@ -1,9 +1,9 @@
 //! `runcode shell`.
 
 use crate::app::App;
+use crate::commands::args::OneOf;
 use crate::error::Result;
 use crate::output::report::Outcome;
-use crate::session::live::Want;
 use crate::transport::{RemoteCommand, Variables};
 
 /// Open a terminal on a workspace.
@@ -15,8 +15,8 @@ Examples:
   runcode shell            on the attached workspace
   runcode shell my-ws      on another one, which is not attached by it")]
 pub struct Args {
-    /// The workspace: its id, title or display name [default: the attached one]
-    workspace: Option<String>,
+    #[command(flatten)]
+    which: OneOf,
     /// Start in the home folder instead of the project folder
     #[arg(long)]
     home: bool,
@@ -25,10 +25,7 @@ pub struct Args {
 /// Hands the terminal to ssh.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
-    let session = match &args.workspace {
-        Some(name) => sessions.obtain(&app.resolve(name)?.key, Want::Fresh)?.session,
-        None => sessions.attached()?,
-    };
+    let session = app.session(&sessions, args.which.words())?;
     let session = sessions.revive(&session)?;
     let workdir = session.meta.workdir.as_ref().filter(|_| !args.home);
     let login_shell = RemoteCommand::snippet(workdir, &Variables::default(), "exec \"$SHELL\" -l")?;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::error::Result;
+use crate::origin::names::few;
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::table::table;
 use crate::session::Session;
@@ -29,8 +30,11 @@ struct Status {
 
 struct Row {
     session: Session,
+    /// The folders that it is attached to.
+    folders: Vec<Attachment>,
     /// None where no end is known.
     seconds_left: Option<u64>,
+    /// Whether commands in this folder mean it.
     is_attached: bool,
     is_warm: bool,
 }
@@ -48,6 +52,14 @@ impl Row {
             (None, Some(end), _) => format!("until {} if unused", end.strftime("%H:%M UTC")),
             (None, None, Some(_)) => "needs your login".to_owned(),
             (None, None, None) => "-".to_owned(),
+        }
+    }
+
+    fn attached(&self) -> String {
+        match &self.folders[..] {
+            _ if self.is_attached => "attached".to_owned(),
+            [] => String::new(),
+            folders => format!("attached to {}", few(folders.iter().map(Attachment::shown_folder))),
         }
     }
 }
@@ -68,6 +80,7 @@ impl Report for Status {
                 "expires_at": meta.lifetime.expires_at().map(|end| end.to_string()),
                 "seconds_left": row.seconds_left,
                 "attached": row.is_attached,
+                "folders": row.folders.iter().map(|attachment| &attachment.folder).collect::<Vec<_>>(),
                 "connected": row.is_warm,
                 "stands_until": row.stands_until().map(|end| end.to_string()),
                 "api_base": meta.key.api_base().map(ToString::to_string),
@@ -96,7 +109,7 @@ impl Report for Status {
                 meta.title.to_string(),
                 row.left(),
                 if row.is_warm { "up" } else { "idle" }.to_owned(),
-                if row.is_attached { "attached" } else { "" }.to_owned(),
+                row.attached(),
             ]
         };
         table(
@@ -111,7 +124,8 @@ impl Report for Status {
 pub fn run(_args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
     let store = sessions.store();
-    let attached = store.attachment()?;
+    let attached = sessions.applying()?.one().ok().flatten();
+    let all = sessions.attachments().all()?;
     let mut rows = Vec::new();
     for session in store.sessions()? {
         let now = clock::now();
@@ -123,6 +137,7 @@ pub fn run(_args: Args, app: &App) -> Result<Outcome> {
             seconds_left: session.meta.lifetime.seconds_left(now),
             is_attached: attached.as_ref().is_some_and(|attached| attached.key == session.meta.key),
             is_warm: sessions.transport(&session).is_warm(),
+            folders: all.iter().filter(|it| it.key == session.meta.key).cloned().collect(),
             session,
         });
     }

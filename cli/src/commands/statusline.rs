@@ -1,6 +1,6 @@
 //! `runcode statusline`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde::Deserialize;
@@ -8,8 +8,9 @@ use serde::Deserialize;
 use crate::app::App;
 use crate::output::report::Outcome;
 use crate::session::Session;
-use crate::session::attachment::Attachment;
+use crate::session::resolve::known_here;
 use crate::session::store::Store;
+use crate::sys::location::Location;
 use crate::sys::{clock, standard_input};
 
 /// The most that is read from stdin, in bytes.
@@ -18,7 +19,7 @@ const MAX_INPUT: usize = 1 << 20;
 /// Print the attached workspace, for a status line.
 ///
 /// Reads Claude Code's JSON from stdin. Prints nothing unless the attached session is live and the project is the one
-/// that attached it. It does not use the network, and it never fails.
+/// that it is attached to. It does not use the network, and it never fails.
 #[derive(clap::Args, Default)]
 #[command(after_help = "\
 Examples:
@@ -49,7 +50,7 @@ struct Folders {
 /// Looks at what is attached. Whatever goes wrong, the line is empty.
 pub fn run(args: Args, app: &App) -> crate::error::Result<Outcome> {
     let input = standard_input::read_if_given(MAX_INPUT);
-    let own = project(&input).and_then(|project| segment(&project, args.plain, app));
+    let own = asking(&input).and_then(|asking| segment(&asking, args.plain, app));
     let Some(theirs) = &args.wrap else {
         return Ok(Outcome::Raw(own.map(|own| format!("{own}\n").into_bytes()).unwrap_or_default()));
     };
@@ -58,29 +59,29 @@ pub fn run(args: Args, app: &App) -> crate::error::Result<Outcome> {
     Ok(Outcome::Raw(line))
 }
 
-/// The folder of the session that asks: its project, else where it is. Without any input, our own.
-fn project(input: &[u8]) -> Option<PathBuf> {
+/// The folders of the session that asks: its project, and where commands run now. Without any input, our own.
+fn asking(input: &[u8]) -> Option<(PathBuf, PathBuf)> {
     if input.trim_ascii().is_empty() {
-        return std::env::current_dir().ok();
+        return std::env::current_dir().ok().map(|folder| (folder.clone(), folder));
     }
     let asking = serde_json::from_slice::<Asking>(input).ok()?;
     let folders = asking.workspace.unwrap_or_default();
-    folders.project_dir.or(folders.current_dir).or(asking.cwd)
+    let current = folders.current_dir.or(asking.cwd);
+    let project = folders.project_dir.or(current.clone())?;
+    let current = current.filter(|current| current.starts_with(&project));
+    Some((project.clone(), current.unwrap_or(project)))
 }
 
-fn segment(project: &Path, is_plain: bool, app: &App) -> Option<String> {
-    let paths = app.paths().ok()?;
-    let attachment = Attachment::read(paths).ok()??;
-    if !concerns(&attachment, project) {
-        return None;
-    }
-    let session = Store::new(paths).read(&attachment.key).ok()??;
+fn segment((project, current): &(PathBuf, PathBuf), is_plain: bool, app: &App) -> Option<String> {
+    let key = match app.named(None) {
+        Some(named) => known_here(&named.words, &app.sessions().ok()?).ok()??,
+        None => {
+            let applying = app.attachments().ok()?.applying(Some(&Location::of(current))).ok()?;
+            applying.of_project(&Location::of(project))?.key
+        }
+    };
+    let session = Store::new(app.paths().ok()?).read(&key).ok()??;
     session.is_valid(clock::now()).then(|| render(&session, is_plain))
-}
-
-/// Whether the project is inside or around the attaching folder, by either name of it when it has two.
-fn concerns(attachment: &Attachment, project: &Path) -> bool {
-    attachment.concerns(project) || project.canonicalize().is_ok_and(|project| attachment.concerns(&project))
 }
 
 fn render(session: &Session, is_plain: bool) -> String {
@@ -121,13 +122,20 @@ mod tests {
         let real = br#"{"session_id":"1","transcript_path":"/t","cwd":"/home/u/p/src","model":{"id":"m","display_name":"M"},
             "workspace":{"current_dir":"/home/u/p/src","project_dir":"/home/u/p","added_dirs":[]},"version":"2.1.329",
             "output_style":{"name":"default"},"cost":{"total_cost_usd":0.1},"exceeds_200k_tokens":false}"#;
-        assert_eq!(project(real), Some("/home/u/p".into()));
-        assert_eq!(project(br#"{"cwd":"/c","workspace":{"current_dir":"/d"}}"#), Some("/d".into()));
-        assert_eq!(project(br#"{"cwd":"/c"}"#), Some("/c".into()));
-        assert_eq!(project(b" \n"), std::env::current_dir().ok());
+        let both = |project: &str, current: &str| Some((project.into(), current.into()));
+        assert_eq!(asking(real), both("/home/u/p", "/home/u/p/src"));
+        for (input, expected) in [
+            (r#"{"cwd":"/c","workspace":{"current_dir":"/d"}}"#, both("/d", "/d")),
+            (r#"{"cwd":"/c"}"#, both("/c", "/c")),
+            (r#"{"workspace":{"current_dir":"/tmp","project_dir":"/p"}}"#, both("/p", "/p")),
+            (r#"{"workspace":{"current_dir":"/p2","project_dir":"/p"}}"#, both("/p", "/p")),
+        ] {
+            assert_eq!(asking(input.as_bytes()), expected, "{input}");
+        }
+        assert_eq!(asking(b" \n").map(|(project, _)| project), std::env::current_dir().ok());
         for garbage in [&b"{"[..], b"[]", b"null", b"\xff\xfe", b"{\"cwd\":7}", b"{}", b"{\"workspace\":[]}"]
         {
-            assert_eq!(project(garbage), None, "{garbage:?}");
+            assert_eq!(asking(garbage), None, "{garbage:?}");
         }
     }
 }

@@ -3,24 +3,26 @@
 use serde_json::json;
 
 use crate::app::App;
+use crate::commands::args::OneOf;
 use crate::error::Result;
 use crate::origin::{Origins as _, Target};
+use crate::output::foreign::Name;
 use crate::output::report::{Outcome, Simple};
-use crate::session::attachment::Attachment;
-use crate::session::resolve::word_for;
+use crate::session::attachment::Applying;
+use crate::session::resolve::{title_here, word_for};
 
 /// Power a workspace down.
 ///
-/// Compute billing pauses; the disk stays. Without a name, it stops the attached workspace. A stopped workspace is
-/// detached and its session removed; `runcode connect <workspace> --start` boots it again.
+/// Compute billing pauses; the disk stays. Without a name, it stops the workspace attached to this folder. This folder is
+/// detached from a stopped workspace, and its session removed; `runcode connect <workspace> --start` boots it again.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   runcode stop                  the attached workspace
   runcode stop my-ws --json     another one, for programs")]
 pub struct Args {
-    /// The workspace: its id, title or display name [default: the attached one]
-    workspace: Option<String>,
+    #[command(flatten)]
+    which: OneOf,
     /// Keep the session's files
     #[arg(long)]
     keep: bool,
@@ -29,8 +31,9 @@ pub struct Args {
 /// Asks the control plane to stop the workspace, then ends what leads to it.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
-    let target = match &args.workspace {
-        Some(name) => app.resolve(name)?,
+    let named = app.named(args.which.words());
+    let target = match &named {
+        Some(named) => app.resolve(&named.words).map_err(|error| named.explain(error))?,
         None => Target { key: sessions.attached_key()?, row: None },
     };
     let key = &target.key;
@@ -43,18 +46,29 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         row => row,
     };
     let word = word_for(key, &sessions);
+    let title = row.as_ref().map(|row| row.title.clone()).or_else(|| title_here(key, &sessions));
+    // Another folder that it is attached to must not come to mean another workspace by this.
+    let attachment = sessions.applying().and_then(Applying::one).ok().flatten().filter(|it| it.key == *key);
     origin.stop(key)?;
-    let detached = Attachment::clear(app.paths()?, Some(key))?;
+    let detached = match &attachment {
+        Some(attachment) => sessions.attachments().lock()?.remove(attachment)?,
+        None => false,
+    };
     if args.keep {
         sessions.end_connection(key)?;
     } else {
         sessions.drop_session(key)?;
     }
-    let json = json!({ "stopped": true, "workspace_id": key.workspace_id(), "detached": detached });
-    let name = key.shown(row.as_ref().map(|row| &row.title));
+    let json = json!({
+        "stopped": true,
+        "workspace_id": key.workspace_id(),
+        "detached": detached,
+        "name": title.as_ref().map(Name::json),
+    });
+    let name = key.shown(title.as_ref());
     let was_stopped = row.as_ref().is_some_and(|row| row.is_in("stopped"));
     let how = if was_stopped { "was stopped already" } else { "is stopping" };
-    let again = args.workspace.unwrap_or(word);
+    let again = named.map_or(word, |named| named.words);
     let lines = vec![
         format!("✓ {name} {how}{}", if detached { ", and is detached" } else { "" }),
         format!("  boot it again with: runcode connect {again} --start"),

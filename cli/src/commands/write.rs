@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
 use crate::app::App;
+use crate::commands::args::Which;
 use crate::error::{Code, Error, Result};
 use crate::files::{self, RemotePath};
 use crate::output::progress;
@@ -28,6 +29,8 @@ pub struct Args {
     /// Take the content from this file instead of stdin
     #[arg(long, value_name = "LOCAL")]
     pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    which: Which,
 }
 
 /// Sends the content.
@@ -40,7 +43,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
             )));
     }
     let sessions = app.sessions()?;
-    let session = sessions.attached()?;
+    let session = app.session(&sessions, args.which.words())?;
     let remote = RemotePath::parse(&args.path, session.meta.workdir.as_ref())?;
     let start = |command: &_, streams: &_| sessions.start(&session, command, streams);
     let summary = match args.file {

@@ -20,6 +20,8 @@ pub enum Ungranted {
     Unreachable(Error),
     /// The workspace is not running.
     NotRunning(Error),
+    /// The origin knows no such workspace, or not for this user.
+    Gone(Error),
     /// The origin said no, cannot be asked by this user, or answered with what is not safe to use.
     Refused(Error),
     /// Anything else, here or there.
@@ -29,7 +31,17 @@ pub enum Ungranted {
 impl Ungranted {
     /// Whether the origin said no, as opposed to saying nothing.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Ungranted::NotRunning(_) | Ungranted::Refused(_))
+        matches!(self, Ungranted::NotRunning(_) | Ungranted::Gone(_) | Ungranted::Refused(_))
+    }
+
+    /// The error about the workspace that commands take `word` for.
+    pub fn about(self, word: &str) -> Error {
+        match self {
+            Ungranted::NotRunning(error) => {
+                error.hint(format!("boot it with `runcode connect {word} --start`"))
+            }
+            other => other.into(),
+        }
     }
 }
 
@@ -58,6 +70,7 @@ impl From<Ungranted> for Error {
         match failure {
             Ungranted::Unreachable(error)
             | Ungranted::NotRunning(error)
+            | Ungranted::Gone(error)
             | Ungranted::Refused(error)
             | Ungranted::Failed(error) => error,
         }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::grant::Destination;
 use crate::origin::hosted::BaseUrl;
+use crate::origin::names;
 use crate::output::foreign::Name;
 use crate::sys::digest::sha256;
 
@@ -119,6 +120,13 @@ impl SessionKey {
             (OriginId::Ssh, id) => format!("ssh:{id}"),
             (_, id) => id.to_string(),
         }
+    }
+
+    /// As [`SessionKey::words`], or the title of a control plane's workspace where that is a plain word.
+    pub fn word(&self, title: Option<&Name>) -> String {
+        let title = title.filter(|_| matches!(self.id, Id::Number(_))).and_then(Name::word);
+        let title = title.filter(|title| names::number(title).is_none());
+        title.map_or_else(|| self.words(), str::to_owned)
     }
 
     /// A session as a person knows it: `web (#2)`, or its own name.

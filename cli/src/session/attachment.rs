@@ -1,19 +1,27 @@
-//! The sticky pointer: which workspace `connect` attached, and from which folder.
+//! Which workspace a command means when nobody names one: the attachment of the nearest folder, or the only one there is.
+//!
+//! `connect` attaches a workspace to a folder. Each attachment is a file of its own below `<cache>/attachments/`, named by a
+//! digest of the folder, so that looking for the nearest one reads no other.
+
+mod store;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use store::{Attachments, Locked};
+
 use crate::error::{Code, Error, Result};
-use crate::origin::SessionKey;
+use crate::origin::names::few;
+use crate::origin::{SessionKey, Ungranted};
 use crate::output::foreign::Name;
 use crate::output::progress::note;
 use crate::session::Session;
-use crate::sys::atomic_file;
-use crate::sys::lock::{self, Lock};
-use crate::sys::paths::Paths;
+use crate::sys::location::Location;
 
-/// What `<cache>/current` says.
+/// A workspace, and the folder whose commands mean it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
     /// The attached session.
@@ -22,146 +30,124 @@ pub struct Attachment {
     /// What the workspace is called; none in files from before that was kept.
     #[serde(default)]
     pub title: Option<Name>,
-    /// The folder that `connect` ran in; none when its name is not text.
+    /// The folder, without links; none when its name is not text.
     pub folder: Option<String>,
+    /// Where it is kept.
+    #[serde(skip)]
+    file: PathBuf,
 }
 
 impl Attachment {
-    /// Attaches a session from this process's folder.
-    pub fn here(session: &Session) -> Attachment {
-        let folder =
-            std::env::current_dir().ok().and_then(|folder| folder.into_os_string().into_string().ok());
-        Attachment { key: session.meta.key.clone(), title: Some(session.meta.title.clone()), folder }
-    }
-
     /// The workspace as a person knows it: `web (#2)`.
     pub fn shown(&self) -> String {
         self.key.shown(self.title.as_ref())
     }
 
-    /// The attachment, if there is one. A pointer that cannot be understood points nowhere.
-    pub fn read(paths: &Paths) -> Result<Option<Attachment>> {
-        if !atomic_file::is_own_dir(paths.cache())? {
-            return Ok(None);
-        }
-        let bytes = atomic_file::read(&paths.current(), 64 * 1024)?;
-        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    /// The workspace and its folder: ``web (#2) for `/home/me/web` ``.
+    pub fn shown_with_folder(&self) -> String {
+        format!("{} for {}", self.shown(), self.shown_folder())
     }
 
-    /// Makes this the attachment, atomically.
-    pub fn save(&self, paths: &Paths) -> Result<()> {
-        atomic_file::private_dir(paths.cache())?;
-        let bytes = serde_json::to_vec(self).map_err(|error| Error::new(Code::Error, error.to_string()))?;
-        let _lock = lock(paths)?;
-        atomic_file::sweep(&paths.current())?;
-        atomic_file::write(&paths.current(), &bytes, 0o600)
+    /// The folder as a person reads it.
+    pub fn shown_folder(&self) -> String {
+        match &self.folder {
+            Some(folder) => format!("`{folder}`"),
+            None => "a folder whose name is not text".to_owned(),
+        }
     }
 
-    /// Detaches `key`, or whatever is attached; says whether something was. A pointer that cannot be understood goes too,
-    /// unless only one session is to be detached.
-    pub fn clear(paths: &Paths, key: Option<&SessionKey>) -> Result<bool> {
-        if !atomic_file::is_own_dir(paths.cache())? {
-            return Ok(false);
+    /// Why there is no session of it, and what to do next.
+    pub fn explain(&self, failure: Ungranted) -> Error {
+        match failure {
+            Ungranted::Gone(error) => error
+                .context(self.shown())
+                .hint("`runcode list` shows what there is, and `runcode disconnect` detaches this one"),
+            other => other.about(&self.key.word(self.title.as_ref())),
         }
-        let lock = lock(paths)?;
-        let attachment = Attachment::read(paths)?;
-        let is_meant = |attachment: &Attachment| key.is_none_or(|key| *key == attachment.key);
-        let is_cleared = attachment.as_ref().is_some_and(is_meant);
-        if is_cleared || key.is_none() {
-            atomic_file::sweep(&paths.current())?;
-            atomic_file::remove(&paths.current())?;
-        }
-        if is_cleared || attachment.is_none() {
-            lock.remove()?; // with nothing to point at, nothing is left
-        }
-        Ok(is_cleared)
     }
 
-    /// The folder that attached it.
-    pub fn folder(&self) -> Option<PathBuf> {
-        self.folder.as_ref().map(PathBuf::from)
-    }
-
-    /// Whether `folder` is inside or around the attaching one, by path components.
-    pub fn concerns(&self, folder: &Path) -> bool {
-        self.folder().is_some_and(|own| own.starts_with(folder) || folder.starts_with(&own))
+    /// Whether the folder is there, as far as its name tells.
+    fn is_folder_there(&self) -> bool {
+        self.folder.as_ref().is_none_or(|folder| Path::new(folder).is_dir())
     }
 }
 
-/// Attaches the session's workspace from this process's folder, and says so when another one was: all shells of a user share
-/// the pointer, and this changes where their `exec` and file verbs go.
-pub fn attach(session: &Session, paths: &Paths) -> Result<()> {
-    if let Some(before) = Attachment::read(paths)?
-        && before.key != session.meta.key
-    {
-        note(format!("note: {} is attached now, no longer {}", session.shown(), before.key.shown(None)));
-    }
-    Attachment::here(session).save(paths)
+/// Which attachment applies to a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applying {
+    /// That of the nearest folder that holds it.
+    Near(Attachment),
+    /// None that is near; but those that there are mean one workspace.
+    Only(Vec<Attachment>),
+    /// Nothing is attached.
+    None,
+    /// None that is near, and several workspaces are attached elsewhere; or two folders are equally near.
+    Several(Vec<Attachment>),
+    /// The folders of all attachments are gone.
+    Gone(Vec<Attachment>),
 }
 
-/// Who changes the pointer holds this, so that what was looked at is what is removed.
-fn lock(paths: &Paths) -> Result<Lock> {
-    Lock::acquire(&paths.current_lock(), lock::PATIENCE)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
-    use super::*;
-    use crate::origin::BaseUrl;
-
-    fn key(id: u64) -> SessionKey {
-        SessionKey::plane(&BaseUrl::parse("https://a.example").unwrap(), id).unwrap()
-    }
-
-    #[test]
-    fn an_older_pointer_is_a_control_planes() {
-        let old = r#"{"workspace_id":7,"folder":"/p","api_base":"https://a.example"}"#;
-        let read: Attachment = serde_json::from_str(old).unwrap();
-        assert_eq!(read, Attachment { key: key(7), title: None, folder: Some("/p".into()) });
-        // And an older runcode reads what is written now.
-        let written = serde_json::to_value(read).unwrap();
-        assert_eq!(
-            (&written["workspace_id"], &written["api_base"]),
-            (&7.into(), &"https://a.example".into())
-        );
-    }
-
-    /// Whoever detaches one workspace never takes the pointer to another with it, however close the two come.
-    #[test]
-    fn detaching_one_never_drops_another() {
-        let home = tempfile::tempdir().unwrap();
-        let paths = Paths::below(home.path());
-        let to = |id| Attachment { key: key(id), title: None, folder: None };
-        let over = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let (over, paths) = (&over, &paths);
-            scope.spawn(move || {
-                while !over.load(std::sync::atomic::Ordering::SeqCst) {
-                    let _ = Attachment::clear(paths, Some(&key(1)));
-                }
-            });
-            let is_saved = |id| to(id).save(paths).is_ok();
-            let points_to = |id| Attachment::read(paths).is_ok_and(|found| found == Some(to(id)));
-            let stays = (0..300).all(|_| is_saved(1) && is_saved(2) && points_to(2));
-            over.store(true, std::sync::atomic::Ordering::SeqCst);
-            assert!(stays);
-        });
-        assert!(Attachment::clear(&paths, None).unwrap() && !Attachment::clear(&paths, None).unwrap());
-        assert_eq!(std::fs::read_dir(paths.cache()).unwrap().count(), 0, "nothing is left");
-    }
-
-    #[test]
-    fn a_folder_concerns_by_component() {
-        let attachment = Attachment { key: key(7), title: None, folder: Some("/home/u/project".into()) };
-        for (folder, concerned) in [
-            ("/home/u/project", true),
-            ("/home/u/project/src", true),
-            ("/home/u", true),
-            ("/home/u/project2", false),
-            ("/tmp", false),
-        ] {
-            assert_eq!(attachment.concerns(Path::new(folder)), concerned, "{folder}");
+impl Applying {
+    /// The attachment that applies; an error where it would be a guess.
+    pub fn one(self) -> Result<Option<Attachment>> {
+        match self {
+            Applying::Near(found) => Ok(Some(found)),
+            Applying::Only(all) => Ok(all.into_iter().next()),
+            Applying::None => Ok(None),
+            Applying::Several(all) => Err(ambiguous(&all)),
+            Applying::Gone(all) => Err(gone(&all)),
         }
     }
+
+    /// The attachment that applies, where its folder holds `project` or lies within it.
+    pub fn of_project(self, project: &Location) -> Option<Attachment> {
+        match self {
+            Applying::Near(found) => Some(found),
+            Applying::Only(all) => all.into_iter().find(|attachment| {
+                attachment.folder.as_ref().is_some_and(|folder| project.holds(Path::new(folder)))
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// The error for a choice that only the user can make.
+pub fn ambiguous(all: &[Attachment]) -> Error {
+    let shown = few(all.iter().map(Attachment::shown_with_folder));
+    Error::new(
+        Code::Ambiguous,
+        format!("several workspaces are attached, none of them to this folder: {shown}"),
+    )
+    .hint("name one with `-w NAME`, or attach one to this folder with `runcode connect NAME`")
+}
+
+fn gone(all: &[Attachment]) -> Error {
+    let shown = few(all.iter().map(Attachment::shown_with_folder));
+    let what = if all.len() == 1 { "folder no longer exists" } else { "folders no longer exist" };
+    let again = all.first().map(|first| first.key.words()).unwrap_or_default();
+    Error::new(Code::NotFound, format!("nothing is attached to this folder; {shown} is, but the {what}"))
+        .hint(format!(
+            "attach it to this folder with `runcode connect {again}`, or forget it with `runcode disconnect`"
+        ))
+}
+
+/// Attaches the session's workspace to a folder, and then says what changes for the commands there.
+pub fn attach(session: &Session, folder: &Location, attachments: Attachments<'_>) -> Result<()> {
+    let around = attachments.near(folder)?;
+    let before = attachments.save(&session.meta.key, Some(&session.meta.title), folder)?;
+    let name = session.shown();
+    match (before, around) {
+        (Some(before), _) if before.key != session.meta.key => {
+            note(format!("note: {name} is attached to this folder now, no longer {}", before.shown()));
+        }
+        (None, Some(around)) if around.key != session.meta.key => {
+            let folder = around.shown_folder();
+            note(format!(
+                "note: {name} is attached to this folder only; {} stays so to {folder}",
+                around.shown()
+            ));
+        }
+        _ => {}
+    }
+    Ok(())
 }

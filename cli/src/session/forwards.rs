@@ -172,10 +172,7 @@ fn holder(sessions: &Sessions<'_>, session: &Session, port: u16) -> Result<Optio
         return Ok(Some(error.hint(if other.meta.key == session.meta.key {
             format!("choose another one with --local, or end that: {end}")
         } else {
-            format!(
-                "choose another one with --local, or end that: runcode connect {}, then {end}",
-                other.meta.key.words()
-            )
+            format!("choose another one with --local, or end that: {end} -w {}", other.meta.key.words())
         })));
     }
     Ok(None)

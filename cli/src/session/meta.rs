@@ -95,6 +95,11 @@ impl Session {
         self.meta.key.shown(Some(&self.meta.title))
     }
 
+    /// The word to give a command for it: its title where that is a plain word, else its id.
+    pub fn word(&self) -> String {
+        self.meta.key.word(Some(&self.meta.title))
+    }
+
     /// How the transport reaches it.
     pub fn route(&self) -> Route {
         let way = match &self.meta.access {

@@ -2,28 +2,17 @@
 
 use crate::error::{Code, Error, Result};
 use crate::origin::names::{few, number};
-use crate::origin::{self, SessionKey, Unresolved};
+use crate::origin::{self, SessionKey, SshHosts, Unresolved};
 use crate::output::foreign::Name;
 use crate::output::sanitize::short;
-use crate::session::{Session, Sessions};
+use crate::session::Sessions;
+use crate::session::attachment::Attachment;
 
 /// As [`origin::resolve()`], for what is on this machine alone: the number or the title of a session that is here; only
 /// another name needs the origin.
 pub fn resolve_here(name: &str, sessions: &Sessions<'_>) -> Result<SessionKey> {
-    let wanted = number(name);
-    let bears = |session: &Session| match wanted {
-        Some(_) => session.meta.key.workspace_id() == wanted,
-        None => session.meta.title.raw().eq_ignore_ascii_case(name) || session.meta.key.words() == name,
-    };
-    let here = sessions.store().sessions()?.into_iter().filter(bears).collect::<Vec<_>>();
-    // The selected control plane comes first: sessions of others may be here too.
-    let selected = sessions.origins().selected()?;
-    let ours = here.iter().filter(|session| selected.covers(session.meta.key.origin())).collect::<Vec<_>>();
-    match (&ours[..], &here[..]) {
-        ([session], _) => return Ok(session.meta.key.clone()),
-        ([], [session]) => return Ok(session.meta.key.clone()),
-        ([], []) => {}
-        _ => return Err(several(name, &here)),
+    if let Some(key) = borne_here(name, sessions)? {
+        return Ok(key);
     }
     match origin::resolve(name, sessions.origins()) {
         Ok(target) => Ok(target.key),
@@ -34,12 +23,47 @@ pub fn resolve_here(name: &str, sessions: &Sessions<'_>) -> Result<SessionKey> {
     }
 }
 
-fn several(name: &str, here: &[Session]) -> Error {
-    let mut ids = here.iter().map(|session| session.meta.key.words()).collect::<Vec<_>>();
+/// As [`resolve_here`], without asking anybody; nothing where only an origin could tell.
+pub fn known_here(name: &str, sessions: &Sessions<'_>) -> Result<Option<SessionKey>> {
+    if let Some(key) = borne_here(name, sessions)? {
+        return Ok(Some(key));
+    }
+    let base = sessions.origins().selected()?.base;
+    let explicit = || SshHosts::explicit(name)?.ok().map(|host| SessionKey::ssh(&host));
+    Ok(number(name).and_then(|number| SessionKey::plane(base, number)).or_else(explicit))
+}
+
+/// The one workspace of this name that has a session here or is attached.
+fn borne_here(name: &str, sessions: &Sessions<'_>) -> Result<Option<SessionKey>> {
+    let wanted = number(name);
+    let bears = |key: &SessionKey, title: Option<&Name>| match wanted {
+        Some(_) => key.workspace_id() == wanted,
+        None => key.words() == name || title.is_some_and(|title| title.raw().eq_ignore_ascii_case(name)),
+    };
+    let mut here = Vec::<SessionKey>::new();
+    for session in sessions.store().sessions()? {
+        here.extend(Some(session.meta.key).filter(|key| bears(key, Some(&session.meta.title))));
+    }
+    for Attachment { key, title, .. } in sessions.attachments().all().unwrap_or_default() {
+        here.extend(Some(key).filter(|key| !here.contains(key) && bears(key, title.as_ref())));
+    }
+    // The selected control plane comes first: sessions of others may be here too.
+    let selected = sessions.origins().selected()?;
+    let ours = here.iter().filter(|key| selected.covers(key.origin())).collect::<Vec<_>>();
+    match (&ours[..], &here[..]) {
+        ([key], _) => Ok(Some((*key).clone())),
+        ([], [key]) => Ok(Some(key.clone())),
+        ([], []) => Ok(None),
+        _ => Err(several(name, &here)),
+    }
+}
+
+fn several(name: &str, here: &[SessionKey]) -> Error {
+    let mut ids = here.iter().map(SessionKey::words).collect::<Vec<_>>();
     ids.dedup();
     let is_one_number = ids.len() == 1;
     let (what, hint) = if is_one_number {
-        let bases = here.iter().filter_map(|session| session.meta.key.api_base()).map(ToString::to_string);
+        let bases = here.iter().filter_map(SessionKey::api_base).map(ToString::to_string);
         (bases.collect::<Vec<_>>(), "set RUNCODE_API_BASE to the control plane you mean")
     } else {
         (ids, "give the id instead")
@@ -56,8 +80,7 @@ pub fn shown(key: &SessionKey, sessions: &Sessions<'_>) -> String {
 
 /// The word to give a command for a workspace: its title where that is a plain word, else its id.
 pub fn word_for(key: &SessionKey, sessions: &Sessions<'_>) -> String {
-    let title = title_here(key, sessions);
-    title.as_ref().and_then(Name::word).map_or_else(|| key.words(), str::to_owned)
+    key.word(title_here(key, sessions).as_ref())
 }
 
 /// The title of a workspace that has a session here.

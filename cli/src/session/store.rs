@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Error, Result};
 use crate::origin::SessionKey;
-use crate::session::attachment::Attachment;
 use crate::session::meta::{Meta, Session};
 use crate::sys::atomic_file;
 use crate::sys::digest::sha256;
@@ -156,11 +155,6 @@ impl<'a> Store<'a> {
     /// Whether there is a folder, and not its lock alone.
     pub fn has_folder(&self, remains: &Remains) -> bool {
         fs::symlink_metadata(self.paths.session(&remains.name)).is_ok()
-    }
-
-    /// The attached workspace.
-    pub fn attachment(&self) -> Result<Option<Attachment>> {
-        Attachment::read(self.paths)
     }
 }
 

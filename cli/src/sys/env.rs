@@ -35,6 +35,8 @@ variables! {
     RuncodeApiBase = "RUNCODE_API_BASE";
     /// The web host that serves the consent page of `runcode login`.
     RuncodeWebBase = "RUNCODE_WEB_BASE";
+    /// The workspace that commands mean when none is named with `-w`.
+    RuncodeWorkspace = "RUNCODE_WORKSPACE";
     /// The name of the agent on whose behalf sessions are made.
     RuncodeClient = "RUNCODE_CLIENT";
     /// `openssh` runs every remote command through the ssh client, also where the connection's own socket could serve.
@@ -51,6 +53,8 @@ variables! {
     RuncodeComplete = "RUNCODE_COMPLETE";
     /// Set by Codex for a plugin's hook: the plugin's folder.
     PluginRoot = "PLUGIN_ROOT";
+    /// The working directory by the name that a shell keeps for it; ignored when that is another folder.
+    Pwd = "PWD";
     /// The user's home folder.
     Home = "HOME";
     /// The user's home folder on Windows.

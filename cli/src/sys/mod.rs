@@ -5,6 +5,7 @@ pub mod clock;
 pub mod digest;
 pub mod env;
 pub mod interrupt;
+pub mod location;
 pub mod lock;
 #[cfg(unix)]
 pub mod parent;

@@ -73,14 +73,19 @@ impl Paths {
         self.cache.join(name)
     }
 
-    /// The pointer to the attached workspace.
+    /// The attachments, one file for each folder.
+    pub fn attachments(&self) -> PathBuf {
+        self.cache.join("attachments")
+    }
+
+    /// The one attachment that runcode kept before there were more.
     pub fn current(&self) -> PathBuf {
         self.cache.join("current")
     }
 
-    /// The lock of that pointer.
-    pub fn current_lock(&self) -> PathBuf {
-        self.cache.join("current.lock")
+    /// The lock of the attachments.
+    pub fn attachments_lock(&self) -> PathBuf {
+        self.cache.join("attachments.lock")
     }
 }
 

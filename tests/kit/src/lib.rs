@@ -210,6 +210,19 @@ impl World {
         self.home().join(".cache/runcode").join(name)
     }
 
+    /// The file of the attachment of the only folder that has one.
+    pub fn attachment(&self) -> PathBuf {
+        let files = std::fs::read_dir(self.cache("attachments")).unwrap().flatten().map(|entry| entry.path());
+        let files = files.collect::<Vec<_>>();
+        assert_eq!(files.len(), 1, "{files:?}");
+        files[0].clone()
+    }
+
+    /// As [`World::run`], in this folder.
+    pub fn run_in<A: AsRef<OsStr>>(&self, folder: &Path, arguments: &[A]) -> Said {
+        Said::of(self.command(arguments).current_dir(folder).output().unwrap())
+    }
+
     /// The binary with these arguments, in this world's environment.
     pub fn command<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Command {
         hear_signals();

@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 
 use super::patience::{Patience, Pauses};
-use super::{Args, Connected, is_statusline_installed};
+use super::{Args, Connected, attached};
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::grant::Workdir;
@@ -11,11 +11,17 @@ use crate::openssh::config::PERSIST_SECONDS;
 use crate::origin::SessionKey;
 use crate::output::progress::note;
 use crate::output::report::Outcome;
-use crate::session::attachment::attach;
 use crate::session::live::{Obtained, Wish};
+use crate::sys::location::Location;
 
 /// Brings the connection up, sees that commands run, attaches.
-pub(super) fn connect(args: &Args, app: &App, key: &SessionKey, patience: &Patience) -> Result<Outcome> {
+pub(super) fn connect(
+    args: &Args,
+    app: &App,
+    key: &SessionKey,
+    folder: Location,
+    patience: &Patience,
+) -> Result<Outcome> {
     let usage = |why: &str, hint: &str| Error::new(Code::Usage, why).hint(hint);
     if args.start {
         let why = format!("`{}` cannot be started from here", key.words());
@@ -41,9 +47,7 @@ pub(super) fn connect(args: &Args, app: &App, key: &SessionKey, patience: &Patie
         anew: args.force,
     };
     let Obtained { session, reused } = open(args, app, key, &wish, patience)?;
-    attach(&session, app.paths()?)?;
-    let statusline_installed = is_statusline_installed(app);
-    Ok(Connected { session, reused, started: false, statusline_installed }.into())
+    attached(app, Connected { session, folder, reused, started: false, statusline_installed: false })
 }
 
 fn open(args: &Args, app: &App, key: &SessionKey, wish: &Wish, patience: &Patience) -> Result<Obtained> {

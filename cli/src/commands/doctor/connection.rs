@@ -65,12 +65,17 @@ pub(super) fn auth(app: &App) -> Check {
 pub(super) fn attached(app: &App) -> Check {
     const NAME: &str = "attached-session";
     let found = (|| -> Result<_> {
-        let store = app.sessions()?.store();
-        let Some(attachment) = store.attachment()? else { return Ok(None) };
-        let session = store.read(&attachment.key)?;
+        let sessions = app.sessions()?;
+        let Some(attachment) = sessions.applying()?.one()? else { return Ok(None) };
+        let session = sessions.store().read(&attachment.key)?;
         Ok(Some((attachment, session)))
     })();
     match found {
+        // Nothing is wrong with that: commands elsewhere know which one they mean.
+        Err(error) if error.code() == Code::Ambiguous => Check::ok(NAME, error.message()),
+        Err(error) if error.code() == Code::NotFound => {
+            Check::warn(NAME, error.message(), error.next_step().unwrap_or_default())
+        }
         Err(error) => Check::failed(NAME, &error),
         Ok(None) => Check::ok(NAME, "no workspace is attached"),
         Ok(Some((attachment, None))) => {

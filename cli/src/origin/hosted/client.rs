@@ -73,10 +73,10 @@ impl From<Unanswered> for Ungranted {
         match failure {
             Unanswered::Unreachable(error) => Ungranted::Unreachable(error),
             Unanswered::Refused(StatusCode::CONFLICT, error) => Ungranted::NotRunning(error),
-            Unanswered::Refused(
-                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND,
-                error,
-            ) => Ungranted::Refused(error),
+            Unanswered::Refused(StatusCode::NOT_FOUND, error) => Ungranted::Gone(error),
+            Unanswered::Refused(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, error) => {
+                Ungranted::Refused(error)
+            }
             Unanswered::Refused(_, error) | Unanswered::Failed(error) => Ungranted::Failed(error),
         }
     }
@@ -325,7 +325,8 @@ mod tests {
             Ungranted::from(Unanswered::Refused(status, error))
         };
         assert!(matches!(of(StatusCode::CONFLICT), Ungranted::NotRunning(_)));
-        for status in [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND] {
+        assert!(matches!(of(StatusCode::NOT_FOUND), Ungranted::Gone(_)));
+        for status in [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN] {
             assert!(matches!(of(status), Ungranted::Refused(_)), "{status}");
         }
         for status in

@@ -66,7 +66,7 @@ impl Sessions<'_> {
             (Ok(renewed), _) => renewed,
             // Without the origin, why ssh failed says more than that it cannot be reached.
             (Err(Ungranted::Unreachable(_)), Some((failed, _))) => return Err(failed.error),
-            (Err(failure), _) => return Err(failure.into()),
+            (Err(failure), _) => return Err(failure.about(&session.word())),
         };
         self.start_master(&renewed)?;
         Ok(renewed)

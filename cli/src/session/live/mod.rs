@@ -8,9 +8,10 @@ mod obtain;
 use crate::error::{Code, Error, Result};
 use crate::origin::{Origins, SLOWEST_GRANT, SessionKey};
 use crate::session::Session;
-use crate::session::attachment::Attachment;
+use crate::session::attachment::{Applying, Attachment, Attachments};
 use crate::session::store::Store;
 use crate::sys::env::Env;
+use crate::sys::location::Location;
 use crate::sys::paths::Paths;
 use crate::sys::{clock, lock};
 use crate::transport::{SLOWEST_END, SLOWEST_START, Transport};
@@ -53,22 +54,37 @@ impl<'a> Sessions<'a> {
         Transport::new(session.route(), self.env)
     }
 
+    /// What is attached to which folder.
+    pub fn attachments(&self) -> Attachments<'a> {
+        Attachments::new(self.paths)
+    }
+
+    /// The attachment that applies to the folder that this command runs in.
+    pub fn applying(&self) -> Result<Applying> {
+        // From a folder that is gone, the way to the nearest one is, too.
+        self.attachments().applying(Location::current(self.env).ok().as_ref())
+    }
+
     /// The attached workspace's session. One of another control plane serves as long as it lasts, unless the user named
     /// a control plane that it does not belong to.
     pub fn attached(&self) -> Result<Session> {
-        let Attachment { key, .. } = self.attachment()?;
+        let attachment = self.attachment()?;
+        let key = &attachment.key;
         let selected = self.origins.selected()?;
         let base = match key.api_base() {
             Some(base) if !selected.covers(key.origin()) => base,
-            _ => return Ok(self.obtain(&key, Want::Fresh)?.session),
+            _ => {
+                let obtained = self.obtain(key, Want::Fresh);
+                return Ok(obtained.map_err(|failure| attachment.explain(failure))?.session);
+            }
         };
-        let session = if selected.is_given { None } else { self.store().read(&key)? };
+        let session = if selected.is_given { None } else { self.store().read(key)? };
         session.filter(|session| session.is_fresh(clock::now())).ok_or_else(|| selected.elsewhere(base))
     }
 
-    /// What is attached; nothing is an error that says what to do.
+    /// The attachment that applies here; none is an error that says what to do.
     pub fn attachment(&self) -> Result<Attachment> {
-        Attachment::read(self.paths)?.ok_or_else(|| {
+        self.applying()?.one()?.ok_or_else(|| {
             Error::new(Code::NotFound, "no workspace is attached")
                 .hint("run `runcode connect <workspace>` first")
         })

@@ -1,0 +1,114 @@
+//! The folder that a command is about: by the name that a person knows, and by the one without links.
+
+use std::path::{Component, Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::sys::env::{Env, Var};
+
+/// A folder by both of its names, which are the same where no link is on the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    given: PathBuf,
+    real: PathBuf,
+}
+
+impl Location {
+    /// The working directory, by `$PWD` where that is the same folder: a shell keeps there how the user came to it.
+    pub fn current(env: &Env) -> Result<Location> {
+        let current =
+            std::env::current_dir().map_err(|error| Error::io("find out the current folder", error))?;
+        let real = resolved(&current);
+        let given = env.var(Var::Pwd).map(PathBuf::from).filter(|given| {
+            is_plain(given) && (*given == current || given.canonicalize().is_ok_and(|given| given == real))
+        });
+        Ok(Location { given: given.unwrap_or(current), real })
+    }
+
+    /// The folder that an absolute path names, whether or not it is there.
+    pub fn of(path: &Path) -> Location {
+        Location { given: path.to_owned(), real: resolved(path) }
+    }
+
+    /// Its name without links: one for each folder.
+    pub fn real(&self) -> &Path {
+        &self.real
+    }
+
+    /// The folder itself and those that hold it, by either name, each without links: the nearest first, and how many steps
+    /// up it is.
+    pub fn holders(&self) -> Vec<(usize, PathBuf)> {
+        let mut holders =
+            self.real.ancestors().map(Path::to_owned).enumerate().collect::<Vec<(usize, PathBuf)>>();
+        if self.given != self.real {
+            for (steps, holder) in self.given.ancestors().enumerate() {
+                let holder = resolved(holder);
+                if !holders.iter().any(|(_, known)| *known == holder) {
+                    holders.push((steps, holder));
+                }
+            }
+            holders.sort_by_key(|(steps, _)| *steps);
+        }
+        holders
+    }
+
+    /// Whether it holds `folder`, by either name.
+    pub fn holds(&self, folder: &Path) -> bool {
+        folder.starts_with(&self.given) || folder.starts_with(&self.real)
+    }
+}
+
+/// Without links where the file system tells; else as it is.
+fn resolved(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Absolute, and without `..`, which would name another folder than the components say.
+fn is_plain(path: &Path) -> bool {
+    path.is_absolute() && path.components().all(|part| !matches!(part, Component::ParentDir))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+
+    #[test]
+    fn a_linked_folder_is_held_by_both_its_parents() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("disk/project/src")).unwrap();
+        std::fs::create_dir(root.join("home")).unwrap();
+        std::os::unix::fs::symlink(root.join("disk/project"), root.join("home/link")).unwrap();
+        let location = Location::of(&root.join("home/link/src"));
+        assert_eq!(location.real(), root.join("disk/project/src"));
+        let steps = |name: &str| {
+            let holders = location.holders();
+            holders.into_iter().find(|(_, holder)| *holder == root.join(name)).map(|(steps, _)| steps)
+        };
+        for (name, found) in [
+            ("disk/project/src", Some(0)),
+            ("disk/project", Some(1)),
+            ("disk", Some(2)),
+            ("home", Some(2)),
+            ("home/link", None),
+        ] {
+            assert_eq!(steps(name), found, "{name}");
+        }
+        let around = Location::of(&root.join("home/link"));
+        assert!(around.holds(&root.join("disk/project/src")) && around.holds(&root.join("home/link/x")));
+        assert!(!around.holds(&root.join("disk/project-2")));
+    }
+
+    #[test]
+    fn pwd_counts_where_it_is_this_folder() {
+        let here = std::env::current_dir().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&here, &link).unwrap();
+        let given = |pwd: &Path| Location::current(&Env::fixed([(Var::Pwd, pwd)])).unwrap().given;
+        assert_eq!(given(&link), link);
+        for other in [folder.path(), Path::new("."), &link.join("../link"), Path::new("/no/such/folder")] {
+            assert_eq!(given(other), here, "{}", other.display());
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Which workspace a command means: each project has its own.
+
+use std::path::{Path, PathBuf};
+
+use crate::support::{Said, World, processes_with};
+
+/// A world with the workspaces `box` and `other`, whose folders say which they are, and three projects.
+struct Projects {
+    world: World,
+    a: PathBuf,
+    b: PathBuf,
+    c: PathBuf,
+}
+
+impl Projects {
+    fn new() -> Projects {
+        let world = World::with(|options| {
+            let mut other = options.workspaces[0].clone();
+            other.title = "other".into();
+            other.dir = other.dir.with_file_name("other");
+            std::fs::create_dir(&other.dir).unwrap();
+            options.workspaces.push(other);
+        });
+        for name in ["box", "other"] {
+            std::fs::write(world.home().join(name).join("name"), name).unwrap();
+        }
+        let [a, b, c] = ["a", "b", "c"].map(|name| {
+            let folder = world.home().join(name);
+            std::fs::create_dir_all(folder.join("src")).unwrap();
+            folder
+        });
+        Projects { world, a, b, c }
+    }
+
+    /// `a` is attached to `box`, `b` to `other`.
+    fn connected() -> Projects {
+        let projects = Projects::new();
+        projects.at(&projects.a, &["connect", "box"]).succeeds();
+        projects.at(&projects.b, &["connect", "other"]).succeeds();
+        projects
+    }
+
+    fn at(&self, folder: &Path, arguments: &[&str]) -> Said {
+        self.world.run_in(folder, arguments)
+    }
+
+    /// The workspace that a command in `folder` reaches.
+    fn reached(&self, folder: &Path, options: &[&str]) -> String {
+        let arguments = [&["exec"], options, &["--", "cat", "name"]].concat();
+        self.at(folder, &arguments).succeeds().text().to_owned()
+    }
+}
+
+#[test]
+fn each_project_reaches_its_own_workspace() {
+    let it = Projects::connected();
+    for (folder, name) in [(&it.a, "box"), (&it.b, "other"), (&it.a.join("src"), "box")] {
+        assert_eq!(it.reached(folder, &[]), name);
+        assert_eq!(it.at(folder, &["current", "--json"]).succeeds().json()["name"], name);
+        let line = it.at(folder, &["statusline", "--plain"]).succeeds();
+        assert!(line.text().starts_with(&format!("working-on:{name} ")), "{line:?}");
+        let id = if name == "box" { "#1" } else { "#2" };
+        assert!(it.at(folder, &["hook", "session-start"]).succeeds().text().contains(id));
+    }
+    // Elsewhere nobody chooses; whoever asks is told what there is.
+    let said = it.at(&it.c, &["exec", "--json", "--", "true"]).fails_as("ambiguous", 255);
+    let message = said.json()["message"].as_str().unwrap().to_owned();
+    for shown in ["box (#1) for `", "/a`", "other (#2) for `", "/b`"] {
+        assert!(message.contains(shown), "{message}");
+    }
+    for arguments in
+        [&["put", "name", "x"][..], &["get", "name"], &["write", "x"], &["context"], &["forward", "80"]]
+            .into_iter()
+            .chain([&["current"][..], &["disconnect"], &["stop"], &["clean"]])
+    {
+        it.at(&it.c, &[arguments, &["--json"]].concat()).fails_as("ambiguous", 2);
+    }
+    for quiet in [&["statusline"][..], &["hook", "session-start"]] {
+        assert_eq!(it.at(&it.c, quiet).succeeds().text(), "");
+    }
+    it.at(&it.c, &["doctor"]).succeeds();
+    // A deeper folder may have its own, and the rest of the project keeps what it has.
+    let said = it.at(&it.c, &["connect", "other", "--here", "../a/src", "--json"]).succeeds();
+    assert_eq!(said.json()["folder"], it.a.join("src").canonicalize().unwrap().to_str().unwrap());
+    assert!(said.stderr.contains("box (#1) stays"), "{said:?}");
+    assert_eq!((it.reached(&it.a, &[]), it.reached(&it.a.join("src"), &[])), ("box".into(), "other".into()));
+}
+
+#[test]
+fn a_named_workspace_comes_before_attached_ones() {
+    let it = Projects::connected();
+    for options in [&["-w", "other"][..], &["-wOTHER"], &["--workspace=2"]] {
+        assert_eq!(it.reached(&it.a, options), "other", "{options:?}");
+    }
+    let with_variable = |folder: &Path, name: &str, arguments: &[&str]| {
+        let mut command = it.world.command(arguments);
+        Said::of(command.env("RUNCODE_WORKSPACE", name).current_dir(folder).output().unwrap())
+    };
+    let reach = ["exec", "--", "cat", "name"];
+    assert_eq!(with_variable(&it.a, "other", &reach).succeeds().text(), "other");
+    assert_eq!(with_variable(&it.c, "1", &reach).succeeds().text(), "box");
+    assert_eq!(with_variable(&it.a, "", &reach).succeeds().text(), "box");
+    assert_eq!(with_variable(&it.a, "other", &["exec", "-w", "box", "--", "cat", "name"]).text(), "box");
+    let said = with_variable(&it.a, "nobody", &["exec", "--json", "--", "true"]).fails_as("not_found", 255);
+    assert!(said.json()["message"].as_str().unwrap().starts_with("RUNCODE_WORKSPACE: "), "{said:?}");
+    // What is told is what commands do.
+    let current = with_variable(&it.a, "other", &["current", "--json"]).succeeds().json();
+    assert_eq!((&current["name"], &current["attached"]), (&"other".into(), &false.into()));
+    assert_eq!(current["named"], "other");
+    let line = with_variable(&it.a, "other", &["statusline", "--plain"]).succeeds();
+    assert!(line.text().starts_with("working-on:other "), "{line:?}");
+    assert_eq!(with_variable(&it.a, "nobody", &["statusline"]).succeeds().text(), "");
+    let said = with_variable(&it.c, "other", &["connect", "box"]).succeeds();
+    assert!(said.stderr.contains("RUNCODE_WORKSPACE is set"), "{said:?}");
+    with_variable(&it.c, "other", &["disconnect", "--json"]).fails_as("not_found", 2);
+    assert_eq!(it.reached(&it.c, &[]), "box", "it is still attached");
+    // From the first word of the command on, everything is the command's.
+    assert_eq!(it.at(&it.a, &["exec", "echo", "-w", "other"]).succeeds().text(), "-w other\n");
+    assert_eq!(it.at(&it.a, &["context", "-w", "other", "--json"]).succeeds().json()["name"], "other");
+    it.at(&it.a, &["context", "box", "-w", "other"]).ends_with(2);
+    let said = it.at(&it.a, &["-w", "other", "exec", "--", "true"]).ends_with(255);
+    assert!(said.stderr.contains("runcode exec -w NAME"), "{said:?}");
+}
+
+#[test]
+fn the_only_attachment_serves_elsewhere() {
+    let it = Projects::new();
+    it.at(&it.a, &["connect", "box"]).succeeds();
+    assert_eq!(it.reached(&it.c, &[]), "box");
+    let current = it.at(&it.c, &["current", "--json"]).succeeds().json();
+    assert_eq!((&current["attached"], &current["near"]), (&true.into(), &false.into()));
+    assert_eq!(it.at(&it.a, &["current", "--json"]).succeeds().json()["near"], true);
+    assert!(it.at(&it.c, &["current"]).succeeds().text().contains("the only attachment there is"));
+    assert_eq!(it.at(&it.c, &["statusline"]).succeeds().text(), "", "it is another project's");
+    it.at(&it.b, &["connect", "box"]).succeeds();
+    assert_eq!(it.reached(&it.c, &[]), "box", "two folders, one workspace");
+    it.at(&it.c, &["disconnect", "--json"]).fails_as("ambiguous", 2);
+}
+
+#[test]
+fn disconnect_leaves_other_folders_alone() {
+    let it = Projects::connected();
+    it.at(&it.c, &["connect", "box"]).succeeds();
+    let said = it.at(&it.a, &["disconnect", "--json"]).succeeds().json();
+    assert_eq!((&said["disconnected"], &said["kept"]), (&true.into(), &true.into()));
+    let c = it.c.canonicalize().unwrap();
+    assert_eq!(said["still_attached_to"], serde_json::json!([c]));
+    assert!(it.world.cache("ws-1/meta.json").exists(), "the session is used by another folder");
+    assert_eq!((it.reached(&it.c, &[]), it.reached(&it.b, &[])), ("box".into(), "other".into()));
+    it.at(&it.a, &["exec", "--json", "--", "true"]).fails_as("ambiguous", 255);
+    let said = it.at(&it.c, &["disconnect", "other", "--json"]).fails_as("not_found", 2).json();
+    assert!(said["message"].as_str().unwrap().contains("box (#1) is attached"), "{said}");
+    // The last one ends it; and who types on is told where that goes.
+    let said = it.at(&it.c, &["disconnect"]).succeeds();
+    assert!(said.text().contains("commands here mean other (#2)"), "{said:?}");
+    assert!(!it.world.cache("ws-1").exists() && it.world.cache("ws-2").exists());
+    it.at(&it.a, &["connect", "box"]).succeeds();
+    let said = it.at(&it.c, &["disconnect", "--all", "--json"]).succeeds().json();
+    assert_eq!(said["detached"].as_array().unwrap().len(), 2, "{said}");
+    assert_eq!(std::fs::read_dir(it.world.cache("")).unwrap().count(), 0);
+    assert_eq!(processes_with(&it.world.cache("").to_string_lossy()), Vec::<String>::new());
+    assert_eq!(it.at(&it.c, &["disconnect", "--all", "--json"]).succeeds().json()["disconnected"], false);
+}
+
+/// Whoever ends a session does not make the commands of another project go elsewhere.
+#[test]
+fn stop_and_clean_redirect_no_other_project() {
+    let it = Projects::connected();
+    let said = it.at(&it.b, &["stop", "box", "--json"]).succeeds().json();
+    assert_eq!((&said["name"], &said["detached"]), (&"box".into(), &false.into()));
+    let said = it.at(&it.a, &["exec", "--json", "--", "cat", "name"]).fails_as("conflict", 255).json();
+    assert!(said["hint"].as_str().unwrap().contains("runcode connect box --start"), "{said}");
+    it.at(&it.a, &["connect", "box", "--start", "--wait"]).succeeds();
+    it.at(&it.b, &["clean", "box"]).succeeds();
+    assert!(!it.world.cache("ws-1").exists());
+    assert!(it.at(&it.a, &["current"]).succeeds().text().contains("session made at next use"));
+    assert_eq!(it.reached(&it.a, &[]), "box");
+    // In its own folder, both detach it.
+    it.at(&it.a, &["clean"]).succeeds();
+    assert_eq!(it.at(&it.a, &["current", "--json"]).succeeds().json()["name"], "other");
+    assert_eq!(it.at(&it.b, &["stop", "--json"]).succeeds().json()["detached"], true);
+    assert!(!it.world.cache("attachments").exists());
+}
+
+#[test]
+fn what_is_gone_says_what_to_do_next() {
+    let it = Projects::connected();
+    std::fs::rename(&it.a, it.world.home().join("a-2")).unwrap();
+    assert_eq!(it.reached(&it.world.home().join("a-2"), &[]), "other", "the one whose folder is there");
+    std::fs::remove_dir_all(&it.b).unwrap();
+    let said = it.at(&it.c, &["exec", "--json", "--", "true"]).fails_as("not_found", 255).json();
+    assert!(said["message"].as_str().unwrap().contains("folders no longer exist"), "{said}");
+    assert!(said["hint"].as_str().unwrap().contains("runcode connect"), "{said}");
+    it.at(&it.c, &["disconnect", "--all"]).succeeds();
+    // A workspace that the control plane no longer knows.
+    it.at(&it.c, &["connect", "box"]).succeeds();
+    let text = std::fs::read_to_string(it.world.attachment()).unwrap();
+    let gone = text.replace("\"workspace_id\":1", "\"workspace_id\":99").replace("box", "old");
+    std::fs::write(it.world.attachment(), gone).unwrap();
+    let said = it.at(&it.c, &["exec", "--json", "--", "true"]).fails_as("not_found", 255).json();
+    assert!(said["message"].as_str().unwrap().starts_with("old (#99): "), "{said}");
+    assert!(said["hint"].as_str().unwrap().contains("runcode disconnect"), "{said}");
+    it.at(&it.c, &["clean", "--all"]).succeeds();
+    // A folder that is removed while a shell is in it.
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "rmdir ../gone && exec \"$@\"", "sh"]);
+    let gone = it.world.home().join("gone");
+    std::fs::create_dir(&gone).unwrap();
+    let command = it.world.command(&["connect", "box", "--json"]);
+    shell.arg(command.get_program()).args(command.get_args()).env_clear().current_dir(&gone);
+    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let said = Said::of(shell.output().unwrap()).fails_as("io", 1).json();
+    assert!(said["hint"].as_str().unwrap().contains("--here"), "{said}");
+    assert!(!it.world.cache("ws-1").exists(), "nothing was made");
+    it.at(&it.c, &["connect", "box", "--here", "nowhere", "--json"]).fails_as("io", 1);
+    it.at(&it.c, &["connect", "box", "--here", "/etc/passwd", "--json"]).fails_as("usage", 2);
+}
+
+/// What is said is so: nothing is announced that then fails.
+#[test]
+fn an_attachment_that_fails_is_not_announced() {
+    let world = World::two().connected();
+    let said = world.run(&["connect", "other", "--json"]).succeeds();
+    assert!(
+        said.stderr.contains("other (#2) is attached to this folder now, no longer box (#1)"),
+        "{said:?}"
+    );
+    let files = world.cache("attachments");
+    let before = std::fs::read(world.attachment()).unwrap();
+    std::fs::rename(&files, world.cache("kept")).unwrap();
+    std::fs::write(&files, "in the way").unwrap();
+    let said = world.run(&["connect", "box", "--json"]).fails_as("io", 1);
+    assert_eq!(said.stderr, "");
+    std::fs::remove_file(&files).unwrap();
+    std::fs::rename(world.cache("kept"), &files).unwrap();
+    assert_eq!(std::fs::read(world.attachment()).unwrap(), before);
+    let file = world.attachment();
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    let said = world.run(&["connect", "box"]).ends_with(1);
+    assert!(said.stderr.starts_with("runcode: ") && !said.stderr.contains("now, no longer"), "{said:?}");
+}
+
+#[test]
+fn a_link_to_a_project_is_the_project() {
+    let it = Projects::connected();
+    let link = it.world.home().join("c/link");
+    std::os::unix::fs::symlink(&it.a, &link).unwrap();
+    assert_eq!(it.reached(&link, &[]), "box");
+    // A shell keeps the way that its user came; the working directory itself has lost it.
+    let as_given = |arguments: &[&str]| {
+        let mut command = it.world.command(arguments);
+        Said::of(command.env("PWD", &link).current_dir(&link).output().unwrap())
+    };
+    it.at(&it.a, &["disconnect"]).succeeds();
+    it.at(&it.c, &["connect", "box"]).succeeds();
+    assert_eq!(as_given(&["exec", "--", "cat", "name"]).succeeds().text(), "box");
+    as_given(&["connect", "other"]).succeeds();
+    assert_eq!(it.reached(&it.a, &[]), "other", "it is one folder, by two names");
+}
