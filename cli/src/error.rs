@@ -145,6 +145,11 @@ impl Error {
         Error::new(Code::Io, format!("cannot {doing}: {why}")).source(source)
     }
 
+    /// An interruption, by a signal or by whoever may cancel the command.
+    pub fn interrupted() -> Error {
+        Error::new(Code::Interrupted, "interrupted")
+    }
+
     /// The code.
     pub fn code(&self) -> Code {
         self.code

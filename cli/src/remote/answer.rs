@@ -29,7 +29,7 @@ pub(super) fn answer(
     let lost = |why: &str| Error::new(Code::Transport, format!("the workspace did not answer: {why}"));
     match ended {
         Ended::Status(_) => {}
-        Ended::Interrupted { .. } => return Err(Error::new(Code::Interrupted, "interrupted")),
+        Ended::Interrupted { .. } => return Err(Error::interrupted()),
         Ended::TimedOut { .. } => return Err(lost("it took too long")),
         Ended::NoStatus => return Err(lost("the connection was lost")),
     }

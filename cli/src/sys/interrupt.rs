@@ -1,68 +1,173 @@
-//! Being asked to end: SIGINT, SIGTERM and SIGHUP, or Ctrl-C on Windows.
+//! Being asked to end: by a signal to this process (SIGINT, SIGTERM and SIGHUP, or Ctrl-C on Windows), or, for one command
+//! alone, by whoever holds its [`Cancel`].
+//!
+//! Signal handlers belong to the process and stay for good. What hears of a signal is a value: every [`Interrupt`] that
+//! lives gets each one, and takes it for itself alone. With none, a signal does what the system would have done.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+#[cfg(unix)]
+#[path = "interrupt_unix.rs"]
+mod platform;
+#[cfg(windows)]
+#[path = "interrupt_windows.rs"]
+mod platform;
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::sys::clock::Deadline;
+use platform::{Inbox, Subscription};
 
-/// Counts the requests to end since it began to listen. While it lives, they do not end the process by themselves.
-#[derive(Debug, Clone)]
+/// What a cancelled command does: the same as at Ctrl-C. The number is the same everywhere.
+const SIGINT: i32 = 2;
+
+/// In an inbox, in place of a signal's number.
+const CANCELLED: usize = 1 << 16;
+
+/// Hears that something is to end.
+#[derive(Debug)]
 pub struct Interrupt {
-    last: Arc<AtomicUsize>,
+    inbox: Arc<Inbox>,
+    signals: Option<Subscription>,
 }
 
-/// How often a waiting thread looks.
-const POLL: Duration = Duration::from_millis(20);
-
 impl Interrupt {
-    /// Begins to listen.
+    /// Hears of signals, also of those that were ignored when this process began.
     pub fn listen() -> Result<Interrupt> {
-        let last = Arc::new(AtomicUsize::new(0));
-        for signal in SIGNALS {
-            signal_hook::flag::register_usize(signal, Arc::clone(&last), signal.cast_unsigned() as usize)
-                .map_err(|error| Error::io("listen for signals", error))?;
-        }
-        Ok(Interrupt { last })
+        Interrupt::subscribed(Subscription::to_all)
     }
 
-    /// As [`Interrupt::listen`]; a second request ends the process at once, whatever it waits for.
+    /// As [`Interrupt::listen`]; a second signal ends the process at once, whatever it waits for.
     pub fn listen_once() -> Result<Interrupt> {
-        let came = Arc::new(AtomicBool::new(false));
-        for signal in SIGNALS {
-            let status = 128 + signal;
-            signal_hook::flag::register_conditional_shutdown(signal, status, Arc::clone(&came))
-                .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&came)))
-                .map_err(|error| Error::io("listen for signals", error))?;
-        }
-        Interrupt::listen()
+        Interrupt::subscribed(Subscription::to_first)
     }
 
-    /// Sleeps for `pause`; whether a request came before it was over.
-    pub fn comes_within(&self, pause: Duration) -> bool {
-        let deadline = Deadline::after(pause);
-        while self.signal().is_none() && !deadline.is_past() {
-            deadline.pause(POLL);
-        }
-        self.signal().is_some()
+    /// Hears what a remote command has to hear of: `cancel`, and the signals that were not ignored when this process began.
+    /// On Windows no signal is among them: the console tells the ssh client itself.
+    pub fn of_command(cancel: &Cancel) -> Result<Interrupt> {
+        let interrupt = Interrupt::subscribed(Subscription::of_command)?;
+        cancel.tell(&interrupt.inbox);
+        Ok(interrupt)
     }
 
-    /// The signal that came last, if any.
+    fn subscribed(
+        subscribe: impl FnOnce(&Inbox) -> std::io::Result<Option<Subscription>>,
+    ) -> Result<Interrupt> {
+        let inbox = Inbox::new().map_err(listen_error)?;
+        let signals = subscribe(&inbox).map_err(listen_error)?;
+        Ok(Interrupt { inbox: Arc::new(inbox), signals })
+    }
+
+    /// The signal that came last, if any. It stays.
     pub fn signal(&self) -> Option<i32> {
-        i32::try_from(self.last.load(Ordering::Relaxed)).ok().filter(|signal| *signal != 0)
+        number(self.inbox.peek())
     }
 
-    /// Waits until a request comes.
-    pub fn wait(&self) {
-        while self.signal().is_none() {
-            std::thread::sleep(POLL);
+    /// Whether there is a signal that was not taken.
+    pub fn has_any(&self) -> bool {
+        self.inbox.peek() != 0
+    }
+
+    /// The signal that came last, if any; it is taken.
+    pub fn take(&self) -> Option<i32> {
+        number(self.inbox.take())
+    }
+
+    /// Has a signal that was not taken do what the system would have done, unless somebody else hears of it too. Whether
+    /// there was one, or the command was cancelled.
+    pub fn let_pass(mut self) -> bool {
+        let last = self.inbox.take();
+        let is_sole = self.signals.take().is_some_and(Subscription::end);
+        if let Some(signal) = number(last).filter(|_| is_sole && last != CANCELLED) {
+            platform::act_by_default(signal);
         }
+        last != 0
+    }
+
+    /// Waits for `pause`; whether a signal came before it was over.
+    pub fn comes_within(&self, pause: Duration) -> bool {
+        self.inbox.wait(pause)
+    }
+
+    /// Waits until a signal comes.
+    pub fn wait(&self) {
+        while !self.inbox.wait(Duration::from_secs(3600)) {}
     }
 }
 
 #[cfg(unix)]
-const SIGNALS: [i32; 3] =
-    [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP];
-#[cfg(windows)]
-const SIGNALS: [i32; 1] = [signal_hook::consts::SIGINT];
+impl std::os::fd::AsFd for Interrupt {
+    /// Readable while there is a signal that was not taken.
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.inbox.as_fd()
+    }
+}
+
+fn number(last: usize) -> Option<i32> {
+    match last {
+        0 => None,
+        CANCELLED => Some(SIGINT),
+        signal => i32::try_from(signal).ok(),
+    }
+}
+
+fn listen_error(error: std::io::Error) -> Error {
+    Error::io("listen for signals", error)
+}
+
+/// Cancels one command, or several that belong together, from another thread. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<Mutex<Cancelled>>);
+
+#[derive(Debug, Default)]
+struct Cancelled {
+    is_cancelled: bool,
+    inboxes: Vec<Weak<Inbox>>,
+}
+
+impl Cancel {
+    /// Interrupts what runs, as Ctrl-C would, and whatever starts later.
+    pub fn cancel(&self) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.is_cancelled = true;
+        for inbox in state.inboxes.drain(..).filter_map(|inbox| inbox.upgrade()) {
+            inbox.put(CANCELLED);
+        }
+    }
+
+    /// Whether it was.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_cancelled
+    }
+
+    fn tell(&self, inbox: &Arc<Inbox>) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.is_cancelled {
+            inbox.put(CANCELLED);
+            return;
+        }
+        state.inboxes.retain(|inbox| inbox.strong_count() > 0);
+        state.inboxes.push(Arc::downgrade(inbox));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+
+    #[test]
+    fn a_cancel_reaches_its_commands_alone() {
+        let (ours, theirs) = (Cancel::default(), Cancel::default());
+        let both = [&ours, &ours].map(|cancel| Interrupt::of_command(cancel).unwrap());
+        let other = Interrupt::of_command(&theirs).unwrap();
+        assert!(!both[0].comes_within(Duration::ZERO));
+        ours.clone().cancel();
+        assert!(both[0].comes_within(Duration::from_secs(60)));
+        assert_eq!((both[0].signal(), both[0].take(), both[0].take()), (Some(2), Some(2), None));
+        assert_eq!(both[1].take(), Some(2), "each takes its own");
+        assert_eq!((other.signal(), theirs.is_cancelled()), (None, false));
+        let late = Interrupt::of_command(&ours).unwrap();
+        assert_eq!(late.signal(), Some(2));
+        assert!(late.let_pass() && !other.let_pass());
+    }
+}

@@ -33,7 +33,6 @@ pub mod remote_end;
 #[cfg(unix)]
 mod retired;
 mod running;
-mod signals;
 mod stream;
 
 use std::path::{Path, PathBuf};
@@ -48,9 +47,9 @@ use crate::openssh::external::{self, Purpose};
 use crate::openssh::question::Resolved;
 use crate::sys::clock::Deadline;
 use crate::sys::env::{Env, Var};
+use crate::sys::interrupt::{Cancel, Interrupt};
 
 use running::Process;
-use signals::Watch;
 
 pub use command::{RemoteCommand, Secret, Variables};
 pub use env_name::EnvName;
@@ -141,6 +140,7 @@ pub struct Transport {
     #[cfg_attr(windows, expect(dead_code, reason = "there is no other way there"))]
     through_ssh: bool,
     is_sandboxed: bool,
+    cancel: Cancel,
 }
 
 impl Transport {
@@ -152,7 +152,14 @@ impl Transport {
             through_ssh: cfg!(windows)
                 || env.var(Var::RuncodeTransport).is_some_and(|value| value == "openssh"),
             is_sandboxed: env.var(Var::CodexSandboxNetworkDisabled).is_some(),
+            cancel: Cancel::default(),
         }
+    }
+
+    /// The same way, for commands that `cancel` interrupts.
+    #[must_use]
+    pub fn cancelled_by(self, cancel: Cancel) -> Transport {
+        Transport { cancel, ..self }
     }
 
     /// Whether a master is up and answers.
@@ -213,26 +220,31 @@ impl Transport {
     /// Asks the workspace to run `command`; returns once it has been asked. A full connection is waited for.
     ///
     /// The streams are lent: to see the end of a pipe's other side, drop them afterwards. A signal that asks this process
-    /// to end does so as long as nothing was started; one that comes later is kept for [`Running::wait`].
+    /// to end does so as long as nothing was started, unless another command hears of it too; one that comes later is kept
+    /// for [`Running::wait`].
     pub fn start(&self, command: &RemoteCommand, streams: &Streams) -> Result<Running, Failure> {
         let deadline = Deadline::after(QUEUE);
         let mut pause = Duration::from_millis(5);
-        loop {
-            let watch =
-                Watch::start().map_err(|error| Failure::NotStarted(Error::io("watch for signals", error)))?;
-            match self.start_once(command, streams, Some(&watch)) {
-                Ok(process) => return Ok(self.running(command, process, Some(watch))),
-                Err(Failure::Busy(_)) if !deadline.is_past() => {
-                    watch.let_pass();
-                    deadline.pause(pause);
-                }
-                Err(failure) => {
-                    watch.let_pass();
-                    return Err(failure);
-                }
+        let interrupt = Interrupt::of_command(&self.cancel).map_err(Failure::NotStarted)?;
+        while !interrupt.has_any() {
+            let failure = match self.start_once(command, streams, Some(&interrupt)) {
+                Ok(process) => return Ok(self.running(command, process, Some(interrupt))),
+                Err(failure) => failure,
+            };
+            if matches!(failure, Failure::Busy(_)) && !deadline.is_past() {
+                interrupt.comes_within(pause);
+                pause = (pause * 3 / 2).min(Duration::from_millis(250));
+                continue;
             }
-            pause = (pause * 3 / 2).min(Duration::from_millis(250));
+            let is_interrupted = interrupt.let_pass();
+            return Err(match failure {
+                Failure::MayHaveStarted(_) => failure,
+                _ if is_interrupted => Failure::Interrupted(Error::interrupted()),
+                failure => failure,
+            });
         }
+        interrupt.let_pass();
+        Err(Failure::Interrupted(Error::interrupted()))
     }
 
     /// As [`Transport::start`], on a connection of its own where the master's is full: for what must not wait.
@@ -250,18 +262,18 @@ impl Transport {
         &self,
         command: &RemoteCommand,
         streams: &Streams,
-        watch: Option<&Watch>,
+        interrupt: Option<&Interrupt>,
     ) -> Result<Box<dyn Process>, Failure> {
         match &self.route.control_path {
             #[cfg(unix)]
             Some(path) if self.through_ssh => {
                 let (_, listener) = master::answers(path, master::ANSWER)
                     .map_err(|trouble| mux::failure(self, path, trouble))?;
-                openssh::start(self, command, streams, openssh::Via::Master(listener), watch)
+                openssh::start(self, command, streams, openssh::Via::Master(listener), interrupt)
             }
             #[cfg(unix)]
-            Some(path) => mux::start(self, path, command, streams, watch),
-            _ => openssh::start(self, command, streams, openssh::Via::OwnConnection, watch),
+            Some(path) => mux::start(self, path, command, streams, interrupt),
+            _ => openssh::start(self, command, streams, openssh::Via::OwnConnection, interrupt),
         }
     }
 
@@ -271,8 +283,13 @@ impl Transport {
         path.is_some_and(|path| master::has_delivered(self, path, listener))
     }
 
-    fn running(&self, command: &RemoteCommand, process: Box<dyn Process>, watch: Option<Watch>) -> Running {
-        Running { process, transport: self.clone(), token: command.token().to_owned(), watch }
+    fn running(
+        &self,
+        command: &RemoteCommand,
+        process: Box<dyn Process>,
+        interrupt: Option<Interrupt>,
+    ) -> Running {
+        Running { process, transport: self.clone(), token: command.token().to_owned(), interrupt }
     }
 
     /// Opens a forward, for as long as the master lives. One that is open already is fine. The protocol has no way to ask

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use crate::error::{Code, Error, Result};
 use crate::openssh::config::PRIVATE;
 use crate::sys::clock::Deadline;
+use crate::sys::interrupt::Interrupt;
 use crate::transport::command::RemoteCommand;
 use crate::transport::descriptors::{Flags, Passed};
 use crate::transport::master;
@@ -21,7 +22,6 @@ use crate::transport::mux_wire::{self, Reply};
 use crate::transport::openssh;
 use crate::transport::outcome::{Ended, Failure};
 use crate::transport::running::Process;
-use crate::transport::signals::Watch;
 use crate::transport::stream::Streams;
 use crate::transport::{AFTER_SIGNAL, OPEN_DEADLINE, Transport, Way};
 
@@ -34,7 +34,7 @@ pub(super) fn start(
     path: &Path,
     command: &RemoteCommand,
     streams: &Streams,
-    watch: Option<&Watch>,
+    interrupt: Option<&Interrupt>,
 ) -> Result<Box<dyn Process>, Failure> {
     let failed = |trouble| failure(transport, path, trouble);
     let mut connection = Connection::open(path, Deadline::after(HELLO)).map_err(failed)?;
@@ -43,7 +43,7 @@ pub(super) fn start(
         .map_err(|error| Failure::NotStarted(Error::io("open the streams of the command", error)))?;
     let deadline = Deadline::after(OPEN_DEADLINE);
     let is_external = matches!(transport.route.way, Way::External { .. });
-    match ask(&mut connection, command, is_external, &passed, deadline, watch) {
+    match ask(&mut connection, command, is_external, &passed, deadline, interrupt) {
         Ok(Some(Reply::SessionOpened(session))) => {
             Ok(Box::new(OpenSession { connection, session, status: None, _flags: flags }))
         }
@@ -62,7 +62,7 @@ fn ask(
     with_agent: bool,
     passed: &Passed,
     deadline: Deadline,
-    watch: Option<&Watch>,
+    interrupt: Option<&Interrupt>,
 ) -> Result<Option<Reply>, Trouble> {
     let variable = command.private().map(|value| format!("{PRIVATE}={value}"));
     connection.send(&mux_wire::new_session(command.text(), variable.as_deref(), with_agent), deadline)?;
@@ -70,29 +70,29 @@ fn ask(
         connection.pass(fd, deadline)?;
     }
     // After a signal the answer is still waited for, if not for long: taken back at the wrong moment, the command may run.
-    let (mut deadline, mut watch) = (deadline, watch);
+    let (mut deadline, mut interrupt) = (deadline, interrupt);
     loop {
         if let Some(reply) = connection.next()? {
             return Ok(reply);
         }
-        if watch.is_some_and(Watch::has_any) {
-            watch = None;
+        if interrupt.is_some_and(Interrupt::has_any) {
+            interrupt = None;
             deadline = Deadline::after(AFTER_SIGNAL.min(deadline.remaining()));
         }
         if deadline.is_past() {
             return Err(Trouble::Silent);
         }
-        ready(connection, watch, deadline)?;
+        ready(connection, interrupt, deadline)?;
     }
 }
 
 /// Waits until the master has said something, a signal came, or the deadline passed.
-fn ready(connection: &Connection, watch: Option<&Watch>, deadline: Deadline) -> Result<(), Errno> {
+fn ready(connection: &Connection, interrupt: Option<&Interrupt>, deadline: Deadline) -> Result<(), Errno> {
     let timeout = Timespec::try_from(deadline.remaining()).ok();
     let socket = PollFd::new(connection, PollFlags::IN);
-    let polled = match watch {
-        Some(watch) => {
-            rustix::event::poll(&mut [socket, PollFd::new(watch, PollFlags::IN)], timeout.as_ref())
+    let polled = match interrupt {
+        Some(interrupt) => {
+            rustix::event::poll(&mut [socket, PollFd::new(interrupt, PollFlags::IN)], timeout.as_ref())
         }
         None => rustix::event::poll(&mut [socket], timeout.as_ref()),
     };
@@ -155,15 +155,15 @@ impl Process for OpenSession {
         Some(self.connection.listener())
     }
 
-    fn wait(&mut self, watch: Option<&Watch>, deadline: Deadline) -> Result<Option<Ended>> {
+    fn wait(&mut self, interrupt: Option<&Interrupt>, deadline: Deadline) -> Result<Option<Ended>> {
         loop {
             if let Some(ended) = self.hear()? {
                 return Ok(Some(ended));
             }
-            if deadline.is_past() || watch.is_some_and(Watch::has_any) {
+            if deadline.is_past() || interrupt.is_some_and(Interrupt::has_any) {
                 return Ok(None);
             }
-            ready(&self.connection, watch, deadline)
+            ready(&self.connection, interrupt, deadline)
                 .map_err(|errno| Error::io("wait for the connection", errno.into()))?;
         }
     }

@@ -9,12 +9,12 @@ use crate::openssh::config::PRIVATE;
 use crate::openssh::external::Purpose;
 use crate::openssh::log::{Log, Phase};
 use crate::sys::clock::Deadline;
+use crate::sys::interrupt::Interrupt;
 use crate::transport::command::RemoteCommand;
 #[cfg(unix)]
 use crate::transport::mux_socket::Listener;
 use crate::transport::outcome::{Ended, Failure};
 use crate::transport::running::Process;
-use crate::transport::signals::Watch;
 use crate::transport::stream::Streams;
 use crate::transport::{AFTER_SIGNAL, OPEN_DEADLINE, Transport};
 
@@ -35,7 +35,7 @@ pub(super) fn start(
     command: &RemoteCommand,
     streams: &Streams,
     via: Via,
-    watch: Option<&Watch>,
+    interrupt: Option<&Interrupt>,
 ) -> Result<Box<dyn Process>, Failure> {
     let not_started = |error: std::io::Error| Failure::NotStarted(Error::io("run ssh", error));
     let log = Log::create(&transport.route.folder).map_err(not_started)?;
@@ -69,7 +69,7 @@ pub(super) fn start(
         #[cfg(unix)]
         _flags: flags,
     };
-    running.opened(transport, via, watch)?;
+    running.opened(transport, via, interrupt)?;
     Ok(Box::new(running))
 }
 
@@ -86,13 +86,18 @@ struct Ssh {
 
 impl Ssh {
     /// Waits until the log says that the command was asked for.
-    fn opened(&mut self, transport: &Transport, via: Via, watch: Option<&Watch>) -> Result<(), Failure> {
+    fn opened(
+        &mut self,
+        transport: &Transport,
+        via: Via,
+        interrupt: Option<&Interrupt>,
+    ) -> Result<(), Failure> {
         let patience = if via == Via::OwnConnection { COLD_DEADLINE } else { OPEN_DEADLINE };
-        let (mut deadline, mut watch) = (Deadline::after(patience), watch);
+        let (mut deadline, mut interrupt) = (Deadline::after(patience), interrupt);
         let mut pause = Duration::from_micros(500);
         loop {
-            if watch.is_some_and(Watch::has_any) {
-                watch = None;
+            if interrupt.is_some_and(Interrupt::has_any) {
+                interrupt = None;
                 deadline = Deadline::after(AFTER_SIGNAL.min(deadline.remaining()));
             }
             let ended = self.child.try_wait().ok().flatten(); // before the log, so that the log is whole
@@ -113,7 +118,7 @@ impl Ssh {
             if deadline.is_past() {
                 return Err(Failure::NotStarted(silent(patience)));
             }
-            sleep(watch, pause.min(deadline.remaining()));
+            sleep(interrupt, pause.min(deadline.remaining()));
             pause = (pause * 2).min(Duration::from_millis(10));
         }
     }
@@ -137,7 +142,7 @@ impl Process for Ssh {
         }
     }
 
-    fn wait(&mut self, watch: Option<&Watch>, deadline: Deadline) -> Result<Option<Ended>> {
+    fn wait(&mut self, interrupt: Option<&Interrupt>, deadline: Deadline) -> Result<Option<Ended>> {
         let mut pause = Duration::from_millis(1);
         loop {
             if self.ended.is_none() {
@@ -150,10 +155,10 @@ impl Process for Ssh {
             if deadline.is_past() {
                 return Ok(None);
             }
-            if watch.is_some_and(Watch::has_any) {
+            if interrupt.is_some_and(Interrupt::has_any) {
                 return Ok(None);
             }
-            sleep(watch, pause.min(deadline.remaining()));
+            sleep(interrupt, pause.min(deadline.remaining()));
             pause = (pause * 2).min(Duration::from_millis(20));
         }
     }
@@ -171,15 +176,15 @@ impl Drop for Ssh {
 
 /// Sleeps until a signal comes, or for `pause`.
 #[cfg(unix)]
-fn sleep(watch: Option<&Watch>, pause: Duration) {
+fn sleep(interrupt: Option<&Interrupt>, pause: Duration) {
     use rustix::event::{PollFd, PollFlags, Timespec};
-    let Some(watch) = watch else { return std::thread::sleep(pause) };
+    let Some(interrupt) = interrupt else { return std::thread::sleep(pause) };
     let pause = Timespec::try_from(pause).ok();
-    let _ = rustix::event::poll(&mut [PollFd::new(watch, PollFlags::IN)], pause.as_ref());
+    let _ = rustix::event::poll(&mut [PollFd::new(interrupt, PollFlags::IN)], pause.as_ref());
 }
 
 #[cfg(windows)]
-fn sleep(_watch: Option<&Watch>, pause: Duration) {
+fn sleep(_watch: Option<&Interrupt>, pause: Duration) {
     std::thread::sleep(pause);
 }
 

@@ -14,6 +14,8 @@ pub enum Failure {
     Busy(Error),
     /// The connection is dead, or could not be made. Nothing was started: renew it and ask again.
     NotStarted(Error),
+    /// It was interrupted before anything was started.
+    Interrupted(Error),
     /// The command may have run, in part or whole: never ask again.
     MayHaveStarted(Error),
 }
@@ -25,6 +27,7 @@ impl Failure {
             Failure::NoMaster(error)
             | Failure::Busy(error)
             | Failure::NotStarted(error)
+            | Failure::Interrupted(error)
             | Failure::MayHaveStarted(error) => error,
         }
     }
@@ -47,9 +50,9 @@ pub enum Ended {
     Status(u8),
     /// Nothing tells how: the outermost shell was killed, or the connection went. The command may still be running.
     NoStatus,
-    /// A signal came here and was passed on.
+    /// A signal came here and was passed on, or the command was cancelled.
     Interrupted {
-        /// The signal's number.
+        /// The signal's number; SIGINT's when it was cancelled.
         signal: i32,
         /// Whether the remote process group is gone for certain.
         remote_ended: bool,

@@ -7,10 +7,10 @@ use crate::error::Result;
 #[cfg(unix)]
 use crate::error::{Code, Error};
 use crate::sys::clock::Deadline;
+use crate::sys::interrupt::Interrupt;
 #[cfg(unix)]
 use crate::transport::mux_socket::Listener;
 use crate::transport::outcome::{Ended, Limits};
-use crate::transport::signals::Watch;
 use crate::transport::{Transport, remote_end};
 
 /// How long the command's output may go on once its process group is gone.
@@ -29,7 +29,7 @@ pub(super) trait Process: Send {
     fn listener(&self) -> Option<Listener>;
 
     /// Waits until the command has ended and its output has been delivered, until a signal came, or until `deadline`.
-    fn wait(&mut self, watch: Option<&Watch>, deadline: Deadline) -> Result<Option<Ended>>;
+    fn wait(&mut self, interrupt: Option<&Interrupt>, deadline: Deadline) -> Result<Option<Ended>>;
 }
 
 /// A command that was started on the workspace. Dropping it does not end it.
@@ -38,7 +38,7 @@ pub struct Running {
     pub(super) transport: Transport,
     pub(super) token: String,
     /// Since before it was started, so that no signal is missed.
-    pub(super) watch: Option<Watch>,
+    pub(super) interrupt: Option<Interrupt>,
 }
 
 impl Running {
@@ -61,25 +61,29 @@ impl Running {
         look: Duration,
         mut goes_on: impl FnMut() -> bool,
     ) -> Result<Ended> {
-        let watch = match self.watch.take() {
-            Some(watch) if !limits.interruptible => {
-                watch.let_pass();
+        let interrupt = match self.interrupt.take() {
+            Some(interrupt) if !limits.interruptible => {
+                interrupt.let_pass();
                 None
             }
-            watch => watch,
+            interrupt => interrupt,
         };
         let deadline = Deadline::after(limits.timeout.unwrap_or(Duration::MAX));
         loop {
-            if let Some(signal) = watch.as_ref().and_then(Watch::take) {
-                let remote_ended = self.end(signal, watch.as_ref())?;
+            if let Some(signal) = interrupt.as_ref().and_then(Interrupt::take) {
+                let remote_ended = self.end(signal, interrupt.as_ref())?;
                 return Ok(Ended::Interrupted { signal, remote_ended });
             }
             let slice = Deadline::after(look.min(deadline.remaining()));
-            if let Some(ended) = self.process.wait(watch.as_ref(), slice)? {
-                return self.whole(ended);
+            if let Some(ended) = self.process.wait(interrupt.as_ref(), slice)? {
+                let ended = self.whole(ended);
+                if let Some(interrupt) = interrupt {
+                    interrupt.let_pass(); // it came too late for the command
+                }
+                return ended;
             }
             if deadline.is_past() || !goes_on() {
-                let remote_ended = self.end(TERM, watch.as_ref())?;
+                let remote_ended = self.end(TERM, interrupt.as_ref())?;
                 return Ok(Ended::TimedOut { remote_ended });
             }
         }
@@ -103,7 +107,7 @@ impl Running {
     }
 
     /// Ends the remote process group, while its output still comes; whether it is gone for certain.
-    fn end(&mut self, signal: i32, watch: Option<&Watch>) -> Result<bool> {
+    fn end(&mut self, signal: i32, interrupt: Option<&Interrupt>) -> Result<bool> {
         let (sender, told) = mpsc::channel();
         let (transport, token) = (self.transport.clone(), self.token.clone());
         std::thread::spawn(move || sender.send(remote_end::end(&transport, &token, signal)));
@@ -114,9 +118,9 @@ impl Running {
             if is_over {
                 slice.pause(Duration::from_millis(5));
             } else {
-                is_over = self.process.wait(watch, slice)?.is_some();
+                is_over = self.process.wait(interrupt, slice)?.is_some();
             }
-            if watch.is_some_and(|watch| watch.take().is_some()) {
+            if interrupt.is_some_and(|interrupt| interrupt.take().is_some()) {
                 return Ok(is_over);
             }
             match told.recv_timeout(Duration::ZERO) {

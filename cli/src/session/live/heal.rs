@@ -25,7 +25,9 @@ impl Sessions<'_> {
     pub fn start(&self, session: &Session, command: &RemoteCommand, streams: &Streams) -> Result<Running> {
         match self.transport(session).start(command, streams) {
             Ok(running) => return Ok(running),
-            Err(Failure::MayHaveStarted(error) | Failure::Busy(error)) => return Err(error),
+            Err(Failure::MayHaveStarted(error) | Failure::Busy(error) | Failure::Interrupted(error)) => {
+                return Err(error);
+            }
             Err(Failure::NoMaster(_) | Failure::NotStarted(_)) => {}
         }
         let session = self.revive(session)?;

@@ -11,6 +11,7 @@ use crate::session::Session;
 use crate::session::attachment::{Applying, Attachment, Attachments};
 use crate::session::store::Store;
 use crate::sys::env::Env;
+use crate::sys::interrupt::Cancel;
 use crate::sys::location::Location;
 use crate::sys::paths::Paths;
 use crate::sys::{clock, lock};
@@ -31,12 +32,19 @@ pub struct Sessions<'a> {
     paths: &'a Paths,
     env: &'a Env,
     origins: &'a dyn Origins,
+    cancel: Cancel,
 }
 
 impl<'a> Sessions<'a> {
     /// The sessions below `paths`, granted by `origins`; no I/O.
     pub fn new(paths: &'a Paths, env: &'a Env, origins: &'a dyn Origins) -> Sessions<'a> {
-        Sessions { paths, env, origins }
+        Sessions { paths, env, origins, cancel: Cancel::default() }
+    }
+
+    /// The same sessions, whose commands `cancel` interrupts. What only prepares them, such as a login, is not cut short.
+    #[must_use]
+    pub fn cancelled_by(self, cancel: Cancel) -> Sessions<'a> {
+        Sessions { cancel, ..self }
     }
 
     /// Where they are kept.
@@ -51,7 +59,7 @@ impl<'a> Sessions<'a> {
 
     /// The connection of a session.
     pub fn transport(&self, session: &Session) -> Transport {
-        Transport::new(session.route(), self.env)
+        Transport::new(session.route(), self.env).cancelled_by(self.cancel.clone())
     }
 
     /// What is attached to which folder.
