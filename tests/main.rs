@@ -27,6 +27,7 @@ mod hostile;
 mod install;
 mod layers;
 mod manifests;
+mod one_process;
 mod origins;
 mod picture;
 mod proxy;

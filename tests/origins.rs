@@ -25,12 +25,20 @@ use runcode::transport::{Ended, Limits, RemoteCommand, Stream, Streams, Variable
 use crate::support::real_sshd::RealSshd;
 use crate::support::{processes_with, with_certificates};
 
-/// Two servers: `alpha`, with our key on a real sshd, and `beta`, left to the user's own ssh.
-struct Fake<'a> {
+/// Servers: `alpha` and `gamma`, with our key on a real sshd, and `beta`, left to the user's own ssh.
+pub(crate) struct Fake<'a> {
     sshd: &'a RealSshd,
     workdir: Workdir,
     base: BaseUrl,
     grants: Cell<u32>,
+}
+
+impl<'a> Fake<'a> {
+    /// Nothing is granted yet.
+    pub(crate) fn new(sshd: &'a RealSshd, workdir: Workdir) -> Fake<'a> {
+        let base = BaseUrl::parse(BaseUrl::HOSTED_API).unwrap();
+        Fake { sshd, workdir, base, grants: Cell::new(0) }
+    }
 }
 
 impl Origin for Fake<'_> {
@@ -54,7 +62,7 @@ impl Origin for Fake<'_> {
             shared: false,
             ssh_capable: true,
         };
-        Ok(["alpha", "beta"].map(server).to_vec())
+        Ok(["alpha", "beta", "gamma"].map(server).to_vec())
     }
 
     fn grant(&self, key: &SessionKey, request: &Request<'_>) -> Result<Grant, Ungranted> {
@@ -121,8 +129,7 @@ fn another_origin_has_whole_sessions() {
     let Some(sshd) = RealSshd::start(home.path()) else { return };
     std::fs::create_dir(home.path().join("project")).unwrap();
     let workdir = Workdir::parse(home.path().join("project").to_str().unwrap()).unwrap();
-    let base = BaseUrl::parse(BaseUrl::HOSTED_API).unwrap();
-    let fake = Fake { sshd: &sshd, workdir, base, grants: Cell::new(0) };
+    let fake = Fake::new(&sshd, workdir);
     let (paths, env) = (Paths::below(home.path()), env(home.path()));
     let sessions = Sessions::new(&paths, &env, &fake);
 
@@ -163,8 +170,7 @@ fn another_origin_has_whole_sessions() {
 fn an_external_session_has_no_key_of_ours() {
     let home = tempfile::Builder::new().prefix("rc-").tempdir().unwrap();
     let Some(sshd) = RealSshd::start(home.path()) else { return };
-    let base = BaseUrl::parse(BaseUrl::HOSTED_API).unwrap();
-    let fake = Fake { sshd: &sshd, workdir: Workdir::default(), base, grants: Cell::new(0) };
+    let fake = Fake::new(&sshd, Workdir::default());
     let (paths, env) = (Paths::below(home.path()), env(home.path()));
     let sessions = Sessions::new(&paths, &env, &fake);
     let key = fake.resolve("beta").unwrap().key;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::app::App;
 use crate::commands::args::Which;
 use crate::error::{Code, Error, Result};
-use crate::files::{self, Place, RemotePath};
+use crate::files::{self, Exchanges, Place, RemotePath};
 use crate::output::progress;
 use crate::output::report::{Outcome, Report as _};
 
@@ -59,9 +59,10 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
     let session = app.session(&sessions, args.which.words())?;
     let start = |command: &_, streams: &_| sessions.start(&session, command, streams);
+    let exchanges = Exchanges::new(&start, app.env());
     let remotes = args.remote.iter().map(|path| RemotePath::parse(path, session.meta.workdir.as_ref()));
     let remotes = remotes.collect::<Result<Vec<_>>>()?;
-    let summary = files::get(&start, &remotes, &place, args.links)?;
+    let summary = files::get(&exchanges, &remotes, &place, args.links)?;
     if !matches!(place, Place::Stdout) {
         return Ok(summary.into());
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::app::App;
 use crate::commands::args::Which;
 use crate::error::{Code, Error, Result};
-use crate::files::{self, RemotePath, Selection};
+use crate::files::{self, Exchanges, RemotePath, Selection};
 use crate::output::report::Outcome;
 
 /// Send files and folders to the attached workspace.
@@ -49,6 +49,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let session = app.session(&sessions, args.which.words())?;
     let remote = RemotePath::parse(remote, session.meta.workdir.as_ref())?;
     let start = |command: &_, streams: &_| sessions.start(&session, command, streams);
+    let exchanges = Exchanges::new(&start, app.env());
     let selection = Selection { exclude: args.exclude, git: args.git };
-    Ok(files::put(&start, &local, &remote, &selection)?.into())
+    Ok(files::put(&exchanges, &local, &remote, &selection)?.into())
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::app::App;
 use crate::commands::args::Which;
 use crate::error::{Code, Error, Result};
-use crate::files::{self, RemotePath};
+use crate::files::{self, Exchanges, RemotePath};
 use crate::output::progress;
 use crate::output::report::Outcome;
 
@@ -46,13 +46,14 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let session = app.session(&sessions, args.which.words())?;
     let remote = RemotePath::parse(&args.path, session.meta.workdir.as_ref())?;
     let start = |command: &_, streams: &_| sessions.start(&session, command, streams);
+    let exchanges = Exchanges::new(&start, app.env());
     let summary = match args.file {
-        Some(file) => files::put_as(&start, &file, &remote),
+        Some(file) => files::put_as(&exchanges, &file, &remote),
         None => {
             if io::stdin().is_terminal() {
                 progress::note("reading stdin, Ctrl-D ends");
             }
-            files::write(&start, io::stdin(), &remote)
+            files::write(&exchanges, io::stdin(), &remote)
         }
     };
     Ok(summary?.into())

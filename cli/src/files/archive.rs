@@ -7,12 +7,12 @@ use std::io::{self, BufWriter, Read as _, Write};
 use tar::{EntryType, Header};
 
 use crate::error::{Code, Error};
+use crate::files::exchange::CHUNK;
 use crate::files::flow::Hash;
 use crate::files::local_file;
 use crate::files::local_tree::{Entry, Kind, Modified};
 use crate::files::progress::Progress;
 use crate::files::pulse::Pulse;
-use crate::files::talk::CHUNK;
 
 /// What tar counts in.
 const BLOCK: usize = 512;
@@ -222,7 +222,9 @@ mod tests {
         ];
         for entries in [&all[..], &all[1..], &all[..1], &[]] {
             let mut sent = Vec::new();
-            let done = send(&mut sent, entries, &mut Progress::new(None), &Pulse::new()).unwrap();
+            let done =
+                send(&mut sent, entries, &mut Progress::new(None), &Pulse::new(std::time::Duration::MAX))
+                    .unwrap();
             let length = usize::try_from(length(entries)).unwrap();
             assert_eq!(done.sha256, Some(crate::files::flow::sha256(&sent[..length])));
             let mut archive = tar::Archive::new(&sent[..]);

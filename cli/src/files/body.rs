@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Read};
 
 use crate::error::{Code, Error};
-use crate::files::talk::{CHUNK, Fault};
+use crate::files::exchange::{CHUNK, Fault};
 
 /// The length of that line: mark, `ok` or `er`, SHA-256.
 const TRAILER: usize = 32 + 1 + 2 + 1 + 64 + 1;

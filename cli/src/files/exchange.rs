@@ -4,15 +4,17 @@
 //! thread that is not waited for when the workspace has given up, since what it reads from may never come to an end. Once
 //! the script has said that all is done, nobody waits for its shell to end.
 
+use std::cell::Cell;
 use std::io::{self, BufRead as _, BufReader, PipeReader, PipeWriter, Read};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
 use crate::files::failure::ScriptFailure;
-use crate::files::pulse::{Pulse, There};
+use crate::files::pulse::{self, Pulse, There};
 use crate::files::script::Script;
 use crate::output::foreign;
+use crate::sys::env::Env;
 use crate::sys::random;
 use crate::transport::{Ended, Limits, RemoteCommand, Running, Stream, Streams, remote_end};
 
@@ -79,7 +81,7 @@ impl From<Undone> for Error {
 }
 
 /// What an exchange goes over.
-pub(super) struct Talk {
+pub(super) struct Exchange {
     /// The script's input; dropping it ends it.
     pub(super) input: Option<There<PipeWriter>>,
     /// The script's output.
@@ -90,7 +92,7 @@ pub(super) struct Talk {
     records: u32,
 }
 
-impl Talk {
+impl Exchange {
     /// The next line of ours; a failure that the script tells of is an error.
     pub(super) fn record(&mut self) -> Result<String, Fault> {
         let mut skipped = 0;
@@ -124,12 +126,9 @@ impl Talk {
     }
 }
 
-/// What waits for the end of the exchange before: until then that one watches for signals.
-static EARLIER: Mutex<Option<Box<dyn FnOnce() + Send>>> = Mutex::new(None);
-
 /// What happens in an exchange.
 enum Event<T> {
-    /// The talk is over.
+    /// All is said.
     Told(Result<T, Fault>),
     /// The script has ended, and everything it wrote is delivered.
     Ended(Result<Ended>),
@@ -143,72 +142,96 @@ pub(super) struct Task<'a> {
     pub(super) path: &'a str,
 }
 
-/// Runs the task's script and has `body` talk to it.
-pub(super) fn talk<T: Send + 'static>(
-    start: Start<'_>,
-    task: &Task<'_>,
-    body: impl FnOnce(&mut Talk) -> Result<T, Fault> + Send + 'static,
-) -> Result<T, Undone> {
-    let earlier = EARLIER.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(wait) = earlier {
-        wait();
+/// The exchanges of one command, one after the other.
+pub struct Exchanges<'a> {
+    start: Start<'a>,
+    patience: Duration,
+    /// Waits for the end of the one before, which signals go to until then; whether one came.
+    earlier: Cell<Option<Box<dyn FnOnce() -> bool>>>,
+}
+
+impl<'a> Exchanges<'a> {
+    /// Each is started by `start`. `env` says how long the workspace may be silent.
+    pub fn new(start: Start<'a>, env: &Env) -> Exchanges<'a> {
+        Exchanges { start, patience: pulse::patience(env), earlier: Cell::default() }
     }
-    let mark = random::word();
-    let command = task.script.command(&mark, task.arguments, task.private)?;
-    let pipe = || io::pipe().map_err(|error| Error::io("make a pipe", error));
-    let ((stdin, input), (output, stdout), (errors, stderr)) = (pipe()?, pipe()?, pipe()?);
-    widen(&input);
-    widen(&stdout);
-    let streams = Streams { stdin: stdin.into(), stdout: stdout.into(), stderr: Stream::from(stderr) };
-    let running = start(&command, &streams)?;
-    drop(streams);
-    let (sender, events) = mpsc::channel();
-    let pulse = Pulse::new();
-    let mut talk = Talk {
-        input: Some(pulse.there(input)),
-        output: BufReader::with_capacity(CHUNK, pulse.there(output)),
-        mark,
-        path: task.path.to_owned(),
-        records: 0,
-    };
-    let told = sender.clone();
-    std::thread::spawn(move || {
-        let done = body(&mut talk);
-        drop(talk);
-        let _ = told.send(Event::Told(done));
-    });
-    let heart = pulse.clone();
-    std::thread::spawn(move || {
-        let limits = Limits { timeout: None, interruptible: true };
-        let ended = running.wait_while(&limits, || !heart.is_lost());
-        let _ = sender.send(Event::Ended(ended));
-    });
-    let last_words = collect(errors);
-    let (done, ended) = match events.recv() {
-        Ok(Event::Told(Ok(value))) => {
-            pulse.listen();
-            let wait = Box::new(move || while events.recv().is_ok() {});
-            *EARLIER.lock().unwrap_or_else(PoisonError::into_inner) = Some(wait);
-            return Ok(value);
+
+    /// Runs the task's script and has `body` hold the conversation with it.
+    pub(super) fn run<T: Send + 'static>(
+        &self,
+        task: &Task<'_>,
+        body: impl FnOnce(&mut Exchange) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Undone> {
+        if self.earlier.take().is_some_and(|was_interrupted| was_interrupted()) {
+            return Err(Error::interrupted().into());
         }
-        Ok(Event::Told(failed)) => (failed, the_end(&events)),
-        Ok(Event::Ended(ended)) => {
-            let is_cut = matches!(ended, Ok(Ended::Interrupted { .. } | Ended::TimedOut { .. }));
-            match events.recv_timeout(if is_cut { REST } else { Duration::MAX }) {
-                Ok(Event::Told(done)) => (done, ended),
-                _ => (Err(Fault::Cut), ended),
+        let mark = random::word();
+        let command = task.script.command(&mark, task.arguments, task.private)?;
+        let pipe = || io::pipe().map_err(|error| Error::io("make a pipe", error));
+        let ((stdin, input), (output, stdout), (errors, stderr)) = (pipe()?, pipe()?, pipe()?);
+        widen(&input);
+        widen(&stdout);
+        let streams = Streams { stdin: stdin.into(), stdout: stdout.into(), stderr: Stream::from(stderr) };
+        let running = (self.start)(&command, &streams)?;
+        drop(streams);
+        let (sender, events) = mpsc::channel();
+        let pulse = Pulse::new(self.patience);
+        let mut exchange = Exchange {
+            input: Some(pulse.there(input)),
+            output: BufReader::with_capacity(CHUNK, pulse.there(output)),
+            mark,
+            path: task.path.to_owned(),
+            records: 0,
+        };
+        let told = sender.clone();
+        std::thread::spawn(move || {
+            let done = body(&mut exchange);
+            drop(exchange);
+            let _ = told.send(Event::Told(done));
+        });
+        let heart = pulse.clone();
+        std::thread::spawn(move || {
+            let limits = Limits { timeout: None, interruptible: true };
+            let ended = running.wait_while(&limits, || !heart.is_lost());
+            let _ = sender.send(Event::Ended(ended));
+        });
+        let last_words = collect(errors);
+        let (done, ended) = match events.recv() {
+            Ok(Event::Told(Ok(value))) => {
+                pulse.listen();
+                let was_interrupted = |event| matches!(event, Event::Ended(Ok(Ended::Interrupted { .. })));
+                self.earlier.set(Some(Box::new(move || events.iter().any(was_interrupted))));
+                return Ok(value);
             }
-        }
-        Err(_) => (Err(Fault::Cut), Ok(Ended::NoStatus)),
-    };
+            Ok(Event::Told(failed)) => (failed, the_end(&events)),
+            Ok(Event::Ended(ended)) => {
+                let is_cut = matches!(ended, Ok(Ended::Interrupted { .. } | Ended::TimedOut { .. }));
+                match events.recv_timeout(if is_cut { REST } else { Duration::MAX }) {
+                    Ok(Event::Told(done)) => (done, ended),
+                    _ => (Err(Fault::Cut), ended),
+                }
+            }
+            Err(_) => (Err(Fault::Cut), Ok(Ended::NoStatus)),
+        };
+        conclude(done, ended, &last_words, pulse.patience())
+    }
+}
+
+/// What becomes of an exchange that did not end as it should have.
+fn conclude<T>(
+    done: Result<T, Fault>,
+    ended: Result<Ended>,
+    last_words: &mpsc::Receiver<String>,
+    patience: Duration,
+) -> Result<T, Undone> {
     match (done, ended) {
         (Ok(value), _) => Ok(value),
-        (Err(_), Ok(Ended::Interrupted { .. })) => Err(Error::new(Code::Interrupted, "interrupted")
+        (Err(_), Ok(Ended::Interrupted { .. })) => Err(Error::interrupted()
             .hint("what was there before is unchanged, unless the last step was being taken")
             .into()),
         (Err(_), Ok(Ended::TimedOut { .. })) => Err(Error::new(
             Code::TimedOut,
-            format!("the workspace has said nothing for {} s; the transfer was given up", pulse.patience().as_secs()),
+            format!("the workspace has said nothing for {} s; the transfer was given up", patience.as_secs()),
         )
         .hint("what was there before is unchanged, unless the last step was being taken; RUNCODE_PATIENCE sets the seconds")
         .into()),
@@ -229,7 +252,7 @@ pub(super) fn talk<T: Send + 'static>(
     }
 }
 
-/// How the script ended, when the talk is over already.
+/// How the script ended, when all is said already.
 fn the_end<T>(events: &mpsc::Receiver<Event<T>>) -> Result<Ended> {
     match events.recv_timeout(END) {
         Ok(Event::Ended(ended)) => ended,

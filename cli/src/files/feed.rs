@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::io::Errno;
 use rustix::pipe::SpliceFlags;
 
+use crate::files::exchange::CHUNK;
 use crate::files::flow::{Hash, Stop};
 use crate::files::progress::Progress;
 use crate::files::pulse::Pulse;
-use crate::files::talk::CHUNK;
 
 /// How much is asked for at once: what the pipe holds.
 const PIECE: u64 = 1 << 20;
@@ -87,6 +87,7 @@ fn shorter() -> io::Error {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
     use std::io::{Read as _, Seek as _, Write as _};
+    use std::time::Duration;
 
     use super::*;
     use crate::files::flow;
@@ -98,7 +99,7 @@ mod tests {
             reader.read_to_end(&mut all).unwrap();
             all
         });
-        let done = feed(file, length, &writer, &mut Progress::new(None), &Pulse::new());
+        let done = feed(file, length, &writer, &mut Progress::new(None), &Pulse::new(Duration::MAX));
         drop(writer);
         (done, reading.join().unwrap())
     }
@@ -124,7 +125,7 @@ mod tests {
         file.set_len(1 << 30).unwrap();
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
-        let done = feed(&file, 1 << 30, &writer, &mut Progress::new(None), &Pulse::new());
+        let done = feed(&file, 1 << 30, &writer, &mut Progress::new(None), &Pulse::new(Duration::MAX));
         assert!(matches!(done, Err(Stop::Write(_))));
     }
 }

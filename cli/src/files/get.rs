@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Code, Error, Result};
 use crate::files::body::Body;
+use crate::files::exchange::{Exchange, Exchanges, Fault, Task, Undone};
 use crate::files::failure::Why;
 use crate::files::flow::{Hashed, Stop, pump};
 use crate::files::links::LeftOut;
@@ -12,19 +13,23 @@ use crate::files::local_file::{self, LocalFile};
 use crate::files::progress::Progress;
 use crate::files::remote_listing::split_time;
 use crate::files::script::Script;
-use crate::files::talk::{Fault, Start, Talk, Task, Undone, talk};
 use crate::files::{Place, RemotePath, Summary, install, unpack};
 use crate::output::stdout;
 
 /// Fetches `remote`; it is whole at its place, or what was there stays.
-pub(super) fn get(start: Start<'_>, remote: &RemotePath, place: &Place, all_links: bool) -> Result<Summary> {
+pub(super) fn get(
+    exchanges: &Exchanges<'_>,
+    remote: &RemotePath,
+    place: &Place,
+    all_links: bool,
+) -> Result<Summary> {
     let began = Instant::now();
     // What is on stdout cannot be taken back.
     let summary =
-        if matches!(place, Place::Stdout) { None } else { once(start, remote, place, all_links, false)? };
+        if matches!(place, Place::Stdout) { None } else { once(exchanges, remote, place, all_links, false)? };
     let mut summary = match summary {
         Some(summary) => summary,
-        None => once(start, remote, place, all_links, true)?.ok_or_else(|| {
+        None => once(exchanges, remote, place, all_links, true)?.ok_or_else(|| {
             Error::new(Code::Io, format!("`{}` on the workspace keeps changing", remote.shown()))
         })?,
     };
@@ -34,7 +39,7 @@ pub(super) fn get(start: Start<'_>, remote: &RemotePath, place: &Place, all_link
 
 /// One try; none when the workspace has something else by now and a closer look may help, which costs it a process more.
 fn once(
-    start: Start<'_>,
+    exchanges: &Exchanges<'_>,
     remote: &RemotePath,
     place: &Place,
     all_links: bool,
@@ -46,29 +51,30 @@ fn once(
     let arguments = [remote.argument(), yes(may_be_folder), yes(closely)];
     let (remote_name, shown) = (remote.file_name().map(<[u8]>::to_vec), remote.shown());
     let task = Task { script: Script::Get, arguments: &arguments, private: None, path: &remote.shown() };
-    talk(start, &task, move |talk| {
-        talk.input = None;
-        let record = talk.record()?;
-        let fetch = Fetch { talk, name: remote_name, shown, all_links };
-        match record.split_once(' ') {
-            Some(("F", attributes)) => match fetch.file(attributes, &place) {
-                Err(Fault::Differs(_)) if !closely => Ok(None),
-                done => done.map(Some),
-            },
-            None if record == "D" => fetch.folder(&place).map(Some),
-            _ => Err(Fault::Cut),
-        }
-    })
-    .map_err(|undone| match undone {
-        Undone::Script(failure) if failure.why == Why::IsFolder => {
-            Error::from(failure).hint("say where to put it: --out FOLDER")
-        }
-        undone => undone.into(),
-    })
+    exchanges
+        .run(&task, move |exchange| {
+            exchange.input = None;
+            let record = exchange.record()?;
+            let fetch = Fetch { exchange, name: remote_name, shown, all_links };
+            match record.split_once(' ') {
+                Some(("F", attributes)) => match fetch.file(attributes, &place) {
+                    Err(Fault::Differs(_)) if !closely => Ok(None),
+                    done => done.map(Some),
+                },
+                None if record == "D" => fetch.folder(&place).map(Some),
+                _ => Err(Fault::Cut),
+            }
+        })
+        .map_err(|undone| match undone {
+            Undone::Script(failure) if failure.why == Why::IsFolder => {
+                Error::from(failure).hint("say where to put it: --out FOLDER")
+            }
+            undone => undone.into(),
+        })
 }
 
 struct Fetch<'a> {
-    talk: &'a mut Talk,
+    exchange: &'a mut Exchange,
     name: Option<Vec<u8>>,
     shown: String,
     all_links: bool,
@@ -80,7 +86,7 @@ impl Fetch<'_> {
         let target = place.of_file(self.name.as_deref())?;
         // The kernel's own files have no size and may differ each time they are read.
         let limit = if size == 0 { u64::MAX } else { size };
-        let mut body = Body::new(&mut self.talk.output, limit);
+        let mut body = Body::new(&mut self.exchange.output, limit);
         let mut progress = Progress::new(Some(size));
         let mut file = target.as_ref().map(LocalFile::create).transpose()?;
         let target = target.map(|target| target.path());
@@ -99,7 +105,7 @@ impl Fetch<'_> {
                 return Err(local_file::write_error(target, error).into());
             }
         };
-        body.finish(&self.talk.mark, &sha256, &self.shown, size > 0)?;
+        body.finish(&self.exchange.mark, &sha256, &self.shown, size > 0)?;
         if let Some(file) = file {
             file.commit(mode, modified)?;
         }
@@ -112,11 +118,11 @@ impl Fetch<'_> {
     fn folder(self, place: &Place) -> Result<Summary, Fault> {
         let target = place.of_folder(self.name.as_deref())?.ok_or(Fault::Cut)?;
         let stage = install::stage(&target)?;
-        let mut body = Body::new(&mut self.talk.output, u64::MAX);
+        let mut body = Body::new(&mut self.exchange.output, u64::MAX);
         let mut hashed = Hashed::new(&mut body, Progress::new(None));
         let mut unpacked = unpack::unpack(&mut hashed, stage.folder(), &self.shown)?;
         let sha256 = hashed.hex();
-        body.finish(&self.talk.mark, &sha256, &self.shown, true)?;
+        body.finish(&self.exchange.mark, &sha256, &self.shown, true)?;
         let mut left_out = LeftOut::default();
         if unpacked.leads_out && !self.all_links {
             install::prune(&stage, &mut left_out)?;

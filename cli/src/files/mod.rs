@@ -7,6 +7,7 @@
 
 mod archive;
 mod body;
+mod exchange;
 mod failure;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod feed;
@@ -27,7 +28,6 @@ mod remote_listing;
 mod remote_path;
 mod script;
 mod summary;
-mod talk;
 mod unpack;
 
 #[cfg(fuzzing)]
@@ -37,25 +37,29 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+pub use exchange::{Exchanges, Start};
 pub use links::LeftOut;
 pub use local_tree::Selection;
 pub use obeyed::Obeyed;
 pub use place::Place;
 pub use remote_path::RemotePath;
 pub use summary::Summary;
-pub use talk::Start;
 
 use crate::error::{Code, Error, Result};
 
 /// Sends what comes on `source`; it becomes the content of the file `remote`, whose mode stays.
-pub fn write(start: Start<'_>, source: impl Read + Send + 'static, remote: &RemotePath) -> Result<Summary> {
-    put_file::write(start, source, remote)
+pub fn write(
+    exchanges: &Exchanges<'_>,
+    source: impl Read + Send + 'static,
+    remote: &RemotePath,
+) -> Result<Summary> {
+    put_file::write(exchanges, source, remote)
 }
 
 /// Sends files and folders. One becomes `remote`, or is merged into it where both are folders; a file goes into a folder
 /// that is there; a `remote` that ends in `/`, and any `remote` for several, is the folder that they go into.
 pub fn put(
-    start: Start<'_>,
+    exchanges: &Exchanges<'_>,
     sources: &[PathBuf],
     remote: &RemotePath,
     selection: &Selection,
@@ -82,18 +86,18 @@ pub fn put(
     match (sources, &are_folders[..]) {
         ([source], [false]) if into => {
             let (_, name) = put_folder::names(std::slice::from_ref(source))?.remove(0);
-            put_file::put(start, source, &remote.join(&name), None)
+            put_file::put(exchanges, source, &remote.join(&name), None)
         }
         ([source], [false]) => {
             let name = source.file_name().map(local_tree::bytes).transpose()?;
-            put_file::put(start, source, remote, name)
+            put_file::put(exchanges, source, remote, name)
         }
         ([source], [true]) if into && source.file_name().is_some() && !names_content(source) => {
             let (_, name) = put_folder::names(std::slice::from_ref(source))?.remove(0);
-            put_folder::put(start, &[(source.clone(), Vec::new())], &remote.join(&name), selection)
+            put_folder::put(exchanges, &[(source.clone(), Vec::new())], &remote.join(&name), selection)
         }
-        ([source], _) => put_folder::put(start, &[(source.clone(), Vec::new())], remote, selection),
-        _ => put_folder::put(start, &put_folder::names(sources)?, remote, selection),
+        ([source], _) => put_folder::put(exchanges, &[(source.clone(), Vec::new())], remote, selection),
+        _ => put_folder::put(exchanges, &put_folder::names(sources)?, remote, selection),
     }
 }
 
@@ -104,13 +108,18 @@ fn names_content(source: &Path) -> bool {
 }
 
 /// Sends the content of one file, its mode and its time; it becomes the file `remote`.
-pub fn put_as(start: Start<'_>, source: &Path, remote: &RemotePath) -> Result<Summary> {
-    put_file::put(start, source, remote, None)
+pub fn put_as(exchanges: &Exchanges<'_>, source: &Path, remote: &RemotePath) -> Result<Summary> {
+    put_file::put(exchanges, source, remote, None)
 }
 
 /// Fetches files and folders to `place`, one after the other. Links that lead out of a folder are left out unless
 /// `all_links`.
-pub fn get(start: Start<'_>, remotes: &[RemotePath], place: &Place, all_links: bool) -> Result<Summary> {
+pub fn get(
+    exchanges: &Exchanges<'_>,
+    remotes: &[RemotePath],
+    place: &Place,
+    all_links: bool,
+) -> Result<Summary> {
     let mut names = remotes.iter().map(RemotePath::file_name).collect::<Vec<_>>();
     names.sort_unstable();
     if let Some([Some(name), _]) = names.windows(2).find(|two| two[0].is_some() && two[0] == two[1]) {
@@ -120,7 +129,7 @@ pub fn get(start: Start<'_>, remotes: &[RemotePath], place: &Place, all_links: b
     }
     let mut all = None::<Summary>;
     for remote in remotes {
-        let mut one = get::get(start, remote, place, all_links)?;
+        let mut one = get::get(exchanges, remote, place, all_links)?;
         if let (Place::Into(folder), 2..) = (place, remotes.len()) {
             one.to = folder.display().to_string();
         }

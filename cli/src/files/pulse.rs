@@ -14,6 +14,13 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// a large file a second time before it answers.
 const HASHED: u64 = 8 << 20;
 
+/// How long a workspace may be silent: what `RUNCODE_PATIENCE` says, or two minutes.
+pub(super) fn patience(env: &Env) -> Duration {
+    let given = env.var(Var::RuncodePatience);
+    let given = given.and_then(|text| text.to_str()?.parse().ok()).filter(|seconds| *seconds > 0);
+    given.map_or(PATIENCE, Duration::from_secs)
+}
+
 /// The moments at which a transfer moved.
 #[derive(Clone, Debug)]
 pub(super) struct Pulse(Arc<State>);
@@ -32,14 +39,8 @@ struct State {
 }
 
 impl Pulse {
-    /// A transfer that begins now.
-    pub(super) fn new() -> Pulse {
-        let given = Env::of_process().var(Var::RuncodePatience);
-        let given = given.and_then(|text| text.to_str()?.parse().ok()).filter(|seconds| *seconds > 0);
-        Pulse::with(given.map_or(PATIENCE, Duration::from_secs))
-    }
-
-    fn with(patience: Duration) -> Pulse {
+    /// A transfer that begins now, to or from a workspace that may be silent for `patience`.
+    pub(super) fn new(patience: Duration) -> Pulse {
         Pulse(Arc::new(State {
             began: Instant::now(),
             patience,
@@ -154,7 +155,7 @@ mod tests {
 
     #[test]
     fn silence_counts_unless_this_machine_is_slow() {
-        let silent = Pulse::with(Duration::ZERO);
+        let silent = Pulse::new(Duration::ZERO);
         std::thread::sleep(Duration::from_millis(2));
         assert!(!silent.is_lost(), "what came is being written here");
         silent.listen();
@@ -163,7 +164,7 @@ mod tests {
         }
         silent.beat(HASHED * 60);
         assert!(!silent.is_lost() && silent.patience() == Duration::from_secs(60));
-        let slow = Pulse::with(Duration::ZERO);
+        let slow = Pulse::new(Duration::ZERO);
         slow.listen();
         struct Slow(Pulse);
         impl Read for Slow {

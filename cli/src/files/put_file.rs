@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Instant, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
+use crate::files::exchange::{CHUNK, Exchange, Exchanges, Fault, Task};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::files::feed;
 use crate::files::flow::{self, Stop, pump};
@@ -13,7 +14,6 @@ use crate::files::local_file;
 use crate::files::progress::Progress;
 use crate::files::pulse::There;
 use crate::files::script::{self, Script, octal};
-use crate::files::talk::{CHUNK, Fault, Start, Talk, Task, talk};
 use crate::files::{RemotePath, Summary};
 use crate::sys::{platform, random};
 
@@ -24,7 +24,7 @@ const INLINE: usize = 12 * 1024;
 /// Sends the file `local` with its mode and time; it becomes `remote`, whole or not at all. Where `remote` is a folder, the
 /// file goes into it under `name`, if it has one.
 pub(super) fn put(
-    start: Start<'_>,
+    exchanges: &Exchanges<'_>,
     local: &Path,
     remote: &RemotePath,
     name: Option<&[u8]>,
@@ -39,18 +39,18 @@ pub(super) fn put(
     };
     let total = metadata.is_file().then_some(metadata.len());
     let content = Content { source: Source::File(file), doing: doing(), total };
-    send::<io::Empty>(start, content, attributes, remote, name)
+    send::<io::Empty>(exchanges, content, attributes, remote, name)
 }
 
 /// Sends what comes on `source`; it becomes the content of `remote`, whose mode stays.
 pub(super) fn write(
-    start: Start<'_>,
+    exchanges: &Exchanges<'_>,
     source: impl Read + Send + 'static,
     remote: &RemotePath,
 ) -> Result<Summary> {
     let attributes = Attributes { mode: None, modified: None };
     let content = Content { source: Source::Stream(source), doing: "read stdin".to_owned(), total: None };
-    send(start, content, attributes, remote, None)
+    send(exchanges, content, attributes, remote, None)
 }
 
 /// What is sent: whence, what a failure to read it is called, and its length when that is known.
@@ -110,7 +110,7 @@ impl Attributes {
 }
 
 fn send<R: Read + Send + 'static>(
-    start: Start<'_>,
+    exchanges: &Exchanges<'_>,
     mut content: Content<R>,
     attributes: Attributes,
     remote: &RemotePath,
@@ -139,7 +139,7 @@ fn send<R: Read + Send + 'static>(
     }
     let shown = remote.shown();
     let task = Task { script: Script::PutFile, arguments: &arguments, private: Some(&private), path: &shown };
-    let (bytes, sha256, went_into) = stream(start, &task, head, content, small)?;
+    let (bytes, sha256, went_into) = stream(exchanges, &task, head, content, small)?;
     let to = match name {
         Some(name) if went_into => remote.join(name).shown(),
         _ => remote.shown(),
@@ -152,10 +152,10 @@ fn send<R: Read + Send + 'static>(
 }
 
 /// Waits until all is done; whether the file went into a folder.
-fn finish(talk: &mut Talk) -> Result<bool, Fault> {
+fn finish(exchange: &mut Exchange) -> Result<bool, Fault> {
     let mut went_into = false;
     loop {
-        match talk.record()?.as_str() {
+        match exchange.record()?.as_str() {
             "ok" => return Ok(went_into),
             "into" => went_into = true,
             _ => {}
@@ -166,15 +166,15 @@ fn finish(talk: &mut Talk) -> Result<bool, Fault> {
 /// Sends it on stdin, where a `small` one does not need to come from: how many bytes, their SHA-256, and whether it went
 /// into a folder.
 fn stream(
-    start: Start<'_>,
+    exchanges: &Exchanges<'_>,
     task: &Task<'_>,
     head: Vec<u8>,
     content: Content<impl Read + Send + 'static>,
     small: Option<(u64, String)>,
 ) -> Result<(u64, String, bool)> {
     let doing = content.doing.clone();
-    let done = talk(start, task, move |talk| {
-        let (mark, input) = (talk.mark.clone(), talk.input.take());
+    let done = exchanges.run(task, move |exchange| {
+        let (mark, input) = (exchange.mark.clone(), exchange.input.take());
         let (sender, sent) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let Some(mut input) = input else { return };
@@ -186,7 +186,7 @@ fn stream(
             let _ = sender.send(moved); // before the end of the input, so that it is there when the workspace answers
             drop(input);
         });
-        let done = finish(talk);
+        let done = finish(exchange);
         if let (Ok(went_into), Some((bytes, sha256))) = (&done, small) {
             return Ok((bytes, sha256, *went_into));
         }

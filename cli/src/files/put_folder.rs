@@ -8,12 +8,12 @@ use std::time::Instant;
 
 use crate::error::{Code, Error, Result};
 use crate::files::archive::{self, Sent, Unsent};
+use crate::files::exchange::{Exchange, Exchanges, Fault, Task, Undone};
 use crate::files::local_tree::{self, Entry, Kind, Selection};
 use crate::files::progress::Progress;
 use crate::files::put_file;
 use crate::files::remote_listing::{Format, Listing};
 use crate::files::script::{self, Script};
-use crate::files::talk::{Fault, Start, Talk, Task, Undone, talk};
 use crate::files::{RemotePath, Summary};
 use crate::sys::random;
 
@@ -23,7 +23,7 @@ const NAMES: usize = 32 * 1024;
 /// Sends one folder, which becomes `target` or is merged into it: no names; or several things, which go into it under
 /// these names.
 pub(super) fn put(
-    start: Start<'_>,
+    exchanges: &Exchanges<'_>,
     sources: &[(PathBuf, Vec<u8>)],
     target: &RemotePath,
     selection: &Selection,
@@ -49,7 +49,7 @@ pub(super) fn put(
         private: Some(&private),
         path: &target.shown(),
     };
-    let done = talk(start, &task, move |talk| converse(talk, entries, &shown));
+    let done = exchanges.run(&task, move |exchange| converse(exchange, entries, &shown));
     let mut summary = Summary::new(target.shown(), began);
     match done {
         Ok((sent, unchanged)) => {
@@ -57,7 +57,7 @@ pub(super) fn put(
             summary.unchanged = unchanged;
         }
         Err(Undone::Script(failure)) if failure.is_without_folders() => {
-            one_by_one(start, &all, target, &mut summary)?;
+            one_by_one(exchanges, &all, target, &mut summary)?;
         }
         Err(undone) => return Err(undone.into()),
     }
@@ -67,8 +67,8 @@ pub(super) fn put(
 }
 
 /// What was sent, and how many files did not need to be.
-fn converse(talk: &mut Talk, mut entries: Vec<Entry>, target: &str) -> Result<(Sent, u64), Fault> {
-    let format = match talk.record()?.as_str() {
+fn converse(exchange: &mut Exchange, mut entries: Vec<Entry>, target: &str) -> Result<(Sent, u64), Fault> {
+    let format = match exchange.record()?.as_str() {
         "T 0" => Some(Format::Printf),
         "T 1" => Some(Format::Stat),
         "T -" => None,
@@ -76,7 +76,7 @@ fn converse(talk: &mut Talk, mut entries: Vec<Entry>, target: &str) -> Result<(S
     };
     let before = files(&entries);
     if let Some(format) = format {
-        let listing = Listing::read(&mut talk.output, format, &talk.mark, &entries)?;
+        let listing = Listing::read(&mut exchange.output, format, &exchange.mark, &entries)?;
         let mut lacking = Vec::new();
         for entry in entries {
             if listing.lacks(&entry, target)? {
@@ -85,16 +85,16 @@ fn converse(talk: &mut Talk, mut entries: Vec<Entry>, target: &str) -> Result<(S
         }
         entries = lacking;
         if entries.is_empty() {
-            let input = talk.input.take();
+            let input = exchange.input.take();
             input.ok_or(Fault::Cut)?.write_all(b"none\n").map_err(|_| Fault::Cut)?;
-            talk.done()?;
+            exchange.done()?;
             return Ok((Sent::default(), before));
         }
     }
     let unchanged = before - files(&entries);
-    let input = talk.input.take();
+    let input = exchange.input.take();
     let (sender, sent) = mpsc::channel();
-    let mark = talk.mark.clone();
+    let mark = exchange.mark.clone();
     std::thread::spawn(move || {
         let Some(mut input) = input else { return };
         let total =
@@ -109,7 +109,7 @@ fn converse(talk: &mut Talk, mut entries: Vec<Entry>, target: &str) -> Result<(S
         let _ = sender.send(done); // before the end of the input, so that it is there when the workspace answers
         drop(input);
     });
-    let done = talk.done();
+    let done = exchange.done();
     match (done, sent.try_recv()) {
         (Ok(()), Ok(Ok(sent))) => Ok((sent, unchanged)),
         (_, Ok(Err(Unsent::Here(error)))) => Err(error.into()),
@@ -123,13 +123,18 @@ fn files(entries: &[Entry]) -> u64 {
 }
 
 /// The way to a workspace that has no tar: every file by itself. Links stay behind, and are counted.
-fn one_by_one(start: Start<'_>, entries: &[Entry], target: &RemotePath, summary: &mut Summary) -> Result<()> {
+fn one_by_one(
+    exchanges: &Exchanges<'_>,
+    entries: &[Entry],
+    target: &RemotePath,
+    summary: &mut Summary,
+) -> Result<()> {
     for entry in entries {
         match entry.kind {
             Kind::Folder => {}
             Kind::Link(_) => summary.skipped += 1,
             Kind::File(_) => {
-                let done = put_file::put(start, &entry.local, &target.join(&entry.name), None)?;
+                let done = put_file::put(exchanges, &entry.local, &target.join(&entry.name), None)?;
                 summary.add(&done);
             }
         }
@@ -163,6 +168,7 @@ pub(super) fn names(sources: &[PathBuf]) -> Result<Vec<(PathBuf, Vec<u8>)>> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
     use super::*;
+    use crate::sys::env::Env;
     use std::cell::Cell;
 
     /// A session that cannot be had (HTTP 503) is as unavailable as a `tar`, but says nothing of folders.
@@ -180,7 +186,8 @@ mod tests {
                 starts.set(starts.get() + 1);
                 Err(Error::new(code, "no session"))
             };
-            let put = put(&start, &sources, &target, &Selection::default());
+            let exchanges = Exchanges::new(&start, &Env::fixed::<&str>([]));
+            let put = put(&exchanges, &sources, &target, &Selection::default());
             assert_eq!((put.unwrap_err().code(), starts.get()), (code, 1));
         }
     }

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, Read as _};
 
 use crate::error::{Code, Error, Result};
+use crate::files::exchange::Fault;
 use crate::files::local_tree::{Entry, Kind};
-use crate::files::talk::Fault;
 
 /// The longest record that is read.
 const RECORD: u64 = 64 * 1024;

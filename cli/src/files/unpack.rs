@@ -12,10 +12,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use tar::{Entry, EntryType};
 
 use crate::error::{Code, Error};
+use crate::files::exchange::Fault;
 use crate::files::links::{self, TARGET_MAX};
 use crate::files::local_name;
 use crate::files::obeyed::Obeyed;
-use crate::files::talk::Fault;
 use crate::output::foreign;
 use crate::sys::folder::{Attributes, Folder, Kind};
 use crate::sys::platform;
@@ -315,7 +315,7 @@ fn fill(
 ) -> Result<u64, Fault> {
     let failed = |error| Fault::Told(write_error(path, error));
     let size = entry.size();
-    let mut chunk = vec![0; usize::try_from(size).unwrap_or(usize::MAX).clamp(1, super::talk::CHUNK)];
+    let mut chunk = vec![0; usize::try_from(size).unwrap_or(usize::MAX).clamp(1, super::exchange::CHUNK)];
     let mut bytes = 0;
     loop {
         let read = entry.read(&mut chunk).map_err(|_| Fault::Cut)?;
