@@ -122,6 +122,37 @@ fn a_named_workspace_comes_before_attached_ones() {
     assert!(said.stderr.contains("runcode exec -w NAME"), "{said:?}");
 }
 
+/// Whoever reads a report sees where the change was made.
+#[test]
+fn every_change_names_its_workspace() {
+    let it = Projects::connected();
+    std::fs::write(it.a.join("f"), "text").unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    for (options, name, id) in [(&[][..], "box", 1), (&["-w", "other"], "other", 2)] {
+        for arguments in [
+            &["put", "f", "there"][..],
+            &["put", "src", "folder"],
+            &["write", "w", "--file", "f"],
+            &["get", "name", "--out", "n"],
+            &["forward", &port],
+            &["forward", "--list"],
+            &["forward", "--cancel"],
+            &["stop"],
+        ] {
+            let with = |more: &[&str]| it.at(&it.a, &[arguments, options, more].concat()).succeeds();
+            if !arguments.contains(&"--cancel") && arguments != ["stop"] {
+                assert!(with(&[]).text().contains(&format!("{name} (#{id})")), "{arguments:?}");
+            }
+            let said = with(&["--json"]).json();
+            assert_eq!(
+                (&said["name"], &said["workspace_id"]),
+                (&name.into(), &id.into()),
+                "{arguments:?}: {said}"
+            );
+        }
+    }
+}
+
 #[test]
 fn the_only_attachment_serves_elsewhere() {
     let it = Projects::new();

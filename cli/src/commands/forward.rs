@@ -87,7 +87,7 @@ fn host(text: &str) -> Result<String, &'static str> {
 }
 
 struct Forwards {
-    workspace_id: Option<u64>,
+    session: Session,
     rows: Vec<Row>,
     what: What,
 }
@@ -129,7 +129,9 @@ impl Report for Forwards {
         };
         let rows = self.rows.iter().map(row).collect::<Vec<_>>();
         let name = if self.what == What::Cancelled { "cancelled" } else { "forwards" };
-        json!({ "workspace_id": self.workspace_id, name: rows })
+        let mut report = json!({ name: rows });
+        self.session.name_in(&mut report);
+        report
     }
 
     fn text(&self, text: &mut Text) {
@@ -139,6 +141,7 @@ impl Report for Forwards {
                 _ => "nothing is forwarded",
             });
         }
+        let workspace = self.session.shown();
         for Row { kept, is_active, .. } in &self.rows {
             let (local, remote) = ports(kept);
             let (done, state) = match (&self.what, is_active) {
@@ -148,8 +151,8 @@ impl Report for Forwards {
             };
             let host = &kept.to_host;
             text.line(match kept.reverse {
-                true => format!("{done}the workspace's port {remote} → {host}:{local} here{state}"),
-                false => format!("{done}http://localhost:{local} → {host}:{remote} on the workspace{state}"),
+                true => format!("{done}port {remote} of {workspace} → {host}:{local} here{state}"),
+                false => format!("{done}http://localhost:{local} → {host}:{remote} on {workspace}{state}"),
             });
         }
     }
@@ -189,22 +192,20 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     }
     let sessions = app.sessions()?;
     let session = app.session(&sessions, args.which.words())?;
-    let workspace_id = session.meta.key.workspace_id();
     if args.list {
         let row = |(kept, is_active)| Row { kept, is_active, is_listening: None };
         let rows = forwards::list(&sessions, &session)?.into_iter().map(row).collect();
-        return Ok(Forwards { workspace_id, rows, what: What::Listed }.into());
+        return Ok(Forwards { session, rows, what: What::Listed }.into());
     }
-    act(&args, app.is_json(), &sessions, &session)
+    act(&args, app.is_json(), &sessions, session)
 }
 
 #[cfg(unix)]
-fn act(args: &Args, is_json: bool, sessions: &Sessions<'_>, session: &Session) -> Result<Outcome> {
+fn act(args: &Args, is_json: bool, sessions: &Sessions<'_>, session: Session) -> Result<Outcome> {
     let is_read = is_json || progress::is_watched();
-    let workspace_id = session.meta.key.workspace_id();
     if args.cancel {
         // A port of this machine before one of the workspace: the same number may be both, of two forwards.
-        let mine = forwards::list(sessions, session)?
+        let mine = forwards::list(sessions, &session)?
             .into_iter()
             .map(|(kept, _)| ports(&kept).0)
             .collect::<Vec<_>>();
@@ -216,10 +217,10 @@ fn act(args: &Args, is_json: bool, sessions: &Sessions<'_>, session: &Session) -
             });
             args.ports.is_empty() || (args.reverse == kept.reverse && is_named)
         };
-        let ended = forwards::cancel(sessions, session, chosen)?;
+        let ended = forwards::cancel(sessions, &session, chosen)?;
         let row = |kept| Row { kept, is_active: false, is_listening: None };
         let rows = ended.into_iter().map(row).collect();
-        return Ok(Forwards { workspace_id, rows, what: What::Cancelled }.into());
+        return Ok(Forwards { session, rows, what: What::Cancelled }.into());
     }
     let mut rows = Vec::new();
     for &asked in &args.ports {
@@ -227,8 +228,8 @@ fn act(args: &Args, is_json: bool, sessions: &Sessions<'_>, session: &Session) -
         // the answer is told; a script that just connects finds out by itself, and is spared the round trip.
         let is_asked =
             is_read && !args.reverse && ["localhost", "127.0.0.1", "::1"].contains(&args.to.as_str());
-        let is_listening = is_asked.then(|| is_listening(sessions, session, asked.remote)).flatten();
-        let kept = forwards::add(sessions, session, wanted(args, asked))?;
+        let is_listening = is_asked.then(|| is_listening(sessions, &session, asked.remote)).flatten();
+        let kept = forwards::add(sessions, &session, wanted(args, asked))?;
         if is_listening == Some(false) {
             note(format!(
                 "note: nothing listens on port {} of the workspace yet; once something does, it answers here",
@@ -240,7 +241,7 @@ fn act(args: &Args, is_json: bool, sessions: &Sessions<'_>, session: &Session) -
         }
         rows.push(Row { kept, is_active: true, is_listening });
     }
-    Ok(Forwards { workspace_id, rows, what: What::Opened }.into())
+    Ok(Forwards { session, rows, what: What::Opened }.into())
 }
 
 #[cfg(unix)]
@@ -261,7 +262,7 @@ fn browse(port: u16) {
 
 /// There are no masters on Windows: the line that does it in a terminal of its own.
 #[cfg(not(unix))]
-fn act(args: &Args, _is_json: bool, _sessions: &Sessions<'_>, session: &Session) -> Result<Outcome> {
+fn act(args: &Args, _is_json: bool, _sessions: &Sessions<'_>, session: Session) -> Result<Outcome> {
     let side = if args.reverse { 'R' } else { 'L' };
     let forwards = args.ports.iter().map(|asked| {
         let port = asked.remote;

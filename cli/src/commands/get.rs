@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::app::App;
 use crate::commands::args::Which;
+use crate::commands::transferred::Transferred;
 use crate::error::{Code, Error, Result};
 use crate::files::{self, Exchanges, Place, RemotePath};
 use crate::output::progress;
@@ -63,11 +64,12 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let remotes = args.remote.iter().map(|path| RemotePath::parse(path, session.meta.workdir.as_ref()));
     let remotes = remotes.collect::<Result<Vec<_>>>()?;
     let summary = files::get(&exchanges, &remotes, &place, args.links)?;
+    let report = Transferred::fetched(session, summary);
     if !matches!(place, Place::Stdout) {
-        return Ok(summary.into());
+        return Ok(report.into());
     }
     if app.is_json() {
-        progress::note(summary.json().to_string());
+        progress::note(report.json().to_string());
     }
     Ok(Outcome::Status(0))
 }

@@ -30,4 +30,5 @@ pub mod shell;
 pub mod status;
 pub mod statusline;
 pub mod stop;
+pub mod transferred;
 pub mod write;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::app::App;
 use crate::commands::args::Which;
+use crate::commands::transferred::Transferred;
 use crate::error::{Code, Error, Result};
 use crate::files::{self, Exchanges, RemotePath, Selection};
 use crate::output::report::Outcome;
@@ -51,5 +52,6 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let start = |command: &_, streams: &_| sessions.start(&session, command, streams);
     let exchanges = Exchanges::new(&start, app.env());
     let selection = Selection { exclude: args.exclude, git: args.git };
-    Ok(files::put(&exchanges, &local, &remote, &selection)?.into())
+    let summary = files::put(&exchanges, &local, &remote, &selection)?;
+    Ok(Transferred::sent(session, summary).into())
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::app::App;
 use crate::commands::args::Which;
+use crate::commands::transferred::Transferred;
 use crate::error::{Code, Error, Result};
 use crate::files::{self, Exchanges, RemotePath};
 use crate::output::progress;
@@ -56,5 +57,5 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
             files::write(&exchanges, io::stdin(), &remote)
         }
     };
-    Ok(summary?.into())
+    Ok(Transferred::sent(session, summary?).into())
 }

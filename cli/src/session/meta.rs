@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::grant::{Access, Lifetime, WebUrl, Workdir};
 use crate::origin::SessionKey;
@@ -93,6 +94,13 @@ impl Session {
     /// The workspace as a person knows it: `web (#2)`.
     pub fn shown(&self) -> String {
         self.meta.key.shown(Some(&self.meta.title))
+    }
+
+    /// Says in a report of `--json` which workspace it is about.
+    pub fn name_in(&self, report: &mut Value) {
+        report["origin"] = self.meta.key.origin().word().into();
+        report["name"] = self.meta.title.json().into();
+        report["workspace_id"] = self.meta.key.workspace_id().into();
     }
 
     /// The word to give a command for it: its title where that is a plain word, else its id.

@@ -1,0 +1,44 @@
+//! The report of `put`, `get` and `write`: what a transfer did, and with which workspace.
+
+use serde_json::Value;
+
+use crate::files::Summary;
+use crate::output::report::{Report, Text};
+use crate::session::Session;
+
+/// A transfer that ended well.
+pub struct Transferred {
+    summary: Summary,
+    session: Session,
+    /// The word between where it went and the workspace.
+    preposition: &'static str,
+}
+
+impl Transferred {
+    /// What was sent to the session's workspace.
+    pub fn sent(session: Session, summary: Summary) -> Transferred {
+        Transferred { summary, session, preposition: "on" }
+    }
+
+    /// What was fetched from the session's workspace.
+    pub fn fetched(session: Session, summary: Summary) -> Transferred {
+        Transferred { summary, session, preposition: "from" }
+    }
+}
+
+impl Report for Transferred {
+    fn json(&self) -> Value {
+        let mut report = self.summary.json();
+        self.session.name_in(&mut report);
+        report
+    }
+
+    fn text(&self, text: &mut Text) {
+        let to = format!("{} {} {}", self.summary.to, self.preposition, self.session.shown());
+        Summary { to, ..self.summary.clone() }.text(text);
+    }
+
+    fn exit_status(&self) -> u8 {
+        self.summary.exit_status()
+    }
+}
