@@ -153,6 +153,52 @@ fn every_change_names_its_workspace() {
     }
 }
 
+/// `HOST:PATH` is how scp, docker and kubectl write it.
+#[test]
+fn a_path_with_a_workspace_before_it_is_refused() {
+    let it = Projects::connected();
+    std::fs::write(it.a.join("f"), "text").unwrap();
+    let before = |name: &str| std::fs::read_dir(it.world.home().join(name)).unwrap().count();
+    let (boxes, others) = (before("box"), before("other"));
+    for (arguments, instead) in [
+        (&["put", "f", "box:src/"][..], "runcode put LOCAL src/ -w box"),
+        (&["put", "f", "OTHER:"], "runcode put LOCAL . -w OTHER"),
+        (&["put", "f", "2:x"], "-w 2"),
+        (&["put", "f", "me@nobody.invalid:x"], "-w me@nobody.invalid"),
+        (&["put", "f", "ssh:nobody.invalid:x"], "-w ssh:nobody.invalid"),
+        (&["put", "f", "runcode.other:x"], "-w other"),
+        (&["put", "box:x", "y"], "runcode get x --out LOCAL -w box"),
+        (&["get", "other:name"], "runcode get name -w other"),
+        (&["get", "name", "box:name"], "runcode get name -w box"),
+        (&["get", "name", "--out", "box:name"], "runcode put LOCAL name -w box"),
+        (&["write", "other:w", "--file", "f"], "runcode write w -w other"),
+        (&["write", "w", "--file", "other:f"], "runcode get f --out LOCAL -w other"),
+    ] {
+        let said = it.at(&it.a, &[arguments, &["--json"]].concat()).fails_as("usage", 2).json();
+        assert!(said["hint"].as_str().unwrap().contains(instead), "{arguments:?}: {said}");
+        assert!(said["hint"].as_str().unwrap().contains("`./"), "{said}");
+    }
+    assert_eq!((before("box"), before("other")), (boxes, others), "nothing was sent");
+    // What is no workspace's name is a name, and so is what says that it is.
+    for name in ["no-such:x", "9:30", "a b:c", "./box:src", "./2:x"] {
+        it.at(&it.a, &["put", "f", name]).succeeds();
+        assert_eq!(it.at(&it.a, &["get", name]).succeeds().text(), "text", "{name}");
+    }
+    std::fs::write(it.a.join("box:here"), "local").unwrap();
+    it.at(&it.a, &["put", "box:here", "sent"]).succeeds();
+    assert_eq!(it.at(&it.a, &["get", "sent"]).succeeds().text(), "local");
+    // A host of the ssh config, which has no session yet.
+    let Some(world) = World::own_host().map(World::connected) else { return };
+    let config = world.home().join(".ssh/config");
+    let text = std::fs::read_to_string(&config).unwrap().replace("Host box", "Host box mine");
+    std::fs::write(&config, text).unwrap();
+    for (name, is_refused) in [("mine:x", true), ("yours:x", false)] {
+        let said = world.run_with(&["write", name], b"text");
+        assert_eq!(said.stderr.contains("runcode write x -w mine"), is_refused, "{said:?}");
+        assert_eq!(world.workspace().join(name).exists(), !is_refused, "{name}");
+    }
+}
+
 #[test]
 fn the_only_attachment_serves_elsewhere() {
     let it = Projects::new();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::app::App;
 use crate::commands::args::Which;
+use crate::commands::host_path::{refuse_local, refuse_remote};
 use crate::commands::transferred::Transferred;
 use crate::error::{Code, Error, Result};
 use crate::files::{self, Exchanges, Place, RemotePath};
@@ -41,6 +42,9 @@ pub struct Args {
 
 /// Fetches them.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
+    let sessions = app.sessions()?;
+    args.remote.iter().try_for_each(|remote| refuse_remote(remote, "get PATH", &sessions))?;
+    args.out.iter().try_for_each(|out| refuse_local(out, "put LOCAL PATH", &sessions))?;
     let place = match (&args.out, &args.remote[..]) {
         (Some(path), remotes) if path.as_os_str() != "-" => Place::parse(path, remotes.len() > 1),
         (_, [_]) => Place::Stdout,
@@ -57,7 +61,6 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
             });
         }
     };
-    let sessions = app.sessions()?;
     let session = app.session(&sessions, args.which.words())?;
     let start = |command: &_, streams: &_| sessions.start(&session, command, streams);
     let exchanges = Exchanges::new(&start, app.env());

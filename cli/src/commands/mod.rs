@@ -17,6 +17,7 @@ pub mod exec;
 pub mod forward;
 pub mod get;
 pub mod hook;
+pub mod host_path;
 pub mod install_path;
 pub mod install_statusline;
 pub mod list;

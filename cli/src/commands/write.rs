@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::app::App;
 use crate::commands::args::Which;
+use crate::commands::host_path::{refuse_local, refuse_remote};
 use crate::commands::transferred::Transferred;
 use crate::error::{Code, Error, Result};
 use crate::files::{self, Exchanges, RemotePath};
@@ -44,6 +45,8 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
             )));
     }
     let sessions = app.sessions()?;
+    refuse_remote(&args.path, "write PATH", &sessions)?;
+    args.file.iter().try_for_each(|file| refuse_local(file, "get PATH --out LOCAL", &sessions))?;
     let session = app.session(&sessions, args.which.words())?;
     let remote = RemotePath::parse(&args.path, session.meta.workdir.as_ref())?;
     let start = |command: &_, streams: &_| sessions.start(&session, command, streams);

@@ -2,7 +2,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::origin::names::{few, number};
-use crate::origin::{self, SessionKey, SshHosts, Unresolved};
+use crate::origin::{self, BaseUrl, SessionKey, SshHosts, Unresolved};
 use crate::output::foreign::Name;
 use crate::output::sanitize::short;
 use crate::session::Sessions;
@@ -31,6 +31,24 @@ pub fn known_here(name: &str, sessions: &Sessions<'_>) -> Result<Option<SessionK
     let base = sessions.origins().selected()?.base;
     let explicit = || SshHosts::explicit(name)?.ok().map(|host| SessionKey::ssh(&host));
     Ok(number(name).and_then(|number| SessionKey::plane(base, number)).or_else(explicit))
+}
+
+/// Whether a workspace goes by this name, as far as can be found out.
+pub fn is_workspace(name: &str, sessions: &Sessions<'_>) -> bool {
+    if !matches!(borne_here(name, sessions), Ok(None)) {
+        return true; // several are some, too
+    }
+    let origins = sessions.origins();
+    if let Some(number) = number(name) {
+        let is_listed = |base: &BaseUrl| {
+            let key = SessionKey::plane(base, number)?;
+            origins.has_login().ok()?.then_some(())?;
+            let listed = origins.origin(key.origin()).ok()?.list().ok()?;
+            Some(listed.iter().any(|workspace| workspace.key == key))
+        };
+        return origins.selected().ok().and_then(|selected| is_listed(selected.base)).unwrap_or_default();
+    }
+    matches!(origin::resolve(name, origins), Ok(_) | Err(Unresolved::Ambiguous(_)))
 }
 
 /// The one workspace of this name that has a session here or is attached.
