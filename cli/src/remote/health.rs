@@ -10,14 +10,7 @@ use crate::transport::{RemoteCommand, Variables};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Says, in lines that begin with the mark `$1`: that `sh` runs, whether there is room to write, and the time.
-const SCRIPT: &str = r#"echo "$1 sh"
-for folder in "$HOME" "${TMPDIR:-/tmp}"; do
-  file=$folder/.runcode-doctor-$$
-  if (umask 077; echo "$1" >"$file") 2>/dev/null && [ -s "$file" ]; then echo "$1 room"; else echo "$1 full $folder"; fi
-  rm -f "$file"
-done
-echo "$1 clock $(date +%s)""#;
+const SCRIPT: &str = include_str!("health.sh");
 
 /// What was found.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -77,6 +70,12 @@ mod tests {
             }
         );
         assert_eq!(read("M\n", "", "M"), Health::default());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_short_script_is_short() {
+        crate::transport::script::check(SCRIPT, 260);
     }
 
     #[cfg(unix)]

@@ -18,6 +18,7 @@ use crate::grant::Workdir;
 use crate::sys::random;
 use crate::transport::env_name::EnvName;
 use crate::transport::quote;
+use crate::transport::script::shorten;
 
 /// The longest text that Linux takes as one argument of a program (`MAX_ARG_STRLEN`, execve(2)), less its end mark.
 pub const MAX_TEXT: usize = 131_071;
@@ -157,12 +158,12 @@ impl RemoteCommand {
         RemoteCommand::checked(text, token, env.secrets()?)
     }
 
-    /// A script of ours and its arguments (`$1`…), run by the workspace's `sh` in the home folder, whatever the login shell
-    /// is. A line feed in either is fine; each costs less than a fork.
+    /// A script of ours (see [`crate::transport::script`]) and its arguments (`$1`…), run by the workspace's `sh` in the home
+    /// folder, whatever the login shell is. A line feed in an argument is fine, and costs less than a fork.
     pub fn script(script: &str, arguments: &[&[u8]]) -> Result<RemoteCommand> {
         let token = token();
         let mut command = b"sh -c ".to_vec();
-        quote::word(&mut command, script.as_bytes());
+        quote::word(&mut command, shorten(script).as_bytes());
         command.push(b' ');
         command.extend_from_slice(token.as_bytes());
         for argument in arguments {

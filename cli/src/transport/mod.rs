@@ -33,6 +33,7 @@ pub mod remote_end;
 #[cfg(unix)]
 mod retired;
 mod running;
+pub mod script;
 mod stream;
 
 use std::path::{Path, PathBuf};

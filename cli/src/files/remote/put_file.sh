@@ -1,55 +1,76 @@
-# $1 the path, $2 the umask to create with (- the login's own), $3 the mode to set (empty: none, - as the old file has
-# it), $4 the time, $5 the name under which it goes into a folder (- does not). Private: the name to write to, and of a small
-# file the SHA-256 and the content; the content of every other comes on stdin.
-place "$1";
-p=$v;
-m=$3;
-if [ "$5" != - ] && [ -d "$p" ]; then text "$5"; p=${p%/}/$v; say into; fi;
-if [ -L "$p" ]; then r=$(readlink -f "$p" && echo x); r=${r%?x}; [ -z "$r" ] || p=$r; fi;
-[ ! -d "$p" ] || fail folder;
-[ ! -e "$p" ] || [ -f "$p" ] || fail special;
-d=${p%/*}/;
-[ -d "$d" ] || e=$(mkdir -p "$d" 2>&1) || fail io "$e";
-if [ "$m" = - ]; then
-  m=;
-  if [ -e "$p" ]; then m=$(stat -c %a "$p" 2>/dev/null || stat -f %Lp "$p" 2>/dev/null); umask 077; fi;
-  case $m in ????) m=${m#?};; esac;
-fi;
-[ "$2" = - ] || umask "$2";
-private;
-t=$d.runcode-${x%% *};
-clean() { deaf; [ -z "$t" ] || rm -f "$t"; };
-trap clean EXIT;
-trap "$quit" HUP INT TERM PIPE;
-set -C;
-if [ "$x" != "${x#* }" ]; then
-  x=${x#* };
-  w=${x%% *};
-  x=${x#* };
+# shellcheck shell=sh disable=SC2154
+# Takes one file. $1 the path, $2 the umask to create with (- the login's own), $3 the mode to set (empty: none, - as the old
+# file has it), $4 the time, $5 the name under which it goes into a folder (- does not). Private: the name to write to, and
+# of a small file the SHA-256 and the content; the content of every other comes on stdin.
+decode_path "$1"
+to_path=$plain_text
+new_mode=$3
+if [ "$5" != - ] && [ -d "$to_path" ]; then
+  decode_text "$5"
+  to_path=${to_path%/}/$plain_text
+  say_line into
+fi
+# Where a link leads.
+if [ -L "$to_path" ]; then
+  link_end=$(readlink -f "$to_path" && echo x)
+  link_end=${link_end%?x}
+  [ -z "$link_end" ] || to_path=$link_end
+fi
+[ ! -d "$to_path" ] || fail_with folder
+[ ! -e "$to_path" ] || [ -f "$to_path" ] || fail_with special
+to_folder=${to_path%/*}/
+[ -d "$to_folder" ] || tool_says=$(mkdir -p "$to_folder" 2>&1) || fail_with io "$tool_says"
+if [ "$new_mode" = - ]; then
+  new_mode=
+  if [ -e "$to_path" ]; then
+    new_mode=$(stat -c %a "$to_path" 2>/dev/null || stat -f %Lp "$to_path" 2>/dev/null)
+    umask 077
+  fi
+  case $new_mode in ????) new_mode=${new_mode#?} ;; esac
+fi
+[ "$2" = - ] || umask "$2"
+
+take_private
+temp_file=$to_folder.runcode-${private_text%% *}
+clean_up() {
+  ignore_signals
+  [ -z "$temp_file" ] || rm -f "$temp_file"
+}
+trap clean_up EXIT
+trap "$at_signal" HUP INT TERM PIPE
+set -C
+if [ "$private_text" != "${private_text#* }" ]; then
+  private_text=${private_text#* }
+  sent_hash=${private_text%% *}
+  private_text=${private_text#* }
   # Once more for its words when it fails: that costs a process only then. Never into what somebody else put there.
-  { printf %b "$x" >"$t"; } 2>/dev/null || { rm -f "$t"; e=$({ printf %b "$x" >"$t"; } 2>&1) || fail io "$e"; };
-  s=0;
+  { printf %b "$private_text" >"$temp_file"; } 2>/dev/null || {
+    rm -f "$temp_file"
+    tool_says=$({ printf %b "$private_text" >"$temp_file"; } 2>&1) || fail_with io "$tool_says"
+  }
+  sent_size=0
 else
-  e=$({ cat >"$t"; } 2>&1) || fail io "$e";
+  tool_says=$({ cat >"$temp_file"; } 2>&1) || fail_with io "$tool_says"
   # The last 119 bytes are the mark, the length and the SHA-256 of what came before them.
-  x=$(tail -c 119 "$t" 2>/dev/null);
-  case $x in "$n "*) ;; *) fail cut;; esac;
-  x=${x#* };
-  s=${x% *};
-  w=${x#* };
-  s=${s#"${s%%[1-9]*}"};
-  s=${s:-0};
-  e=$(dd if=/dev/null of="$t" bs=1 seek="$s" 2>&1) || fail io "$e";
-fi;
+  sent_trailer=$(tail -c 119 "$temp_file" 2>/dev/null)
+  case $sent_trailer in "$our_mark "*) ;; *) fail_with cut ;; esac
+  sent_trailer=${sent_trailer#* }
+  sent_size=${sent_trailer% *}
+  sent_hash=${sent_trailer#* }
+  # Without its leading zeros.
+  sent_size=${sent_size#"${sent_size%%[1-9]*}"}
+  sent_size=${sent_size:-0}
+  tool_says=$(dd if=/dev/null of="$temp_file" bs=1 seek="$sent_size" 2>&1) || fail_with io "$tool_says"
+fi
 # While it is hashed; -c, so that it makes no file when this one has been given up.
 if [ "$4" != - ]; then
-  { touch -c -d "@$4" "$t" || touch -c -d "@${4%.*}" "$t"; } 2>/dev/null &
-fi;
-digest "$s" "$t" || fail nohash;
-wait;
-[ "$h" = "$w" ] || fail differs;
-[ -z "$m" ] || chmod "$m" "$t" 2>/dev/null;
-[ ! -d "$p" ] || fail folder;
-e=$(mv -f "$t" "$p" 2>&1) || fail io "$e";
-t=;
-say ok;
+  { touch -c -d "@$4" "$temp_file" || touch -c -d "@${4%.*}" "$temp_file"; } 2>/dev/null &
+fi
+hash_file "$sent_size" "$temp_file" || fail_with nohash
+wait
+[ "$sha_hex" = "$sent_hash" ] || fail_with differs
+[ -z "$new_mode" ] || chmod "$new_mode" "$temp_file" 2>/dev/null
+[ ! -d "$to_path" ] || fail_with folder
+tool_says=$(mv -f "$temp_file" "$to_path" 2>&1) || fail_with io "$tool_says"
+temp_file=
+say_line ok

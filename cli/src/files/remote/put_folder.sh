@@ -1,116 +1,142 @@
-# $1 the folder to be, then the names in it that are going to come, each as a path below it.
-private;
-place "$1";
-r=$v;
-shift;
-command -v tar >/dev/null 2>&1 || fail notar;
-needs_stderr;
-[ "$r" = / ] || r=${r%/};
-if [ -d "$r" ]; then
-  cd "$r" || fail denied;
-  i=0;
-  for a do text "$a"; set -- "$@" "./$v"; i=$((i + 1)); done;
-  shift "$i";
+# shellcheck shell=sh disable=SC2154
+# Takes a folder, or several things for one. $1 the folder to be, then the names in it that are going to come, each as a path
+# below it.
+
+is_there() { [ -e "$1" ] || [ -L "$1" ]; }
+is_folder() { [ -d "$1" ] && [ ! -L "$1" ]; }
+
+# Says what is there under the names that are going to come.
+list_present() {
   if find . -prune -printf x >/dev/null 2>&1; then
-    say "T 0";
-    find "$@" -printf "%y %m %s %T@ %p\0%l\0" 2>/dev/null;
-    printf "%s\0" "$n";
+    say_line "T 0"
+    find "$@" -printf "%y %m %s %T@ %p\0%l\0" 2>/dev/null
+    printf "%s\0" "$our_mark"
   else
-    say "T 1";
-    find "$@" -exec stat -c "%f %s %Y %n" {} + 2>/dev/null;
-    printf "%s\n" "$n";
-  fi;
-  isnew=;
-  s=$r/.runcode-$x;
+    say_line "T 1"
+    find "$@" -exec stat -c "%f %s %Y %n" {} + 2>/dev/null
+    printf "%s\n" "$our_mark"
+  fi
+}
+
+clean_up() {
+  ignore_signals
+  [ -z "$temp_folder" ] || rm -rf "$temp_folder" || { chmod -R u+rwX "$temp_folder"; rm -rf "$temp_folder"; }
+} 2>/dev/null
+
+# The folder $1 becomes $2. Its own mode must let it be moved; what is in its place by now is not gone into: -T, where mv has
+# it.
+move_folder() {
+  old_mode=
+  if [ ! -w "$1" ]; then
+    old_mode=$(stat -c %a "$1" 2>/dev/null || stat -f %Lp "$1" 2>/dev/null)
+    chmod u+w "$1"
+  fi
+  mv -fT "$1" "$2" 2>/dev/null || { [ ! -e "$2" ] && mv -f "$1" "$2"; } || return 1
+  [ -z "$old_mode" ] || chmod "$old_mode" "$2"
+}
+
+# Moves the other arguments, which are in the folder $1, into place: each by a rename.
+move_entries() {
+  [ $# -gt 1 ] || return 0
+  below_target=$1
+  shift
+  mv -f "$@" "$to_folder/$below_target/" 2>/dev/null && return 0
+  # What cannot be moved has its words, or another put has made its folder since.
+  for entry_path do
+    is_there "$entry_path" || continue
+    if is_folder "$entry_path" && [ -d "$to_folder/$entry_path" ]; then
+      ( merge_folder "$entry_path" ) || exit 1
+    else
+      tool_says=$(mv -f "$entry_path" "$to_folder/$below_target/" 2>&1) || fail_with io "$tool_says"
+    fi
+  done
+}
+
+# Moves what the folder $1 has into place: a folder that is not there yet whole, else one by one.
+merge_folder() {
+  set -- "$1"
+  [ -w "$1" ] || chmod u+w "$1"
+  for entry_path in "$1"/* "$1"/.[!.]* "$1"/..?*; do
+    is_there "$entry_path" || continue
+    if is_folder "$entry_path" && [ -d "$to_folder/$entry_path" ]; then
+      ( merge_folder "$entry_path" ) || exit 1
+      continue
+    fi
+    [ -d "$entry_path" ] || [ ! -d "$to_folder/$entry_path" ] || [ -L "$to_folder/$entry_path" ] ||
+      fail_with folder "$entry_path"
+    if is_folder "$entry_path" && [ ! -w "$entry_path" ]; then
+      tool_says=$(move_folder "$entry_path" "$to_folder/$entry_path" 2>&1) || fail_with io "$tool_says"
+      continue
+    fi
+    set -- "$@" "$entry_path"
+    [ $# -le 200 ] || { move_entries "$@"; set -- "$1"; }
+  done
+  move_entries "$@"
+}
+
+take_private
+decode_path "$1"
+to_folder=$plain_text
+shift
+command -v tar >/dev/null 2>&1 || fail_with notar
+need_stderr
+[ "$to_folder" = / ] || to_folder=${to_folder%/}
+
+if [ -d "$to_folder" ]; then
+  cd "$to_folder" || fail_with denied
+  name_count=0
+  for encoded_name do
+    decode_text "$encoded_name"
+    set -- "$@" "./$plain_text"
+    name_count=$((name_count + 1))
+  done
+  shift "$name_count"
+  list_present "$@"
+  is_new=
+  temp_folder=$to_folder/.runcode-$private_text
 else
-  [ ! -e "$r" ] && [ ! -L "$r" ] || fail file;
-  say "T -";
-  isnew=yes;
-  d=${r%/*}/;
-  s=$d.runcode-$x;
-fi;
+  ! is_there "$to_folder" || fail_with file
+  say_line "T -"
+  is_new=yes
+  parent_folder=${to_folder%/*}/
+  temp_folder=$parent_folder.runcode-$private_text
+fi
+
 # After the mark comes how much of the archive its SHA-256 is of.
-read -r a z || exit 1;
-[ "$a" = "$n" ] || { [ "$a" != none ] || say ok; exit 0; };
-[ -z "$isnew" ] || [ -d "$d" ] || e=$(mkdir -p "$d" 2>&1) || fail io "$e";
-clean() {
-  deaf;
-  [ -z "$s" ] || rm -rf "$s" || { chmod -R u+rwX "$s"; rm -rf "$s"; };
-} 2>/dev/null;
-umask 077;
+read -r sent_mark sent_size || exit 1
+[ "$sent_mark" = "$our_mark" ] || { [ "$sent_mark" != none ] || say_line ok; exit 0; }
+[ -z "$is_new" ] || [ -d "$parent_folder" ] || tool_says=$(mkdir -p "$parent_folder" 2>&1) || fail_with io "$tool_says"
+umask 077
 # What is removed in the end is ours: a folder that was there already is not, and no signal comes in between.
-deaf;
-e=$(mkdir "$s" 2>&1) || fail io "$e";
-trap clean EXIT;
-trap "$quit" HUP INT TERM PIPE;
+ignore_signals
+tool_says=$(mkdir "$temp_folder" 2>&1) || fail_with io "$tool_says"
+trap clean_up EXIT
+trap "$at_signal" HUP INT TERM PIPE
+
 # What tar says and its status come through 4; what is hashed goes through 5 as well, which tee is given as its stderr. Pipes
 # alone have no name that a tee could wait at for good.
-e=$(
-  exec 2>/dev/null;
-  { {
-    tee /dev/stderr 2>&5 | { tar -xpof - -C "$s" >&4 2>&4; printf "\n%s" "$?" >&4; };
-  } 5>&1 | { head -c "$z"; cat >/dev/null; } | { digest "$z" /dev/stdin; echo "$h" >"$s/hash"; }; } 4>&1
-);
-[ "${e##*[!0-9]}" = 0 ] || fail io "$e";
-h=;
-w=;
-[ -f "$s/end" ] || fail cut;
-read -r h <"$s/hash";
-[ -n "$h" ] || fail nohash;
-read -r w <"$s/end" || [ -n "$w" ] || fail cut;
-[ "$h" = "$w" ] || fail differs;
-cd "$s/t" || fail cut;
-# A folder, $1, becomes $2. Its own mode must let it be moved; what is in its place by now is not gone into: -T, where mv has it.
-move() {
-  m=;
-  if [ ! -w "$1" ]; then
-    m=$(stat -c %a "$1" 2>/dev/null || stat -f %Lp "$1" 2>/dev/null);
-    chmod u+w "$1";
-  fi;
-  mv -fT "$1" "$2" 2>/dev/null || { [ ! -e "$2" ] && mv -f "$1" "$2"; } || return 1;
-  [ -z "$m" ] || chmod "$m" "$2";
-};
-# Moves what $1 has into place: a folder that is not there yet whole, else one by one; each by a rename.
-flush() {
-  [ $# -gt 1 ] || return 0;
-  k=$1;
-  shift;
-  mv -f "$@" "$r/$k/" 2>/dev/null && return 0;
-  # What cannot be moved has its words, or another put has made its folder since.
-  for f do
-    [ -e "$f" ] || [ -L "$f" ] || continue;
-    if [ -d "$f" ] && [ ! -L "$f" ] && [ -d "$r/$f" ]; then
-      ( merge "$f" ) || exit 1;
-    else
-      e=$(mv -f "$f" "$r/$k/" 2>&1) || fail io "$e";
-    fi;
-  done;
-};
-merge() {
-  set -- "$1";
-  [ -w "$1" ] || chmod u+w "$1";
-  for f in "$1"/* "$1"/.[!.]* "$1"/..?*; do
-    [ -e "$f" ] || [ -L "$f" ] || continue;
-    if [ -d "$f" ] && [ ! -L "$f" ] && [ -d "$r/$f" ]; then
-      ( merge "$f" ) || exit 1;
-    else
-      [ -d "$f" ] || [ ! -d "$r/$f" ] || [ -L "$r/$f" ] || fail folder "$f";
-      if [ -d "$f" ] && [ ! -L "$f" ] && [ ! -w "$f" ]; then
-        e=$(move "$f" "$r/$f" 2>&1) || fail io "$e";
-        continue;
-      fi;
-      set -- "$@" "$f";
-      [ $# -le 200 ] || { flush "$@"; set -- "$1"; };
-    fi;
-  done;
-  flush "$@";
-};
+tool_says=$(
+  exec 2>/dev/null
+  { { tee /dev/stderr 2>&5 | { tar -xpof - -C "$temp_folder" >&4 2>&4; printf "\n%s" "$?" >&4; }; } 5>&1 |
+    { head -c "$sent_size"; cat >/dev/null; } |
+    { hash_file "$sent_size" /dev/stdin; echo "$sha_hex" >"$temp_folder/hash"; }; } 4>&1
+)
+[ "${tool_says##*[!0-9]}" = 0 ] || fail_with io "$tool_says"
+sha_hex=
+sent_hash=
+[ -f "$temp_folder/end" ] || fail_with cut
+read -r sha_hex <"$temp_folder/hash"
+[ -n "$sha_hex" ] || fail_with nohash
+read -r sent_hash <"$temp_folder/end" || [ -n "$sent_hash" ] || fail_with cut
+[ "$sha_hex" = "$sent_hash" ] || fail_with differs
+cd "$temp_folder/t" || fail_with cut
+
 # Another put may have made it since, or make it in this moment.
-if [ -n "$isnew" ] && [ ! -d "$r" ]; then
-  [ ! -e "$r" ] && [ ! -L "$r" ] || fail file;
-  e=$(move "$s/t" "$r" 2>&1) || [ -d "$r" ] || fail io "$e";
-fi;
-[ ! -d "$s/t" ] || merge .;
-clean;
-s=;
-say ok;
+if [ -n "$is_new" ] && [ ! -d "$to_folder" ]; then
+  ! is_there "$to_folder" || fail_with file
+  tool_says=$(move_folder "$temp_folder/t" "$to_folder" 2>&1) || [ -d "$to_folder" ] || fail_with io "$tool_says"
+fi
+[ ! -d "$temp_folder/t" ] || merge_folder .
+clean_up
+temp_folder=
+say_line ok

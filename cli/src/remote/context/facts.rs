@@ -228,6 +228,12 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn the_short_probe_is_short() {
+        crate::transport::script::check(include_str!("probe.sh"), 3228);
+    }
+
     proptest! {
         #[test]
         fn no_answer_panics_and_none_without_the_mark_counts(text: String) {

@@ -1,82 +1,102 @@
+# shellcheck shell=sh
 # Looks around on the workspace in one go. $1$2 begins each of our lines, $3 is the project folder.
-n=$1$2
+our_mark=$1$2
 LC_ALL=C
 export LC_ALL
-nl='
-'
-# One fact: the first line of $2, as one write, so that facts found at the same time do not mix.
-fact() { printf '%s %s %.500s\n' "$n" "$1" "${2%%"$nl"*}"; }
-if command -v timeout >/dev/null 2>&1; then t='timeout 3'; else t=; fi
+line_feed=$(printf '\nx')
+line_feed=${line_feed%x}
 
-cd "$3" 2>/dev/null && fact inside yes
-fact cwd "$PWD"
+# A fact: $1 its name, $2 its value, of which the first line counts. One write, so that facts found at the same time do not
+# mix.
+tell_fact() { printf '%s %s %.500s\n' "$our_mark" "$1" "${2%%"$line_feed"*}"; }
+if command -v timeout >/dev/null 2>&1; then time_limit='timeout 3'; else time_limit=; fi
 
-git_facts() {
+cd "$3" 2>/dev/null && tell_fact inside yes
+tell_fact cwd "$PWD"
+
+tell_git() {
   command -v git >/dev/null 2>&1 || return
-  status=$($t git -c core.fsmonitor=false --no-optional-locks status --porcelain=2 --branch 2>/dev/null) || return
-  dirty=no
-  while read -r mark name value _; do
-    case $mark$name in
-      '#branch.oid') fact git.head "$value" ;;
-      '#branch.head') fact git.branch "$value" ;;
-      '#'*) ;;
-      ?*) dirty=yes; break ;;
-    esac
-  done <<END
-$status
-END
-  fact git.dirty "$dirty"
-  fact git.remote "$(git config --get remote.origin.url 2>/dev/null)"
+  git_status=$($time_limit git -c core.fsmonitor=false --no-optional-locks status --porcelain=2 --branch 2>/dev/null) || return
+  printf '%s\n' "$git_status" | {
+    is_dirty=no
+    while read -r line_kind line_name line_value _; do
+      case $line_kind$line_name in
+        '#branch.oid') tell_fact git.head "$line_value" ;;
+        '#branch.head') tell_fact git.branch "$line_value" ;;
+        '#'*) ;;
+        ?*) is_dirty=yes; break ;;
+      esac
+    done
+    tell_fact git.dirty "$is_dirty"
+  }
+  tell_fact git.remote "$(git config --get remote.origin.url 2>/dev/null)"
 }
+
+# The program $1, asked for its version with the other arguments.
+tell_tool() { command -v "$1" >/dev/null 2>&1 && tell_fact "tool.$1" "$($time_limit "$@" </dev/null 2>&1)"; }
+
 # The version that a program of Node's package manager has in its package.json; starting it takes long.
-packaged() {
-  at=$(command -v "$1" 2>/dev/null) || return
-  file=$(readlink -f "$at" 2>/dev/null)
-  file=${file%/bin/*}/package.json
-  v=
-  [ -r "$file" ] && v=$(sed -n 's/^ *"version": *"\([^"]*\)".*/\1/p' "$file" 2>/dev/null)
-  [ -n "$v" ] || v=$($t "$1" --version </dev/null 2>/dev/null)
-  fact "tool.$1" "$v"
+tell_packaged_tool() {
+  program_path=$(command -v "$1" 2>/dev/null) || return
+  version_file=$(readlink -f "$program_path" 2>/dev/null)
+  version_file=${version_file%/bin/*}/package.json
+  tool_version=
+  [ -r "$version_file" ] && tool_version=$(sed -n 's/^ *"version": *"\([^"]*\)".*/\1/p' "$version_file" 2>/dev/null)
+  [ -n "$tool_version" ] || tool_version=$($time_limit "$1" --version </dev/null 2>/dev/null)
+  tell_fact "tool.$1" "$tool_version"
 }
+
 # Java says its version in a file, too, and takes long to start.
-java_fact() {
-  at=$(command -v java 2>/dev/null) || return
-  file=$(readlink -f "$at" 2>/dev/null)
-  while IFS='=' read -r key value; do
-    [ "$key" = JAVA_VERSION ] && { fact tool.java "$value"; return; }
-  done 2>/dev/null <"${file%/bin/*}/release"
-  tool java -version
+tell_java() {
+  program_path=$(command -v java 2>/dev/null) || return
+  version_file=$(readlink -f "$program_path" 2>/dev/null)
+  version_file=${version_file%/bin/*}/release
+  while IFS='=' read -r line_key line_value; do
+    [ "$line_key" = JAVA_VERSION ] && { tell_fact tool.java "$line_value"; return; }
+  done 2>/dev/null <"$version_file"
+  tell_tool java -version
 }
-tool() { command -v "$1" >/dev/null 2>&1 && fact "tool.$1" "$($t "$@" </dev/null 2>&1)"; }
 
-git_facts &
-for name in python3 node ruby docker git make rustc; do tool "$name" --version & done
-tool go version &
-java_fact &
-for name in pnpm npm; do packaged "$name" & done
+tell_git &
+for tool_name in python3 node ruby docker git make rustc; do tell_tool "$tool_name" --version & done
+tell_tool go version &
+tell_java &
+for tool_name in pnpm npm; do tell_packaged_tool "$tool_name" & done
 
-fact system "$(uname -srm 2>/dev/null)"
-fact user "$(id -un 2>/dev/null)"
-uid=$(id -u 2>/dev/null)
-fact shell "$SHELL"
-fact cpus "$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null)"
-while IFS='=' read -r key value; do
-  [ "$key" = PRETTY_NAME ] && fact distro "$value"
+tell_fact system "$(uname -srm 2>/dev/null)"
+tell_fact user "$(id -un 2>/dev/null)"
+user_id=$(id -u 2>/dev/null)
+tell_fact shell "$SHELL"
+tell_fact cpus "$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null)"
+while IFS='=' read -r line_key line_value; do
+  [ "$line_key" = PRETTY_NAME ] && tell_fact distro "$line_value"
 done 2>/dev/null </etc/os-release
-while read -r key value _; do
-  case $key in MemTotal:) fact memory.total "$value" ;; MemAvailable:) fact memory.free "$value"; break ;; esac
+while read -r line_key line_value _; do
+  case $line_key in
+    MemTotal:) tell_fact memory.total "$line_value" ;;
+    MemAvailable:) tell_fact memory.free "$line_value"; break ;;
+  esac
 done 2>/dev/null </proc/meminfo
-df -Pk . 2>/dev/null | { read -r _; read -r _ total _ free _; fact disk.total "$total"; fact disk.free "$free"; }
-if [ -f /.dockerenv ]; then fact container docker
-elif [ -f /run/.containerenv ]; then fact container podman
-elif [ -n "$KUBERNETES_SERVICE_HOST" ]; then fact container kubernetes
-elif grep -q -e docker -e kubepods -e lxc -e containerd /proc/1/cgroup 2>/dev/null; then fact container other
+df -Pk . 2>/dev/null | {
+  read -r _
+  read -r _ disk_total _ disk_free _
+  tell_fact disk.total "$disk_total"
+  tell_fact disk.free "$disk_free"
+}
+if [ -f /.dockerenv ]; then
+  tell_fact container docker
+elif [ -f /run/.containerenv ]; then
+  tell_fact container podman
+elif [ -n "$KUBERNETES_SERVICE_HOST" ]; then
+  tell_fact container kubernetes
+elif grep -q -e docker -e kubepods -e lxc -e containerd /proc/1/cgroup 2>/dev/null; then
+  tell_fact container other
 fi
-for name in package.json pyproject.toml requirements.txt go.mod Cargo.toml pom.xml build.gradle Gemfile composer.json \
+for file_name in package.json pyproject.toml requirements.txt go.mod Cargo.toml pom.xml build.gradle Gemfile composer.json \
   Makefile Dockerfile docker-compose.yml; do
-  [ -e "$name" ] && fact marker "$name"
+  [ -e "$file_name" ] && tell_fact marker "$file_name"
 done
-sed -n "s/^ *[0-9]*: \([0-9A-F:]*\) [0-9A-F:]* 0A [^ ]* [^ ]* [^ ]*  *$uid .*/$n port \1/p" \
+sed -n "s/^ *[0-9]*: \([0-9A-F:]*\) [0-9A-F:]* 0A [^ ]* [^ ]* [^ ]*  *$user_id .*/$our_mark port \1/p" \
   /proc/net/tcp /proc/net/tcp6 2>/dev/null
 wait
-fact end
+tell_fact end
