@@ -74,6 +74,8 @@ impl Origin for Fake<'_> {
                 host: "10.0.0.1".into(),
                 port: 22,
                 user: "me".into(),
+                route: String::new(),
+                config: Vec::new(),
             })
         } else {
             let (endpoint, known_hosts) = let_in(self.sshd, &request.key.to_openssh().unwrap());

@@ -191,3 +191,31 @@ fn names_and_ports_that_lead_nowhere_are_told() {
     let said = world.run(&["connect", "ssh:box", "--json"]);
     assert!(said.json()["message"].as_str().unwrap().contains("does not take the config"), "{said:?}");
 }
+
+/// A code that works once, asked for by PAM: the person types it, and every later command rides on that login.
+#[test]
+fn a_one_time_code_is_typed_once() {
+    let Some(mut world) = World::own_host() else { return };
+    if !world.own_sshd().restart_asking_for("424242") {
+        return;
+    }
+    let said = world.run(&["connect", "box", "--json"]).fails_as("login_required", 1).json();
+    assert!(said["hint"].as_str().unwrap().contains("runcode connect ssh:box --interactive"), "{said}");
+    let log = world.home().join("typescript");
+    let Some(mut person) = at_terminal(&world, "connect ssh:box --interactive --keep 8h", &log) else {
+        return;
+    };
+    let mut keys = person.stdin.take().unwrap();
+    let seen = || String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_default()).into_owned();
+    until("PAM asks", || seen().contains("Password:"));
+    keys.write_all(b"424242\n").unwrap();
+    until("it is done", || person.try_wait().unwrap().is_some());
+    assert!(seen().contains("Attached ssh:box") && !seen().contains("424242"), "{}", seen());
+    for _ in 0..3 {
+        assert_eq!(world.run(&["exec", "--", "echo in"]).succeeds().text(), "in\n");
+    }
+    // The code is spent: without the connection, the person is needed again.
+    world.own_sshd().restart();
+    let said = world.run(&["exec", "--", "true"]).ends_with(255);
+    assert!(said.stderr.contains("runcode connect ssh:box --interactive"), "{}", said.stderr);
+}

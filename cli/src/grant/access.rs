@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::grant::{Certificate, Destination, Endpoint, Pins};
+use crate::sys::watched::Watched;
 
 /// What lets the client in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +64,26 @@ impl Access {
         match self {
             Access::Gateway(gateway) => gateway.endpoint.user.as_str(),
             Access::External(external) => &external.user,
+        }
+    }
+
+    /// Whether it leads where the other does.
+    pub fn leads_as(&self, other: &Access) -> bool {
+        match (self, other) {
+            (Access::External(one), Access::External(other)) => {
+                one.destination == other.destination && one.route == other.route
+            }
+            (one, other) => one == other,
+        }
+    }
+
+    /// Whether it is still what its origin would say, as far as a look at the user's own files can tell.
+    pub fn is_current(&self) -> bool {
+        match self {
+            Access::Gateway(_) => true,
+            Access::External(external) => {
+                !external.config.is_empty() && external.config.iter().all(Watched::is_unchanged)
+            }
         }
     }
 
@@ -138,6 +159,12 @@ pub struct External {
     pub port: u16,
     /// The user there, likewise.
     pub user: String,
+    /// The SHA-256 of what decides where the connection leads: address, port, user, jump hosts.
+    #[serde(default)]
+    pub route: String,
+    /// The config files that ssh took it from. Empty in sessions from before that was kept: ssh is asked again.
+    #[serde(default)]
+    pub config: Vec<Watched>,
 }
 
 #[cfg(test)]
@@ -152,7 +179,11 @@ mod tests {
         for (text, is_pinned) in [
             (format!(r#"{{{endpoint},"pins":["{key}"]}}"#), Some(true)),
             (format!(r#"{{{endpoint},"pins":"user_known_hosts"}}"#), Some(false)),
-            (r#"{"destination":"box","host":"10.0.0.1","port":22,"user":"a\\b"}"#.to_owned(), None),
+            (
+                r#"{"destination":"box","host":"10.0.0.1","port":22,"user":"a\\b","route":"9f","config":[]}"#
+                    .to_owned(),
+                None,
+            ),
         ] {
             let access: Access = serde_json::from_str(&text).unwrap();
             let pinned = access.gateway().map(|gateway| matches!(gateway.trust, Trust::Pinned(_)));

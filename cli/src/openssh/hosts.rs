@@ -8,6 +8,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::grant::Destination;
+use crate::sys::watched::Watched;
 
 /// How deep `Include` may nest, as in ssh (readconf.c, `READCONF_MAX_DEPTH`).
 const MAX_DEPTH: usize = 16;
@@ -19,25 +20,55 @@ const MAX_FILE: u64 = 1024 * 1024;
 /// How many names are offered.
 const MAX_NAMES: usize = 2000;
 
+/// The system's own config, where ssh was built as most are.
+const SYSTEM: &str = "/etc/ssh/ssh_config";
+
 /// The hosts that `<home>/.ssh/config` names without wildcards, sorted. What cannot be read names none.
 pub fn of_user(home: &Path) -> Vec<Destination> {
-    let mut reader = Reader { home, names: BTreeSet::new(), files_left: MAX_FILES };
-    reader.file(&home.join(".ssh/config"), 0);
+    let mut reader = Reader::default();
+    reader.user(home);
     reader.names.into_iter().collect()
 }
 
-struct Reader<'a> {
-    home: &'a Path,
-    names: BTreeSet<Destination>,
-    files_left: usize,
+/// The files that ssh reads for the user with this home, as they are now, and the folders that an `Include` looks through.
+pub fn files(home: Option<&Path>) -> Vec<Watched> {
+    let mut reader = Reader::default();
+    if let Some(home) = home {
+        reader.user(home);
+    }
+    reader.file(&Base { home, folder: Path::new("/etc/ssh") }, Path::new(SYSTEM), 0);
+    reader.read.iter().map(|path| Watched::now(path)).collect()
 }
 
-impl Reader<'_> {
-    fn file(&mut self, path: &Path, depth: usize) {
-        if depth > MAX_DEPTH || self.files_left == 0 || !path.is_file() {
+/// What the patterns of an `Include` start at.
+struct Base<'a> {
+    home: Option<&'a Path>,
+    folder: &'a Path,
+}
+
+#[derive(Default)]
+struct Reader {
+    names: BTreeSet<Destination>,
+    /// Files, read or not there, and folders that were looked through.
+    read: BTreeSet<PathBuf>,
+    files: usize,
+}
+
+impl Reader {
+    fn user(&mut self, home: &Path) {
+        let folder = home.join(".ssh");
+        self.file(&Base { home: Some(home), folder: &folder }, &folder.join("config"), 0);
+    }
+
+    fn file(&mut self, base: &Base<'_>, path: &Path, depth: usize) {
+        if depth > MAX_DEPTH || self.files == MAX_FILES {
             return;
         }
-        self.files_left -= 1;
+        self.read.insert(path.to_owned());
+        if !path.is_file() {
+            return;
+        }
+        self.files += 1;
         let mut text = Vec::new();
         let Ok(file) = std::fs::File::open(path) else { return };
         if file.take(MAX_FILE).read_to_end(&mut text).is_err() {
@@ -53,19 +84,25 @@ impl Reader<'_> {
                 self.names.extend(names.take(MAX_NAMES.saturating_sub(self.names.len())));
             } else if keyword.eq_ignore_ascii_case("include") {
                 for pattern in arguments {
-                    for included in glob(&self.place(pattern)) {
-                        self.file(&included, depth + 1);
+                    let pattern = base.place(pattern);
+                    if let Some(folder) = pattern.parent() {
+                        self.read.extend(glob(folder).into_iter().take(MAX_FILES));
+                    }
+                    for included in glob(&pattern) {
+                        self.file(base, &included, depth + 1);
                     }
                 }
             }
         }
     }
+}
 
-    /// Where an `Include` of the user's own config leads (ssh_config(5)).
+impl Base<'_> {
+    /// Where an `Include` leads (ssh_config(5)).
     fn place(&self, pattern: &str) -> PathBuf {
-        match pattern.strip_prefix("~/") {
-            Some(below) => self.home.join(below),
-            None => self.home.join(".ssh").join(pattern),
+        match (pattern.strip_prefix("~/"), self.home) {
+            (Some(below), Some(home)) => home.join(below),
+            _ => self.folder.join(pattern),
         }
     }
 }

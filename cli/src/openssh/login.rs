@@ -3,6 +3,7 @@
 //! ssh says little to its user where it may not ask (`BatchMode`): that a key would have needed its passphrase, or which
 //! host key it did not know, is in what it says to its developers alone (sshconnect.c, sshconnect2.c of OpenSSH 8 to 10).
 
+use crate::grant::Destination;
 use crate::openssh::log::{is_forbidden, own_lines};
 
 /// Why ssh did not get in.
@@ -30,6 +31,9 @@ pub enum Refusal {
     NoCommonAlgorithm,
     /// ssh does not take the user's config.
     BadConfig,
+    /// The way there did not open: the jump host, where ssh names one, or else the user's `ProxyCommand`. ssh discards what
+    /// they say on a connection that stays.
+    NoWay(Option<Destination>),
     /// The connection was closed before anybody was let in.
     HungUp,
     /// Anything else.
@@ -94,11 +98,20 @@ pub fn refusal(log: &str) -> Refusal {
         || says(&["keyword has no argument", "missing argument", "Can't open user config file"])
     {
         Refusal::BadConfig
+    } else if ssh_says(&["Executing proxy command: "]) && !says(&["Remote protocol version"]) {
+        Refusal::NoWay(jump(log))
     } else if says(&["Connection closed by", "Connection reset by", "Connection to ", "Broken pipe"]) {
         Refusal::HungUp
     } else {
         Refusal::Other
     }
+}
+
+/// The last jump host on the way: the last word of the command that ssh makes of `ProxyJump` (ssh.c).
+fn jump(log: &str) -> Option<Destination> {
+    let command =
+        own_lines(log).find_map(|line| line.split_once("implicit ProxyCommand from ProxyJump: "))?.1;
+    Destination::parse(command.split_whitespace().last()?).ok()
 }
 
 /// The host key that was shown. A host on the way (`ProxyJump`) has an ssh of its own, which does not log this.

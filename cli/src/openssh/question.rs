@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::error::{Code, Error, Result};
 use crate::grant::Destination;
 use crate::output::sanitize;
+use crate::sys::digest::sha256;
 use crate::sys::env::Var;
 use crate::sys::{random, subprocess};
 
@@ -57,6 +58,10 @@ const SENSITIVE: [&str; 36] = [
     "userknownhostsfile",
 ];
 
+/// The directives that decide where a connection leads.
+const ROUTE: [&str; 7] =
+    ["hostname", "port", "user", "proxyjump", "proxycommand", "hostkeyalias", "bindinterface"];
+
 /// What `whole` says about `host` that `meant` does not, or the other way round: sensitive directives only.
 pub fn differences(ssh: &Path, meant: &Path, whole: &Path, host: &str) -> Result<Vec<String>> {
     let (meant, whole) = (resolve(ssh, meant, host)?, resolve(ssh, whole, host)?);
@@ -96,6 +101,12 @@ impl Resolved {
     /// The first value of a directive, whose name is in lower case.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.0.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+    }
+
+    /// The SHA-256 of what decides where a connection leads.
+    pub fn route(&self) -> String {
+        let lines = ROUTE.iter().map(|name| format!("{name} {}\n", self.value(name).unwrap_or_default()));
+        sha256(lines.collect::<String>().as_bytes())
     }
 
     /// Whether this ssh has the directive at all.

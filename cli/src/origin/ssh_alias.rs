@@ -85,12 +85,17 @@ impl Origin for SshHosts {
     fn grant(&self, key: &SessionKey, _: &Request<'_>) -> Result<Grant, Ungranted> {
         let destination = Destination::parse(&key.id())
             .map_err(|why| Error::new(Code::Usage, format!("the destination {why}")))?;
-        let user = Resolved::of(&self.ssh.find()?, &destination)?;
+        let ssh = self.ssh.find()?;
+        // Before ssh is asked: what changes meanwhile is seen as a change.
+        let config = hosts::files(question::home(&ssh).as_deref());
+        let user = Resolved::of(&ssh, &destination)?;
         let value = |name: &str| user.value(name).unwrap_or_default().to_owned();
         let external = External {
             host: value("hostname"),
             port: user.value("port").and_then(|port| port.parse().ok()).unwrap_or(22),
             user: value("user"),
+            route: user.route(),
+            config,
             destination: destination.clone(),
         };
         Ok(Grant {

@@ -81,9 +81,9 @@ pub struct Session {
 }
 
 impl Session {
-    /// Whether it lasts long enough to start something with it.
+    /// Whether it lasts long enough to start something with it, and leads where its name leads now.
     pub fn is_fresh(&self, now: Timestamp) -> bool {
-        self.meta.lifetime.outlasts(RENEW_BELOW_SECONDS, now)
+        self.meta.lifetime.outlasts(RENEW_BELOW_SECONDS, now) && self.meta.access.is_current()
     }
 
     /// Whether it has not ended yet.

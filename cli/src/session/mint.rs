@@ -61,13 +61,16 @@ pub fn mint(
         .read()?
         .map(|old| old.meta)
         .filter(|old| old.key == *key && matches!(old.access, Access::External(_)));
-    let (workdir, personal_keep) =
-        before.map_or((None, None), |before| (before.workdir, before.personal_keep));
+    let access = grant.credential.access();
+    let (workdir, personal_keep) = before.map_or((None, None), |before| {
+        // Who logged in did so at the place where the name led then.
+        (before.workdir, before.personal_keep.filter(|_| before.access.leads_as(&access)))
+    });
     let meta = Meta {
         key: key.clone(),
         title: grant.title,
         alias,
-        access: grant.credential.access(),
+        access,
         lifetime: grant.lifetime,
         workdir: grant.workdir.or(workdir),
         web_url: grant.web_url,

@@ -13,6 +13,7 @@ pub mod paths;
 pub mod random;
 pub mod standard_input;
 pub mod subprocess;
+pub mod watched;
 
 #[cfg(unix)]
 #[path = "unix.rs"]

@@ -105,6 +105,15 @@ pub(super) fn of(log: &str, to: &Destination, is_sandboxed: bool) -> Unconnected
             fails(format!("ssh does not take your config: {said}"))
                 .hint(format!("`ssh -G {to}` shows the same")),
         ),
+        Refusal::NoWay(Some(jump)) => {
+            let error = fails(format!("`{to}` is reached through `{jump}`, which ssh could not get through"));
+            let connect = as_typed(&jump);
+            (Cause::Unreachable, error.hint(format!("`runcode connect {connect}` says why; {retry}")))
+        }
+        Refusal::NoWay(None) => {
+            let error = fails(format!("`{to}` is reached through a `ProxyCommand`, which ended: {said}"));
+            (Cause::Unreachable, error.hint(retry))
+        }
         Refusal::HungUp => {
             (Cause::Unreachable, fails(format!("`{to}` closed the connection: {said}")).hint(retry))
         }
@@ -116,9 +125,13 @@ pub(super) fn of(log: &str, to: &Destination, is_sandboxed: bool) -> Unconnected
 
 /// Only a person can bring the connection up: the line for that person to type.
 pub fn login_required(why: String, to: &Destination, or: &str) -> Error {
-    let connect = if to.as_str().starts_with("ssh://") { to.to_string() } else { format!("ssh:{to}") };
     Error::new(Code::LoginRequired, why)
-        .hint(format!("ask the user to run: runcode connect {connect} --interactive{or}"))
+        .hint(format!("ask the user to run: runcode connect {} --interactive{or}", as_typed(to)))
+}
+
+/// A destination as `connect` takes it, whatever else has its name.
+fn as_typed(to: &Destination) -> String {
+    if to.as_str().starts_with("ssh://") { to.to_string() } else { format!("ssh:{to}") }
 }
 
 #[cfg(test)]
@@ -149,6 +162,18 @@ mod tests {
                 "no host of this name",
             ),
             ("ssh: connect to host h port 22: Connection refused".into(), Code::Transport, "nothing listens"),
+            (
+                "debug1: Setting implicit ProxyCommand from ProxyJump: ssh -J a -W '[%h]:%p' me@b\n\
+                 debug1: Executing proxy command: exec ssh\nConnection closed by UNKNOWN port 65535"
+                    .into(),
+                Code::Transport,
+                "through `me@b`",
+            ),
+            (
+                "debug1: Executing proxy command: exec nc\nConnection closed by UNKNOWN port 65535".into(),
+                Code::Transport,
+                "a `ProxyCommand`",
+            ),
             (String::new(), Code::Transport, "without a word"),
         ] {
             let error = error(&log, "box");

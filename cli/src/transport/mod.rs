@@ -341,6 +341,11 @@ impl Transport {
             }
             (Way::External { destination }, _) => {
                 ssh.args(external::options(&Resolved::of(program, destination)?, purpose)?);
+                if matches!(purpose, Purpose::Master { .. } | Purpose::Command) {
+                    // `BatchMode` does not reach the ssh of a `ProxyJump`, which would ask at the terminal. It has every question
+                    // answered by a program that fails (ssh(1), since 8.4).
+                    ssh.envs([("SSH_ASKPASS_REQUIRE", "force"), ("SSH_ASKPASS", "false")]);
+                }
                 // The user's own config may send any variable (`SendEnv`), but ours are no business of the host's.
                 let ours = Var::ALL.iter().map(|var| var.name()).filter(|name| name.starts_with("RUNCODE_"));
                 for name in ours.chain([PRIVATE]) {

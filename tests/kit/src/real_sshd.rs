@@ -22,6 +22,10 @@ pub struct RealSshd {
     child: Option<Child>,
     /// Lines that come before ours in its config, and so win.
     extra: String,
+    /// The directive of ours that its config lacks; empty for none.
+    without: String,
+    /// A folder that it sees as `/etc/pam.d`.
+    pam: Option<PathBuf>,
 }
 
 impl RealSshd {
@@ -40,7 +44,14 @@ impl RealSshd {
         std::fs::write(folder.join("keys"), keys).unwrap();
         // What a gateway may say before anybody is known to it: long, and out for the terminal.
         std::fs::write(folder.join("banner"), "BANNER \u{1b}[2J\n".repeat(5000)).unwrap();
-        let mut sshd = RealSshd { folder, port: 0, child: None, extra: String::new() };
+        let mut sshd = RealSshd {
+            folder,
+            port: 0,
+            child: None,
+            extra: String::new(),
+            without: String::new(),
+            pam: None,
+        };
         // Between its being found free and sshd's taking it, somebody else may have a port.
         until("sshd has a port", || {
             sshd.port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -63,8 +74,17 @@ impl RealSshd {
             at("banner"),
             at("")
         );
+        let is_kept = |line: &&str| self.without.is_empty() || !line.starts_with(&self.without);
+        let config = config.lines().filter(is_kept).fold(String::new(), |all, line| all + line + "\n");
         std::fs::write(self.folder.join("config"), config).unwrap();
-        let mut child = Command::new(SSHD)
+        let mut sshd = Command::new(SSHD);
+        if let Some(pam) = &self.pam {
+            // Only this process and its children see the folder there (mount_namespaces(7)).
+            sshd = Command::new("unshare");
+            let bind = "mount --bind \"$1\" /etc/pam.d; shift; exec \"$@\"";
+            sshd.args(["--mount", "sh", "-ec", bind, "sh"]).arg(pam).arg(SSHD);
+        }
+        let mut child = sshd
             .args(["-D", "-e", "-f"])
             .arg(self.folder.join("config"))
             .stdin(Stdio::null())
@@ -89,6 +109,41 @@ impl RealSshd {
     pub fn restart_with(&mut self, lines: &str) {
         lines.clone_into(&mut self.extra);
         self.restart();
+    }
+
+    /// Serves again, without our line for this directive in its config.
+    pub fn restart_without(&mut self, directive: &str) {
+        directive.clone_into(&mut self.without);
+        self.restart();
+    }
+
+    /// Serves again, and lets in whoever types `code`, once: PAM asks for it (keyboard-interactive, RFC 4256). False, said
+    /// loudly, where only root may have a PAM of its own.
+    pub fn restart_asking_for(&mut self, code: &str) -> bool {
+        use std::os::unix::fs::PermissionsExt as _;
+        if !rustix::process::geteuid().is_root() || !Path::new("/etc/pam.d").is_dir() {
+            skipped("an sshd with a PAM of its own needs root");
+            return false;
+        }
+        let (pam, check, left) = (self.file("pam.d"), self.file("check"), self.file("code"));
+        std::fs::create_dir_all(&pam).unwrap();
+        std::fs::write(&left, code).unwrap();
+        let left = left.display();
+        // pam_exec(8) gives what was typed on stdin, with a NUL at its end.
+        let script = format!(
+            "#!/bin/sh\n[ -e '{left}' ] && [ \"$(tr -d '\\0')\" = \"$(cat '{left}')\" ] && rm '{left}'\n"
+        );
+        std::fs::write(&check, script).unwrap();
+        std::fs::set_permissions(&check, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let stack = format!(
+            "auth required pam_exec.so quiet expose_authtok {}\nauth required pam_permit.so\naccount required pam_permit.so\n\
+             session required pam_permit.so\n",
+            check.display()
+        );
+        std::fs::write(pam.join("sshd"), stack).unwrap();
+        self.pam = Some(pam);
+        self.restart_with("UsePAM yes\nKbdInteractiveAuthentication yes\nPubkeyAuthentication no\n");
+        true
     }
 
     /// A file of its own.

@@ -5,6 +5,7 @@ use crate::grant::{Access, Destination, Workdir};
 use crate::origin::SessionKey;
 use crate::session::live::heal::PROBE_DEADLINE;
 use crate::session::live::{Obtained, Sessions, Want};
+use crate::session::mint::Order;
 use crate::session::store::Files;
 use crate::session::{Meta, Session};
 use crate::transport::{Ended, Failure, Limits, RemoteCommand, Streams, Variables};
@@ -24,7 +25,8 @@ impl Sessions<'_> {
     /// The session of a host of the user's own, with its connection up and seen to run commands. It is reused when the
     /// connection was up already.
     pub fn open_external(&self, key: &SessionKey, wish: &Wish) -> Result<Obtained> {
-        let session = self.obtain(key, Want::Fresh)?.session;
+        // What a name means may hang on more than files: `Match exec`, the network.
+        let session = self.obtain(key, Want::New(Order::default()))?.session;
         let is_wanted = wish.personal_keep.is_none() || wish.personal_keep == session.meta.personal_keep;
         let reused = is_wanted && !wish.anew && self.transport(&session).is_warm();
         let session = match wish.personal_keep {

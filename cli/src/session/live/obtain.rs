@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::grant::Access;
 use crate::origin::{SessionKey, Ungranted};
 use crate::session::Session;
 #[cfg(unix)]
@@ -111,8 +112,11 @@ impl Sessions<'_> {
             let _ = self.transport(old).end_master();
         }
         let session = minted?;
+        let is_external = matches!(session.meta.access, Access::External(_));
         match old {
-            Some(old) if leads_to_the_same(&old, &session) => {
+            // Nothing of it has expired: ssh logged in by itself.
+            Some(old) if is_external && leads_to_the_same(&old, &session) => {}
+            Some(old) if is_external || leads_to_the_same(&old, &session) => {
                 self.retire(&old)?;
                 // They end with it, whether or not the command that renews needs a connection.
                 #[cfg(unix)]
@@ -131,7 +135,7 @@ impl Sessions<'_> {
 pub(super) fn leads_to_the_same(old: &Session, new: &Session) -> bool {
     let (old, new) = (&old.meta, &new.meta);
     old.key == new.key
-        && old.access == new.access
+        && old.access.leads_as(&new.access)
         && old.control_path == new.control_path
-        && old.key_created_at == new.key_created_at
+        && (old.key_created_at == new.key_created_at || matches!(new.access, Access::External(_)))
 }
