@@ -26,6 +26,7 @@ mod help;
 mod hostile;
 mod install;
 mod layers;
+mod logins;
 mod manifests;
 mod one_process;
 mod origins;

@@ -68,6 +68,11 @@ impl Paths {
         self.config.join("token.origin")
     }
 
+    /// The saved tokens of further control planes, a file each.
+    pub fn tokens(&self) -> PathBuf {
+        self.config.join("tokens")
+    }
+
     /// The folder of the cache with this name, for a session. Other programs hold paths below it.
     pub fn session(&self, name: &str) -> PathBuf {
         self.cache.join(name)

@@ -9,6 +9,7 @@ use crate::integrations::stable_path;
 use crate::openssh::SshBinary;
 use crate::openssh::config::quoted;
 use crate::origin::hosted::token::{self as tokens, Source};
+use crate::origin::names::few;
 use crate::session::Session;
 use crate::session::store::{IDENTITY, KNOWN_HOSTS, host_key_alias};
 use crate::sys::{atomic_file, clock};
@@ -27,7 +28,7 @@ pub(super) fn token(app: &App) -> Check {
     let found = app.token_source().and_then(|source| Ok((source, app.api_base()?)));
     let (source, base) = match found {
         Ok(found) => found,
-        Err(error) => return Check::failed(NAME, &error),
+        Err(error) => return with_saved(Check::failed(NAME, &error), app),
     };
     let is_saved =
         || app.paths().and_then(|paths| tokens::saved(paths, base)).is_ok_and(|saved| saved.is_some());
@@ -40,7 +41,18 @@ pub(super) fn token(app: &App) -> Check {
         }
         Source::Saved => "saved by `runcode login`",
     };
-    Check::ok(NAME, format!("sent to {base} ({}), {from}", app.base_source()))
+    with_saved(Check::ok(NAME, format!("sent to {base} ({}), {from}", app.base_source())), app)
+}
+
+/// Adds which control planes a token is saved for.
+fn with_saved(check: Check, app: &App) -> Check {
+    match app.paths().and_then(tokens::saved_for).unwrap_or_default() {
+        saved if saved.is_empty() => check,
+        saved => {
+            let detail = format!("{}; saved for {}", check.detail, few(saved.into_iter()));
+            Check { detail, ..check }
+        }
+    }
 }
 
 /// Whether the control plane takes the token.

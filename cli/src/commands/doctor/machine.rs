@@ -80,7 +80,7 @@ pub(super) fn cache(app: &App) -> Check {
         Ok(paths) => paths,
         Err(error) => return Check::failed(NAME, &error),
     };
-    for path in [paths.cache().to_owned(), paths.config().to_owned(), paths.token()] {
+    for path in [paths.cache().to_owned(), paths.config().to_owned(), paths.tokens(), paths.token()] {
         let metadata = match std::fs::metadata(&path) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,

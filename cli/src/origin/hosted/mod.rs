@@ -5,6 +5,7 @@ pub mod base_url;
 pub mod bundle;
 pub mod client;
 pub mod login;
+mod logins;
 pub mod token;
 pub mod tripwire;
 pub mod workspace;
