@@ -1,9 +1,11 @@
 //! Every guide in `docs/guides` is run as a reader would run it, and the protocol's examples are read with its types.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Said, World};
+use crate::ssh_hosts::login::at_terminal;
+use crate::support::{Said, World, until};
 
 /// A fenced block: what stands after the fence, and the text within.
 struct Block {
@@ -94,26 +96,63 @@ fn the_protocol_examples_fit_their_types() {
     assert_eq!(read, 3);
 }
 
-#[test]
-fn the_any_ssh_host_guide_works() {
-    let Some(world) = World::own_host() else { return };
+/// A world whose own host is called `name` in its ssh config.
+fn own_host_called(name: &str) -> Option<World> {
+    let world = World::own_host()?;
     let config = world.home().join(".ssh/config");
-    let text = std::fs::read_to_string(&config).unwrap().replace("Host box", "Host buildhost");
+    let text = std::fs::read_to_string(&config).unwrap().replace("Host box", &format!("Host {name}"));
     std::fs::write(&config, text).unwrap();
-    let folder = folder_for_guide(&world);
-    let blocks = blocks(&page("guides/any-ssh-host.md"));
+    Some(world)
+}
+
+/// Runs the `sh` blocks as one script, with the binary as `runcode`.
+fn run_in(world: &World, folder: &Path, script: &str) -> Said {
     let bin = Path::new(env!("CARGO_BIN_EXE_runcode")).parent().unwrap();
     let mut path = std::ffi::OsString::from(bin);
     path.push(":");
     path.push(std::env::var_os("PATH").unwrap());
     let ours = world.command::<&str>(&[]);
     let mut shell = Command::new("sh");
-    shell.args(["-e", "-c", &script(&blocks)]).current_dir(&folder);
+    shell.args(["-e", "-c", script]).current_dir(folder);
     shell
         .env_clear()
         .envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))))
         .env("PATH", path);
-    let said = Said::of(shell.output().unwrap()).succeeds();
+    Said::of(shell.output().unwrap())
+}
+
+#[test]
+fn the_any_ssh_host_guide_works() {
+    let Some(world) = own_host_called("buildhost") else { return };
+    let folder = folder_for_guide(&world);
+    let blocks = blocks(&page("guides/any-ssh-host.md"));
+    let said = run_in(&world, &folder, &script(&blocks)).succeeds();
     compare(&blocks, said.text());
     assert!(std::fs::read_to_string(folder.join("report")).unwrap().contains("ssh-login"));
+}
+
+#[test]
+fn the_hpc_guide_works() {
+    let Some(mut world) = own_host_called("hpc") else { return };
+    if !world.own_sshd().restart_asking_for("314159") {
+        return;
+    }
+    let folder = folder_for_guide(&world);
+    let blocks = blocks(&page("guides/hpc-and-2fa.md"));
+    let by_hand = blocks.iter().position(|block| block.kind == "console").unwrap();
+    let (before, after) = blocks.split_at(by_hand);
+    let said = run_in(&world, &folder, &script(before)).succeeds();
+    compare(before, said.text());
+
+    let (command, prompt) = after[0].text.strip_prefix("$ runcode ").unwrap().split_once('\n').unwrap();
+    let log = world.home().join("typescript");
+    let Some(mut person) = at_terminal(&world, &folder, command, &log) else { return };
+    let seen = || String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_default()).into_owned();
+    let prompt = prompt.trim_end().rsplit(' ').next().unwrap();
+    until("PAM asks", || seen().contains(prompt));
+    person.stdin.as_mut().unwrap().write_all(b"314159\n").unwrap();
+    until("it is done", || person.try_wait().unwrap().is_some());
+
+    let said = run_in(&world, &folder, &script(after)).succeeds();
+    compare(after, said.text());
 }

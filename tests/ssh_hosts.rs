@@ -1,6 +1,6 @@
 //! Hosts of the user's own: whatever ssh reaches is a workspace, by the user's config, without a login or a file of ours.
 
-mod login;
+pub(crate) mod login;
 mod moves;
 
 use std::path::Path;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::{read, with_config};
@@ -70,14 +71,14 @@ fn locked() -> Option<World> {
     Some(world)
 }
 
-/// The binary at a terminal of its own, which writes to `log`.
-fn at_terminal(world: &World, arguments: &str, log: &std::path::Path) -> Option<Child> {
+/// The binary at a terminal of its own in `folder`, which writes to `log`.
+pub(crate) fn at_terminal(world: &World, folder: &Path, arguments: &str, log: &Path) -> Option<Child> {
     let mut script = Command::new("script");
     script.args(["-qefc", &format!("$RUNCODE {arguments}")]).arg(log);
     let ours = world.command::<&str>(&[]);
     script.env_clear().envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
     script.env("RUNCODE", env!("CARGO_BIN_EXE_runcode")).env("SHELL", "/bin/sh").env("TERM", "xterm");
-    script.current_dir(world.home()).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    script.current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     match script.spawn() {
         Ok(child) => Some(child),
         Err(_) => {
@@ -97,7 +98,8 @@ fn a_person_logs_in_once_and_the_agent_rides() {
     assert!(said["message"].as_str().unwrap().contains("terminal"), "{said}");
 
     let log = world.home().join("typescript");
-    let Some(mut person) = at_terminal(&world, "connect ssh:box --interactive --keep 2h", &log) else {
+    let Some(mut person) = at_terminal(&world, world.home(), "connect ssh:box --interactive --keep 2h", &log)
+    else {
         return;
     };
     let mut keys = person.stdin.take().unwrap();
@@ -129,7 +131,9 @@ fn a_person_logs_in_once_and_the_agent_rides() {
 fn a_login_that_is_given_up_changes_nothing() {
     let Some(world) = locked() else { return };
     let log = world.home().join("typescript");
-    let Some(mut person) = at_terminal(&world, "connect ssh:box --interactive", &log) else { return };
+    let Some(mut person) = at_terminal(&world, world.home(), "connect ssh:box --interactive", &log) else {
+        return;
+    };
     let mut keys = person.stdin.take().unwrap();
     let seen = || String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_default()).into_owned();
     for times in 1..=3 {
@@ -202,7 +206,8 @@ fn a_one_time_code_is_typed_once() {
     let said = world.run(&["connect", "box", "--json"]).fails_as("login_required", 1).json();
     assert!(said["hint"].as_str().unwrap().contains("runcode connect ssh:box --interactive"), "{said}");
     let log = world.home().join("typescript");
-    let Some(mut person) = at_terminal(&world, "connect ssh:box --interactive --keep 8h", &log) else {
+    let Some(mut person) = at_terminal(&world, world.home(), "connect ssh:box --interactive --keep 8h", &log)
+    else {
         return;
     };
     let mut keys = person.stdin.take().unwrap();
