@@ -162,3 +162,14 @@ fn files_over_400_lines_warn() {
         }
     }
 }
+
+#[test]
+fn function_names_are_short() {
+    for (path, text) in sources() {
+        for line in text.lines() {
+            let Some((_, rest)) = line.split_once("fn ") else { continue };
+            let name = rest.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next().unwrap();
+            assert!(name.len() <= 45, "{}: {name}", path.display());
+        }
+    }
+}

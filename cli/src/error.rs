@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_distinct_words_with_a_failing_status() {
+    fn codes_are_distinct_and_fail() {
         let mut words: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
         words.sort_unstable();
         words.dedup();

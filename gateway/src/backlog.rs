@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn discarding_ends_the_reader_and_forgets_everything() {
+    async fn discarding_ends_the_reader_and_forgets_all() {
         let backlog = backlog();
         backlog.push(vec![0; MEMORY].into()).unwrap();
         backlog.push(vec![0; MEMORY].into()).unwrap();

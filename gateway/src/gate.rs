@@ -146,7 +146,7 @@ mod tests {
 
     #[tokio::test]
     #[cfg_attr(windows, ignore = "wine does not tell of it; not tried on Windows itself")]
-    async fn the_end_of_a_client_that_is_not_read_from_is_noticed() {
+    async fn a_client_that_is_not_read_is_seen_to_leave() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let gate = Arc::new(Gate::default());

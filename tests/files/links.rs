@@ -116,7 +116,7 @@ fn no_link_below_the_typed_path_is_followed() {
 
 /// A link of the workspace's, harmless by itself, that leads through one of the user's.
 #[test]
-fn no_link_that_comes_leads_through_the_users_own() {
+fn fetched_links_lead_through_no_local_link() {
     let (world, outside) = guarded();
     let (tree, place) = (world.workspace().join("tree"), world.home().join("p"));
     fs::create_dir_all(tree.join("d")).unwrap();

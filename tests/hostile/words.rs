@@ -73,7 +73,7 @@ fn the_planes_messages_are_quoted_and_named() {
 }
 
 #[test]
-fn titles_and_states_are_quoted_wherever_they_stand() {
+fn titles_and_states_are_quoted_everywhere() {
     let world = World::new();
     let plane = hostile(200, "");
     for arguments in [&["list"][..], &["connect", "nobody"], &["connect", "web"]] {

@@ -227,7 +227,7 @@ def test_codex_learns_at_the_start_what_is_attached(machine):
         assert (f"'{shim}' exec --" in shown) is attached
 
 
-def test_codex_says_what_a_sandbox_without_sockets_means(machine):
+def test_codex_explains_a_sandbox_without_sockets(machine):
     install_in_codex(machine)
     shim = machine.installed_plugin() / "bin/runcode"
     machine.run(shim, "connect", "test-box")
@@ -252,7 +252,7 @@ def fetches_and_runs_the_demo(machine, install):
     machine.run(shim, "--version", RUNCODE_DOWNLOAD_BASE="file:///nowhere")
 
 
-def test_the_release_runs_the_demo_from_claudes_plugin(machine):
+def test_claudes_plugin_runs_the_demo(machine):
     fetches_and_runs_the_demo(machine, install_in_claude)
 
 

@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_killed_left_is_swept_and_what_is_in_use_is_not() {
+    fn leftovers_are_swept_files_in_use_are_not() {
         let folder = tempfile::tempdir().unwrap();
         let long_ago = SystemTime::now() - 2 * ABANDONED_AFTER;
         let at = |name: &str| folder.path().join(name);

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_for_our_key_user_and_time_is_taken() {
+    fn a_matching_certificate_is_accepted() {
         let key = key();
         let good = signed(&key, "ws", NOW - 60, NOW + 600);
         let certificate = parse(&format!("{good} a comment\n"), &key).unwrap();

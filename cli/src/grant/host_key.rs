@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_not_what_its_label_says_is_never_pinned() {
+    fn a_mislabelled_key_is_never_pinned() {
         let blob = KEY.split_once(' ').unwrap().1;
         for key in [
             format!("ssh-rsa {blob}"),

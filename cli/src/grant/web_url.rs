@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_is_taken_again_when_it_is_read_back() {
+    fn an_accepted_url_is_accepted_again() {
         for count in [300, 338, 339, 500] {
             let Ok(url) = WebUrl::parse(&format!("https://a/{}", "<".repeat(count))) else { continue };
             assert_eq!(WebUrl::parse(&url.text()), Ok(url), "{count}");

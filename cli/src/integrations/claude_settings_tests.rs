@@ -49,7 +49,7 @@ fn a_file_that_was_not_there_goes_again() {
 }
 
 #[test]
-fn another_status_line_is_kept_unless_told_otherwise() {
+fn another_status_line_is_kept_by_default() {
     let theirs = "{\"statusLine\": {\"type\":\"command\" , \"command\": \"~/x.sh 'a' \\u0027 \\\"q\\\" \\/\", \"padding\":2}}";
     assert!(install(Some(theirs.as_bytes()), OURS, Foreign::Refuse).is_err());
     let replaced = put(theirs, Foreign::Replace);
@@ -71,7 +71,7 @@ fn another_status_line_is_kept_unless_told_otherwise() {
 }
 
 #[test]
-fn ours_at_another_path_is_renewed_with_its_options() {
+fn our_line_at_another_path_keeps_its_options() {
     let old = r#"{"statusLine": {"command": "/old/runcode statusline --plain --wrap 'x'", "padding": 3}}"#;
     let new = put(old, Foreign::Refuse);
     assert_eq!(line_of(&new), json!({"command": format!("{OURS} --plain --wrap 'x'"), "padding": 3}));
@@ -163,7 +163,7 @@ proptest! {
     }
 
     #[test]
-    fn unwrapping_and_replacing_back_give_the_old_bytes(old in line().prop_flat_map(|line| settings(Some(line)))) {
+    fn unwrapping_and_restoring_give_the_old_bytes(old in line().prop_flat_map(|line| settings(Some(line)))) {
         let wrapped = put(&old, Foreign::Wrap);
         prop_assert_eq!(undone(&wrapped), old.clone());
         let replaced = put(&old, Foreign::Replace);
@@ -171,7 +171,7 @@ proptest! {
     }
 
     #[test]
-    fn the_shell_hands_a_wrapped_command_on_as_it_was(command in literal()) {
+    fn a_wrapped_command_reaches_the_shell_unchanged(command in literal()) {
         let decoded = serde_json::from_str::<String>(&format!("\"{command}\"")).unwrap();
         let wrapped = put(&format!("{{\"statusLine\":{{\"command\":\"{command}\"}}}}"), Foreign::Wrap);
         let words = shell_word::split(line_of(&wrapped)["command"].as_str().unwrap()).unwrap();

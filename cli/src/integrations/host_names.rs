@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_title_that_looks_like_anothers_name_is_not_it() {
+    fn a_title_is_never_another_workspaces_name() {
         // #4 would be what #3 is called, whose title is one's own.
         let all = [listed(3, "api", false), listed(4, "api-3", false), listed(7, "api", true)];
         assert_eq!(written(&all), some(&["api-3", "api-3-4", "api"]));

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_told_apart_from_what_is_no_json() {
+    fn other_json_and_no_json_are_told_apart() {
         assert!(matches!(Object::parse("[]"), Err(Problem::NotAnObject)));
         for bad in ["", "{", "{broken", "{\"a\":1,}", "// x\n{}", "\u{feff}{}", "{} {}", "{'a':1}"] {
             assert!(matches!(Object::parse(bad), Err(Problem::NotJson(_))), "{bad}");

@@ -94,7 +94,7 @@ mod tests {
     const BLOCK: &str = "# >>> x >>>\nours\n# <<< x <<<\n";
 
     #[test]
-    fn a_file_that_was_not_there_goes_again_and_an_empty_one_stays() {
+    fn only_a_file_we_created_is_removed_again() {
         let made = MARKERS.insert(None, b"ours\n").unwrap();
         let renewed = MARKERS.insert(Some(&made), b"newer\n").unwrap();
         assert_eq!(MARKERS.remove(&renewed).unwrap(), None);

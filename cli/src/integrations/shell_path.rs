@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrapper_hands_everything_on_and_survives_its_launcher() {
+    fn a_wrapper_outlives_its_launcher() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let (launcher, program, wrapper_at) =

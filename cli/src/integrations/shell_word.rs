@@ -81,7 +81,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn commands_of_ours_are_known_by_program_and_verb() {
+    fn our_commands_are_known_by_program_and_verb() {
         for ours in [
             "\"/home/u/.local/bin/runcode\" statusline",
             "'/a \"b\"/runcode' statusline --wrap 'x'",

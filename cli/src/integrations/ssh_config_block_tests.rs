@@ -56,7 +56,7 @@ fn a_block_reads_well() {
 }
 
 #[test]
-fn the_users_own_defaults_do_not_weaken_it_and_stay_what_they_were() {
+fn user_defaults_weaken_nothing_and_stay() {
     let theirs = b"StrictHostKeyChecking no\nServerAliveInterval 7\nHost *\n  User me\n  ProxyJump bastion\n  Port 99\n\
         UserKnownHostsFile /dev/null\n  ControlMaster auto\n  ControlPath /tmp/%C\n  ForwardAgent yes\n  HostKeyAlias x\n";
     let config =
@@ -83,7 +83,7 @@ fn the_users_own_defaults_do_not_weaken_it_and_stay_what_they_were() {
 }
 
 #[test]
-fn titles_that_could_say_more_than_a_name_are_refused() {
+fn titles_that_are_no_plain_names_are_refused() {
     for good in ["royal-tree-08189931", "A.b_c", "7"] {
         assert!(Title::parse(good).is_ok(), "{good}");
     }

@@ -186,7 +186,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn the_target_of_a_link_is_written_and_the_link_stays() {
+    fn writing_through_a_link_keeps_the_link() {
         let folder = tempfile::tempdir().unwrap();
         let (link, real) = (folder.path().join("config"), folder.path().join("dotfiles/config"));
         symlink("hop", &link).unwrap();
@@ -212,7 +212,7 @@ mod tests {
 
     /// The moment after the last look, when only what comes out of the exchange tells.
     #[test]
-    fn a_change_in_the_last_moment_is_not_lost_either() {
+    fn a_last_moment_change_is_not_lost() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config");
         let attempts: [fn(&UserFile) -> io::Result<bool>; 2] =

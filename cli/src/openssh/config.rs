@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_host_key_is_refused_whoever_vouches() {
+    fn an_unknown_host_key_is_always_refused() {
         let endpoint =
             serde_json::from_str(r#"{"host":"gw.example","port":22,"user":"me"}"#).expect("an endpoint");
         let config = |host_keys| SessionConfig {

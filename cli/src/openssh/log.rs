@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_phase_is_told_by_the_first_line_that_decides() {
+    fn the_first_decisive_line_tells_the_phase() {
         let opened = "debug1: mux_client_request_session: master session id: 2\n";
         for (log, expected) in [
             ("", Phase::Connecting),

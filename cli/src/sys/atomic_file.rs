@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_replaced_whole_and_a_link_is_not_followed() {
+    fn files_are_replaced_whole_links_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let (path, other) = (folder.path().join("a"), folder.path().join("b"));
         std::fs::write(&other, "old").unwrap();
@@ -261,7 +261,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn an_open_folder_of_ours_is_closed_and_a_link_to_one_refused() {
+    fn open_folders_are_closed_and_links_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x/y");
         private_dir(&path).unwrap();

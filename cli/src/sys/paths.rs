@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_absolute_xdg_folder_wins_and_a_relative_one_is_ignored() {
+    fn only_absolute_xdg_folders_count() {
         let env = Env::fixed([(Var::Home, "/h"), (Var::XdgCacheHome, "/c"), (Var::XdgConfigHome, "rel")]);
         let paths = Paths::from_env(&env).unwrap();
         assert_eq!(paths.session("ws-7"), Path::new("/c/runcode/ws-7"));

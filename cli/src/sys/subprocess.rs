@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_holds_the_output_is_not_waited_for() {
+    fn a_child_holding_the_output_is_not_awaited() {
         let started = std::time::Instant::now();
         let finished = shell("sleep 5 & echo out", Duration::from_secs(20), 100).unwrap();
         assert!(finished.status.success() && started.elapsed() < Duration::from_secs(4));

@@ -41,7 +41,7 @@ fn snippet(text: &str) -> RemoteCommand {
 }
 
 #[test]
-fn a_snippet_runs_in_the_folder_and_its_status_is_the_status() {
+fn a_snippet_runs_in_the_workdir_with_its_status() {
     for shell in all_shells() {
         for (text, said, status) in [
             ("pwd", "/usr\n", 0),
@@ -126,7 +126,7 @@ fn what_would_swallow_the_last_line_does_not() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_entered_keeps_the_command_from_running() {
+fn nothing_runs_if_the_workdir_is_inaccessible() {
     let gone = Workdir::parse("/no/such/folder").unwrap();
     for shell in all_shells() {
         for command in [
@@ -189,7 +189,7 @@ fn arguments_and_variables_arrive_exactly() {
 }
 
 #[test]
-fn a_script_of_ours_is_read_by_sh_whatever_the_login_shell() {
+fn scripts_run_in_sh_under_any_login_shell() {
     let script = "a=$1\nfor b in \"$@\"; do\n  printf '[%s]' \"$b\"\ndone\nexit 4";
     let command = RemoteCommand::script(script, &[b"x y", b"it's\n!", b""]).unwrap();
     for shell in all_shells() {
@@ -198,7 +198,7 @@ fn a_script_of_ours_is_read_by_sh_whatever_the_login_shell() {
 }
 
 #[test]
-fn the_outermost_process_bears_the_token_while_the_command_runs() {
+fn the_outermost_process_keeps_the_token() {
     for shell in all_shells() {
         for text in ["sh -c 'ps -ww -o args= -p $PPID'", "true && sh -c 'ps -ww -o args= -p $PPID'"] {
             let command = snippet(text);
@@ -209,7 +209,7 @@ fn the_outermost_process_bears_the_token_while_the_command_runs() {
 }
 
 #[test]
-fn too_long_or_with_a_nul_is_refused_before_anything_is_sent() {
+fn long_or_nul_commands_are_refused_locally() {
     let long = "x".repeat(MAX_TEXT - 1000);
     assert!(RemoteCommand::snippet(None, &Variables::default(), &long).is_ok());
     let refused = RemoteCommand::snippet(None, &Variables::default(), "x".repeat(MAX_TEXT)).unwrap_err();

@@ -87,7 +87,7 @@ fn wait(mut process: Box<dyn Process>) -> Result<Option<Ended>> {
 }
 
 #[test]
-fn the_status_is_that_of_our_session_and_the_end_is_the_connections() {
+fn the_status_is_our_sessions() {
     let other = words(&[0x8000_0004, 8, 1]); // another session's
     let ours = words(&[0x8000_0004, 7, 42]);
     let master = FakeMaster::answering(&[&words(&OPENED), &ours]);
@@ -102,7 +102,7 @@ fn the_status_is_that_of_our_session_and_the_end_is_the_connections() {
 }
 
 #[test]
-fn a_status_before_the_end_of_the_connection_is_not_the_end() {
+fn a_status_alone_is_not_the_end() {
     let (sender, done) = std::sync::mpsc::channel::<()>();
     let master = FakeMaster::new(move |mut stream| {
         stream.write_all(HELLO_BACK).unwrap();
@@ -118,7 +118,7 @@ fn a_status_before_the_end_of_the_connection_is_not_the_end() {
 }
 
 #[test]
-fn a_refusal_says_whether_to_wait_or_to_connect_anew() {
+fn a_full_master_and_a_refusal_differ() {
     let full = FakeMaster::answering(&[&refusal("Session open refused by peer")]);
     assert!(matches!(full.start(), Err(Failure::Busy(_))));
     let refused = FakeMaster::answering(&[&refusal("Permission denied")]);
@@ -153,7 +153,7 @@ fn whatever_else_listens_is_told_from_a_master() {
 }
 
 #[test]
-fn one_that_hangs_up_before_it_answers_has_started_nothing() {
+fn a_master_that_hangs_up_started_nothing() {
     let rude = FakeMaster::new(drop);
     assert!(matches!(rude.start(), Err(Failure::NotStarted(_))));
     let forgetful = FakeMaster::answering(&[]);

@@ -32,7 +32,7 @@ fn read_all(mut from: impl Read) -> Vec<u8> {
 }
 
 #[test]
-fn bytes_go_both_ways_and_each_direction_ends_alone() {
+fn bytes_go_both_ways_and_end_separately() {
     let Rig { to, from, gateway, relay } = rig();
     let sent = (0..3_000_000_u32).map(|i| (i % 251) as u8).collect::<Vec<_>>();
     let (up, down) = (sent.clone(), sent.iter().rev().copied().collect::<Vec<_>>());
@@ -52,7 +52,7 @@ fn bytes_go_both_ways_and_each_direction_ends_alone() {
 }
 
 #[test]
-fn the_gateway_may_end_first_and_still_be_sent_to() {
+fn a_half_closed_gateway_is_still_sent_to() {
     let Rig { to, from, mut gateway, relay } = rig();
     gateway.write_all(b"bye").unwrap();
     gateway.shutdown(Shutdown::Write).unwrap();
@@ -65,7 +65,7 @@ fn the_gateway_may_end_first_and_still_be_sent_to() {
 }
 
 #[test]
-fn the_pipes_stay_usable_while_the_gateway_is_silent() {
+fn pipes_stay_usable_while_the_gateway_is_silent() {
     let Rig { to, from, mut gateway, relay } = rig();
     gateway.write_all(b"abc").unwrap();
     let mut from = from.unwrap();
@@ -80,7 +80,7 @@ fn the_pipes_stay_usable_while_the_gateway_is_silent() {
 }
 
 #[test]
-fn it_ends_when_nobody_reads_though_the_gateway_is_silent() {
+fn it_ends_when_nobody_reads() {
     let Rig { to, from, mut gateway, relay } = rig();
     let mut from = from.unwrap();
     gateway.write_all(b"x").unwrap();

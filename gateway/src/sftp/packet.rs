@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn partial_packets_wait_and_bad_lengths_are_errors() {
+    fn partial_packets_wait_bad_lengths_fail() {
         assert!(split(&[0, 0, 0], 100).unwrap().is_none());
         assert!(split(&[0, 0, 0, 2, 1], 100).unwrap().is_none());
         assert!(split(&[0, 0, 0, 0], 100).is_err());

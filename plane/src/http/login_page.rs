@@ -261,7 +261,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_answer_goes_to_this_machine_and_the_asked_port() {
+    fn answers_go_to_loopback_and_the_asked_port() {
         let ask = Ask { port: 4711, state: "s-1".into() };
         assert_eq!(
             ask.callback(&[("email", "a+b@x & y")]),

@@ -68,7 +68,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn starting_takes_the_delay_and_repeating_changes_nothing() {
+    fn starting_takes_the_delay_and_is_idempotent() {
         let now = SystemTime::now();
         let starting = Lifecycle::Stopped.start(now, SECOND);
         assert_eq!(starting.wire(), ("stopped", Some("starting")));
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn stopping_takes_the_delay_and_a_start_waits_for_it() {
+    fn stopping_takes_the_delay_and_start_waits() {
         let now = SystemTime::now();
         let stopping = Lifecycle::Running.stop(now, SECOND);
         assert_eq!(stopping.wire(), ("running", Some("stopping")));

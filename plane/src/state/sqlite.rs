@@ -397,7 +397,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_others_could_read_or_take_their_rights_from_is_closed_first() {
+    fn state_permissions_are_tightened_first() {
         use std::fs::{Permissions, set_permissions};
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
@@ -420,7 +420,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn nothing_is_written_through_a_link_or_into_what_is_no_file() {
+    fn links_and_special_files_are_never_written() {
         use std::os::unix::fs::symlink;
         let folder = tempfile::tempdir().unwrap();
         let (state, elsewhere) = (folder.path().join("state"), folder.path().join("elsewhere"));

@@ -59,7 +59,7 @@ async fn a_stop_takes_grants_back() {
 }
 
 #[tokio::test]
-async fn a_store_that_refuses_changes_revokes_all_the_same() {
+async fn revocation_survives_a_failing_store() {
     let (state, store, token) = served().await;
     let (user, key) = (state.first_user().await.unwrap(), key());
     let (_, grant) = state.grant(&token, 1, key.clone(), HOUR, "me").await.unwrap();

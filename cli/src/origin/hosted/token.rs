@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_that_a_crash_cut_leaves_the_old_token_with_its_origin() {
+    fn a_crashed_login_keeps_token_and_origin() {
         let (_folder, paths) = here();
         let (a, b) =
             (BaseUrl::parse("https://a.example").unwrap(), BaseUrl::parse("https://b.example").unwrap());
@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_file_is_replaced_privately_and_a_link_is_not_followed() {
+    fn the_token_file_is_private_and_no_link() {
         use crate::sys::platform::mode_of;
         let (folder, paths) = here();
         let base = BaseUrl::parse(BaseUrl::HOSTED_API).unwrap();

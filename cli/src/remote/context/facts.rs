@@ -236,7 +236,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_answer_panics_and_none_without_the_mark_counts(text: String) {
+        fn no_answer_panics_or_counts_without_the_mark(text: String) {
             prop_assert_eq!(Context::parse(&text, "0123456789abcdef"), None);
             let marked = text.lines().map(|line| format!("M {line}\n")).collect::<String>() + "M end \n";
             prop_assert!(Context::parse(&marked, "M").is_some());
