@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::{Said, World, processes_with};
+use crate::support::{CommandOutput, World, processes_with};
 
 /// A world with the workspaces `box` and `other`, whose folders say which they are, and three projects.
 struct Projects {
@@ -40,7 +40,7 @@ impl Projects {
         projects
     }
 
-    fn at(&self, folder: &Path, arguments: &[&str]) -> Said {
+    fn at(&self, folder: &Path, arguments: &[&str]) -> CommandOutput {
         self.world.run_in(folder, arguments)
     }
 
@@ -94,7 +94,7 @@ fn a_named_workspace_comes_before_attached_ones() {
     }
     let with_variable = |folder: &Path, name: &str, arguments: &[&str]| {
         let mut command = it.world.command(arguments);
-        Said::of(command.env("RUNCODE_WORKSPACE", name).current_dir(folder).output().unwrap())
+        CommandOutput::of(command.env("RUNCODE_WORKSPACE", name).current_dir(folder).output().unwrap())
     };
     let reach = ["exec", "--", "cat", "name"];
     assert_eq!(with_variable(&it.a, "other", &reach).succeeds().text(), "other");
@@ -286,7 +286,7 @@ fn what_is_gone_says_what_to_do_next() {
     let command = it.world.command(&["connect", "box", "--json"]);
     shell.arg(command.get_program()).args(command.get_args()).env_clear().current_dir(&gone);
     shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let said = Said::of(shell.output().unwrap()).fails_as("io", 1).json();
+    let said = CommandOutput::of(shell.output().unwrap()).fails_as("io", 1).json();
     assert!(said["hint"].as_str().unwrap().contains("--here"), "{said}");
     assert!(!it.world.cache("ws-1").exists(), "nothing was made");
     it.at(&it.c, &["connect", "box", "--here", "nowhere", "--json"]).fails_as("io", 1);
@@ -327,7 +327,7 @@ fn a_link_to_a_project_is_the_project() {
     // A shell keeps the way that its user came; the working directory itself has lost it.
     let as_given = |arguments: &[&str]| {
         let mut command = it.world.command(arguments);
-        Said::of(command.env("PWD", &link).current_dir(&link).output().unwrap())
+        CommandOutput::of(command.env("PWD", &link).current_dir(&link).output().unwrap())
     };
     it.at(&it.a, &["disconnect"]).succeeds();
     it.at(&it.c, &["connect", "box"]).succeeds();

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::support::{Said, World, until};
+use crate::support::{CommandOutput, World, until};
 
 #[test]
 fn list_shows_workspaces_and_how_to_connect() {
@@ -62,7 +62,7 @@ fn plain_ssh_works_with_the_connect_config() {
         .env("HOME", world.home())
         .output()
         .unwrap();
-    assert_eq!(Said::of(output).succeeds().text(), "plain\n");
+    assert_eq!(CommandOutput::of(output).succeeds().text(), "plain\n");
     assert_eq!(world.run(&["connect", "1", "--json"]).succeeds().json()["reused"], true);
     assert_eq!(world.run(&["connect", "box", "--force", "--json"]).succeeds().json()["reused"], false);
 }
@@ -142,7 +142,7 @@ fn no_stdin_leaves_input_unread() {
     };
     let mut child = shell.spawn().unwrap();
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"a\nb\nc\n").unwrap();
-    assert_eq!(Said::of(child.wait_with_output().unwrap()).succeeds().text(), "a\nb\nc\n");
+    assert_eq!(CommandOutput::of(child.wait_with_output().unwrap()).succeeds().text(), "a\nb\nc\n");
 }
 
 #[test]
@@ -258,11 +258,13 @@ fn login_saves_the_token_from_the_browser() {
     assert_eq!(std::fs::read_to_string(&file).unwrap(), token);
     use std::os::unix::fs::PermissionsExt as _;
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    Said::of(world.command(&["list"]).env_remove("RUNCODE_TOKEN").output().unwrap()).succeeds();
+    CommandOutput::of(world.command(&["list"]).env_remove("RUNCODE_TOKEN").output().unwrap()).succeeds();
     world.run(&["logout"]).succeeds();
     world.run(&["logout"]).succeeds();
-    Said::of(world.command(&["connect", "1", "--json"]).env_remove("RUNCODE_TOKEN").output().unwrap())
-        .fails_as("no_token", 1);
+    CommandOutput::of(
+        world.command(&["connect", "1", "--json"]).env_remove("RUNCODE_TOKEN").output().unwrap(),
+    )
+    .fails_as("no_token", 1);
 }
 
 #[test]
@@ -331,7 +333,7 @@ fn an_interrupted_start_says_boot_continues() {
         let pid = child.id().to_string();
         assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
         std::io::Read::read_to_string(&mut stderr, &mut told).unwrap();
-        let said = Said::of(child.wait_with_output().unwrap());
+        let said = CommandOutput::of(child.wait_with_output().unwrap());
         if json.is_empty() {
             assert!(told.contains("`box` keeps booting") && told.contains("runcode stop box"), "{told}");
             said.ends_with(130);
@@ -361,7 +363,7 @@ fn a_closed_stdout_ends_quietly() {
     ] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let said = Said::of(world.command(arguments).stdout(writer).output().unwrap());
+        let said = CommandOutput::of(world.command(arguments).stdout(writer).output().unwrap());
         assert!(!said.stderr.contains("runcode:"), "{arguments:?}: {said:?}");
         let status = if arguments.contains(&"--nope") { 2 } else { 141 };
         assert_eq!(said.status, status, "{arguments:?}: {said:?}");
@@ -373,7 +375,7 @@ fn a_closed_stdout_ends_quietly() {
 fn demo_json_is_one_document() {
     let world = World::new();
     let mut command = world.command(&["demo", "--json"]);
-    let said = Said::of(command.env_remove("RUNCODE_TOKEN").output().unwrap()).succeeds();
+    let said = CommandOutput::of(command.env_remove("RUNCODE_TOKEN").output().unwrap()).succeeds();
     assert_eq!(said.json()["ok"], true);
     let commands = said.json()["steps"].as_array().unwrap().clone();
     assert!(commands.len() > 5 && commands.iter().all(|step| step["command"].is_string()), "{commands:?}");

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{Said, World, skipped};
+use crate::support::{CommandOutput, World, skipped};
 
 #[test]
 fn every_shell_reads_its_completion_script() {
@@ -23,7 +23,7 @@ fn every_shell_reads_its_completion_script() {
             continue;
         }
         match Command::new(program).args(arguments).arg(&path).output() {
-            Ok(output) => drop(Said::of(output).succeeds()),
+            Ok(output) => drop(CommandOutput::of(output).succeeds()),
             Err(_) => skipped(&format!("there is no {program}")),
         }
     }
@@ -34,7 +34,7 @@ fn every_shell_reads_its_completion_script() {
 fn offered(world: &World, words: &[&str]) -> Vec<String> {
     let mut command = world.command(&[&["--", "runcode"], words].concat());
     command.env("RUNCODE_COMPLETE", "zsh").env("RUNCODE_SSH", "/no/such/ssh"); // nobody's real ssh config
-    let said = Said::of(command.output().unwrap()).succeeds();
+    let said = CommandOutput::of(command.output().unwrap()).succeeds();
     said.text().lines().map(|line| line.trim_end_matches('\t').to_owned()).collect()
 }
 
@@ -42,7 +42,7 @@ fn offered(world: &World, words: &[&str]) -> Vec<String> {
 fn inserted(world: &World, line: &str, replaced: &str) -> Vec<String> {
     let mut command = world.command(&["--", line, replaced]);
     command.env("RUNCODE_COMPLETE", "bash").env("RUNCODE_SSH", "/no/such/ssh");
-    Said::of(command.output().unwrap()).succeeds().text().lines().map(str::to_owned).collect()
+    CommandOutput::of(command.output().unwrap()).succeeds().text().lines().map(str::to_owned).collect()
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn names_arrive_as_one_word(shell: &str) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/completions/typed.py");
     let output = Command::new("python3").args([script, shell, env!("CARGO_BIN_EXE_runcode")]).output();
     match output {
-        Ok(output) => drop(Said::of(output).succeeds()),
+        Ok(output) => drop(CommandOutput::of(output).succeeds()),
         Err(_) => skipped("there is no python3"),
     }
 }

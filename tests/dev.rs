@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{Said, World, processes_with, until};
+use crate::support::{CommandOutput, World, processes_with, until};
 
 #[test]
 fn dev_runs_a_command_and_leaves_nothing() {
@@ -12,7 +12,7 @@ fn dev_runs_a_command_and_leaves_nothing() {
     for variable in ["RUNCODE_API_BASE", "RUNCODE_WEB_BASE", "RUNCODE_TOKEN"] {
         command.env_remove(variable);
     }
-    assert_eq!(Said::of(command.output().unwrap()).ends_with(7).text(), "in demo\n");
+    assert_eq!(CommandOutput::of(command.output().unwrap()).ends_with(7).text(), "in demo\n");
     assert_eq!(processes_with(&world.home().to_string_lossy()), Vec::<String>::new());
     assert!(!world.cache("attachments").exists() && !world.cache("ws-1").exists());
 }
@@ -41,7 +41,7 @@ fn dev_state_is_private_under_any_umask() {
     for variable in ["RUNCODE_API_BASE", "RUNCODE_WEB_BASE", "RUNCODE_TOKEN"] {
         command.env_remove(variable);
     }
-    assert_eq!(Said::of(command.output().unwrap()).succeeds().text(), "700\n");
+    assert_eq!(CommandOutput::of(command.output().unwrap()).succeeds().text(), "700\n");
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn demo_succeeds_and_leaves_nothing() {
     for variable in ["RUNCODE_API_BASE", "RUNCODE_WEB_BASE", "RUNCODE_TOKEN"] {
         command.env_remove(variable);
     }
-    let said = Said::of(command.env("TMPDIR", &temporary).output().unwrap()).succeeds();
+    let said = CommandOutput::of(command.env("TMPDIR", &temporary).output().unwrap()).succeeds();
     assert!(said.text().contains("HELLO FROM THIS SIDE"));
     assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
     assert!(!world.cache("").exists());
@@ -84,7 +84,7 @@ fn an_interrupted_demo_leaves_nothing() {
     until("it is under way", || std::fs::read_dir(&temporary).unwrap().count() > 0);
     let pid = rustix::process::Pid::from_raw(demo.id().cast_signed()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    Said::of(demo.wait_with_output().unwrap()).ends_with(130);
+    CommandOutput::of(demo.wait_with_output().unwrap()).ends_with(130);
     assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
 }
 
@@ -138,7 +138,7 @@ fn dev_puts_nothing_but_runcode_on_path() {
         if let Some(path) = &path {
             command.env("PATH", path);
         }
-        let said = Said::of(command.output().unwrap()).succeeds();
+        let said = CommandOutput::of(command.output().unwrap()).succeeds();
         let said = said.text();
         let [listed, ran, found] = said.lines().collect::<Vec<_>>()[..] else { panic!("{path:?}: {said}") };
         assert_eq!((listed, ran), ("runcode", "here"), "{path:?}");

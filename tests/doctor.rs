@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value;
 
-use crate::support::{Said, World};
+use crate::support::{CommandOutput, World};
 
 fn check(report: &Value, name: &str) -> (String, String) {
     let check = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == name);
@@ -34,7 +34,7 @@ fn each_fault_names_its_fix() {
     let run = |change: &dyn Fn(&mut std::process::Command)| {
         let mut command = world.command(&["doctor", "--json"]);
         change(&mut command);
-        Said::of(command.output().unwrap())
+        CommandOutput::of(command.output().unwrap())
     };
     let without_token = run(&|command| {
         command.env_remove("RUNCODE_TOKEN");
@@ -103,7 +103,7 @@ fn doctor_lists_faults_first() {
     let run = |arguments: &[&str]| {
         let mut command = world.command(arguments);
         let command = command.env("RUNCODE_SSH", &ssh).env_remove("RUNCODE_TOKEN");
-        Said::of(command.output().unwrap()).ends_with(1)
+        CommandOutput::of(command.output().unwrap()).ends_with(1)
     };
     let text = run(&["doctor"]);
     let signs = text.text().lines().filter_map(|line| line.chars().next()).filter(|sign| *sign != ' ');

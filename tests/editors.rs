@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Child, Stdio};
 
-use crate::support::desk::Desk;
-use crate::support::{PATIENCE, Said, processes_with, skipped, until};
+use crate::support::editor_fixture::EditorFixture;
+use crate::support::{CommandOutput, PATIENCE, processes_with, skipped, until};
 
 /// Bytes of every kind, more than any buffer holds.
 fn bytes(count: u32) -> Vec<u8> {
@@ -14,28 +14,29 @@ fn bytes(count: u32) -> Vec<u8> {
 
 #[test]
 fn plain_ssh_runs_commands_and_streams() {
-    for desk in Desk::each() {
-        let host = desk.host.as_str();
-        let said = Said::of(desk.ssh(&[host, "echo out; echo err >&2; exit 7"]).output().unwrap());
+    for fixture in EditorFixture::each() {
+        let host = fixture.host.as_str();
+        let said =
+            CommandOutput::of(fixture.ssh(&[host, "echo out; echo err >&2; exit 7"]).output().unwrap());
         assert_eq!((said.status, said.text(), said.stderr.as_str()), (7, "out\n", "err\n"));
         let sent = bytes(5_000_000);
-        let mut child = desk.ssh(&[host, "cat"]).stdin(Stdio::piped()).spawn().unwrap();
+        let mut child = fixture.ssh(&[host, "cat"]).stdin(Stdio::piped()).spawn().unwrap();
         let (mut stdin, input) = (child.stdin.take().unwrap(), sent.clone());
         let writer = std::thread::spawn(move || stdin.write_all(&input).unwrap());
         let output = child.wait_with_output().unwrap();
         writer.join().unwrap();
-        assert!(Said::of(output).succeeds().stdout == sent, "the echo differs");
+        assert!(CommandOutput::of(output).succeeds().stdout == sent, "the echo differs");
     }
 }
 
 #[test]
 fn scp_sftp_and_rsync_carry_files() {
-    for desk in Desk::each() {
-        let (here, there) = (desk.world.home().join("here"), desk.world.workspace().join("there file"));
+    for fixture in EditorFixture::each() {
+        let (here, there) = (fixture.world.home().join("here"), fixture.world.workspace().join("there file"));
         let sent = bytes(1_000_000);
         std::fs::write(&here, &sent).unwrap();
-        let (config, back) = (desk.config().display().to_string(), desk.world.home().join("back"));
-        let remote = format!("{}:{}", desk.host, there.display());
+        let (config, back) = (fixture.config().display().to_string(), fixture.world.home().join("back"));
+        let remote = format!("{}:{}", fixture.host, there.display());
         let (here, back_name) = (here.display().to_string(), back.display().to_string());
         let arrived = || {
             assert!(std::fs::read(&there).unwrap() == sent && std::fs::read(&back).unwrap() == sent);
@@ -43,22 +44,25 @@ fn scp_sftp_and_rsync_carry_files() {
             std::fs::remove_file(&back).unwrap();
         };
         for (from, to) in [(&here, &remote), (&remote, &back_name)] {
-            Said::of(desk.program("scp", &["-F", &config, from, to]).output().unwrap()).succeeds();
+            CommandOutput::of(fixture.program("scp", &["-F", &config, from, to]).output().unwrap())
+                .succeeds();
         }
         arrived();
         let batch = format!("put {here} \"{0}\"\nget \"{0}\" {back_name}\n", there.display());
-        let mut sftp = desk.program("sftp", &["-F", &config, "-b", "-", &desk.host]);
+        let mut sftp = fixture.program("sftp", &["-F", &config, "-b", "-", &fixture.host]);
         let mut child = sftp.stdin(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(batch.as_bytes()).unwrap();
-        Said::of(child.wait_with_output().unwrap()).succeeds();
+        CommandOutput::of(child.wait_with_output().unwrap()).succeeds();
         arrived();
-        if desk.program("rsync", &["--version"]).output().is_err() {
+        if fixture.program("rsync", &["--version"]).output().is_err() {
             skipped("there is no rsync");
             continue;
         }
         for (from, to) in [(&here, &remote), (&remote, &back_name)] {
-            Said::of(desk.program("rsync", &["-s", "-e", &desk.ssh_line(), from, to]).output().unwrap())
-                .succeeds();
+            CommandOutput::of(
+                fixture.program("rsync", &["-s", "-e", &fixture.ssh_line(), from, to]).output().unwrap(),
+            )
+            .succeeds();
         }
         arrived();
     }
@@ -66,16 +70,16 @@ fn scp_sftp_and_rsync_carry_files() {
 
 #[test]
 fn git_clones_and_pushes() {
-    for desk in Desk::each() {
-        let (bare, clone) = (desk.world.workspace().join("repo.git"), desk.world.home().join("clone"));
+    for fixture in EditorFixture::each() {
+        let (bare, clone) = (fixture.world.workspace().join("repo.git"), fixture.world.home().join("clone"));
         let git = |arguments: &[&str]| {
-            let mut git = desk.program("git", &["-c", "user.name=u", "-c", "user.email=u@localhost"]);
-            git.args(arguments).env("GIT_SSH_COMMAND", desk.ssh_line()).env("GIT_CONFIG_NOSYSTEM", "1");
-            Said::of(git.output().unwrap()).succeeds().text().trim().to_owned()
+            let mut git = fixture.program("git", &["-c", "user.name=u", "-c", "user.email=u@localhost"]);
+            git.args(arguments).env("GIT_SSH_COMMAND", fixture.ssh_line()).env("GIT_CONFIG_NOSYSTEM", "1");
+            CommandOutput::of(git.output().unwrap()).succeeds().text().trim().to_owned()
         };
         let (bare_name, clone_name) = (bare.display().to_string(), clone.display().to_string());
         git(&["init", "-q", "--bare", "-b", "main", &bare_name]);
-        git(&["clone", "-q", &format!("{}:{bare_name}", desk.host), &clone_name]);
+        git(&["clone", "-q", &format!("{}:{bare_name}", fixture.host), &clone_name]);
         std::fs::write(clone.join("file"), bytes(300_000)).unwrap();
         git(&["-C", &clone_name, "add", "file"]);
         git(&["-C", &clone_name, "commit", "-q", "-m", "first"]);
@@ -85,9 +89,9 @@ fn git_clones_and_pushes() {
     }
 }
 
-/// How many proxies serve this desk's programs.
-fn proxies(desk: &Desk) -> usize {
-    let base = desk.world.base();
+/// How many proxies serve this fixture's programs.
+fn proxies(fixture: &EditorFixture) -> usize {
+    let base = fixture.world.base();
     processes_with(&base).into_iter().filter(|line| line.contains(" proxy 1 ")).count()
 }
 
@@ -122,7 +126,7 @@ fn through_socks(socks: u16, to: u16) -> TcpStream {
 /// Remote-SSH: two connections at once, a script on stdin, then the server's port through the dynamic forward.
 #[test]
 fn vs_code_reaches_the_server_it_installs() {
-    for desk in Desk::each() {
+    for fixture in EditorFixture::each() {
         let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let server_port = server.local_addr().unwrap().port();
         let served = std::thread::spawn(move || {
@@ -137,9 +141,9 @@ fn vs_code_reaches_the_server_it_installs() {
         for _ in 0..2 {
             let port = free_port();
             let socks = port.to_string();
-            let options = ["-v", "-T", "-D", &socks, "-o", "ConnectTimeout=15", &desk.host, "bash"];
+            let options = ["-v", "-T", "-D", &socks, "-o", "ConnectTimeout=15", &fixture.host, "bash"];
             let mut child =
-                Ended(desk.ssh(&options).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+                Ended(fixture.ssh(&options).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
             let mut stdin = child.0.stdin.take().unwrap();
             stdin.write_all(b"echo started-$((6 * 7)); uname >/dev/null\n").unwrap();
             let mut said = [0; 11];
@@ -165,21 +169,23 @@ fn vs_code_reaches_the_server_it_installs() {
 /// Zed: a master of its own in the foreground, commands through it, and the end of its stdout when it is killed.
 #[test]
 fn zed_sees_its_own_master_end() {
-    for desk in Desk::each() {
+    for fixture in EditorFixture::each() {
         let folder = tempfile::Builder::new().prefix("rc").tempdir_in("/tmp").unwrap();
         let socket = format!("ControlPath={}/s", folder.path().display());
-        let options = ["-N", "-o", "ControlMaster=yes", "-o", &socket, &desk.host];
-        let mut master = Ended(desk.ssh(&options).spawn().unwrap());
+        let options = ["-N", "-o", "ControlMaster=yes", "-o", &socket, &fixture.host];
+        let mut master = Ended(fixture.ssh(&options).spawn().unwrap());
         until("the master is up", || folder.path().join("s").exists());
-        let said = Said::of(desk.ssh(&["-T", "-o", &socket, &desk.host, "echo through"]).output().unwrap());
+        let said = CommandOutput::of(
+            fixture.ssh(&["-T", "-o", &socket, &fixture.host, "echo through"]).output().unwrap(),
+        );
         assert_eq!(said.succeeds().text(), "through\n");
-        assert_eq!(proxies(&desk), 1);
+        assert_eq!(proxies(&fixture), 1);
         let mut stdout = master.0.stdout.take().unwrap();
         master.0.kill().unwrap();
         let mut rest = Vec::new();
         stdout.read_to_end(&mut rest).unwrap();
         assert!(rest.is_empty());
-        until("no proxy is left", || proxies(&desk) == 0);
+        until("no proxy is left", || proxies(&fixture) == 0);
     }
 }
 
@@ -187,23 +193,34 @@ fn zed_sees_its_own_master_end() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_backgrounded_connection_stays_open() {
-    for desk in Desk::each() {
+    for fixture in EditorFixture::each() {
         let folder = tempfile::Builder::new().prefix("rc").tempdir_in("/tmp").unwrap();
         let socket = format!("ControlPath={}/s", folder.path().display());
-        let persist =
-            ["-o", "ControlMaster=auto", "-o", "ControlPersist=60", "-o", &socket, &desk.host, "echo first"];
-        let first = desk.ssh(&persist).stderr(Stdio::null()).output().unwrap();
-        assert_eq!(Said::of(first).succeeds().text(), "first\n");
+        let persist = [
+            "-o",
+            "ControlMaster=auto",
+            "-o",
+            "ControlPersist=60",
+            "-o",
+            &socket,
+            &fixture.host,
+            "echo first",
+        ];
+        let first = fixture.ssh(&persist).stderr(Stdio::null()).output().unwrap();
+        assert_eq!(CommandOutput::of(first).succeeds().text(), "first\n");
         let again = || {
-            let said = Said::of(desk.ssh(&["-o", &socket, "-O", "check", &desk.host]).output().unwrap());
+            let said = CommandOutput::of(
+                fixture.ssh(&["-o", &socket, "-O", "check", &fixture.host]).output().unwrap(),
+            );
             said.status == 0
         };
         let start = std::time::Instant::now();
         while start.elapsed() < std::time::Duration::from_secs(1) {
-            assert!(again() && proxies(&desk) == 1, "the connection went with its parent");
+            assert!(again() && proxies(&fixture) == 1, "the connection went with its parent");
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
-        Said::of(desk.ssh(&["-o", &socket, "-O", "exit", &desk.host]).output().unwrap()).succeeds();
-        until("no proxy is left", || proxies(&desk) == 0);
+        CommandOutput::of(fixture.ssh(&["-o", &socket, "-O", "exit", &fixture.host]).output().unwrap())
+            .succeeds();
+        until("no proxy is left", || proxies(&fixture) == 0);
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::fake_plane::{FakePlane, respond};
-use crate::support::{Said, World};
+use crate::support::{CommandOutput, World};
 
 #[test]
 fn every_http_status_has_its_code() {
@@ -141,7 +141,7 @@ fn loopback_requests_bypass_every_proxy() {
         .env("RUNCODE_API_BASE", plane.base())
         .env("http_proxy", "http://127.0.0.1:1")
         .env("ALL_PROXY", "http://127.0.0.1:1");
-    let said = Said::of(command.output().unwrap()).succeeds();
+    let said = CommandOutput::of(command.output().unwrap()).succeeds();
     assert!(said.text().starts_with("no workspaces yet"), "{said:?}");
     let seen = plane.seen();
     assert_eq!(seen.len(), 2);
@@ -153,7 +153,9 @@ fn loopback_requests_bypass_every_proxy() {
 fn malformed_tokens_are_refused_unechoed() {
     let world = World::new();
     for token in ["a\nb", "a\rb", "tökén", "a b"] {
-        let said = Said::of(world.command(&["list", "--json"]).env("RUNCODE_TOKEN", token).output().unwrap());
+        let said = CommandOutput::of(
+            world.command(&["list", "--json"]).env("RUNCODE_TOKEN", token).output().unwrap(),
+        );
         assert!(!said.text().contains(token));
         said.fails_as("no_token", 1);
     }
@@ -261,19 +263,20 @@ fn meaningless_variables_are_refused() {
         ("RUNCODE_CLIENT", "böse", "printable"),
     ] {
         let mut command = world.command(&["connect", "box", "--json"]);
-        let said = Said::of(command.env(variable, value).output().unwrap()).fails_as("usage", 2).json();
+        let said =
+            CommandOutput::of(command.env(variable, value).output().unwrap()).fails_as("usage", 2).json();
         assert!(said["message"].as_str().unwrap().contains(variable), "{said}");
         assert!(said["hint"].as_str().unwrap().contains(says), "{said}");
         let mut command = world.command(&["exec", "--", "true"]);
-        Said::of(command.env(variable, value).output().unwrap()).ends_with(255);
+        CommandOutput::of(command.env(variable, value).output().unwrap()).ends_with(255);
     }
     for ssh in ["ssh", "/nonexistent/ssh"] {
         let mut command = world.command(&["connect", "box", "--json"]);
-        Said::of(command.env("RUNCODE_SSH", ssh).output().unwrap()).fails_as("ssh_missing", 1);
+        CommandOutput::of(command.env("RUNCODE_SSH", ssh).output().unwrap()).fails_as("ssh_missing", 1);
     }
     for transport in ["mux", "openssh", ""] {
         let mut command = world.command(&["connect", "box"]);
-        Said::of(command.env("RUNCODE_TRANSPORT", transport).output().unwrap()).succeeds();
+        CommandOutput::of(command.env("RUNCODE_TRANSPORT", transport).output().unwrap()).succeeds();
     }
 }
 
@@ -282,7 +285,7 @@ fn a_missing_home_is_reported() {
     let world = World::new();
     for home in ["relative", "/dev/null"] {
         let mut command = world.command(&["connect", "1", "--json"]);
-        Said::of(command.env("HOME", home).output().unwrap()).fails_as("io", 1);
+        CommandOutput::of(command.env("HOME", home).output().unwrap()).fails_as("io", 1);
     }
 }
 
@@ -293,7 +296,8 @@ fn a_missing_ssh_client_says_how_to_get_one() {
     std::fs::create_dir(&empty).unwrap();
     for (variable, value) in [("PATH", empty.as_path()), ("RUNCODE_SSH", Path::new("/nonexistent/ssh"))] {
         let mut command = world.command(&["run", "1", "--json", "--", "true"]);
-        let said = Said::of(command.env(variable, value).output().unwrap()).fails_as("ssh_missing", 255);
+        let said =
+            CommandOutput::of(command.env(variable, value).output().unwrap()).fails_as("ssh_missing", 255);
         assert!(said.json()["hint"].is_string(), "{said:?}");
     }
 }
@@ -318,7 +322,7 @@ fn a_saved_token_is_not_sent_to_another_plane() {
     let other = FakePlane::answering(200, "{}");
     let mut command = world.command(&["list", "--json"]);
     command.env_remove("RUNCODE_TOKEN").env("RUNCODE_API_BASE", other.base());
-    let said = Said::of(command.output().unwrap()).fails_as("no_token", 1);
+    let said = CommandOutput::of(command.output().unwrap()).fails_as("no_token", 1);
     assert!(said.json()["hint"].as_str().unwrap().contains("login --api-base"));
     assert!(other.seen().is_empty());
 }

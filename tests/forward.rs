@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
-use crate::support::{Said, World, until};
+use crate::support::{CommandOutput, World, until};
 
 /// A server on a free loopback port that greets whoever connects; it ends with the test.
 fn greeter() -> u16 {
@@ -89,7 +89,7 @@ fn forwarding_a_silent_port_is_mentioned() {
             let line = format!("{} forward {port} --local 0", ours.get_program().display());
             script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).current_dir(world.home());
             script.env_clear().envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
-            Said::of(script.output().unwrap()).succeeds()
+            CommandOutput::of(script.output().unwrap()).succeeds()
         };
         let word = format!("nothing listens on port {silent} ");
         assert!(on_a_terminal(&silent).text().contains(&word));
@@ -241,7 +241,7 @@ fn forwards_survive_a_busy_renewal() {
         through.read_exact(&mut words).unwrap();
         assert_eq!(&words, b"as before");
         std::fs::write(world.workspace().join("go"), "").unwrap();
-        Said::of(slow.unwrap().wait_with_output().unwrap()).succeeds();
+        CommandOutput::of(slow.unwrap().wait_with_output().unwrap()).succeeds();
         drop((through, far));
         assert!(TcpStream::connect(("127.0.0.1", here)).is_ok());
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::ssh_hosts::login::at_terminal;
-use crate::support::{Said, World, until};
+use crate::support::{CommandOutput, World, until};
 
 /// A fenced block: what stands after the fence, and the text within.
 struct Block {
@@ -68,7 +68,7 @@ fn the_first_session_guide_works() {
     let serve = start.text.lines().find(|line| line.starts_with("runcode dev ")).unwrap();
     let arguments = serve.split(' ').skip(1).chain(["--", "sh", "-ec"]).collect::<Vec<_>>();
     let mut command = in_folder(&world, &folder, &arguments);
-    let said = Said::of(command.arg(script(rest)).output().unwrap()).succeeds();
+    let said = CommandOutput::of(command.arg(script(rest)).output().unwrap()).succeeds();
     compare(rest, said.text());
 }
 
@@ -106,7 +106,7 @@ fn own_host_called(name: &str) -> Option<World> {
 }
 
 /// Runs the `sh` blocks as one script, with the binary as `runcode`.
-fn run_in(world: &World, folder: &Path, script: &str) -> Said {
+fn run_in(world: &World, folder: &Path, script: &str) -> CommandOutput {
     let bin = Path::new(env!("CARGO_BIN_EXE_runcode")).parent().unwrap();
     let mut path = std::ffi::OsString::from(bin);
     path.push(":");
@@ -118,7 +118,7 @@ fn run_in(world: &World, folder: &Path, script: &str) -> Said {
         .env_clear()
         .envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))))
         .env("PATH", path);
-    Said::of(shell.output().unwrap())
+    CommandOutput::of(shell.output().unwrap())
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Said, World};
+use crate::support::{CommandOutput, World};
 
 fn settings(world: &World) -> PathBuf {
     world.home().join(".claude/settings.json")
@@ -34,7 +34,7 @@ fn removing_the_statusline_leaves_no_trace() {
         let written: Value = serde_json::from_slice(&std::fs::read(settings(&world)).unwrap()).unwrap();
         let line = &written["statusLine"];
         assert_eq!((&line["type"], &line["padding"]), (&"command".into(), &0.into()));
-        let said = Said::of(
+        let said = CommandOutput::of(
             Command::new("sh")
                 .args(["-c", line["command"].as_str().unwrap()])
                 .env_clear()
@@ -68,7 +68,7 @@ fn existing_statuslines_are_kept_or_wrapped() {
         world.run(&["install-statusline", flag]).succeeds();
         let written: Value = serde_json::from_slice(&std::fs::read(settings(&world)).unwrap()).unwrap();
         let command = written["statusLine"]["command"].as_str().unwrap();
-        let said = Said::of(
+        let said = CommandOutput::of(
             Command::new("sh")
                 .args(["-c", command])
                 .env_clear()
@@ -108,7 +108,8 @@ fn settings_follow_environment_and_links() {
     std::fs::create_dir(&folder).unwrap();
     symlink(&real, folder.join("settings.json")).unwrap();
     let run = |arguments: &[&str]| {
-        Said::of(world.command(arguments).env("CLAUDE_CONFIG_DIR", &folder).output().unwrap()).succeeds();
+        CommandOutput::of(world.command(arguments).env("CLAUDE_CONFIG_DIR", &folder).output().unwrap())
+            .succeeds();
     };
     run(&["install-statusline"]);
     assert!(std::fs::read_to_string(&real).unwrap().contains("statusLine"));
@@ -126,7 +127,8 @@ fn install_path_wrapper_runs_and_is_removed() {
     assert_eq!(report["path"].as_str().unwrap(), wrapper.to_str().unwrap());
     assert_eq!(report["on_path"], false);
     assert!(report["advice"].as_str().unwrap().contains(".local/bin"));
-    let said = Said::of(Command::new(&wrapper).arg("--version").env_clear().output().unwrap()).succeeds();
+    let said =
+        CommandOutput::of(Command::new(&wrapper).arg("--version").env_clear().output().unwrap()).succeeds();
     assert!(said.text().starts_with("runcode "));
     // From now on it is what other programs are told.
     world.run(&["config-ssh"]).succeeds();
@@ -162,7 +164,7 @@ fn startup_files_are_restored_exactly() {
             }
             for _ in 0..2 {
                 let mut install = world.command(&["install-path", "--profile"]);
-                Said::of(install.env("SHELL", shell).output().unwrap()).succeeds();
+                CommandOutput::of(install.env("SHELL", shell).output().unwrap()).succeeds();
             }
             assert!(
                 std::fs::read_to_string(&path).is_ok_and(|text| text.contains(".local/bin"))

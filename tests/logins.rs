@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{Said, World};
+use crate::support::{CommandOutput, World};
 
 /// `world`'s user at another plane, without a token in the environment.
 fn at(world: &World, plane: &World, arguments: &[&str]) -> Command {
@@ -14,12 +14,13 @@ fn at(world: &World, plane: &World, arguments: &[&str]) -> Command {
 #[test]
 fn a_login_elsewhere_keeps_the_first() {
     let (one, two) = (World::new(), World::new());
-    let run = |plane: &World, arguments: &[&str]| Said::of(at(&one, plane, arguments).output().unwrap());
+    let run =
+        |plane: &World, arguments: &[&str]| CommandOutput::of(at(&one, plane, arguments).output().unwrap());
     let log_in = |plane: &World| {
         let mut child = at(&one, plane, &["login", "--paste"]);
         let file = one.home().join("pasted");
         std::fs::write(&file, plane.token()).unwrap();
-        Said::of(child.stdin(std::fs::File::open(&file).unwrap()).output().unwrap()).succeeds();
+        CommandOutput::of(child.stdin(std::fs::File::open(&file).unwrap()).output().unwrap()).succeeds();
     };
     log_in(&one);
     run(&two, &["list", "--json"]).fails_as("no_token", 1);

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::Said;
+use crate::support::CommandOutput;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -41,7 +41,7 @@ fn linked(arguments: &[&str]) -> String {
     let mut tree = Command::new(env!("CARGO"));
     tree.args(["tree", "--offline", "--edges", "normal", "--prefix", "none", "--format", "{p} {f}"]);
     tree.args(["--package", "runcode"]).args(arguments).current_dir(root());
-    Said::of(tree.output().unwrap()).succeeds().text().to_owned()
+    CommandOutput::of(tree.output().unwrap()).succeeds().text().to_owned()
 }
 
 #[test]
@@ -129,7 +129,9 @@ fn a_pin_moves_version_hashes_and_formula() {
     std::fs::write(&checksums, lines.by_ref().collect::<String>()).unwrap();
     let pin = |tag: &str| {
         let mut command = Command::new("sh");
-        Said::of(command.arg(folder.path().join("dist/pin")).arg(tag).arg(&checksums).output().unwrap())
+        CommandOutput::of(
+            command.arg(folder.path().join("dist/pin")).arg(tag).arg(&checksums).output().unwrap(),
+        )
     };
     pin("v7.8.9").succeeds();
     let at = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();

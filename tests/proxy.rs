@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use runcode_gateway::{CredentialMode, WorkspaceSpec};
 use serde_json::{Value, json};
 
-use crate::support::desk::Desk;
-use crate::support::{Said, World, processes_with, until};
+use crate::support::editor_fixture::EditorFixture;
+use crate::support::{CommandOutput, World, processes_with, until};
 
-fn logged(credential: CredentialMode) -> Desk {
-    Desk::at(World::with(|options| {
+fn logged(credential: CredentialMode) -> EditorFixture {
+    EditorFixture::at(World::with(|options| {
         let folder = options.workspaces[0].dir.clone();
         options.access_log = Some(folder.with_file_name("access.log"));
         options.credential = credential;
@@ -26,25 +26,25 @@ fn mints(world: &World) -> usize {
 }
 
 /// Makes the session one that ended an hour ago, for us and for the gateway, with a key as old as `key_age`.
-fn expire(desk: &Desk, key_age: Duration) {
-    let path = desk.world.cache("ws-1/meta.json");
+fn expire(fixture: &EditorFixture, key_age: Duration) {
+    let path = fixture.world.cache("ws-1/meta.json");
     let mut meta: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     let ago =
         |seconds: u64| (jiff::Timestamp::now() - jiff::SignedDuration::from_secs(seconds as i64)).to_string();
     meta["expires_at"] = json!(ago(3600));
     meta["key_created_at"] = json!(ago(key_age.as_secs()));
     std::fs::write(&path, meta.to_string()).unwrap();
-    desk.world.plane().revoke_sessions();
+    fixture.world.plane().revoke_sessions();
 }
 
 #[test]
 fn the_first_connection_after_expiry_works() {
     for credential in [CredentialMode::Key, CredentialMode::Certificate] {
-        let desk = logged(credential);
-        let connect = || Said::of(desk.ssh(&[&desk.host, "echo here"]).output().unwrap());
+        let fixture = logged(credential);
+        let connect = || CommandOutput::of(fixture.ssh(&[&fixture.host, "echo here"]).output().unwrap());
         assert_eq!(connect().succeeds().text(), "here\n", "{credential:?}, cold");
         for key_age in [Duration::from_secs(3700), Duration::from_secs(30 * 3600)] {
-            expire(&desk, key_age);
+            expire(&fixture, key_age);
             let said = connect();
             assert_eq!(
                 (said.status, said.text()),
@@ -53,62 +53,65 @@ fn the_first_connection_after_expiry_works() {
                 said.stderr
             );
         }
-        assert_eq!(mints(&desk.world), 3, "{credential:?}");
+        assert_eq!(mints(&fixture.world), 3, "{credential:?}");
     }
 }
 
 #[test]
 fn proxy_recovers_from_clean_and_a_lost_pin() {
-    let desk = logged(CredentialMode::Key);
-    let connect = || Said::of(desk.ssh(&[&desk.host, "echo here"]).output().unwrap()).succeeds();
+    let fixture = logged(CredentialMode::Key);
+    let connect =
+        || CommandOutput::of(fixture.ssh(&[&fixture.host, "echo here"]).output().unwrap()).succeeds();
     connect();
-    std::fs::remove_file(desk.world.cache("ws-1/known_hosts")).unwrap();
+    std::fs::remove_file(fixture.world.cache("ws-1/known_hosts")).unwrap();
     connect();
-    desk.world.run(&["clean", "--all"]).succeeds();
+    fixture.world.run(&["clean", "--all"]).succeeds();
     connect();
 }
 
 #[test]
 fn twenty_cold_connections_mint_once() {
-    let desk = logged(CredentialMode::Key);
-    let children =
-        (0..20).map(|i| desk.ssh(&[&desk.host, &format!("echo {i}")]).spawn().unwrap()).collect::<Vec<_>>();
+    let fixture = logged(CredentialMode::Key);
+    let children = (0..20)
+        .map(|i| fixture.ssh(&[&fixture.host, &format!("echo {i}")]).spawn().unwrap())
+        .collect::<Vec<_>>();
     for (i, child) in children.into_iter().enumerate() {
-        assert_eq!(Said::of(child.wait_with_output().unwrap()).succeeds().text(), format!("{i}\n"));
+        assert_eq!(CommandOutput::of(child.wait_with_output().unwrap()).succeeds().text(), format!("{i}\n"));
     }
-    assert_eq!(mints(&desk.world), 1);
+    assert_eq!(mints(&fixture.world), 1);
 }
 
 #[test]
 fn two_workspaces_keep_their_own_pins() {
-    let desk = logged(CredentialMode::Key);
-    let connect = |host: &str| Said::of(desk.ssh(&[host, "echo here"]).output().unwrap());
+    let fixture = logged(CredentialMode::Key);
+    let connect = |host: &str| CommandOutput::of(fixture.ssh(&[host, "echo here"]).output().unwrap());
     connect("runcode.box").succeeds();
-    assert!(desk.world.plane().change_host_key());
+    assert!(fixture.world.plane().change_host_key());
     connect("runcode.other").succeeds();
     let refused = connect("runcode.box");
     assert_eq!(refused.status, 255);
     assert!(refused.stderr.contains("Host key verification failed"), "{refused:?}");
-    let pin = |id: u32| std::fs::read_to_string(desk.world.cache(&format!("ws-{id}/known_hosts"))).unwrap();
+    let pin =
+        |id: u32| std::fs::read_to_string(fixture.world.cache(&format!("ws-{id}/known_hosts"))).unwrap();
     assert!(pin(1).starts_with("runcode-ws-1 ") && pin(2).starts_with("runcode-ws-2 "));
     assert_ne!(pin(1).split(' ').nth(2), pin(2).split(' ').nth(2));
 }
 
 #[test]
 fn proxy_says_how_to_start_a_workspace() {
-    let desk = logged(CredentialMode::Key);
-    let said = Said::of(desk.ssh(&["runcode.asleep", "true"]).output().unwrap());
+    let fixture = logged(CredentialMode::Key);
+    let said = CommandOutput::of(fixture.ssh(&["runcode.asleep", "true"]).output().unwrap());
     assert_eq!((said.status, said.text()), (255, ""));
     assert!(said.stderr.contains("runcode connect 3 --start"), "{said:?}");
-    let unknown = desk.world.run(&["proxy", "77"]);
+    let unknown = fixture.world.run(&["proxy", "77"]);
     assert_eq!((unknown.status, unknown.text()), (2, ""));
 }
 
 #[test]
 fn proxy_without_a_token_says_to_log_in() {
-    let desk = logged(CredentialMode::Key);
-    desk.world.run(&["logout"]).succeeds();
-    let said = Said::of(desk.ssh(&[&desk.host, "true"]).output().unwrap());
+    let fixture = logged(CredentialMode::Key);
+    fixture.world.run(&["logout"]).succeeds();
+    let said = CommandOutput::of(fixture.ssh(&[&fixture.host, "true"]).output().unwrap());
     assert_eq!(said.status, 255);
     assert!(said.stderr.contains("runcode login"), "{said:?}");
 }
@@ -116,15 +119,15 @@ fn proxy_without_a_token_says_to_log_in() {
 /// The pipes stay open in this test: only the parent's death can end it.
 #[test]
 fn proxy_ends_soon_after_its_parent() {
-    for desk in Desk::each() {
-        let cache = desk.world.cache("");
+    for fixture in EditorFixture::each() {
+        let cache = fixture.world.cache("");
         let cache = cache.to_str().unwrap();
         let script = format!(
             "'{}' proxy 1 --cache-dir '{cache}' --api-base '{}'; exit 1",
             env!("CARGO_BIN_EXE_runcode"),
-            desk.world.base()
+            fixture.world.base()
         );
-        let mut parent = desk.program("sh", &["-c", &script]).stdin(Stdio::piped()).spawn().unwrap();
+        let mut parent = fixture.program("sh", &["-c", &script]).stdin(Stdio::piped()).spawn().unwrap();
         let mut stdin = parent.stdin.take().unwrap();
         let mut stdout = BufReader::new(parent.stdout.take().unwrap());
         let mut banner = String::new();
@@ -150,8 +153,8 @@ fn proxy_ends_soon_after_its_parent() {
 
 #[test]
 fn proxy_ends_when_stdout_closes() {
-    let desk = Desk::new();
-    let mut child = desk.world.command(&["proxy", "1"]).stdin(Stdio::piped()).spawn().unwrap();
+    let fixture = EditorFixture::new();
+    let mut child = fixture.world.command(&["proxy", "1"]).stdin(Stdio::piped()).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     stdout.read_line(&mut String::new()).unwrap();
     let stdin = child.stdin.take(); // stays open: its end would be an end as well

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::support::desk::Desk;
-use crate::support::{Said, skipped};
+use crate::support::editor_fixture::EditorFixture;
+use crate::support::{CommandOutput, skipped};
 
 /// The folder of a virtual environment with the clients; `None`, said loudly, where they cannot be had.
 fn environment() -> Option<&'static Path> {
@@ -45,10 +45,12 @@ fn install() -> Option<PathBuf> {
     None
 }
 
-fn python(desk: &Desk, script: &str) -> Option<Said> {
+fn python(fixture: &EditorFixture, script: &str) -> Option<CommandOutput> {
     let python = environment()?.join("bin/python").display().to_string();
-    let config = desk.config().display().to_string();
-    Some(Said::of(desk.program(&python, &["-c", script, &config, &desk.host]).output().unwrap()))
+    let config = fixture.config().display().to_string();
+    Some(CommandOutput::of(
+        fixture.program(&python, &["-c", script, &config, &fixture.host]).output().unwrap(),
+    ))
 }
 
 #[test]
@@ -64,8 +66,8 @@ async def main():
             print(await sftp.exists('/'))
 asyncio.run(main())
 "#;
-    for desk in Desk::each() {
-        let Some(said) = python(&desk, script) else { return };
+    for fixture in EditorFixture::each() {
+        let Some(said) = python(&fixture, script) else { return };
         assert_eq!(said.succeeds().text(), "through asyncssh 3\nTrue\n");
     }
 }
@@ -87,31 +89,31 @@ stdin.channel.shutdown_write()
 print(stdout.read().decode(), stdout.channel.recv_exit_status())
 client.close()
 "#;
-    for desk in Desk::each() {
-        let Some(said) = python(&desk, script) else { return };
+    for fixture in EditorFixture::each() {
+        let Some(said) = python(&fixture, script) else { return };
         assert_eq!(said.succeeds().text(), "through paramiko 3\n");
     }
 }
 
 #[test]
 fn ansible_pings_the_workspace() {
-    for desk in Desk::each() {
+    for fixture in EditorFixture::each() {
         let Some(environment) = environment() else { return };
         let ansible = environment.join("bin/ansible").display().to_string();
-        let inventory = format!("{},", desk.host);
-        let arguments = format!("-F {}", desk.config().display());
+        let inventory = format!("{},", fixture.host);
+        let arguments = format!("-F {}", fixture.config().display());
         let line = ["-i", &inventory, "all", "-m", "ping", "--ssh-common-args", &arguments];
-        let mut command = desk.program(&ansible, &line);
+        let mut command = fixture.program(&ansible, &line);
         let controls = tempfile::Builder::new().prefix("rc").tempdir_in("/tmp").unwrap();
-        command.env("ANSIBLE_HOME", desk.world.home().join("ansible")).env("LC_ALL", "C.UTF-8");
+        command.env("ANSIBLE_HOME", fixture.world.home().join("ansible")).env("LC_ALL", "C.UTF-8");
         command
             .env("ANSIBLE_SSH_CONTROL_PATH_DIR", controls.path())
-            .env("ANSIBLE_REMOTE_TEMP", desk.world.workspace());
-        let said = Said::of(command.output().unwrap());
+            .env("ANSIBLE_REMOTE_TEMP", fixture.world.workspace());
+        let said = CommandOutput::of(command.output().unwrap());
         assert!(said.text().contains("\"ping\": \"pong\""), "{said:?}");
         for socket in std::fs::read_dir(controls.path()).unwrap().flatten() {
             let path = format!("ControlPath={}", socket.path().display());
-            let _ = desk.ssh(&["-o", &path, "-O", "exit", &desk.host]).output();
+            let _ = fixture.ssh(&["-o", &path, "-O", "exit", &fixture.host]).output();
         }
     }
 }

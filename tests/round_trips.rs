@@ -5,7 +5,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::support::{Said, World};
+use crate::support::{CommandOutput, World};
 
 /// Runs the program, not a function: few cases, of a kind that the unit tests have by the hundred.
 fn for_any(content: impl Strategy<Value = Vec<u8>>, check: impl Fn(&[u8])) {
@@ -29,7 +29,7 @@ fn comes_back(world: &World, path: &Path, content: &[u8], install: &[&str], remo
     std::fs::write(path, content).unwrap();
     let run = |arguments: &[&str]| {
         let mut command = world.command(arguments);
-        Said::of(command.env("SHELL", "/bin/bash").output().unwrap()).status
+        CommandOutput::of(command.env("SHELL", "/bin/bash").output().unwrap()).status
     };
     let is_in = run(install) == 0;
     assert_eq!(run(install) == 0, is_in);

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Child;
 
-use crate::support::{Said, World, is_running, processes_with, until, with_certificates};
+use crate::support::{CommandOutput, World, is_running, processes_with, until, with_certificates};
 
 fn spawn(world: &World, arguments: &[&str]) -> Child {
     world.command(arguments).spawn().unwrap()
@@ -25,7 +25,7 @@ fn fifty_cold_commands_mint_one_session() {
     let children =
         (0..50).map(|i| (i, spawn(&world, &["run", "1", "--", &format!("echo {i}")]))).collect::<Vec<_>>();
     for (i, child) in children {
-        assert_eq!(Said::of(child.wait_with_output().unwrap()).succeeds().text(), format!("{i}\n"));
+        assert_eq!(CommandOutput::of(child.wait_with_output().unwrap()).succeeds().text(), format!("{i}\n"));
     }
     assert_eq!(mints(&world), 1);
 }
@@ -143,7 +143,7 @@ fn a_started_command_is_never_run_twice() {
         let marks = world.workspace().join("marks");
         until("it has started", || marks.exists());
         world.restart_plane();
-        let said = Said::of(child.wait_with_output().unwrap()).ends_with(255);
+        let said = CommandOutput::of(child.wait_with_output().unwrap()).ends_with(255);
         assert!(said.stderr.contains("not run again") || said.stderr.contains("may"), "{said:?}");
         world.run(&["exec", "--", "true"]).succeeds();
         assert_eq!(std::fs::read_to_string(marks).unwrap(), "ran\n");
@@ -158,7 +158,7 @@ fn interrupt_and_timeout_end_remote_commands() {
         until("it has started", || started.exists());
         let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-        Said::of(child.wait_with_output().unwrap()).ends_with(130);
+        CommandOutput::of(child.wait_with_output().unwrap()).ends_with(130);
         until("sleep is gone", || processes_with("sleep 613").is_empty());
         let said = world.run(&["exec", "--timeout", "1", "--", "sleep", "614"]).ends_with(255);
         assert!(said.stderr.contains("longer than 1 s"), "{said:?}");
@@ -185,7 +185,7 @@ fn renewal_lets_commands_finish() {
     world.run(&["exec", "--", "true"]).succeeds();
     assert_ne!(master_pid(&world), first);
     std::fs::write(&go, "").unwrap();
-    assert_eq!(Said::of(slow.wait_with_output().unwrap()).succeeds().text(), "whole\n");
+    assert_eq!(CommandOutput::of(slow.wait_with_output().unwrap()).succeeds().text(), "whole\n");
     std::fs::remove_file(&go).unwrap();
     std::fs::remove_file(&started).unwrap();
     let slow = spawn(&world, &["exec", "--", "touch started; while [ ! -e go ]; do sleep 0.05; done"]);
@@ -193,7 +193,7 @@ fn renewal_lets_commands_finish() {
     let second = master_pid(&world);
     world.run(&["exec", "--", "true"]).succeeds();
     world.run(&["disconnect"]).succeeds();
-    Said::of(slow.wait_with_output().unwrap()).ends_with(255);
+    CommandOutput::of(slow.wait_with_output().unwrap()).ends_with(255);
     until("no master is left", || !is_running(second) && processes_with(&cache).is_empty());
 }
 
@@ -234,15 +234,16 @@ fn odd_homes_work_impossible_ones_are_refused() {
     {
         let home = world.home().join(name);
         std::fs::create_dir(&home).unwrap();
-        let in_home =
-            |arguments: &[&str]| Said::of(world.command(arguments).env("HOME", &home).output().unwrap());
+        let in_home = |arguments: &[&str]| {
+            CommandOutput::of(world.command(arguments).env("HOME", &home).output().unwrap())
+        };
         assert_eq!(in_home(&["run", "box", "--", "echo hi"]).succeeds().text(), "hi\n", "{name}");
         in_home(&["disconnect"]).succeeds();
     }
     for name in ["new\nline", "${HOME}"] {
         let home = world.home().join(name);
         std::fs::create_dir(&home).unwrap();
-        Said::of(world.command(&["connect", "box", "--json"]).env("HOME", &home).output().unwrap())
+        CommandOutput::of(world.command(&["connect", "box", "--json"]).env("HOME", &home).output().unwrap())
             .fails_as("io", 1);
     }
 }
@@ -262,7 +263,7 @@ fn another_planes_session_is_not_reused() {
     assert!(said.stderr.contains("belongs to"), "{said:?}");
     let mut command = world.command(&["connect", "1", "--json"]);
     command.env("RUNCODE_API_BASE", other.base()).env("RUNCODE_TOKEN", other.plane().token());
-    assert_eq!(Said::of(command.output().unwrap()).succeeds().json()["reused"], false);
+    assert_eq!(CommandOutput::of(command.output().unwrap()).succeeds().json()["reused"], false);
 }
 
 /// Workspaces of any plane count from 1.
@@ -280,7 +281,7 @@ fn two_planes_keep_sessions_side_by_side() {
     let planes = [&world, &other, &world, &other, &world, &other];
     let children = planes.map(|plane| of(plane, &["run", "1", "--", "cat", "mark"]).spawn().unwrap());
     for (child, expected) in children.into_iter().zip(["world", "other"].into_iter().cycle()) {
-        assert_eq!(Said::of(child.wait_with_output().unwrap()).succeeds().text(), expected);
+        assert_eq!(CommandOutput::of(child.wait_with_output().unwrap()).succeeds().text(), expected);
     }
     let entries = std::fs::read_dir(world.cache("")).unwrap().flatten().map(|entry| entry.path());
     assert_eq!(entries.filter(|path| path.is_dir()).count(), 2);
@@ -290,7 +291,8 @@ fn two_planes_keep_sessions_side_by_side() {
     assert!(both.as_array().unwrap().len() == 2 && both.as_array().unwrap().iter().all(connected), "{both}");
     let mut theirs = String::new();
     for plane in [&world, &other] {
-        let said = Said::of(of(plane, &["connect", "1", "--json"]).output().unwrap()).succeeds().json();
+        let said =
+            CommandOutput::of(of(plane, &["connect", "1", "--json"]).output().unwrap()).succeeds().json();
         assert_eq!((&said["reused"], &said["origin"]), (&true.into(), &"plane".into()));
         let config = said["config"].as_str().unwrap();
         let output =
@@ -300,10 +302,10 @@ fn two_planes_keep_sessions_side_by_side() {
         theirs = config.to_owned();
     }
     // Who goes takes nothing of the other's along, and neither moves to the other's place.
-    Said::of(of(&world, &["clean", "1"]).output().unwrap()).succeeds();
-    let said = Said::of(of(&other, &["connect", "1", "--json"]).output().unwrap()).succeeds().json();
+    CommandOutput::of(of(&world, &["clean", "1"]).output().unwrap()).succeeds();
+    let said = CommandOutput::of(of(&other, &["connect", "1", "--json"]).output().unwrap()).succeeds().json();
     assert_eq!((&said["reused"], &said["config"]), (&true.into(), &theirs.as_str().into()));
-    Said::of(of(&world, &["connect", "1"]).output().unwrap()).succeeds();
+    CommandOutput::of(of(&world, &["connect", "1"]).output().unwrap()).succeeds();
     assert_eq!(
         world.run(&["clean", "--all", "--json"]).succeeds().json()["cleaned"],
         serde_json::json!([1, 1])
@@ -370,7 +372,7 @@ fn status_ends_no_running_command() {
     until("it has started", || started.exists());
     until("the session is over", || world.run(&["status"]).succeeds().text().starts_with("no active"));
     std::fs::write(&go, "").unwrap();
-    assert_eq!(Said::of(slow.wait_with_output().unwrap()).succeeds().text(), "whole\n");
+    assert_eq!(CommandOutput::of(slow.wait_with_output().unwrap()).succeeds().text(), "whole\n");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::support::{Said, World, processes_with, until};
+use crate::support::{CommandOutput, World, processes_with, until};
 
 fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
@@ -136,7 +136,7 @@ fn a_config_for_terminals_is_in_nobodys_way() {
         exec.env("RUNCODE_TRANSPORT", transport).env("RUNCODE_TOKEN", "rc-secret").env("SOME_SECRET", "leak");
         let mut child = exec.stdin(Stdio::piped()).spawn().unwrap();
         std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"in\n").unwrap();
-        let said = Said::of(child.wait_with_output().unwrap()).ends_with(3);
+        let said = CommandOutput::of(child.wait_with_output().unwrap()).ends_with(3);
         assert!(said.text().starts_with("in\n"), "{transport}: {said:?}");
         for leak in ["rc-secret", "leak", "noise"] {
             assert!(!said.text().contains(leak), "{transport}: {leak}");
@@ -219,7 +219,7 @@ fn list_needs_no_login() {
 fn completions_offer_the_users_hosts() {
     let Some(world) = with_config("Host build-box\n  Port 1\nHost *.corp\n  User me") else { return };
     let mut complete = world.command(&["--", "runcode", "connect", "b"]);
-    let said = Said::of(complete.env("RUNCODE_COMPLETE", "zsh").output().unwrap()).succeeds();
+    let said = CommandOutput::of(complete.env("RUNCODE_COMPLETE", "zsh").output().unwrap()).succeeds();
     assert_eq!(said.text(), "box\tin your ssh config\nbuild-box\tin your ssh config\n", "{said:?}");
 }
 
@@ -272,7 +272,7 @@ fn secrets_stay_out_of_the_command_line() {
         let shown = "echo \"$MY_TOKEN\"; tr '\\0' ' ' < /proc/$PPID/cmdline; tr '\\0' ' ' < /proc/$$/cmdline";
         let mut exec = world.command(&["exec", "--env", "CI=1", "--env-secret", "MY_TOKEN", "--", shown]);
         exec.env("MY_TOKEN", "it's a secret").env("RUNCODE_TRANSPORT", transport);
-        let said = Said::of(exec.output().unwrap()).succeeds();
+        let said = CommandOutput::of(exec.output().unwrap()).succeeds();
         assert_eq!(said.text().matches("a secret").count(), 1, "{transport}: {said:?}");
         assert!(said.text().starts_with("it's a secret\n"), "{transport}: {said:?}");
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Said, World};
+use crate::support::{CommandOutput, World};
 
 /// What Claude Code 2.1 writes to its status line's stdin.
 fn asking(project: &str, current: &str) -> Vec<u8> {
@@ -95,7 +95,8 @@ fn statusline_prints_nothing_for_garbage() {
         std::fs::write(file, content).unwrap();
         assert_eq!(shown(&world, world.home().to_str().unwrap(), &[]), "");
     }
-    let homeless = Said::of(world.command(&["statusline"]).env("HOME", "relative").output().unwrap());
+    let homeless =
+        CommandOutput::of(world.command(&["statusline"]).env("HOME", "relative").output().unwrap());
     assert_eq!((homeless.status, homeless.text(), homeless.stderr.as_str()), (0, "", ""));
 }
 
@@ -116,7 +117,7 @@ fn statusline_does_not_wait_for_an_open_pipe() {
     let mut child =
         world.command(&["statusline", "--plain"]).stdin(std::process::Stdio::piped()).spawn().unwrap();
     let stdin = child.stdin.take();
-    let said = Said::of(child.wait_with_output().unwrap()).succeeds();
+    let said = CommandOutput::of(child.wait_with_output().unwrap()).succeeds();
     assert!(said.text().starts_with("working-on:"), "without input it goes by its own folder: {said:?}");
     drop(stdin);
 }

@@ -15,53 +15,53 @@ use std::time::{Duration, Instant};
 use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Said, World, processes_with, skipped, until};
+use crate::support::{CommandOutput, World, processes_with, skipped, until};
 
 /// Runs `test` in every kind of world, over each transport.
-fn everywhere(test: impl Fn(&Way<'_>)) {
+fn everywhere(test: impl Fn(&Case<'_>)) {
     in_each(World::each().into_iter().chain(World::own_host()), test);
 }
 
 /// As [`everywhere`], where a control plane grants the sessions.
-fn with_a_plane(test: impl Fn(&Way<'_>)) {
+fn with_a_plane(test: impl Fn(&Case<'_>)) {
     in_each(World::each().into_iter(), test);
 }
 
-fn in_each(worlds: impl Iterator<Item = World>, test: impl Fn(&Way<'_>)) {
+fn in_each(worlds: impl Iterator<Item = World>, test: impl Fn(&Case<'_>)) {
     for world in worlds {
         let world = world.connected();
         for transport in ["mux", "openssh"] {
             eprintln!("over {transport}");
-            test(&Way { world: &world, transport });
+            test(&Case { world: &world, transport });
         }
     }
 }
 
 /// A world and a transport.
-struct Way<'a> {
+struct Case<'a> {
     world: &'a World,
     transport: &'a str,
 }
 
-impl Way<'_> {
+impl Case<'_> {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.world.command(&[&["exec"], arguments].concat());
         command.env("RUNCODE_TRANSPORT", self.transport);
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Said {
-        Said::of(self.command(arguments).output().unwrap())
+    fn run(&self, arguments: &[&str]) -> CommandOutput {
+        CommandOutput::of(self.command(arguments).output().unwrap())
     }
 
     /// A shell line in which `$RUNCODE` is the binary.
-    fn shell(&self, line: &str) -> Said {
+    fn shell(&self, line: &str) -> CommandOutput {
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(line).stdin(Stdio::null());
         let ours = self.command(&[]);
         shell.env_clear().envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
         shell.env("RUNCODE", env!("CARGO_BIN_EXE_runcode")).current_dir(self.world.home());
-        Said::of(shell.output().unwrap())
+        CommandOutput::of(shell.output().unwrap())
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -79,26 +79,26 @@ fn signal(pid: i32, signal: Signal) {
 
 #[test]
 fn exec_streams_and_status_are_exact() {
-    everywhere(|way| {
+    everywhere(|case| {
         for status in [0, 1, 7, 126, 127, 254, 255] {
-            let said = way.run(&["--", &format!("echo out; echo err >&2; sh -c 'exit {status}'")]);
+            let said = case.run(&["--", &format!("echo out; echo err >&2; sh -c 'exit {status}'")]);
             assert_eq!((said.status, said.text(), said.stderr.as_str()), (status, "out\n", "err\n"));
         }
-        assert_eq!(way.run(&["--", "sh -c 'kill -TERM $$'"]).status, 143);
+        assert_eq!(case.run(&["--", "sh -c 'kill -TERM $$'"]).status, 143);
         let all: Vec<u8> = (0..=255).collect();
-        std::fs::write(way.file("all"), &all).unwrap();
-        assert_eq!(way.run(&["--", "cat all"]).stdout, all);
-        let late = way.run(&["--", "(sleep 0.3; echo late) & exit 3"]);
+        std::fs::write(case.file("all"), &all).unwrap();
+        assert_eq!(case.run(&["--", "cat all"]).stdout, all);
+        let late = case.run(&["--", "(sleep 0.3; echo late) & exit 3"]);
         assert_eq!((late.status, late.text()), (3, "late\n"));
-        let killed = way.run(&["--", "kill -9 $$"]);
+        let killed = case.run(&["--", "kill -9 $$"]);
         assert_eq!((killed.status, killed.stderr.contains("runcode: ")), (255, true), "{killed:?}");
     });
 }
 
 #[test]
 fn every_kind_of_stdin_works() {
-    everywhere(|way| {
-        std::fs::write(way.world.home().join("input"), "one\ntwo\nthree\n").unwrap();
+    everywhere(|case| {
+        std::fs::write(case.world.home().join("input"), "one\ntwo\nthree\n").unwrap();
         for (line, expected) in [
             ("$RUNCODE exec -- cat <&-", ""),
             ("$RUNCODE exec -- cat </dev/null", ""),
@@ -113,23 +113,23 @@ fn every_kind_of_stdin_works() {
             ("{ $RUNCODE exec -- echo a; $RUNCODE exec -- echo b; } >two; cat two", "a\nb\n"),
             ("$RUNCODE exec -- 'echo gone' >&-; echo $?", "0\n"),
         ] {
-            let said = way.shell(line);
+            let said = case.shell(line);
             assert_eq!((said.text(), said.stderr.as_str()), (expected, ""), "{line}");
         }
         // One that is held open keeps no command from ending.
         let mut child =
-            way.command(&["--", "echo x"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+            case.command(&["--", "echo x"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let held = child.stdin.take();
         until("the command ends", || child.try_wait().unwrap().is_some());
         drop(held);
-        assert_eq!(Said::of(child.wait_with_output().unwrap()).succeeds().text(), "x\n");
+        assert_eq!(CommandOutput::of(child.wait_with_output().unwrap()).succeeds().text(), "x\n");
     });
 }
 
 #[test]
 fn long_streams_and_commands_arrive_whole() {
-    everywhere(|way| {
-        let mut child = way
+    everywhere(|case| {
+        let mut child = case
             .command(&["--", "tee >(cat >/dev/null) 2>/dev/null || cat"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -148,18 +148,18 @@ fn long_streams_and_commands_arrive_whole() {
         assert!(all.chunks(1 << 20).all(|part| part == chunk));
 
         let long = "x".repeat(130_000);
-        assert_eq!(way.run(&["--", "printf", "%s", &long]).succeeds().stdout.len(), long.len());
+        assert_eq!(case.run(&["--", "printf", "%s", &long]).succeeds().stdout.len(), long.len());
         let longer = "x".repeat(131_060);
-        assert!(way.run(&["--", "printf", "%s", &longer]).ends_with(255).stderr.contains("runcode: "));
+        assert!(case.run(&["--", "printf", "%s", &longer]).ends_with(255).stderr.contains("runcode: "));
     });
 }
 
 #[test]
 fn the_callers_streams_stay_blocking() {
-    everywhere(|way| {
+    everywhere(|case| {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let (mut reader, writer) = std::io::pipe().unwrap();
-        let status = way
+        let status = case
             .command(&["--", "cat; echo out"])
             .stdin(OwnedFd::from(theirs.try_clone().unwrap()))
             .stdout(writer.try_clone().unwrap())
@@ -183,8 +183,8 @@ fn the_callers_streams_stay_blocking() {
 /// The command gets no terminal, and ours is as it was: its modes, and that reading from it waits.
 #[test]
 fn a_terminal_is_left_as_it_was() {
-    everywhere(|way| {
-        let log = way.world.home().join("typescript");
+    everywhere(|case| {
+        let log = case.world.home().join("typescript");
         let line = "stty -a >before; $RUNCODE exec -- 'tty; head -n 1; echo err >&2; exit 3'; echo status $?; \
                     stty -a >after; cmp before after; read -r line; echo \"read $line\"";
         let mut script = Command::new("script");
@@ -194,10 +194,10 @@ fn a_terminal_is_left_as_it_was() {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        let ours = way.command(&[]);
+        let ours = case.command(&[]);
         script.env_clear().envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
         script.env("RUNCODE", env!("CARGO_BIN_EXE_runcode")).env("SHELL", "/bin/sh");
-        let Ok(mut child) = script.current_dir(way.world.home()).spawn() else {
+        let Ok(mut child) = script.current_dir(case.world.home()).spawn() else {
             return skipped("there is no script(1)");
         };
         let said = || String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_default()).replace('\r', "");
@@ -218,25 +218,25 @@ fn a_terminal_is_left_as_it_was() {
 /// `nohup` and a shell's background jobs have signals ignored that would end the command.
 #[test]
 fn ignored_signals_stay_ignored() {
-    everywhere(|way| {
+    everywhere(|case| {
         for name in ["INT", "HUP", "TERM"] {
-            let mark = format!("go-{name}-{}", way.transport);
+            let mark = format!("go-{name}-{}", case.transport);
             let line = format!(
                 "trap '' {name}; $RUNCODE exec -n -- 'echo > {mark}; until [ -e {mark}-on ]; do sleep .1; done; echo through' & \
                  until [ -e {0}/{mark} ]; do sleep .05; done; kill -s {name} $!; echo > {0}/{mark}-on; wait $!; echo $?",
-                way.world.workspace().display()
+                case.world.workspace().display()
             );
-            assert_eq!(way.shell(&line).text(), "through\n0\n", "{name}");
+            assert_eq!(case.shell(&line).text(), "through\n0\n", "{name}");
         }
     });
 }
 
 #[test]
 fn a_closed_reader_ends_the_remote_command() {
-    everywhere(|way| {
+    everywhere(|case| {
         let mark = format!("y{}", std::process::id());
         assert_eq!(
-            way.shell(&format!("$RUNCODE exec -- yes {mark} | head -n 1")).text(),
+            case.shell(&format!("$RUNCODE exec -- yes {mark} | head -n 1")).text(),
             format!("{mark}\n")
         );
         until("yes is gone", || processes_with(&format!("yes {mark}")).is_empty());
@@ -245,23 +245,23 @@ fn a_closed_reader_ends_the_remote_command() {
 
 #[test]
 fn signals_end_the_remote_process_group() {
-    everywhere(|way| {
+    everywhere(|case| {
         for (which, status) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
             let sleep = long_sleep();
-            let child = started(way, &["--", &format!("echo up; {sleep}; echo never")]);
+            let child = started(case, &["--", &format!("echo up; {sleep}; echo never")]);
             signal(child.id().cast_signed(), which);
-            let said = Said::of(child.wait_with_output().unwrap());
+            let said = CommandOutput::of(child.wait_with_output().unwrap());
             assert_eq!((said.status, said.stderr.as_str()), (status, ""), "{which:?}");
             until("sleep is gone", || processes_with(&sleep).is_empty());
         }
         let sleep = long_sleep();
-        let deaf = started(way, &["--", &format!("trap '' INT; echo up; {sleep}; {sleep}")]);
+        let deaf = started(case, &["--", &format!("trap '' INT; echo up; {sleep}; {sleep}")]);
         signal(deaf.id().cast_signed(), Signal::INT);
-        assert_eq!(Said::of(deaf.wait_with_output().unwrap()).ends_with(130).stderr, "");
+        assert_eq!(CommandOutput::of(deaf.wait_with_output().unwrap()).ends_with(130).stderr, "");
         until("the deaf one is gone", || processes_with(&sleep).is_empty());
 
         let sleep = long_sleep();
-        let said = way.run(&["--timeout", "1", "--", &sleep]).ends_with(255);
+        let said = case.run(&["--timeout", "1", "--", &sleep]).ends_with(255);
         assert!(said.stderr.contains("longer than 1 s, and it was ended"), "{}", said.stderr);
         until("the slow one is gone", || processes_with(&sleep).is_empty());
     });
@@ -275,8 +275,8 @@ fn long_sleep() -> String {
 }
 
 /// A command that has said its first line, which is dropped.
-fn started(way: &Way<'_>, arguments: &[&str]) -> Child {
-    let mut child = way.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+fn started(case: &Case<'_>, arguments: &[&str]) -> Child {
+    let mut child = case.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = [0; 3];
     child.stdout.as_mut().unwrap().read_exact(&mut line).unwrap();
     assert_eq!(&line, b"up\n");
@@ -285,9 +285,9 @@ fn started(way: &Way<'_>, arguments: &[&str]) -> Child {
 
 #[test]
 fn a_second_interrupt_exits_at_once() {
-    everywhere(|way| {
+    everywhere(|case| {
         let sleep = long_sleep();
-        let mut child = started(way, &["--", &format!("trap '' INT; echo up; {sleep}; {sleep}")]);
+        let mut child = started(case, &["--", &format!("trap '' INT; echo up; {sleep}; {sleep}")]);
         let pid = child.id().cast_signed();
         signal(pid, Signal::INT);
         std::thread::sleep(Duration::from_millis(300)); // between the two, so that they are two
@@ -295,7 +295,7 @@ fn a_second_interrupt_exits_at_once() {
         signal(pid, Signal::INT);
         child.wait().unwrap(); // not the end of its output, which the master may hold a little longer
         assert!(asked.elapsed() < Duration::from_millis(1500), "{:?}", asked.elapsed());
-        let said = Said::of(child.wait_with_output().unwrap());
+        let said = CommandOutput::of(child.wait_with_output().unwrap());
         assert_eq!(said.status, 130);
         assert!(said.stderr.contains("may still be running"), "{}", said.stderr);
         until("the workspace ends it all the same", || processes_with(&sleep).is_empty());
@@ -304,12 +304,12 @@ fn a_second_interrupt_exits_at_once() {
 
 #[test]
 fn output_to_a_file_keeps_its_position() {
-    everywhere(|way| {
-        let path = way.world.home().join("log");
+    everywhere(|case| {
+        let path = case.world.home().join("log");
         let mut file = File::create(&path).unwrap();
         file.write_all(b"head\n").unwrap();
         assert!(
-            way.command(&["--", "echo body"]).stdout(file.try_clone().unwrap()).status().unwrap().success()
+            case.command(&["--", "echo body"]).stdout(file.try_clone().unwrap()).status().unwrap().success()
         );
         file.write_all(b"tail\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "head\nbody\ntail\n");

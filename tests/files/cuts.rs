@@ -81,7 +81,7 @@ fn under_fire(arguments: &[&str], there: &str, victim: Victim) {
             let child = world.command(arguments).spawn().unwrap();
             std::thread::sleep(Duration::from_millis(pause)); // when it strikes does not matter to what has to hold
             strike(&world, victim, &child);
-            let said = Said::of(child.wait_with_output().unwrap());
+            let said = CommandOutput::of(child.wait_with_output().unwrap());
             for name in ["a", "b"] {
                 assert!(is_whole(&target.join(name), (&old, &new)), "{victim:?} after {pause} ms: {name}");
             }

@@ -71,19 +71,19 @@ fn a_killed_transfer_leaves_the_old_file() {
 
         let (child, stdin) = half_sent(&world);
         kill_master(&world);
-        Said::of(child.wait_with_output().unwrap()).fails_as("transport", 1);
+        CommandOutput::of(child.wait_with_output().unwrap()).fails_as("transport", 1);
         drop(stdin);
         nothing_happened(&world);
 
         let (child, stdin) = half_sent(&world);
         signal(child.id().cast_signed(), "INT");
-        Said::of(child.wait_with_output().unwrap()).fails_as("interrupted", 130);
+        CommandOutput::of(child.wait_with_output().unwrap()).fails_as("interrupted", 130);
         drop(stdin);
         nothing_happened(&world);
 
         let (child, stdin) = half_sent(&world);
         drop(stdin); // the end of the input is the end of the content
-        Said::of(child.wait_with_output().unwrap()).succeeds();
+        CommandOutput::of(child.wait_with_output().unwrap()).succeeds();
         assert_eq!(fs::metadata(world.workspace().join("victim")).unwrap().len(), 1_000_000);
     }
 }
@@ -100,7 +100,7 @@ fn an_interrupted_get_leaves_the_old_file() {
             signal(master(&world), "STOP"); // so that it cannot be over before the signal comes
             signal(child.id().cast_signed(), how);
             signal(master(&world), "CONT");
-            let said = Said::of(child.wait_with_output().unwrap());
+            let said = CommandOutput::of(child.wait_with_output().unwrap());
             if said.status != 0 {
                 assert_eq!(
                     (said.status, fs::read(world.home().join("victim")).unwrap()),
@@ -174,7 +174,7 @@ fn a_target_turned_folder_is_not_entered() {
         fs::remove_file(&victim).unwrap();
         fs::create_dir(&victim).unwrap();
         drop(stdin);
-        Said::of(child.wait_with_output().unwrap()).fails_as("io", 1);
+        CommandOutput::of(child.wait_with_output().unwrap()).fails_as("io", 1);
         assert_eq!(fs::read_dir(&victim).unwrap().count(), 0);
         until("the part is removed", || litter(world.home()).is_empty());
     }

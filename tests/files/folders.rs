@@ -98,7 +98,7 @@ fn concurrent_puts_to_a_new_folder_arrive() {
         let target = format!("n{round}");
         let puts = ["a", "b", "c"].map(|source| world.command(&["put", source, &target]).spawn().unwrap());
         for put in puts {
-            Said::of(put.wait_with_output().unwrap()).succeeds();
+            CommandOutput::of(put.wait_with_output().unwrap()).succeeds();
         }
         let found = described(&world.workspace().join(&target));
         assert_eq!(

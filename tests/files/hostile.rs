@@ -141,7 +141,7 @@ fn leftover_processes_are_not_waited_for() {
     program(&odd, "tee", &format!("echo $$ >\"$HOME/tee\"; {tee}; exec sleep 600"));
     let mut child = world.command(&["get", "d", "--out", "got", "--json"]).spawn().unwrap();
     until("it has ended", || child.try_wait().unwrap().is_some());
-    Said::of(child.wait_with_output().unwrap()).fails_as("transport", 1);
+    CommandOutput::of(child.wait_with_output().unwrap()).fails_as("transport", 1);
     let tee = fs::read_to_string(world.home().join("tee")).unwrap().trim().parse().unwrap();
     assert!(is_running(tee));
     assert!(Command::new("kill").arg(tee.to_string()).status().unwrap().success());
@@ -161,7 +161,7 @@ fn other_users_cannot_see_what_is_sent() {
         fs::write(world.home().join("local"), "hunter2-of-nobody").unwrap();
         for verb in [&["write", "x", "--file", "local"][..], &["put", "local", "x"]] {
             let said = world.command(verb).env("RUNCODE_TRANSPORT", transport).output().unwrap();
-            Said::of(said).succeeds();
+            CommandOutput::of(said).succeeds();
             assert_eq!(fs::read(world.workspace().join("x")).unwrap(), b"hunter2-of-nobody");
             let seen = String::from_utf8_lossy(&fs::read(&seen).unwrap()).into_owned();
             assert!(seen.contains('=') && seen.contains("runcode-"), "it was looked: {seen}");

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::support::{Said, World, is_running, until};
+use crate::support::{CommandOutput, World, is_running, until};
 
 /// Bytes without a pattern, the same each time.
 pub(super) fn noise(length: usize) -> Vec<u8> {

@@ -3,8 +3,8 @@
 use super::*;
 
 /// What a command with little patience says.
-fn impatient(world: &World, arguments: &[&str]) -> Said {
-    Said::of(world.command(arguments).env("RUNCODE_PATIENCE", "1").output().unwrap())
+fn impatient(world: &World, arguments: &[&str]) -> CommandOutput {
+    CommandOutput::of(world.command(arguments).env("RUNCODE_PATIENCE", "1").output().unwrap())
 }
 
 #[test]

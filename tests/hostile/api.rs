@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{program, skipped};
 use crate::support::fake_plane::{FakePlane, respond};
-use crate::support::{Said, World};
+use crate::support::{CommandOutput, World};
 
 #[test]
 fn redirects_stay_within_the_origin() {
@@ -110,7 +110,7 @@ fn slow_answers_are_cut_by_the_deadline() {
         world.command(&["list", "--json"]).env("RUNCODE_API_BASE", plane.base()).spawn().unwrap()
     });
     for child in children.collect::<Vec<_>>() {
-        let said = Said::of(child.wait_with_output().unwrap());
+        let said = CommandOutput::of(child.wait_with_output().unwrap());
         assert!(["network", "bad_response"].contains(&said.json()["error"].as_str().unwrap()), "{said:?}");
     }
     assert!(start.elapsed() < Duration::from_secs(40), "{:?}", start.elapsed());
@@ -250,7 +250,7 @@ fn proxies_never_get_the_token() {
             .env("RUNCODE_TOKEN", format!("https://plane.invalid#{}", world.plane().token()))
             .env("HTTPS_PROXY", proxy.base())
             .env("NO_PROXY", no_proxy);
-        Said::of(command.output().unwrap()).fails_as("network", 1);
+        CommandOutput::of(command.output().unwrap()).fails_as("network", 1);
     };
     ask("");
     let seen = proxy.seen();
@@ -270,7 +270,7 @@ fn a_base_that_a_project_chose_gets_no_token() {
     let ask = |base: &str| {
         let mut command = world.command(&["list", "--json"]);
         command.env("RUNCODE_API_BASE", base).env("HTTPS_PROXY", proxy.base()).env("NO_PROXY", "");
-        Said::of(command.output().unwrap())
+        CommandOutput::of(command.output().unwrap())
     };
     for base in ["https://evil.invalid", "https://app.runcode.io.evil.invalid", "https://app.runcode.io:444"]
     {
@@ -282,7 +282,7 @@ fn a_base_that_a_project_chose_gets_no_token() {
     std::fs::write(world.home().join(".config/runcode/token"), "written-by-hand").unwrap();
     let mut by_hand = world.command(&["list", "--json"]);
     by_hand.env_remove("RUNCODE_TOKEN").env("RUNCODE_API_BASE", "https://evil.invalid");
-    Said::of(by_hand.output().unwrap()).fails_as("no_token", 1);
+    CommandOutput::of(by_hand.output().unwrap()).fails_as("no_token", 1);
 }
 
 /// An `openssl s_server` with a certificate of a private authority.
@@ -356,10 +356,10 @@ fn only_trusted_authorities_are_honoured() {
     };
     let mut command = world.command(&["list", "--json"]);
     command.env("RUNCODE_API_BASE", format!("https://localhost:{}", server.port));
-    Said::of(command.output().unwrap()).fails_as("network", 1);
+    CommandOutput::of(command.output().unwrap()).fails_as("network", 1);
     command.env("SSL_CERT_FILE", folder.join("cert.pem"));
     // Its answer is a page, or none: but it was listened to.
-    let trusted = Said::of(command.output().unwrap());
+    let trusted = CommandOutput::of(command.output().unwrap());
     assert!(
         ["bad_response", "not_found", "http_error"].contains(&trusted.json()["error"].as_str().unwrap()),
         "{trusted:?}"
@@ -368,7 +368,7 @@ fn only_trusted_authorities_are_honoured() {
     other
         .env("RUNCODE_API_BASE", format!("https://127.0.0.2:{}", server.port))
         .env("SSL_CERT_FILE", folder.join("cert.pem"));
-    Said::of(other.output().unwrap()).fails_as("network", 1);
+    CommandOutput::of(other.output().unwrap()).fails_as("network", 1);
 }
 
 /// What was never expected of a bundle is refused as a whole; the key that it was asked for stays unused.

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::skipped;
-use crate::support::{Said, World, until};
+use crate::support::{CommandOutput, World, until};
 
 /// The library that `faketime` preloads; debian keeps it in a folder per architecture.
 fn library() -> Option<PathBuf> {
@@ -22,9 +22,9 @@ fn library() -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-fn at(mut command: Command, library: &PathBuf, shift: &str) -> Said {
+fn at(mut command: Command, library: &PathBuf, shift: &str) -> CommandOutput {
     command.env("LD_PRELOAD", library).env("FAKETIME", shift).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-    Said::of(command.output().unwrap())
+    CommandOutput::of(command.output().unwrap())
 }
 
 #[test]
@@ -82,6 +82,6 @@ fn a_refused_expired_session_loses_its_master() {
     until("it has expired", || jiff::Timestamp::now() > expires);
     let mut command = world.command(&["exec", "--", "true"]);
     command.env("RUNCODE_TOKEN", "revoked");
-    Said::of(command.output().unwrap()).ends_with(255);
+    CommandOutput::of(command.output().unwrap()).ends_with(255);
     until("the master is gone", || master().is_empty());
 }

@@ -4,7 +4,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use super::{assert_whole, names};
-use crate::support::{Said, World, processes_with};
+use crate::support::{CommandOutput, World, processes_with};
 #[test]
 fn two_connects_at_once_attach_one_of_them() {
     let world = World::two();
@@ -24,7 +24,7 @@ fn two_connects_at_once_attach_one_of_them() {
                     assert!([1, 2].contains(&pointer["workspace_id"].as_u64().unwrap()));
                 }
             }
-            Said::of(child.wait_with_output().unwrap()).succeeds();
+            CommandOutput::of(child.wait_with_output().unwrap()).succeeds();
         }
         let id = world.run(&["current", "--json"]).succeeds().json()["workspace_id"].as_u64().unwrap();
         assert!(id == 1 || id == 2);
@@ -60,7 +60,7 @@ fn fifty_mixed_commands_at_once_succeed() {
             scope.spawn(move || {
                 let mut done = 0;
                 while Instant::now() < end {
-                    let said = Said::of(world.command(job).output().unwrap());
+                    let said = CommandOutput::of(world.command(job).output().unwrap());
                     // Another one may have detached, dropped or renewed in between: that is told, and nothing else is.
                     let is_told = said.status == 0
                         || said.stderr.starts_with("runcode: ")
@@ -114,7 +114,7 @@ fn two_gateways_at_once_get_their_own_pins() {
     let texts = children
         .collect::<Vec<_>>()
         .into_iter()
-        .map(|child| Said::of(child.wait_with_output().unwrap()).succeeds().text().to_owned());
+        .map(|child| CommandOutput::of(child.wait_with_output().unwrap()).succeeds().text().to_owned());
     let mut texts = texts.collect::<Vec<_>>();
     texts.sort();
     assert_eq!(texts, [["one\n"; 4], ["two\n"; 4]].concat());

@@ -7,7 +7,7 @@ use std::process::Command;
 use super::assert_whole;
 use super::crash_points::{Points, can_kill, killed_at};
 use crate::support::fake_plane::{FakePlane, respond};
-use crate::support::{Said, World, processes_with};
+use crate::support::{CommandOutput, World, processes_with};
 
 /// Every point of what writes sessions and tokens is tried, each time.
 const ALL: Points = Points { usual: usize::MAX, of_threads: false };
@@ -112,14 +112,14 @@ fn a_killed_login_leaves_one_bound_token() {
     };
     let token = world.home().join(".config/runcode/token");
     // With a login to each plane in turn, each has its own.
-    Said::of(login(&one, "token-one").output().unwrap()).succeeds();
+    CommandOutput::of(login(&one, "token-one").output().unwrap()).succeeds();
     let mut kills = 0;
     for (plane, secret, other) in [(&two, "token-two", "token-one"), (&one, "token-one", "token-two")] {
         kills += killed_at(
             ALL,
             || {
                 let before = if plane.base() == two.base() { &one } else { &two };
-                Said::of(login(before, other).output().unwrap()).succeeds();
+                CommandOutput::of(login(before, other).output().unwrap()).succeeds();
                 login(plane, secret)
             },
             |step| {
@@ -128,7 +128,7 @@ fn a_killed_login_leaves_one_bound_token() {
                 for plane in [&one, &two] {
                     let mut command = world.command(&["list", "--json"]);
                     command.env("RUNCODE_API_BASE", plane.base()).env_remove("RUNCODE_TOKEN");
-                    let said = Said::of(command.output().unwrap());
+                    let said = CommandOutput::of(command.output().unwrap());
                     let may_lack = plane.base() == two.base() && said.status != 0;
                     assert!(
                         said.status == 0 || may_lack && said.json()["error"] == "no_token",

@@ -53,7 +53,7 @@ fn moves_whole(world: &World, arguments: &[&str], from: PathBuf, to: PathBuf, is
             until("the workspace is clean", || names(&folder).len() == before.len().max(1));
         }
         age(&folder);
-        let said = crate::support::Said::of(command().output().unwrap());
+        let said = crate::support::CommandOutput::of(command().output().unwrap());
         assert_eq!(said.status, 0, "{arguments:?} {step}: {said:?}");
         assert_eq!(content(&to).split(' ').find(|word| *word != "newer"), None, "{arguments:?} {step}");
         let after = names(&folder);

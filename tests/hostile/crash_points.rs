@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use super::{names, program, skipped, wrapped};
-use crate::support::Said;
+use crate::support::CommandOutput;
 
 /// The calls that change the disk, or lie between two that do.
 const CALLS: [&str; 20] = [
@@ -104,7 +104,7 @@ fn points(which: Points, command: Command) -> Vec<(String, usize)> {
     let mut strace = which.strace(trace.path());
     // What this machine's kernel does not have is left out, as the question mark says.
     strace.arg("-e").arg(format!("trace=?{}", CALLS.join(",?"))).arg("--");
-    Said::of(wrapped(strace, &command).output().unwrap()).succeeds();
+    CommandOutput::of(wrapped(strace, &command).output().unwrap()).succeeds();
     let text = std::fs::read_to_string(trace.path()).unwrap();
     let mut seen = std::collections::BTreeMap::<(&str, &str), usize>::new();
     let mut points = Vec::new();

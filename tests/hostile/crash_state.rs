@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::crash_points::{Points, age, can_kill, killed_at};
 use super::names;
-use crate::support::{Said, World, processes_with};
+use crate::support::{CommandOutput, World, processes_with};
 
 /// The points of each command that are tried.
 const USUAL: Points = Points { usual: 8, of_threads: false };
@@ -108,7 +108,7 @@ fn a_killed_statusline_install_keeps_settings() {
             let now = fs::read_to_string(&settings).unwrap();
             assert!(now == own || now == installed, "{arguments:?} {step}: {now}");
             age(&world.home().join(".claude"));
-            let said = Said::of(command().output().unwrap());
+            let said = CommandOutput::of(command().output().unwrap());
             assert_eq!(said.status, 0, "{arguments:?} {step}: {said:?}");
             let left = names(&world.home().join(".claude"));
             assert!(left.iter().all(|name| !name.starts_with('.')), "{arguments:?} {step}: {left:?}");

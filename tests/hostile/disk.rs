@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::{assert_whole, is_root, skipped};
-use crate::support::{Said, World};
+use crate::support::{CommandOutput, World};
 
 /// A small file system of its own, until dropped.
 struct Mount(PathBuf);
@@ -67,14 +67,14 @@ fn on(world: &World, disk: &Path, arguments: &[&str]) -> Command {
 #[test]
 fn a_full_disk_keeps_the_old_session() {
     let Some((world, mount)) = world_on_a_small_disk("a full disk") else { return };
-    let run = |arguments: &[&str]| Said::of(on(&world, &mount.0, arguments).output().unwrap());
+    let run = |arguments: &[&str]| CommandOutput::of(on(&world, &mount.0, arguments).output().unwrap());
     mount.fill();
     run(&["connect", "1", "--json"]).fails_as("io", 1);
     let mut login = on(&world, &mount.0, &["login", "--paste", "--json"]);
     let token = world.home().join("token");
     std::fs::write(&token, world.plane().token()).unwrap();
     login.stdin(std::fs::File::open(&token).unwrap());
-    Said::of(login.output().unwrap()).fails_as("io", 1);
+    CommandOutput::of(login.output().unwrap()).fails_as("io", 1);
     mount.free();
     run(&["connect", "1", "--json"]).succeeds();
     let folder = mount.0.join("cache/runcode/ws-1");
@@ -99,7 +99,7 @@ fn a_full_disk_keeps_the_old_session() {
 #[test]
 fn a_read_only_disk_still_allows_reading() {
     let Some((world, mount)) = world_on_a_small_disk("a read-only disk") else { return };
-    let run = |arguments: &[&str]| Said::of(on(&world, &mount.0, arguments).output().unwrap());
+    let run = |arguments: &[&str]| CommandOutput::of(on(&world, &mount.0, arguments).output().unwrap());
     mount.remount("ro");
     run(&["connect", "1", "--json"]).fails_as("io", 1);
     run(&["status", "--json"]).succeeds();
@@ -124,7 +124,7 @@ fn a_full_stdout_is_an_error() {
     for arguments in [&["list"][..], &["status", "--json"], &["current"], &["--version"], &["--help"]] {
         let mut command = world.command(arguments);
         command.stdout(std::fs::File::options().write(true).open("/dev/full").unwrap());
-        let said = Said::of(command.output().unwrap());
+        let said = CommandOutput::of(command.output().unwrap());
         assert_eq!(said.status, 1, "{arguments:?} {said:?}");
     }
     assert_whole(&world);

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{in_shell, names, program, skipped, wrapped};
-use crate::support::{Said, World};
+use crate::support::{CommandOutput, World};
 
-fn with_cache(world: &World, cache: &Path, arguments: &[&str]) -> Said {
-    Said::of(world.command(arguments).env("XDG_CACHE_HOME", cache).output().unwrap())
+fn with_cache(world: &World, cache: &Path, arguments: &[&str]) -> CommandOutput {
+    CommandOutput::of(world.command(arguments).env("XDG_CACHE_HOME", cache).output().unwrap())
 }
 
 /// Every file and folder below `folder` that others may read, or that is not as private as it should be.
@@ -33,12 +33,14 @@ fn modes_are_right_under_any_umask() {
     for mask in ["000", "077", "022", "0277"] {
         let world = World::new();
         let script = format!("umask {mask}; exec \"$@\"");
-        Said::of(in_shell(&script, &world.command(&["connect", "1"])).output().unwrap()).succeeds();
-        Said::of(in_shell(&script, &world.command(&["exec", "--", "true"])).output().unwrap()).succeeds();
+        CommandOutput::of(in_shell(&script, &world.command(&["connect", "1"])).output().unwrap()).succeeds();
+        CommandOutput::of(in_shell(&script, &world.command(&["exec", "--", "true"])).output().unwrap())
+            .succeeds();
         let token = world.home().join("t");
         std::fs::write(&token, world.plane().token()).unwrap();
         let script = format!("umask {mask}; exec \"$@\" < '{}'", token.display());
-        Said::of(in_shell(&script, &world.command(&["login", "--paste"])).output().unwrap()).succeeds();
+        CommandOutput::of(in_shell(&script, &world.command(&["login", "--paste"])).output().unwrap())
+            .succeeds();
         assert_eq!(too_open(&world.cache("")), Vec::<String>::new(), "umask {mask}");
         assert_eq!(too_open(&world.home().join(".config/runcode")), Vec::<String>::new(), "umask {mask}");
         for folder in [world.cache(""), world.home().join(".config/runcode")] {
@@ -157,7 +159,8 @@ fn temporary_names_are_random_and_exclusive() {
         let trace = world.home().join("trace");
         let mut strace = Command::new("strace");
         strace.args(["-qq", "-e", "trace=openat,open,creat", "-o"]).arg(&trace).arg("--");
-        Said::of(wrapped(strace, &world.command(&["connect", "1", "--force"])).output().unwrap()).succeeds();
+        CommandOutput::of(wrapped(strace, &world.command(&["connect", "1", "--force"])).output().unwrap())
+            .succeeds();
         let text = std::fs::read_to_string(&trace).unwrap();
         let created =
             text.lines().filter(|line| line.contains("O_CREAT") && !line.contains("= -1")).map(str::to_owned);
@@ -194,8 +197,9 @@ fn plain_ssh_works_from_homes_of_any_name() {
         }
         let home = world.home().join(format!("h{name}"));
         std::fs::create_dir_all(&home).unwrap();
-        let here =
-            |arguments: &[&str]| Said::of(world.command(arguments).env("HOME", &home).output().unwrap());
+        let here = |arguments: &[&str]| {
+            CommandOutput::of(world.command(arguments).env("HOME", &home).output().unwrap())
+        };
         let report = here(&["connect", "1", "--json"]).succeeds().json();
         let words = report["command"]
             .as_array()
@@ -206,7 +210,7 @@ fn plain_ssh_works_from_homes_of_any_name() {
         for options in [&[][..], &["-o", "ControlPath=none"]] {
             let mut ssh = Command::new(&words[0]);
             ssh.args(options).args(&words[1..]).arg("echo plain");
-            assert_eq!(Said::of(ssh.output().unwrap()).succeeds().text(), "plain\n", "{name:?}");
+            assert_eq!(CommandOutput::of(ssh.output().unwrap()).succeeds().text(), "plain\n", "{name:?}");
         }
         let socket = here(&["status", "--json"]).succeeds().json()[0]["connected"].clone();
         assert_eq!(socket, true, "{name:?}: no connection is shared");

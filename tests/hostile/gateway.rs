@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{program, skipped};
 use crate::support::fake_plane::FakePlane;
-use crate::support::{Said, World, processes_with, until};
+use crate::support::{CommandOutput, World, processes_with, until};
 
 /// A relay to the gateway of which a test can say how many bytes it lets through; it accepts until the process ends.
 struct Relay {
@@ -74,7 +74,7 @@ fn lead_through(world: &World, port: u16) {
 }
 
 /// The user of plain `ssh` with the session's config.
-fn plain(world: &World, options: &[&str]) -> Said {
+fn plain(world: &World, options: &[&str]) -> CommandOutput {
     let mut ssh = std::process::Command::new("ssh");
     ssh.arg("-F").arg(world.cache("ws-1/config")).args(options).args([
         "-o",
@@ -82,7 +82,7 @@ fn plain(world: &World, options: &[&str]) -> Said {
         "runcode-box",
         "echo in",
     ]);
-    Said::of(ssh.output().unwrap())
+    CommandOutput::of(ssh.output().unwrap())
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn reordered_connections_get_their_own_answers() {
                     "runcode-box",
                     &text,
                 ]);
-                let said = Said::of(ssh.output().unwrap());
+                let said = CommandOutput::of(ssh.output().unwrap());
                 assert_eq!((said.text(), said.status), (&*format!("number {number}\n"), number as i32));
             });
         }
@@ -216,7 +216,7 @@ fn agents_and_user_configs_have_no_influence() {
     let run = |arguments: &[&str]| {
         let mut command = world.command(arguments);
         command.env("SSH_AUTH_SOCK", &socket).env("SSH_ASKPASS", "/bin/false").env("DISPLAY", ":1");
-        Said::of(command.output().unwrap())
+        CommandOutput::of(command.output().unwrap())
     };
     run(&["connect", "1", "--wait"]).succeeds();
     assert_eq!(run(&["exec", "--", "echo in"]).succeeds().text(), "in\n");
@@ -288,7 +288,7 @@ fn accepted_certificates_match_ssh_keygen() {
     });
     let mut command = plain.command(&["connect", "1", "--force"]);
     command.env("HOME", world.home());
-    Said::of(command.output().unwrap()).succeeds();
+    CommandOutput::of(command.output().unwrap()).succeeds();
     assert!(!world.cache("ws-1/id_ed25519-cert.pub").exists());
 }
 

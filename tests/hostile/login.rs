@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::process::Child;
 
 use crate::support::fake_plane::FakePlane;
-use crate::support::{Said, World};
+use crate::support::{CommandOutput, World};
 
 /// A login that waits for its browser.
 pub struct Waiting {
@@ -118,7 +118,7 @@ fn a_login_goes_where_the_user_said() {
         api.map(|api| command.env("RUNCODE_API_BASE", api));
         let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
         let _ = child.stdin.take().unwrap().write_all(b"the-users-token\n");
-        Said::of(child.wait_with_output().unwrap())
+        CommandOutput::of(child.wait_with_output().unwrap())
     };
     let browser = ["--no-browser"];
     for said in [

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{program, skipped, wrapped};
-use crate::support::{Said, World, until};
+use crate::support::{CommandOutput, World, until};
 
 /// Every command of a full run, failures too; what they said.
 fn full_run(world: &World) -> String {
@@ -162,7 +162,7 @@ fn only_plane_and_gateway_are_contacted() {
         .arg(&trace)
         .args(["--", "sh", "-c"]);
     strace.arg("\"$0\" list && \"$0\" connect 1 --wait && \"$0\" exec -- echo hi && \"$0\" status && \"$0\" connect 1 --force && \"$0\" disconnect");
-    Said::of(wrapped(strace, &world.command::<&str>(&[])).output().unwrap()).succeeds();
+    CommandOutput::of(wrapped(strace, &world.command::<&str>(&[])).output().unwrap()).succeeds();
     let text = std::fs::read_to_string(&trace).unwrap();
     let port = |base: &str| base.rsplit(':').next().unwrap().to_owned();
     let allowed = [port(&world.base()), world.plane().gateway_addr().port().to_string()];

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{is_root, program, skipped, wrapped};
-use crate::support::{Said, World};
+use crate::support::{CommandOutput, World};
 
 /// `nobody`, since ssh wants a user that has a name; and one that nobody is.
 const VICTIM: u32 = 65_534;
@@ -20,12 +20,12 @@ fn can(test: &str) -> bool {
 }
 
 /// `command` as the user `uid`, whose home is `home`.
-fn as_user(uid: u32, home: &Path, command: &Command) -> Said {
+fn as_user(uid: u32, home: &Path, command: &Command) -> CommandOutput {
     let mut setpriv = Command::new("setpriv");
     setpriv.arg(format!("--reuid={uid}")).arg(format!("--regid={uid}")).args(["--clear-groups", "--"]);
     let mut command = wrapped(setpriv, command);
     command.env("HOME", home).current_dir("/");
-    Said::of(command.output().unwrap())
+    CommandOutput::of(command.output().unwrap())
 }
 
 /// A home for the user `uid` that others can reach, and the binary where that user can run it.
@@ -99,7 +99,7 @@ fn another_users_config_gives_no_token() {
     own(&config, ATTACKER);
     let mut command = world.command(&["list", "--json"]);
     command.env_remove("RUNCODE_TOKEN");
-    Said::of(command.output().unwrap()).fails_as("io", 1);
+    CommandOutput::of(command.output().unwrap()).fails_as("io", 1);
     world.run_with(&["login", "--paste", "--json"], world.plane().token().as_bytes()).fails_as("io", 1);
     assert_eq!(std::fs::read(config.join("token")).unwrap(), b"of-the-attacker");
 }

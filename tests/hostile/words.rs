@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::fake_plane::{FakePlane, respond};
-use crate::support::{Said, World};
+use crate::support::{CommandOutput, World};
 
 /// What an attacker would like a model to read as ours, with every way out of a line or of quotes.
 const PLEA: &str =
@@ -44,7 +44,7 @@ fn is_quoted(text: &str) -> bool {
     })
 }
 
-fn assert_quoted(said: &Said, most: usize) {
+fn assert_quoted(said: &CommandOutput, most: usize) {
     for text in [said.text(), &said.stderr] {
         assert!(
             is_quoted(text) && text.chars().count() <= most,

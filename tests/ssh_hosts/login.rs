@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::{read, with_config};
 use crate::support::real_sshd::keygen;
-use crate::support::{Said, World, skipped, until};
+use crate::support::{CommandOutput, World, skipped, until};
 
 #[test]
 fn unknown_host_keys_show_their_fingerprint() {
@@ -167,7 +167,7 @@ fn agent_confirmation_needs_a_person() {
     let add =
         Command::new("ssh-add").args(["-q", "-c"]).arg(&key).env("SSH_AUTH_SOCK", &socket).output().unwrap();
     std::fs::remove_file(&key).unwrap(); // the public half stays, so that ssh asks the agent for it
-    let said = Said::of(
+    let said = CommandOutput::of(
         world.command(&["connect", "box", "--json"]).env("SSH_AUTH_SOCK", &socket).output().unwrap(),
     );
     agent.kill().unwrap();

@@ -97,6 +97,6 @@ fn a_host_without_our_variables_works() {
     let got = world.run(&["get", &at("file")]).succeeds();
     assert_eq!(got.text(), "content");
     let mut secret = world.command(&["exec", "--env-secret", "API_TOKEN", "--", "true", "--json"]);
-    let secret = crate::support::Said::of(secret.env("API_TOKEN", "example").output().unwrap());
+    let secret = crate::support::CommandOutput::of(secret.env("API_TOKEN", "example").output().unwrap());
     assert!(secret.ends_with(255).stderr.contains("AcceptEnv"));
 }

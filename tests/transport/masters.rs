@@ -10,29 +10,29 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::{Way, everywhere, long_sleep, signal, started, with_a_plane};
-use crate::support::{Said, World, is_running, processes_with, until};
+use super::{Case, everywhere, long_sleep, signal, started, with_a_plane};
+use crate::support::{CommandOutput, World, is_running, processes_with, until};
 
 #[test]
 fn a_lost_master_is_replaced_and_runs_once() {
-    everywhere(|way| {
-        let socket = control_path(way);
+    everywhere(|case| {
+        let socket = control_path(case);
         let once = |what: &str| {
-            let log = way.file("log");
+            let log = case.file("log");
             let _ = std::fs::remove_file(&log);
-            let said = way.run(&["--", "echo ran >> log; echo ok"]);
+            let said = case.run(&["--", "echo ran >> log; echo ok"]);
             assert_eq!((said.status, said.text()), (0, "ok\n"), "{what}: {}", said.stderr);
             assert_eq!(std::fs::read_to_string(&log).unwrap(), "ran\n", "{what}");
         };
         once("before");
-        let killed = way.master();
+        let killed = case.master();
         signal(killed, Signal::KILL);
         once("killed");
-        let stopped = way.master();
+        let stopped = case.master();
         signal(stopped, Signal::STOP);
         once("stopped");
         until("the stopped one is gone", || !is_running(stopped));
-        let replaced = way.master();
+        let replaced = case.master();
         std::fs::remove_file(&socket).unwrap();
         let listener = UnixListener::bind(&socket).unwrap();
         let liar = std::thread::spawn(move || {
@@ -52,8 +52,8 @@ fn a_lost_master_is_replaced_and_runs_once() {
 fn masters_take_or_open_a_connection() {
     let old = "case \" $* \" in *StdinNull*)
         echo 'command-line: line 0: Bad configuration option: stdinnull' >&2; exit 255;; esac";
-    with_a_plane(|way| {
-        let (home, bin) = (way.world.home(), way.world.home().join("bin"));
+    with_a_plane(|case| {
+        let (home, bin) = (case.world.home(), case.world.home().join("bin"));
         let (noted, ssh) = (home.join("noted"), bin.join("ssh"));
         std::fs::create_dir_all(&bin).unwrap();
         let path = std::env::var("PATH").unwrap();
@@ -68,12 +68,12 @@ fn masters_take_or_open_a_connection() {
             std::fs::write(&ssh, format!("#!/bin/sh\n{note}\n{what}\nPATH={path}\nexec ssh \"$@\"\n"))
                 .unwrap();
             std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).unwrap();
-            way.world.run(&["disconnect"]).succeeds();
+            case.world.run(&["disconnect"]).succeeds();
             let _ = std::fs::remove_file(&noted);
-            let mut connect = way.world.command(&["connect", "box"]);
-            Said::of(connect.env(variable, value).output().unwrap()).succeeds();
+            let mut connect = case.world.command(&["connect", "box"]);
+            CommandOutput::of(connect.env(variable, value).output().unwrap()).succeeds();
             assert_eq!(std::fs::read_to_string(&noted).unwrap(), expected, "{what}");
-            assert_eq!(way.run(&["--", "echo ok"]).succeeds().text(), "ok\n");
+            assert_eq!(case.run(&["--", "echo ok"]).succeeds().text(), "ok\n");
         }
     });
 }
@@ -81,7 +81,7 @@ fn masters_take_or_open_a_connection() {
 /// As in a sandbox: process ids mean nothing there, and the master is the same.
 #[test]
 fn masters_survive_other_pid_namespaces() {
-    everywhere(|way| {
+    everywhere(|case| {
         let unshare = "unshare --pid --fork --mount-proc";
         if Command::new("sh")
             .args(["-c", &format!("{unshare} true")])
@@ -90,35 +90,35 @@ fn masters_survive_other_pid_namespaces() {
         {
             return crate::support::skipped("no pid namespace may be made");
         }
-        way.run(&["--", "true"]).succeeds();
-        let master = way.master();
-        let child = started(way, &["--", "echo up; until [ -e go ]; do sleep .05; done; echo whole"]);
-        let said = way.shell(&format!("{unshare} $RUNCODE exec -n -- 'echo within; touch go'"));
+        case.run(&["--", "true"]).succeeds();
+        let master = case.master();
+        let child = started(case, &["--", "echo up; until [ -e go ]; do sleep .05; done; echo whole"]);
+        let said = case.shell(&format!("{unshare} $RUNCODE exec -n -- 'echo within; touch go'"));
         assert_eq!((said.text(), said.status), ("within\n", 0), "{}", said.stderr);
-        assert!(Said::of(child.wait_with_output().unwrap()).succeeds().text().ends_with("whole\n"));
-        assert_eq!(way.master(), master);
-        std::fs::remove_file(way.file("go")).unwrap();
+        assert!(CommandOutput::of(child.wait_with_output().unwrap()).succeeds().text().ends_with("whole\n"));
+        assert_eq!(case.master(), master);
+        std::fs::remove_file(case.file("go")).unwrap();
     });
 }
 
-fn control_path(way: &Way<'_>) -> PathBuf {
-    let meta = std::fs::read_to_string(way.world.session_file("meta.json")).unwrap();
+fn control_path(case: &Case<'_>) -> PathBuf {
+    let meta = std::fs::read_to_string(case.world.session_file("meta.json")).unwrap();
     let meta: serde_json::Value = serde_json::from_str(&meta).unwrap();
     PathBuf::from(meta["control_path"].as_str().unwrap())
 }
 
 #[test]
 fn a_command_is_not_rerun_after_a_lost_link() {
-    everywhere(|way| {
+    everywhere(|case| {
         let sleep = long_sleep();
-        let child = started(way, &["--", &format!("echo $$ > pid; echo ran >> once; echo up; {sleep}")]);
-        signal(way.master(), Signal::KILL);
-        let said = Said::of(child.wait_with_output().unwrap()).ends_with(255);
+        let child = started(case, &["--", &format!("echo $$ > pid; echo ran >> once; echo up; {sleep}")]);
+        signal(case.master(), Signal::KILL);
+        let said = CommandOutput::of(child.wait_with_output().unwrap()).ends_with(255);
         assert!(said.stderr.contains("not run again"), "{}", said.stderr);
-        assert_eq!(std::fs::read_to_string(way.file("once")).unwrap(), "ran\n");
-        std::fs::remove_file(way.file("once")).unwrap();
+        assert_eq!(std::fs::read_to_string(case.file("once")).unwrap(), "ran\n");
+        std::fs::remove_file(case.file("once")).unwrap();
         // Nothing was left that could end it on the workspace.
-        let pid: i32 = std::fs::read_to_string(way.file("pid")).unwrap().trim().parse().unwrap();
+        let pid: i32 = std::fs::read_to_string(case.file("pid")).unwrap().trim().parse().unwrap();
         let _ = kill_process_group(Pid::from_raw(pid).unwrap(), Signal::KILL);
         until("it is gone", || processes_with(&sleep).is_empty());
     });
@@ -128,30 +128,31 @@ fn a_command_is_not_rerun_after_a_lost_link() {
 #[test]
 fn undelivered_output_is_an_error() {
     const SIZE: usize = 1_000_000; // more than a pipe holds, less than the channel's window
-    everywhere(|way| {
+    everywhere(|case| {
         let ends: [(&str, &dyn Fn()); 3] = [
-            ("killed", &|| signal(way.master(), Signal::KILL)),
-            ("disconnect", &|| drop(way.world.run(&["disconnect"]).succeeds())),
+            ("killed", &|| signal(case.master(), Signal::KILL)),
+            ("disconnect", &|| drop(case.world.run(&["disconnect"]).succeeds())),
             ("clean", &|| {
                 drop(
-                    way.world
-                        .run(&["clean", if way.world.is_own_host() { "ssh:box" } else { "1" }])
+                    case.world
+                        .run(&["clean", if case.world.is_own_host() { "ssh:box" } else { "1" }])
                         .succeeds(),
                 )
             }),
         ];
         for (what, end) in ends {
-            way.world.connect();
-            let done = way.file("done");
+            case.world.connect();
+            let done = case.file("done");
             let _ = std::fs::remove_file(&done);
-            let mut child = started(way, &["--", &format!("echo up; head -c {SIZE} /dev/zero; echo > done")]);
+            let mut child =
+                started(case, &["--", &format!("echo up; head -c {SIZE} /dev/zero; echo > done")]);
             until("the command is through", || done.exists());
-            way.run(&["-n", "--", "true"]).succeeds(); // so that its status has come too
+            case.run(&["-n", "--", "true"]).succeeds(); // so that its status has come too
             end();
             let mut came = Vec::new();
             child.stdout.take().unwrap().read_to_end(&mut came).unwrap();
             assert!(came.len() < SIZE, "{what}: nothing was held back");
-            let said = Said::of(child.wait_with_output().unwrap()).ends_with(255);
+            let said = CommandOutput::of(child.wait_with_output().unwrap()).ends_with(255);
             assert!(said.stderr.contains("not run again"), "{what}: {}", said.stderr);
         }
     });
@@ -161,17 +162,17 @@ fn undelivered_output_is_an_error() {
 #[test]
 fn output_over_a_retired_master_is_whole() {
     const SIZE: usize = 1_000_000;
-    with_a_plane(|way| {
-        let mut child = started(way, &["--", &format!("echo up; head -c {SIZE} /dev/zero; exit 3")]);
-        let old = way.master();
-        let state = way.world.cache("ws-1/meta.json");
+    with_a_plane(|case| {
+        let mut child = started(case, &["--", &format!("echo up; head -c {SIZE} /dev/zero; exit 3")]);
+        let old = case.master();
+        let state = case.world.cache("ws-1/meta.json");
         let text = std::fs::read_to_string(&state).unwrap();
-        let ttl = if way.transport == "mux" { "600" } else { "700" }; // another one than there is
-        way.world.run(&["connect", "box", "--ttl", ttl]).succeeds();
+        let ttl = if case.transport == "mux" { "600" } else { "700" }; // another one than there is
+        case.world.run(&["connect", "box", "--ttl", ttl]).succeeds();
         assert_ne!(std::fs::read_to_string(&state).unwrap(), text, "it was not renewed");
         let mut came = Vec::new();
         child.stdout.take().unwrap().read_to_end(&mut came).unwrap();
-        let said = Said::of(child.wait_with_output().unwrap()).ends_with(3);
+        let said = CommandOutput::of(child.wait_with_output().unwrap()).ends_with(3);
         assert_eq!((came.len(), said.stderr.as_str()), (SIZE, ""));
         until("the retired master is gone", || !is_running(old));
     });
@@ -180,14 +181,14 @@ fn output_over_a_retired_master_is_whole() {
 #[test]
 fn masters_hold_no_caller_files_and_expire() {
     for world in World::each().into_iter().chain(World::own_host()) {
-        let way = Way { world: &world, transport: "mux" };
+        let case = Case { world: &world, transport: "mux" };
         // Without a copy of the pipe anywhere, `cat` sees its end as soon as connect has ended.
         let began = Instant::now();
-        let said = way.shell("$RUNCODE connect box 3>&1 9>&1 2>&1 | cat");
+        let said = case.shell("$RUNCODE connect box 3>&1 9>&1 2>&1 | cat");
         assert!(said.text().contains("exec"), "{said:?}");
         assert!(began.elapsed() < Duration::from_secs(30));
-        way.run(&["--", "true"]).succeeds();
-        let pid = way.master();
+        case.run(&["--", "true"]).succeeds();
+        let pid = case.master();
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
         let fields = stat.rsplit_once(") ").unwrap().1.split(' ').collect::<Vec<_>>();
         assert_eq!((fields[3], fields[4]), (pid.to_string().as_str(), "0"), "its own session, no terminal");
@@ -204,15 +205,15 @@ fn masters_hold_no_caller_files_and_expire() {
 
 #[test]
 fn many_commands_share_one_connection() {
-    everywhere(|way| {
-        let pid = way.master();
-        let spawn = |i: usize| way.command(&["--", &format!("echo {i}")]).spawn().unwrap();
+    everywhere(|case| {
+        let pid = case.master();
+        let spawn = |i: usize| case.command(&["--", &format!("echo {i}")]).spawn().unwrap();
         let children = (0..50).map(|i| (i, spawn(i))).collect::<Vec<_>>();
         for (i, child) in children {
-            let said = Said::of(child.wait_with_output().unwrap());
+            let said = CommandOutput::of(child.wait_with_output().unwrap());
             assert_eq!((said.status, said.text()), (0, format!("{i}\n").as_str()), "{}", said.stderr);
         }
-        assert_eq!(way.master(), pid);
+        assert_eq!(case.master(), pid);
     });
 }
 
@@ -242,7 +243,7 @@ fn a_flapping_gateway_runs_nothing_twice() {
                 command.args(template.get_args()).arg(format!("echo {id} >> log"));
                 command.env_clear().envs(environment.iter().cloned()).env("RUNCODE_TRANSPORT", transport);
                 command.current_dir(&folder).stdin(Stdio::null());
-                said.push((id, Said::of(command.output().unwrap())));
+                said.push((id, CommandOutput::of(command.output().unwrap())));
             }
             said
         };

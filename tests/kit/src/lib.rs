@@ -8,7 +8,7 @@
     reason = "a failing step is the test's failure; a name that says it all needs no more"
 )]
 
-pub mod desk;
+pub mod editor_fixture;
 pub mod fake_plane;
 pub mod real_sshd;
 
@@ -219,8 +219,8 @@ impl World {
     }
 
     /// As [`World::run`], in this folder.
-    pub fn run_in<A: AsRef<OsStr>>(&self, folder: &Path, arguments: &[A]) -> Said {
-        Said::of(self.command(arguments).current_dir(folder).output().unwrap())
+    pub fn run_in<A: AsRef<OsStr>>(&self, folder: &Path, arguments: &[A]) -> CommandOutput {
+        CommandOutput::of(self.command(arguments).current_dir(folder).output().unwrap())
     }
 
     /// The binary with these arguments, in this world's environment.
@@ -252,24 +252,24 @@ impl World {
     }
 
     /// Runs the binary and returns what it said.
-    pub fn run<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Said {
-        Said::of(self.command(arguments).output().unwrap())
+    pub fn run<A: AsRef<OsStr>>(&self, arguments: &[A]) -> CommandOutput {
+        CommandOutput::of(self.command(arguments).output().unwrap())
     }
 
     /// As [`World::run`], with these bytes on stdin.
-    pub fn run_with<A: AsRef<OsStr>>(&self, arguments: &[A], input: &[u8]) -> Said {
+    pub fn run_with<A: AsRef<OsStr>>(&self, arguments: &[A], input: &[u8]) -> CommandOutput {
         let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let input = input.to_vec();
         let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
         let output = child.wait_with_output().unwrap();
         writer.join().unwrap();
-        Said::of(output)
+        CommandOutput::of(output)
     }
 
     /// The binary pointed at another control plane.
-    pub fn run_at<A: AsRef<OsStr>>(&self, base: &str, arguments: &[A]) -> Said {
-        Said::of(self.command(arguments).env("RUNCODE_API_BASE", base).output().unwrap())
+    pub fn run_at<A: AsRef<OsStr>>(&self, base: &str, arguments: &[A]) -> CommandOutput {
+        CommandOutput::of(self.command(arguments).env("RUNCODE_API_BASE", base).output().unwrap())
     }
 
     /// Every file below the cache with its content, to see that nothing changed.
@@ -337,7 +337,7 @@ fn hear_signals() {
 
 /// What a process said, and how it ended.
 #[derive(Debug)]
-pub struct Said {
+pub struct CommandOutput {
     /// The exit status; -1 for a signal.
     pub status: i32,
     /// stdout.
@@ -346,10 +346,10 @@ pub struct Said {
     pub stderr: String,
 }
 
-impl Said {
-    pub fn of(output: Output) -> Said {
+impl CommandOutput {
+    pub fn of(output: Output) -> CommandOutput {
         let status = output.status.code().unwrap_or(-1);
-        let said = Said {
+        let said = CommandOutput {
             status,
             stdout: output.stdout,
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -370,20 +370,20 @@ impl Said {
 
     /// Asserts status 0.
     #[track_caller]
-    pub fn succeeds(self) -> Said {
+    pub fn succeeds(self) -> CommandOutput {
         self.ends_with(0)
     }
 
     /// Asserts a status.
     #[track_caller]
-    pub fn ends_with(self, status: i32) -> Said {
+    pub fn ends_with(self, status: i32) -> CommandOutput {
         assert_eq!(self.status, status, "{} {}", String::from_utf8_lossy(&self.stdout), self.stderr);
         self
     }
 
     /// Asserts a failure of `--json` with this code and status.
     #[track_caller]
-    pub fn fails_as(self, code: &str, status: i32) -> Said {
+    pub fn fails_as(self, code: &str, status: i32) -> CommandOutput {
         assert_eq!(self.json()["error"], code, "{self:?}");
         assert!(!self.json()["message"].as_str().unwrap().is_empty());
         self.ends_with(status)

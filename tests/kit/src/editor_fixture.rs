@@ -1,36 +1,37 @@
-//! A developer's desk: a world that is logged in and has run `config-ssh`, for programs that know nothing of runcode.
+//! What an editor finds: a world that is logged in and has run `config-ssh`, for programs that know nothing of runcode.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::{Said, World};
+use crate::{CommandOutput, World};
 
-pub struct Desk {
+pub struct EditorFixture {
     pub world: World,
     /// The host to connect to.
     pub host: String,
 }
 
-impl Desk {
-    pub fn at(world: World) -> Desk {
+impl EditorFixture {
+    pub fn at(world: World) -> EditorFixture {
         let token = world.token().to_owned();
         world.run_with(&["login", "--paste"], token.as_bytes()).succeeds();
-        let report =
-            Said::of(world.command(&["config-ssh", "--json"]).env_remove("RUNCODE_TOKEN").output().unwrap());
+        let report = CommandOutput::of(
+            world.command(&["config-ssh", "--json"]).env_remove("RUNCODE_TOKEN").output().unwrap(),
+        );
         let report = report.succeeds().json();
         assert_eq!(report["warnings"], serde_json::json!([]), "{report}");
         let host = report["hosts"][0]["host"].as_str().unwrap().to_owned();
-        Desk { world, host }
+        EditorFixture { world, host }
     }
 
-    pub fn new() -> Desk {
-        Desk::at(World::new())
+    pub fn new() -> EditorFixture {
+        EditorFixture::at(World::new())
     }
 
     /// One for each kind of gateway.
-    pub fn each() -> Vec<Desk> {
-        World::each().into_iter().map(Desk::at).collect()
+    pub fn each() -> Vec<EditorFixture> {
+        World::each().into_iter().map(EditorFixture::at).collect()
     }
 
     pub fn config(&self) -> PathBuf {
