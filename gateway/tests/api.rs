@@ -6,8 +6,9 @@ use runcode_gateway::{CredentialMode, Options, Plane, UserSpec, WorkspaceSpec};
 use serde_json::Value;
 use ssh_key::{Algorithm, PrivateKey};
 
-use crate::support::session::{Session, mint};
-use crate::support::{Fixture, http, wait_for};
+use crate::support::gateway_fixture::GatewayFixture;
+use crate::support::ssh_session::{SshSession, mint};
+use crate::support::{http, until};
 
 fn key() -> PrivateKey {
     PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).unwrap()
@@ -26,7 +27,7 @@ fn state_of(plane: &Plane) -> (String, Option<String>) {
 
 #[test]
 fn a_missing_or_foreign_token_gets_401() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let base = fixture.plane.api_base();
     let calls = [
         ("GET", "/workspaces?category=active"),
@@ -45,7 +46,7 @@ fn a_missing_or_foreign_token_gets_401() {
 
 #[test]
 fn start_and_stop_may_be_repeated() {
-    let fixture = Fixture::with(|options| {
+    let fixture = GatewayFixture::with(|options| {
         options.boot_delay = Duration::from_millis(300);
         options.workspaces[0].running = false;
     });
@@ -56,17 +57,17 @@ fn start_and_stop_may_be_repeated() {
         assert_eq!(get(plane, "/workspace/start?workspace_id=1").json()["error"], Value::Bool(false));
         assert_eq!(state_of(plane), ("stopped".into(), Some("starting".into())));
     }
-    wait_for("the workspace", || state_of(plane) == ("running".into(), None));
+    until("the workspace", || state_of(plane) == ("running".into(), None));
     assert_eq!(mint(plane, 1, &key(), 60).status, 200);
     for _ in 0..2 {
         assert_eq!(get(plane, "/workspace/stop?workspace_id=1").json()["error"], Value::Bool(false));
     }
-    wait_for("the stop", || state_of(plane) == ("stopped".into(), None));
+    until("the stop", || state_of(plane) == ("stopped".into(), None));
 }
 
 #[test]
 fn bad_requests_have_their_own_errors() {
-    let fixture = Fixture::with(|options| {
+    let fixture = GatewayFixture::with(|options| {
         let mut other = options.workspaces[0].clone();
         other.title = "no-ssh".into();
         other.provider = "docker".into();
@@ -92,7 +93,7 @@ fn bad_requests_have_their_own_errors() {
 
 #[test]
 fn refusals_and_limits_follow_the_contract() {
-    let fixture = Fixture::with(|options| {
+    let fixture = GatewayFixture::with(|options| {
         options.sessions_per_minute = 2;
         options.workspaces[0].refuse_start = Some("insufficient balance".into());
     });
@@ -101,7 +102,7 @@ fn refusals_and_limits_follow_the_contract() {
     assert_eq!(answer.json()["error"], Value::Bool(true));
     let statuses: Vec<u16> = (0..3).map(|_| mint(&fixture.plane, 1, &key(), 60).status).collect();
     assert_eq!(statuses, [200, 200, 429]);
-    let fixture = Fixture::with(|options| options.ssh_enabled = false);
+    let fixture = GatewayFixture::with(|options| options.ssh_enabled = false);
     assert_eq!(mint(&fixture.plane, 1, &key(), 60).status, 503);
 }
 
@@ -109,7 +110,7 @@ fn refusals_and_limits_follow_the_contract() {
 fn users_see_their_own_and_what_is_shared() {
     let user =
         |name: &str| UserSpec { email: format!("{name}@example.com"), token: Some(format!("token-{name}")) };
-    let fixture = Fixture::with(|options| {
+    let fixture = GatewayFixture::with(|options| {
         options.users = vec![user("ann"), user("bob")];
         let folder = options.workspaces[0].dir.clone();
         let mut shared = WorkspaceSpec::new("team-box", &folder);
@@ -134,11 +135,11 @@ fn users_see_their_own_and_what_is_shared() {
 
 #[test]
 fn sessions_end_on_expiry_and_revocation() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let key = key();
-    let session = Session::from_bundle(mint(&fixture.plane, 1, &key, 2).json()["bundle"].clone(), &key);
+    let session = SshSession::from_bundle(mint(&fixture.plane, 1, &key, 2).json()["bundle"].clone(), &key);
     assert_eq!(session.output("echo in"), "in\n");
-    wait_for("the session to expire", || session.run("true", b"").status.code() == Some(255));
+    until("the session to expire", || session.run("true", b"").status.code() == Some(255));
     let session = fixture.session();
     assert_eq!(session.output("echo in"), "in\n");
     fixture.plane.revoke_sessions();
@@ -156,15 +157,15 @@ fn only_loopback_is_served() {
 
 #[test]
 fn certificate_mode_takes_no_plain_key() {
-    let fixture = Fixture::with(|options| options.credential = CredentialMode::Certificate);
+    let fixture = GatewayFixture::with(|options| options.credential = CredentialMode::Certificate);
     let key = key();
     let bundle = mint(&fixture.plane, 1, &key, 60).json()["bundle"].clone();
     assert_eq!(bundle["credential"]["type"], "certificate");
-    let session = Session::from_bundle(bundle.clone(), &key);
+    let session = SshSession::from_bundle(bundle.clone(), &key);
     assert_eq!(session.output("echo in"), "in\n");
     let mut plain = bundle;
     plain["credential"]["certificate"] = Value::Null;
-    let without = Session::from_bundle(plain, &key);
+    let without = SshSession::from_bundle(plain, &key);
     assert_eq!(without.run("true", b"").status.code(), Some(255));
     fixture.plane.revoke_sessions();
     assert_eq!(session.run("true", b"").status.code(), Some(255));
@@ -172,12 +173,12 @@ fn certificate_mode_takes_no_plain_key() {
 
 #[test]
 fn stopping_a_workspace_cuts_connections() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let session = fixture.session();
     let mut client = session.program("ssh").args(["box", "touch on; sleep 60"]).spawn().unwrap();
-    wait_for("the command", || fixture.folder.path().join("on").exists());
+    until("the command", || fixture.folder.path().join("on").exists());
     assert_eq!(get(&fixture.plane, "/workspace/stop?workspace_id=1").status, 200);
-    wait_for("the client to end", || client.try_wait().unwrap().is_some());
+    until("the client to end", || client.try_wait().unwrap().is_some());
     assert_eq!(client.wait().unwrap().code(), Some(255));
     assert_eq!(session.run("true", b"").status.code(), Some(255));
 }

@@ -5,10 +5,11 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use crate::support::chromium::Chromium;
-use crate::support::{Fixture, http};
+use crate::support::gateway_fixture::GatewayFixture;
+use crate::support::http;
 
 /// Clicks a button on the page that `runcode login` would open; the request that its listener then gets.
-fn callback_after(fixture: &Fixture, chromium: &mut Chromium, decision: &str) -> String {
+fn callback_after(fixture: &GatewayFixture, chromium: &mut Chromium, decision: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     chromium.open(&format!("{}/auth/cli-login/?port={port}&state=abc", fixture.plane.web_base()));
@@ -29,7 +30,7 @@ fn browser_clicks_approve_or_decline() {
         let _ = writeln!(std::io::stderr(), "SKIPPED: there is no Chromium on this machine");
         return;
     };
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let line = callback_after(&fixture, &mut chromium, "authorize");
     let token = line.split_once("token=").unwrap().1.split('&').next().unwrap();
     assert!(line.starts_with("GET /callback?state=abc&token="), "{line}");
@@ -54,7 +55,7 @@ fn browser_clicks_approve_or_decline() {
 #[test]
 fn a_redirect_in_a_browser_gets_no_token() {
     let Some(mut chromium) = Chromium::start() else { return };
-    let fixture = Fixture::with(|options| options.auto_authorize = true);
+    let fixture = GatewayFixture::with(|options| options.auto_authorize = true);
     let (caught, evil) =
         (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
     let port = caught.local_addr().unwrap().port();

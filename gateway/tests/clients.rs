@@ -10,8 +10,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::support::Fixture;
-use crate::support::sshd::Sshd;
+use crate::support::gateway_fixture::GatewayFixture;
+use crate::support::reference_sshd::ReferenceSshd;
 
 const MISSING: i32 = 77;
 
@@ -61,8 +61,8 @@ fn complaints(python: &Path, port: u64) -> BTreeSet<(String, &'static str)> {
 
 #[test]
 fn ssh_audit_matches_openssh() {
-    let (Some(sshd), Some(python)) = (Sshd::start(), python()) else { return };
-    let fixture = Fixture::new();
+    let (Some(sshd), Some(python)) = (ReferenceSshd::start(), python()) else { return };
+    let fixture = GatewayFixture::new();
     let ours = complaints(&python, fixture.plane.gateway_addr().port().into());
     let theirs = complaints(&python, sshd.port().into());
     assert!(ours.is_subset(&theirs), "{:?}", ours.difference(&theirs));
@@ -104,12 +104,12 @@ fn run(script: &Path, config: &Path, folder: &Path, python: Option<&Path>) -> (O
 
 #[test]
 fn ssh_clients_see_what_openssh_shows() {
-    let Some(sshd) = Sshd::start() else {
+    let Some(sshd) = ReferenceSshd::start() else {
         say("SKIPPED: there is no sshd on this machine to compare with");
         return;
     };
     let python = python();
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let session = fixture.session();
     let config = session.path("config");
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
@@ -147,11 +147,11 @@ fn ssh_clients_see_what_openssh_shows() {
 #[test]
 fn signals_match_openssh() {
     let Some(python) = python() else { return };
-    let Some(sshd) = Sshd::start_unprivileged() else {
+    let Some(sshd) = ReferenceSshd::start_unprivileged() else {
         say("SKIPPED: there is no sshd on this machine that takes signals");
         return;
     };
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let session = fixture.session();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/signals.sh");
     let real = run(&script, &sshd.config(), sshd.folder(), Some(&python));

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, test_kill_process};
 
-use crate::support::{Fixture, wait_for};
+use crate::support::gateway_fixture::GatewayFixture;
+use crate::support::until;
 
 #[test]
 fn status_streams_and_boundaries_are_exact() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let session = fixture.session();
     let output = session.run("echo out; echo err >&2; exit 42", b"");
     assert_eq!(output.status.code(), Some(42));
@@ -19,7 +20,7 @@ fn status_streams_and_boundaries_are_exact() {
 
 #[test]
 fn three_megabytes_and_eof_come_back() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let bytes: Vec<u8> = (0..3 << 20).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let output = fixture.session().run("cat; echo end >&2", &bytes);
     assert!(output.stdout == bytes);
@@ -28,9 +29,9 @@ fn three_megabytes_and_eof_come_back() {
 
 #[test]
 fn death_by_signal_is_reported_as_one() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let session = fixture.session();
-    let output = crate::support::session::feed(
+    let output = crate::support::feed(
         session.program("ssh").args(["-o", "LogLevel=DEBUG1", "box", "kill -TERM $$"]),
         b"",
     );
@@ -41,7 +42,7 @@ fn death_by_signal_is_reported_as_one() {
 
 #[test]
 fn commands_get_a_login_environment() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let output = fixture.session().output("pwd; env");
     let folder = fixture.folder.path().canonicalize().unwrap();
     assert_eq!(output.lines().next(), folder.to_str());
@@ -68,7 +69,7 @@ fn commands_get_a_login_environment() {
 
 #[test]
 fn late_background_output_still_arrives() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let output = fixture.session().run("(sleep 0.3; echo late) & exit 3", b"");
     assert_eq!(output.status.code(), Some(3));
     assert_eq!(output.stdout, b"late\n");
@@ -76,7 +77,7 @@ fn late_background_output_still_arrives() {
 
 #[test]
 fn detached_processes_end_with_the_plane() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let began = Instant::now();
     let session = fixture.session();
     // The second leaves its session, as a daemon does.
@@ -90,12 +91,12 @@ fn detached_processes_end_with_the_plane() {
     assert_eq!(pids.len(), 2);
     assert!(pids.iter().all(|pid| test_kill_process(*pid).is_ok()));
     fixture.plane.stop();
-    wait_for("the processes to end", || pids.iter().all(|pid| is_gone(*pid)));
+    until("the processes to end", || pids.iter().all(|pid| is_gone(*pid)));
 }
 
 #[test]
 fn a_lost_client_ends_its_command() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let session = fixture.session();
     let mut client = session
         .program("ssh")
@@ -104,16 +105,16 @@ fn a_lost_client_ends_its_command() {
         .spawn()
         .unwrap();
     let file = fixture.folder.path().join("pid");
-    wait_for("the command", || std::fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')));
+    until("the command", || std::fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')));
     let pid: i32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
     client.kill().unwrap();
     client.wait().unwrap();
-    wait_for("the command to end", || is_gone(Pid::from_raw(pid).unwrap()));
+    until("the command to end", || is_gone(Pid::from_raw(pid).unwrap()));
 }
 
 #[test]
 fn a_terminal_has_its_name_size_and_status() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let session = fixture.session();
     let output = session
         .program("ssh")
@@ -130,7 +131,7 @@ fn a_terminal_has_its_name_size_and_status() {
 #[test]
 #[ignore = "run by the_planes_environment_stays_private"]
 fn shows_what_commands_inherit() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let session = fixture.session();
     let ask = "ls -m /proc/self/fd; grep -h '^SigIgn' /proc/self/status";
     let output = session.program("ssh").args(["-tt", "box", ask]).output().unwrap();

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use runcode_gateway::{Fault, FaultRule, Plane};
 use serde_json::{Value, json};
 
-use crate::support::{Fixture, http, wait_for};
+use crate::support::gateway_fixture::GatewayFixture;
+use crate::support::{http, until};
 
 const LIST: &str = "/workspaces?category=active";
 
@@ -30,8 +31,8 @@ fn list(plane: &Plane) -> http::Answer {
     http::call(&plane.api_base(), plane.token(), "GET", LIST, "")
 }
 
-fn with(fault: Fault) -> Fixture {
-    Fixture::with(|options| options.faults = vec![FaultRule::new("/workspaces", fault)])
+fn with(fault: Fault) -> GatewayFixture {
+    GatewayFixture::with(|options| options.faults = vec![FaultRule::new("/workspaces", fault)])
 }
 
 #[test]
@@ -81,7 +82,7 @@ fn answers_can_be_cut_late_slow_or_endless() {
 
 #[test]
 fn faults_change_host_keys_and_cut_connections() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let url = fixture.plane.switchboard_url();
     let path = url.strip_prefix(&fixture.plane.api_base()).unwrap();
     let order = |body: Value| {
@@ -90,9 +91,9 @@ fn faults_change_host_keys_and_cut_connections() {
     };
     let session = fixture.session();
     let mut client = session.program("ssh").args(["box", "touch on; sleep 60"]).spawn().unwrap();
-    wait_for("the command", || fixture.folder.path().join("on").exists());
+    until("the command", || fixture.folder.path().join("on").exists());
     assert_eq!(order(json!({ "do": "cut-connections" })), 200);
-    wait_for("the client to end", || client.try_wait().unwrap().is_some());
+    until("the client to end", || client.try_wait().unwrap().is_some());
     assert_eq!(session.output("echo in"), "in\n");
     assert_eq!(order(json!({ "do": "change-host-key" })), 200);
     let output = session.run("true", b"");

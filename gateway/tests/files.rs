@@ -4,12 +4,12 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::Fixture;
-use crate::support::session::feed;
+use crate::support::feed;
+use crate::support::gateway_fixture::GatewayFixture;
 
 #[test]
 fn scp_copies_trees_in_both_protocols() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let session = fixture.session();
     let tree = session.path("tree");
     std::fs::create_dir_all(tree.join("a/b")).unwrap();
@@ -44,7 +44,7 @@ fn scp_copies_trees_in_both_protocols() {
 
 #[test]
 fn sftp_renames_lists_and_refuses() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let session = fixture.session();
     std::fs::write(fixture.folder.path().join("one"), b"1").unwrap();
     let script = b"pwd\nrename one two\nln -s two three\nmkdir d\ncp two d/four\nchmod 640 d/four\n-rm nothing\nls -1\n";

@@ -4,12 +4,12 @@ use std::io::{Read, Write};
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::support::Fixture;
+use crate::support::gateway_fixture::GatewayFixture;
 
 const PIECE: usize = 1 << 20;
 
 /// Sends so many MiB through a command and takes what comes back, after a pause; returns how much came.
-fn through(fixture: &Fixture, arguments: &[&str], mebibytes: usize, pause: Duration) -> usize {
+fn through(fixture: &GatewayFixture, arguments: &[&str], mebibytes: usize, pause: Duration) -> usize {
     let session = fixture.session();
     let mut ssh = session.program("ssh");
     let mut child = ssh.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -46,7 +46,7 @@ fn resident() -> usize {
 
 #[test]
 fn a_slow_reader_fills_no_memory() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let before = resident();
     assert_eq!(through(&fixture, &["box", "cat"], 300, Duration::from_secs(2)), 300 * PIECE);
     assert_eq!(through(&fixture, &["box", "sleep 2; cat"], 300, Duration::ZERO), 300 * PIECE);
@@ -55,7 +55,7 @@ fn a_slow_reader_fills_no_memory() {
 
 #[test]
 fn rekeying_keeps_every_stream() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let arguments = ["-o", "RekeyLimit=500K", "box", "cat"];
     assert_eq!(through(&fixture, &arguments, 20, Duration::ZERO), 20 * PIECE);
 }

@@ -7,14 +7,15 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::support::session::Session;
-use crate::support::{Fixture, wait_for};
+use crate::support::gateway_fixture::GatewayFixture;
+use crate::support::ssh_session::SshSession;
+use crate::support::until;
 
 /// An `ssh -N` with forwards; dropping it ends it.
 struct Forwarding(Child);
 
 impl Forwarding {
-    fn new(session: &Session, arguments: &[&str]) -> Self {
+    fn new(session: &SshSession, arguments: &[&str]) -> Self {
         let mut ssh = session.program("ssh");
         ssh.args(["-N", "-o", "ExitOnForwardFailure=yes"]).args(arguments).arg("box");
         Forwarding(ssh.stdin(Stdio::null()).spawn().unwrap())
@@ -63,7 +64,7 @@ fn free_port() -> u16 {
 
 #[test]
 fn tcp_goes_both_ways_and_half_closes() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let session = fixture.session();
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let target = server.local_addr().unwrap();
@@ -71,7 +72,7 @@ fn tcp_goes_both_ways_and_half_closes() {
     for direction in ["-L", "-R"] {
         let port = free_port();
         let _forwarding = Forwarding::new(&session, &[direction, &format!("127.0.0.1:{port}:{target}")]);
-        wait_for("the forward", || listens(port));
+        until("the forward", || listens(port));
         check_tcp(port);
     }
     serving.join().unwrap();
@@ -79,7 +80,7 @@ fn tcp_goes_both_ways_and_half_closes() {
 
 #[test]
 fn unix_sockets_go_both_ways_and_leave_no_file() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let session = fixture.session();
     let target = session.path("target");
     let server = UnixListener::bind(&target).unwrap();
@@ -88,11 +89,11 @@ fn unix_sockets_go_both_ways_and_leave_no_file() {
         let path = session.path(&format!("socket{direction}"));
         let forwarding =
             Forwarding::new(&session, &[direction, &format!("{}:{}", path.display(), target.display())]);
-        wait_for("the forward", || path.exists());
+        until("the forward", || path.exists());
         check_unix(&path);
         drop(forwarding);
         if direction == "-R" {
-            wait_for("the socket's file to go", || !path.exists());
+            until("the socket's file to go", || !path.exists());
         }
     }
     serving.join().unwrap();
@@ -100,7 +101,7 @@ fn unix_sockets_go_both_ways_and_leave_no_file() {
 
 #[test]
 fn taken_ports_and_dead_targets_are_reported() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let session = fixture.session();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
@@ -113,7 +114,7 @@ fn taken_ports_and_dead_targets_are_reported() {
 
 #[test]
 fn masters_add_and_cancel_forwards() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let session = fixture.session();
     let control = session.path("control");
     let master = || {
@@ -122,13 +123,13 @@ fn masters_add_and_cancel_forwards() {
         ssh
     };
     let mut leader = master().args(["-N", "-M", "box"]).stdin(Stdio::null()).spawn().unwrap();
-    wait_for("the master", || control.exists());
+    until("the master", || control.exists());
     let port = free_port();
     let forward = format!("127.0.0.1:{port}:127.0.0.1:{port}");
     for (command, open) in [("forward", true), ("cancel", false)] {
         let done = master().args(["-O", command, "-R", &forward, "box"]).output().unwrap();
         assert!(done.status.success(), "{done:?}");
-        wait_for(command, || listens(port) == open);
+        until(command, || listens(port) == open);
     }
     let agents: Vec<Child> = (0..200)
         .map(|n| {

@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use runcode_gateway::{CredentialMode, Error, Options, Plane, WorkspaceSpec};
 use ssh_key::{Algorithm, PrivateKey};
 
-use crate::support::session::mint;
-use crate::support::{http, wait_for};
+use crate::support::ssh_session::mint;
+use crate::support::{http, until};
 
 fn start(state: &Path, workspaces: Vec<WorkspaceSpec>) -> Plane {
     let (state, credential) = (Some(state.to_owned()), CredentialMode::Certificate);
@@ -32,7 +32,7 @@ fn restarts_keep_tokens_but_not_sessions() {
     let page = secret(&plane);
     let started = http::call(&plane.api_base(), &token, "GET", "/workspace/start?workspace_id=1", "");
     assert_eq!(started.status, 200);
-    wait_for("the workspace", || titles(&plane, &token).contains("\"running\""));
+    until("the workspace", || titles(&plane, &token).contains("\"running\""));
     let key = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).unwrap();
     assert_eq!(mint(&plane, 1, &key, 60).status, 200);
     let busy = Plane::start(Options { state: Some(state.clone()), ..Options::default() });
@@ -81,7 +81,7 @@ fn a_kill_loses_nothing_confirmed() {
         .spawn()
         .unwrap();
     let ready = folder.path().join("ready");
-    wait_for("the server", || ready.exists());
+    until("the server", || ready.exists());
     let text = std::fs::read_to_string(ready).unwrap();
     let [base, first, web] = text.split(' ').collect::<Vec<_>>()[..] else { panic!("{text}") };
     let mut tokens = vec![first.to_owned()];
@@ -103,7 +103,7 @@ fn a_kill_loses_nothing_confirmed() {
     for token in &tokens {
         assert!(titles(&plane, token).contains("kept-1"));
     }
-    wait_for("the stop", || {
+    until("the stop", || {
         titles(&plane, first).contains("\"current_state\":\"stopped\",\"interim_state\":null")
     });
 }

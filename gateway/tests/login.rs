@@ -2,7 +2,8 @@
 
 use std::net::TcpListener;
 
-use crate::support::{Fixture, http};
+use crate::support::gateway_fixture::GatewayFixture;
+use crate::support::http;
 
 /// For what stops before anybody is called back.
 const PATH: &str = "/auth/cli-login/?port=4711&state=st-ate";
@@ -30,7 +31,7 @@ fn click(base: &str, ticket: &str, cookie: &str, decision: &str) -> http::Answer
 
 #[test]
 fn a_login_page_works_once() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let base = fixture.plane.web_base();
     let (_listener, port, path) = waiting();
     let (ticket, cookie) = open(&base, &path);
@@ -53,7 +54,7 @@ fn a_login_page_works_once() {
 #[cfg(target_os = "linux")]
 #[test]
 fn no_token_is_sent_where_nobody_waits() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let base = fixture.plane.web_base();
     let (listener, _, path) = waiting();
     let (ticket, cookie) = open(&base, &path);
@@ -65,7 +66,7 @@ fn no_token_is_sent_where_nobody_waits() {
 
 #[test]
 fn denied_and_unknown_logins_get_no_token() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let base = fixture.plane.web_base();
     let (ticket, cookie) = open(&base, PATH);
     let other = format!("runcode_login={}", "0".repeat(32));
@@ -78,7 +79,7 @@ fn denied_and_unknown_logins_get_no_token() {
 
 #[test]
 fn the_page_is_locked_down() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let page = http::request(&fixture.plane.web_base(), "GET", PATH, &[], "");
     let policy = page.header("content-security-policy");
     for part in ["default-src 'none'", "frame-ancestors 'none'", "form-action 'self' http://127.0.0.1:4711;"]
@@ -97,7 +98,7 @@ fn the_page_is_locked_down() {
 
 #[test]
 fn only_a_port_and_plain_state_are_accepted() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let queries =
         ["", "?port=1", "?port=0&state=x", "?port=70000&state=x", "?port=1&state=", "?port=1&state=a%0d%0ab"];
     for query in queries {
@@ -116,7 +117,7 @@ const JSON: (&str, &str) = ("Content-Type", "application/json");
 
 #[test]
 fn auto_authorize_answers_a_started_login_once() {
-    let fixture = Fixture::with(|options| options.auto_authorize = true);
+    let fixture = GatewayFixture::with(|options| options.auto_authorize = true);
     let base = fixture.plane.web_base();
     let (_listener, port, path) = waiting();
     assert_eq!(start(&base, port, "st-ate", &[JSON]), 200);
@@ -133,7 +134,7 @@ fn auto_authorize_answers_a_started_login_once() {
 /// An address that redirects here is opened by its user, as far as a browser tells; a token must not follow from it.
 #[test]
 fn auto_authorize_asks_about_any_other_login() {
-    let fixture = Fixture::with(|options| options.auto_authorize = true);
+    let fixture = GatewayFixture::with(|options| options.auto_authorize = true);
     let base = fixture.plane.web_base();
     let (_listener, _, path) = waiting();
     for from in ["none", "cross-site", "same-site", "same-origin"] {
@@ -144,7 +145,7 @@ fn auto_authorize_asks_about_any_other_login() {
 
 #[test]
 fn a_web_page_cannot_start_a_login() {
-    let fixture = Fixture::with(|options| options.auto_authorize = true);
+    let fixture = GatewayFixture::with(|options| options.auto_authorize = true);
     let base = fixture.plane.web_base();
     let (_listener, port, path) = waiting();
     let page = [JSON, ("Origin", "http://evil.example")];
@@ -163,7 +164,7 @@ fn a_web_page_cannot_start_a_login() {
 
 #[test]
 fn no_page_opens_without_its_secret() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let (api, web) = (fixture.plane.api_base(), fixture.plane.web_base());
     let secret = web.strip_prefix(&api).unwrap();
     let status = |path: String| http::request(&api, "GET", &path, &[], "").status;
@@ -184,7 +185,7 @@ fn no_page_opens_without_its_secret() {
 
 #[test]
 fn only_a_cookie_that_was_made_here_counts() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let base = fixture.plane.web_base();
     let (_listener, _, path) = waiting();
     let foreign = format!("runcode_login={}", "a".repeat(32));
@@ -209,7 +210,7 @@ fn only_a_cookie_that_was_made_here_counts() {
 #[test]
 fn the_log_holds_no_secret() {
     let log = tempfile::NamedTempFile::new().unwrap();
-    let fixture = Fixture::with(|options| options.access_log = Some(log.path().to_owned()));
+    let fixture = GatewayFixture::with(|options| options.access_log = Some(log.path().to_owned()));
     open(&fixture.plane.web_base(), PATH);
     let url = fixture.session().bundle["web_url"].as_str().unwrap().to_owned();
     assert_eq!(http::request(&url, "GET", "", &[], "").status, 200);

@@ -2,7 +2,7 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used)] // a test that cannot go on should say where
 
-mod support;
+use runcode_test_kit as support;
 
 mod api;
 mod browser;

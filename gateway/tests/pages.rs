@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use runcode_gateway::WorkspaceSpec;
 
-use crate::support::{Fixture, http};
+use crate::support::gateway_fixture::GatewayFixture;
+use crate::support::http;
 
 /// What people may call their workspaces, and what would happen if it were taken for more than text.
 const HOSTILE: [&str; 6] = [
@@ -17,14 +18,14 @@ const HOSTILE: [&str; 6] = [
 ];
 
 /// What stands before the path of a workspace's page: its address is in every bundle.
-fn pages_of(fixture: &Fixture) -> String {
+fn pages_of(fixture: &GatewayFixture) -> String {
     let bundle = fixture.session().bundle;
     bundle["web_url"].as_str().unwrap().strip_suffix("/w/box-1").unwrap().to_owned()
 }
 
 #[test]
 fn a_page_shows_its_workspace_and_commands() {
-    let fixture = Fixture::with(|options| {
+    let fixture = GatewayFixture::with(|options| {
         options.boot_delay = Duration::from_secs(60);
         let folder = options.workspaces[0].dir.clone();
         let mut other = |title: &str, provider: &str| {
@@ -63,7 +64,7 @@ fn a_page_shows_its_workspace_and_commands() {
 
 #[test]
 fn a_page_escapes_names_and_is_locked_down() {
-    let fixture = Fixture::with(|options| {
+    let fixture = GatewayFixture::with(|options| {
         let folder = options.workspaces[0].dir.clone();
         for (n, name) in HOSTILE.iter().enumerate() {
             let mut spec = WorkspaceSpec::new(format!("evil-{n}"), &folder);

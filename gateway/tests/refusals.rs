@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use ssh_key::{Algorithm, PrivateKey};
 
-use crate::support::session::{Session, mint};
-use crate::support::{Fixture, wait_for};
+use crate::support::gateway_fixture::GatewayFixture;
+use crate::support::ssh_session::{SshSession, mint};
+use crate::support::until;
 
 fn key() -> PrivateKey {
     PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).unwrap()
@@ -15,7 +16,7 @@ fn key() -> PrivateKey {
 
 #[test]
 fn bad_keys_are_all_refused_alike() {
-    let fixture = Fixture::with(|options| {
+    let fixture = GatewayFixture::with(|options| {
         let mut other = options.workspaces[0].clone();
         other.title = "box-2".into();
         options.workspaces.push(other);
@@ -24,13 +25,13 @@ fn bad_keys_are_all_refused_alike() {
     let with = |user: &str, key: &PrivateKey| {
         let mut bundle = good.bundle.clone();
         bundle["user"] = user.into();
-        Session::from_bundle(bundle, key)
+        SshSession::from_bundle(bundle, key)
     };
     let (here, elsewhere, expired) = (key(), key(), key());
     assert_eq!(mint(&fixture.plane, 2, &elsewhere, 60).status, 200);
     assert_eq!(mint(&fixture.plane, 1, &expired, 1).status, 200);
     let soon = with("box-1", &expired);
-    wait_for("the session to expire", || soon.run("true", b"").status.code() == Some(255));
+    until("the session to expire", || soon.run("true", b"").status.code() == Some(255));
     let cases = [
         ("unknown user", with("nobody", &here)),
         ("foreign key", with("box-1", &here)),
@@ -53,10 +54,10 @@ fn bad_keys_are_all_refused_alike() {
 
 #[test]
 fn login_floods_do_not_drop_sessions() {
-    let fixture = Fixture::new();
+    let fixture = GatewayFixture::new();
     let session = fixture.session();
     let mut inside = session.program("ssh").args(["box", "touch on; cat"]).spawn_piped();
-    wait_for("the command", || fixture.folder.path().join("on").exists());
+    until("the command", || fixture.folder.path().join("on").exists());
     let mut knocking: Vec<TcpStream> =
         (0..150).map(|_| TcpStream::connect(fixture.plane.gateway_addr()).unwrap()).collect();
     let mut greeted = 0;
@@ -69,7 +70,7 @@ fn login_floods_do_not_drop_sessions() {
     assert_eq!(greeted, if cfg!(target_os = "linux") { 100 } else { 150 });
     assert!(inside.try_wait().unwrap().is_none());
     drop(knocking);
-    wait_for("room", || session.run("true", b"").status.success());
+    until("room", || session.run("true", b"").status.success());
     inside.kill().unwrap();
     inside.wait().unwrap();
 }

@@ -6,19 +6,20 @@ use std::time::Duration;
 use runcode_gateway::{CredentialMode, UserSpec};
 use ssh_key::{Algorithm, PrivateKey};
 
-use crate::support::session::{Session, mint_as};
-use crate::support::{Fixture, http, wait_for};
+use crate::support::gateway_fixture::GatewayFixture;
+use crate::support::ssh_session::{SshSession, mint_as};
+use crate::support::{http, until};
 
 /// An `ssh` that holds a connection; ended with the test.
 struct Standing(Child);
 
 impl Standing {
     /// Returns once its command runs.
-    fn new(fixture: &Fixture, session: &Session, name: &str) -> Self {
+    fn new(fixture: &GatewayFixture, session: &SshSession, name: &str) -> Self {
         let command = format!("echo $$ > {name}; exec sleep 60");
         let client = session.program("ssh").args(["box", &command]).stdin(Stdio::null()).spawn().unwrap();
         let file = fixture.folder.path().join(name);
-        wait_for("the command", || std::fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')));
+        until("the command", || std::fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')));
         Standing(client)
     }
 
@@ -27,7 +28,7 @@ impl Standing {
     }
 
     fn is_cut(&mut self) {
-        wait_for("the connection to be cut", || !self.stands());
+        until("the connection to be cut", || !self.stands());
         assert_eq!(self.0.wait().unwrap().code(), Some(255));
     }
 }
@@ -39,9 +40,9 @@ impl Drop for Standing {
     }
 }
 
-fn two_users(credential: CredentialMode) -> Fixture {
+fn two_users(credential: CredentialMode) -> GatewayFixture {
     let user = |name: &str| UserSpec { email: format!("{name}@example.com"), token: Some(name.to_owned()) };
-    Fixture::with(|options| {
+    GatewayFixture::with(|options| {
         options.users = vec![user("ann"), user("bob")];
         options.credential = credential;
         options.workspaces[0].shared = true;
@@ -49,10 +50,10 @@ fn two_users(credential: CredentialMode) -> Fixture {
     })
 }
 
-fn session_of(fixture: &Fixture, token: &str, ttl: u64) -> Session {
+fn session_of(fixture: &GatewayFixture, token: &str, ttl: u64) -> SshSession {
     let key = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).unwrap();
     let answer = mint_as(&fixture.plane, token, 1, &key, ttl);
-    Session::from_bundle(answer.json()["bundle"].clone(), &key)
+    SshSession::from_bundle(answer.json()["bundle"].clone(), &key)
 }
 
 #[test]
@@ -78,7 +79,7 @@ fn connections_outlive_expiry_but_not_logout() {
     let fixture = two_users(CredentialMode::Key);
     let session = session_of(&fixture, "ann", 3);
     let mut standing = Standing::new(&fixture, &session, "on");
-    wait_for("the session to run out", || session.run("true", b"").status.code() == Some(255));
+    until("the session to run out", || session.run("true", b"").status.code() == Some(255));
     // By now another grant has swept this one's out.
     assert_eq!(session_of(&fixture, "bob", 60).output("echo in"), "in\n");
     assert!(standing.stands());
@@ -122,13 +123,13 @@ fn a_stop_cuts_masters_and_their_forwards() {
     let mut ssh = session.program("ssh");
     let master = ssh.arg("-S").arg(&control).args(["-N", "-M", "box"]).stdin(Stdio::null()).spawn();
     let mut master = Standing(master.unwrap());
-    wait_for("the master", || control.exists());
+    until("the master", || control.exists());
     let mut ssh = session.program("ssh");
     let tail =
         ssh.arg("-S").arg(&control).args(["box", "echo $$ > pid; trap '' HUP TERM; sleep 60 & wait; wait"]);
     let mut tail = Standing(tail.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     let file = fixture.folder.path().join("pid");
-    wait_for("the command", || std::fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')));
+    until("the command", || std::fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')));
     let pid = std::fs::read_to_string(&file).unwrap().trim().to_owned();
     let began = std::time::Instant::now();
     let base = fixture.plane.api_base();

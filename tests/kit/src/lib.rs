@@ -8,9 +8,15 @@
     reason = "a failing step is the test's failure; a name that says it all needs no more"
 )]
 
+pub mod chromium;
 pub mod editor_fixture;
 pub mod fake_plane;
+pub mod gateway_fixture;
+pub mod http;
 pub mod real_sshd;
+pub mod reference_sshd;
+pub mod ssh_session;
+mod sshd_process;
 
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -388,6 +394,20 @@ impl CommandOutput {
         assert!(!self.json()["message"].as_str().unwrap().is_empty());
         self.ends_with(status)
     }
+}
+
+/// Runs a program with `input` on its standard input.
+pub fn feed(command: &mut Command, input: &[u8]) -> Output {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    let feeder = std::thread::spawn(move || {
+        let _ = stdin.write_all(&input);
+    });
+    let output = child.wait_with_output().unwrap();
+    feeder.join().unwrap();
+    output
 }
 
 /// Says loudly what was left out, and why.

@@ -1,19 +1,16 @@
 //! A real sshd on loopback, with a config of its own, as whoever runs the tests; and a plane that hands out sessions on it.
 
-use std::io::{BufRead as _, Write as _};
-use std::net::TcpListener;
+use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::fake_plane::{FakePlane, respond};
+use crate::sshd_process::{SSHD, free_port, serve};
 use crate::{skipped, until, with_certificates};
-
-/// Where Debian and macOS have it.
-const SSHD: &str = "/usr/sbin/sshd";
 
 /// A running sshd, ended when dropped.
 pub struct RealSshd {
@@ -52,9 +49,8 @@ impl RealSshd {
             without: String::new(),
             pam: None,
         };
-        // Between its being found free and sshd's taking it, somebody else may have a port.
         until("sshd has a port", || {
-            sshd.port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            sshd.port = free_port();
             sshd.serve()
         });
         Some(sshd)
@@ -76,33 +72,15 @@ impl RealSshd {
         );
         let is_kept = |line: &&str| self.without.is_empty() || !line.starts_with(&self.without);
         let config = config.lines().filter(is_kept).fold(String::new(), |all, line| all + line + "\n");
-        std::fs::write(self.folder.join("config"), config).unwrap();
-        let mut sshd = Command::new(SSHD);
+        let mut wrapper = Vec::new();
         if let Some(pam) = &self.pam {
             // Only this process and its children see the folder there (mount_namespaces(7)).
-            sshd = Command::new("unshare");
             let bind = "mount --bind \"$1\" /etc/pam.d; shift; exec \"$@\"";
-            sshd.args(["--mount", "sh", "-ec", bind, "sh"]).arg(pam).arg(SSHD);
+            wrapper = ["unshare", "--mount", "sh", "-ec", bind, "sh"].map(OsString::from).to_vec();
+            wrapper.push(pam.into());
         }
-        let mut child = sshd
-            .args(["-D", "-e", "-f"])
-            .arg(self.folder.join("config"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let port = self.port;
-        let mut ended = false;
-        until("sshd answers", || {
-            ended = child.try_wait().unwrap().is_some();
-            let Ok(stream) = std::net::TcpStream::connect(("127.0.0.1", port)) else { return ended };
-            stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-            let mut line = String::new();
-            std::io::BufReader::new(stream).read_line(&mut line).is_ok() && line.starts_with("SSH-") || ended
-        });
-        self.child = (!ended).then_some(child);
-        !ended
+        self.child = serve(&wrapper, &self.folder.join("config"), self.port, &config);
+        self.child.is_some()
     }
 
     /// Serves again, with these lines before the others in its config.

@@ -1,33 +1,33 @@
 //! A minted session and the system's `ssh` on it.
 
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use runcode_gateway::Plane;
 use serde_json::{Value, json};
 use ssh_key::{Algorithm, LineEnding, PrivateKey};
 use tempfile::TempDir;
 
-use super::http;
+use crate::{feed, http};
 
-pub(crate) struct Session {
+pub struct SshSession {
     /// Holds the key, the pins and the configuration.
-    pub(crate) dir: TempDir,
-    pub(crate) bundle: Value,
+    pub dir: TempDir,
+    pub bundle: Value,
 }
 
-impl Session {
+impl SshSession {
     /// Mints a session on workspace `id`.
-    pub(crate) fn new(plane: &Plane, id: u64) -> Self {
+    pub fn new(plane: &Plane, id: u64) -> Self {
         let key = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).unwrap();
         let answer = mint(plane, id, &key, 1800);
         assert_eq!(answer.status, 200, "{}", answer.body);
         Self::from_bundle(answer.json()["bundle"].clone(), &key)
     }
 
-    pub(crate) fn from_bundle(bundle: Value, key: &PrivateKey) -> Self {
+    pub fn from_bundle(bundle: Value, key: &PrivateKey) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let session = Session { dir, bundle };
+        let session = SshSession { dir, bundle };
         key.write_openssh_file(session.path("id"), LineEnding::LF).unwrap();
         std::fs::write(session.path("known_hosts"), session.bundle["known_hosts"].as_str().unwrap()).unwrap();
         let mut certificate = String::from("none");
@@ -49,12 +49,12 @@ impl Session {
         session
     }
 
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// A program of the ssh family that reads our configuration, with an environment of its own.
-    pub(crate) fn program(&self, name: &str) -> Command {
+    pub fn program(&self, name: &str) -> Command {
         let mut command = Command::new(name);
         command
             .env_clear()
@@ -66,12 +66,12 @@ impl Session {
     }
 
     /// `ssh box COMMAND`, with what is given on its standard input.
-    pub(crate) fn run(&self, command: &str, input: &[u8]) -> Output {
+    pub fn run(&self, command: &str, input: &[u8]) -> Output {
         feed(self.program("ssh").arg("box").arg(command), input)
     }
 
     /// `ssh box COMMAND` must succeed; its standard output.
-    pub(crate) fn output(&self, command: &str) -> String {
+    pub fn output(&self, command: &str) -> String {
         let output = self.run(command, b"");
         assert!(output.status.success(), "{command}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
@@ -79,27 +79,12 @@ impl Session {
 }
 
 /// Asks for a session.
-pub(crate) fn mint(plane: &Plane, id: u64, key: &PrivateKey, ttl: u64) -> http::Answer {
+pub fn mint(plane: &Plane, id: u64, key: &PrivateKey, ttl: u64) -> http::Answer {
     mint_as(plane, plane.token(), id, key, ttl)
 }
 
 /// Asks for a session of the user with that token.
-pub(crate) fn mint_as(plane: &Plane, token: &str, id: u64, key: &PrivateKey, ttl: u64) -> http::Answer {
+pub fn mint_as(plane: &Plane, token: &str, id: u64, key: &PrivateKey, ttl: u64) -> http::Answer {
     let body = json!({ "public_key": key.public_key().to_openssh().unwrap(), "ttl": ttl, "client": "test" });
     http::call(&plane.api_base(), token, "POST", &format!("/workspace/{id}/ssh-session"), &body.to_string())
-}
-
-/// Runs a program with `input` on its standard input.
-pub(crate) fn feed(command: &mut Command, input: &[u8]) -> Output {
-    use std::io::Write;
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_vec();
-    let feeder = std::thread::spawn(move || {
-        let _ = stdin.write_all(&input);
-    });
-    let output = child.wait_with_output().unwrap();
-    feeder.join().unwrap();
-    output
 }

@@ -1,40 +1,39 @@
-//! A real sshd(8) of our own, on loopback, with nothing of the system's.
+//! A real sshd(8) to compare the gateway with: the same clients, the same bytes.
 
 use std::ffi::OsString;
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 use tempfile::TempDir;
 
-use super::wait_for;
+use crate::real_sshd::keygen;
+use crate::sshd_process::{SSHD, free_port, serve};
 
-const PROGRAM: &str = "/usr/sbin/sshd";
 /// A user that no machine has.
 const STRANGER: &str = "runcode-stranger";
 const STRANGER_ID: u32 = 64_923;
 
-pub(crate) struct Sshd {
+pub struct ReferenceSshd {
     child: Child,
     dir: TempDir,
     folder: TempDir,
     port: u16,
 }
 
-impl Sshd {
-    pub(crate) fn port(&self) -> u16 {
+impl ReferenceSshd {
+    pub fn port(&self) -> u16 {
         self.port
     }
 
     /// A server for whoever runs the tests; `None` where there is none, or where it may not run.
-    pub(crate) fn start() -> Option<Self> {
+    pub fn start() -> Option<Self> {
         let user = Command::new("id").arg("-un").output().unwrap().stdout;
         Self::start_for(String::from_utf8(user).unwrap().trim(), None)
     }
 
     /// A server for somebody who is not root: sshd(8) takes no signals from root. As root that somebody is made up, in a
     /// mount namespace where /etc/passwd has one line more; `None` where that may not be had.
-    pub(crate) fn start_unprivileged() -> Option<Self> {
+    pub fn start_unprivileged() -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             return Self::start();
         }
@@ -46,31 +45,27 @@ impl Sshd {
     fn start_for(user: &str, passwd: Option<String>) -> Option<Self> {
         // As root it needs its empty folder, which only the system's own start makes.
         let root = rustix::process::geteuid().is_root();
-        if !Path::new(PROGRAM).exists() || (root && !Path::new("/run/sshd").exists()) {
+        if !Path::new(SSHD).exists() || (root && !Path::new("/run/sshd").exists()) {
             return None;
         }
         let (dir, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let path = |name: &str| dir.path().join(name);
         for name in ["host", "id"] {
-            let made = Command::new("ssh-keygen")
-                .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-                .arg(path(name))
-                .status();
-            assert!(made.unwrap().success());
+            keygen(&path(name), "");
         }
-        let mut start = vec![OsString::from(PROGRAM)];
+        let mut wrapper = Vec::new();
         if let Some(passwd) = &passwd {
             std::fs::write(path("passwd"), passwd).unwrap();
             let mount = "mount --bind \"$0\" /etc/passwd && exec \"$@\"";
-            start = ["unshare", "-m", "sh", "-c", mount].map(OsString::from).to_vec();
-            start.extend([path("passwd").into(), PROGRAM.into()]);
+            wrapper = ["unshare", "-m", "sh", "-c", mount].map(OsString::from).to_vec();
+            wrapper.push(path("passwd").into());
             for folder in [dir.path(), folder.path()] {
                 std::os::unix::fs::chown(folder, Some(STRANGER_ID), None).unwrap();
             }
         }
         // Somebody else may take the port in between; then it is tried again.
         for _ in 0..5 {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let port = free_port();
             let config = format!(
                 "ListenAddress 127.0.0.1:{port}\nHostKey {host}\nAuthorizedKeysFile {id}.pub\nPidFile none\n\
                  StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nPrintMotd no\nPrintLastLog no\n\
@@ -80,20 +75,8 @@ impl Sshd {
                 id = path("id").display(),
                 home = folder.path().canonicalize().unwrap().display(),
             );
-            std::fs::write(path("sshd_config"), config).unwrap();
-            let mut child = Command::new(&start[0])
-                .args(&start[1..])
-                .args(["-D", "-e", "-f"])
-                .arg(path("sshd_config"))
-                .stdin(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .ok()?;
-            wait_for("sshd", || {
-                child.try_wait().unwrap().is_some() || TcpStream::connect(("127.0.0.1", port)).is_ok()
-            });
-            if child.try_wait().unwrap().is_none() {
-                let sshd = Sshd { child, dir, folder, port };
+            if let Some(child) = serve(&wrapper, &path("sshd_config"), port, &config) {
+                let sshd = ReferenceSshd { child, dir, folder, port };
                 sshd.write_client_config(port, user);
                 return Some(sshd);
             }
@@ -116,17 +99,17 @@ impl Sshd {
         std::fs::write(path("config"), config).unwrap();
     }
 
-    pub(crate) fn config(&self) -> PathBuf {
+    pub fn config(&self) -> PathBuf {
         self.dir.path().join("config")
     }
 
     /// The folder that serves as home.
-    pub(crate) fn folder(&self) -> &Path {
+    pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 }
 
-impl Drop for Sshd {
+impl Drop for ReferenceSshd {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub(crate) struct Chromium {
+pub struct Chromium {
     child: Child,
     to: ChildStdin,
     from: BufReader<ChildStdout>,
@@ -18,7 +18,7 @@ pub(crate) struct Chromium {
 
 impl Chromium {
     /// A browser with one empty tab; `None` where there is no Chromium.
-    pub(crate) fn start() -> Option<Self> {
+    pub fn start() -> Option<Self> {
         let name = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| {
             Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
         })?;
@@ -72,18 +72,18 @@ impl Chromium {
     }
 
     /// Goes to a page and waits until it is there.
-    pub(crate) fn open(&mut self, url: &str) {
+    pub fn open(&mut self, url: &str) {
         self.call("Page.navigate", json!({ "url": url }));
         while self.evaluate("document.readyState") != json!("complete") {}
     }
 
     /// The value of an expression in the page.
-    pub(crate) fn evaluate(&mut self, expression: &str) -> Value {
+    pub fn evaluate(&mut self, expression: &str) -> Value {
         self.call("Runtime.evaluate", json!({ "expression": expression }))["result"]["value"].clone()
     }
 
     /// Makes the window so wide and high, and the page light or dark.
-    pub(crate) fn appear(&mut self, width: u32, height: u32, scheme: &str) {
+    pub fn appear(&mut self, width: u32, height: u32, scheme: &str) {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 2, "mobile": width < 500 });
         self.call("Emulation.setDeviceMetricsOverride", size);
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
@@ -91,9 +91,9 @@ impl Chromium {
     }
 
     /// Saves what the window shows as PNG.
-    pub(crate) fn screenshot(&mut self, file: &Path) {
+    pub fn screenshot(&mut self, file: &Path) {
         let data = self.call("Page.captureScreenshot", json!({}))["data"].as_str().unwrap().to_owned();
-        let text = feed_base64(&data);
+        let text = decode_base64(&data);
         std::fs::write(file, text).unwrap();
     }
 }
@@ -106,6 +106,6 @@ impl Drop for Chromium {
 }
 
 /// Decodes base64 with the system's tool.
-fn feed_base64(data: &str) -> Vec<u8> {
-    super::session::feed(Command::new("base64").arg("-d"), data.as_bytes()).stdout
+fn decode_base64(data: &str) -> Vec<u8> {
+    crate::feed(Command::new("base64").arg("-d"), data.as_bytes()).stdout
 }

@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-pub(crate) struct Answer {
-    pub(crate) status: u16,
+pub struct Answer {
+    pub status: u16,
     head: String,
-    pub(crate) body: String,
+    pub body: String,
 }
 
 impl Answer {
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 
     /// The value of a header; an absent one is empty.
-    pub(crate) fn header(&self, name: &str) -> String {
+    pub fn header(&self, name: &str) -> String {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(':'));
         lines
             .find(|(n, _)| n.eq_ignore_ascii_case(name))
@@ -28,7 +28,7 @@ impl Answer {
 }
 
 /// Sends a request to `base` and reads the answer to its end.
-pub(crate) fn request(base: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub fn request(base: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let base = base.strip_prefix("http://").unwrap();
     let (host, prefix) =
         base.split_once('/').map_or((base, String::new()), |(host, path)| (host, format!("/{path}")));
@@ -54,7 +54,7 @@ pub(crate) fn request(base: &str, method: &str, path: &str, headers: &[(&str, &s
 }
 
 /// A call of the API with a token.
-pub(crate) fn call(base: &str, token: &str, method: &str, path: &str, body: &str) -> Answer {
+pub fn call(base: &str, token: &str, method: &str, path: &str, body: &str) -> Answer {
     let authorization = format!("Token {token}");
     let headers = [("Authorization", authorization.as_str()), ("Content-Type", "application/json")];
     request(base, method, &format!("/api/rc{path}"), &headers, body)
