@@ -81,7 +81,7 @@ fn the_protocol_examples_fit_their_types() {
             "json workspaces" => {
                 let value = serde_json::from_str::<serde_json::Value>(&text).unwrap();
                 let rows = value["data"]["workspaces"].clone();
-                serde_json::from_value::<Vec<runcode_wire::Workspace>>(rows).unwrap();
+                serde_json::from_value::<Vec<runcode_wire::WorkspaceRow>>(rows).unwrap();
             }
             "json session-request" => {
                 serde_json::from_str::<runcode_wire::SessionRequest>(&text).unwrap();

@@ -6,11 +6,11 @@ use russh::{ChannelId, Sig, server::Handle};
 
 /// Tells the client how the command ended.
 pub(crate) async fn report(handle: &Handle, channel: ChannelId, status: Option<ExitStatus>) {
-    match status.map(Ended::from) {
-        Some(Ended::Status(code)) => {
+    match status.map(ExitCause::from) {
+        Some(ExitCause::Status(code)) => {
             let _ = handle.exit_status_request(channel, code).await;
         }
-        Some(Ended::Signal { name, core_dumped }) => {
+        Some(ExitCause::Signal { name, core_dumped }) => {
             let _ =
                 handle.exit_signal_request(channel, name, core_dumped, String::new(), String::new()).await;
         }
@@ -18,7 +18,7 @@ pub(crate) async fn report(handle: &Handle, channel: ChannelId, status: Option<E
     }
 }
 
-enum Ended {
+enum ExitCause {
     Status(u32),
     #[cfg_attr(windows, expect(dead_code, reason = "nothing there ends by a signal"))]
     Signal {
@@ -27,16 +27,16 @@ enum Ended {
     },
 }
 
-impl From<ExitStatus> for Ended {
+impl From<ExitStatus> for ExitCause {
     fn from(status: ExitStatus) -> Self {
         #[cfg(unix)]
         {
             use std::os::unix::process::ExitStatusExt;
             if let Some(signal) = status.signal() {
-                return Ended::Signal { name: signal_name(signal), core_dumped: status.core_dumped() };
+                return ExitCause::Signal { name: signal_name(signal), core_dumped: status.core_dumped() };
             }
         }
-        Ended::Status(status.code().and_then(|code| u32::try_from(code).ok()).unwrap_or(255))
+        ExitCause::Status(status.code().and_then(|code| u32::try_from(code).ok()).unwrap_or(255))
     }
 }
 

@@ -7,7 +7,7 @@ use portable_pty::PtySize;
 
 use crate::channel::Line;
 use crate::run;
-use crate::workspace::{self, Invocation, Login, Processes, Session, Terminal, TerminalRequest};
+use crate::workspace::{self, Invocation, Login, ProcessSession, Processes, Terminal, TerminalRequest};
 
 /// How many variables a client may set for one command.
 const MAX_VARIABLES: usize = 64;
@@ -16,11 +16,11 @@ pub(crate) struct OpenChannel {
     pub(crate) line: Line,
     variables: Vec<(String, String)>,
     terminal: Option<TerminalRequest>,
-    running: Option<Running>,
+    running: Option<RunningProcess>,
 }
 
-struct Running {
-    session: Session,
+struct RunningProcess {
+    session: ProcessSession,
     terminal: Option<Arc<Terminal>>,
 }
 
@@ -91,14 +91,14 @@ impl OpenChannel {
                 let child = workspace::spawn(&invocation)?;
                 let session = processes.started(child.id().unwrap_or_default(), workspace);
                 tokio::spawn(run::piped(line, child, session, processes.clone()));
-                Running { session, terminal: None }
+                RunningProcess { session, terminal: None }
             }
             Some(request) => {
                 let (terminal, ends) = workspace::spawn_in_terminal(&invocation, request)?;
                 let session = processes.started(terminal.leader, workspace);
                 let terminal = Arc::new(terminal);
                 tokio::spawn(run::in_terminal(line, terminal.clone(), ends, session, processes.clone()));
-                Running { session, terminal: Some(terminal) }
+                RunningProcess { session, terminal: Some(terminal) }
             }
         };
         self.running = Some(running);

@@ -10,14 +10,14 @@ use tokio::sync::mpsc;
 
 use crate::channel::Line;
 use crate::exit;
-use crate::workspace::{Ends, Processes, Session, Terminal};
+use crate::workspace::{Ends, ProcessSession, Processes, Terminal};
 
 /// What is read from a command at a time: a pipe's worth.
 const PIECE: usize = 64 << 10;
 
 /// Serves a command with pipes until it is over: its end is told at once, the channel closes when its outputs do
 /// (a process it left in the background may hold them). When the client goes first, the command is ended.
-pub(crate) async fn piped(line: Line, mut child: Child, session: Session, processes: Processes) {
+pub(crate) async fn piped(line: Line, mut child: Child, session: ProcessSession, processes: Processes) {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let input = line.clone();
     let feed = tokio::spawn(async move {
@@ -76,7 +76,7 @@ pub(crate) async fn in_terminal(
     line: Line,
     terminal: Arc<Terminal>,
     ends: Ends,
-    session: Session,
+    session: ProcessSession,
     processes: Processes,
 ) {
     let Ends { output, input, child } = ends;

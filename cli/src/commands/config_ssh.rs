@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::error::{Code, Error, Result};
-use crate::integrations::host_names::{self, Listed, Name, Why};
+use crate::integrations::host_names::{self, Listed, Name, TitleClash};
 use crate::integrations::ssh_config_block::{Caller, Host, MARKERS, Title, body};
 use crate::integrations::user_file::UserFile;
 use crate::integrations::{stable_path, text_diff};
@@ -179,7 +179,7 @@ fn block(app: &App, report: &mut Configured) -> Result<Vec<u8>> {
     let workspaces = app.plane()?.workspaces()?;
     let names = host_names::names(&workspaces.iter().filter_map(listed).collect::<Vec<_>>());
     let mut hosts = Vec::new();
-    let (mut numbered, mut skipped) = (BTreeMap::<Why, Vec<String>>::new(), 0);
+    let (mut numbered, mut skipped) = (BTreeMap::<TitleClash, Vec<String>>::new(), 0);
     let mut skip = |report: &mut Configured, id: u64, why: String| match report.skipped.len() {
         MAX_SKIPPED.. => skipped += 1,
         _ => report.skipped.push((id, why)),

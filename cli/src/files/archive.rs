@@ -8,11 +8,11 @@ use tar::{EntryType, Header};
 
 use crate::error::{Code, Error};
 use crate::files::exchange::CHUNK;
-use crate::files::flow::Hash;
+use crate::files::hashing::Hash;
 use crate::files::local_file;
-use crate::files::local_tree::{Entry, Kind, Modified};
+use crate::files::local_tree::{Entry, EntryKind, Modified};
 use crate::files::progress::Progress;
-use crate::files::pulse::Pulse;
+use crate::files::watchdog::Watchdog;
 
 /// What tar counts in.
 const BLOCK: usize = 512;
@@ -30,15 +30,15 @@ pub(super) struct Sent {
 #[derive(Debug)]
 pub(super) enum Unsent {
     /// Something here could not be read.
-    Here(Error),
+    Local(Error),
     /// The workspace takes no more.
-    There,
+    Remote,
 }
 
 /// How long the archive of `entries` is up to `end`, in bytes: what the SHA-256 is of.
 pub(super) fn length(entries: &[Entry]) -> u64 {
     let members = entries.iter().map(|entry| {
-        let size = if let Kind::File(size) = entry.kind { size } else { 0 };
+        let size = if let EntryKind::File(size) = entry.kind { size } else { 0 };
         head_of(entry).len() as u64 + size.next_multiple_of(BLOCK as u64)
     });
     first(entries).len() as u64 + members.sum::<u64>()
@@ -49,7 +49,7 @@ pub(super) fn send(
     to: impl Write,
     entries: &[Entry],
     progress: &mut Progress,
-    pulse: &Pulse,
+    watchdog: &Watchdog,
 ) -> Result<Sent, Unsent> {
     let mut to = Hashing { to: BufWriter::with_capacity(CHUNK, to), hash: Hash::default() };
     let mut sent = Sent::default();
@@ -58,13 +58,13 @@ pub(super) fn send(
     for entry in entries {
         to.put(&head_of(entry))?;
         match &entry.kind {
-            Kind::Folder => {}
-            Kind::File(size) => {
-                file(&mut to, entry, *size, &mut chunk, progress, pulse)?;
+            EntryKind::Folder => {}
+            EntryKind::File(size) => {
+                file(&mut to, entry, *size, &mut chunk, progress, watchdog)?;
                 sent.bytes += size;
                 sent.files += 1;
             }
-            Kind::Link(_) => sent.files += 1,
+            EntryKind::Link(_) => sent.files += 1,
         }
     }
     let sha256 = to.hash.clone().hex();
@@ -72,7 +72,7 @@ pub(super) fn send(
     end.extend_from_slice(sha256.as_bytes());
     end.resize(end.len().next_multiple_of(BLOCK) + 2 * BLOCK, 0); // and the two empty blocks that end an archive
     to.put(&end)?;
-    to.to.flush().map_err(|_| Unsent::There)?;
+    to.to.flush().map_err(|_| Unsent::Remote)?;
     sent.sha256 = Some(sha256);
     Ok(sent)
 }
@@ -89,12 +89,12 @@ fn head_of(entry: &Entry) -> Vec<u8> {
     let name = if entry.name.is_empty() { b"t".to_vec() } else { [b"t/", &entry.name[..]].concat() };
     let seconds = entry.modified.seconds;
     match &entry.kind {
-        Kind::Folder => head(EntryType::Directory, &name, b"", entry.mode, seconds, 0),
-        Kind::File(size) => {
+        EntryKind::Folder => head(EntryType::Directory, &name, b"", entry.mode, seconds, 0),
+        EntryKind::File(size) => {
             [exact_time(entry.modified), head(EntryType::Regular, &name, b"", entry.mode, seconds, *size)]
                 .concat()
         }
-        Kind::Link(target) => head(EntryType::Symlink, &name, target, 0o777, seconds, 0),
+        EntryKind::Link(target) => head(EntryType::Symlink, &name, target, 0o777, seconds, 0),
     }
 }
 
@@ -156,7 +156,7 @@ struct Hashing<W: Write> {
 impl<W: Write> Hashing<W> {
     fn put(&mut self, bytes: &[u8]) -> Result<(), Unsent> {
         self.hash.update(bytes);
-        self.to.write_all(bytes).map_err(|_| Unsent::There)
+        self.to.write_all(bytes).map_err(|_| Unsent::Remote)
     }
 }
 
@@ -167,10 +167,10 @@ fn file<W: Write>(
     size: u64,
     chunk: &mut [u8],
     progress: &mut Progress,
-    pulse: &Pulse,
+    watchdog: &Watchdog,
 ) -> Result<(), Unsent> {
-    let here = |error| Unsent::Here(Error::io(format_args!("read `{}`", entry.local.display()), error));
-    let mut file = pulse.here(local_file::open_found(&entry.local).map_err(here)?);
+    let here = |error| Unsent::Local(Error::io(format_args!("read `{}`", entry.local.display()), error));
+    let mut file = watchdog.local(local_file::open_found(&entry.local).map_err(here)?);
     let mut left = size;
     while left > 0 {
         let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(chunk.len());
@@ -178,7 +178,7 @@ fn file<W: Write>(
             Ok(0) => {
                 let shown = entry.local.display();
                 let error = Error::new(Code::Io, format!("`{shown}` became shorter while it was read"));
-                return Err(Unsent::Here(error.hint("nothing was changed; run the command again")));
+                return Err(Unsent::Local(error.hint("nothing was changed; run the command again")));
             }
             Ok(read) => {
                 to.put(chunk.get(..read).unwrap_or_default())?;
@@ -211,22 +211,22 @@ mod tests {
         };
         let long = |length| vec![b'n'; length];
         let all = [
-            entry(b"", Kind::Folder),
-            entry(b"a\nb\xff", Kind::File(1025)),
-            entry(b"empty", Kind::File(0)),
-            entry(&long(97), Kind::File(512)),
-            entry(&long(98), Kind::File(1)),
-            entry(&long(510), Kind::Folder),
-            entry(&long(3000), Kind::Link(long(511))),
-            entry(b"l", Kind::Link(b".//x/./y/".to_vec())),
+            entry(b"", EntryKind::Folder),
+            entry(b"a\nb\xff", EntryKind::File(1025)),
+            entry(b"empty", EntryKind::File(0)),
+            entry(&long(97), EntryKind::File(512)),
+            entry(&long(98), EntryKind::File(1)),
+            entry(&long(510), EntryKind::Folder),
+            entry(&long(3000), EntryKind::Link(long(511))),
+            entry(b"l", EntryKind::Link(b".//x/./y/".to_vec())),
         ];
         for entries in [&all[..], &all[1..], &all[..1], &[]] {
             let mut sent = Vec::new();
             let done =
-                send(&mut sent, entries, &mut Progress::new(None), &Pulse::new(std::time::Duration::MAX))
+                send(&mut sent, entries, &mut Progress::new(None), &Watchdog::new(std::time::Duration::MAX))
                     .unwrap();
             let length = usize::try_from(length(entries)).unwrap();
-            assert_eq!(done.sha256, Some(crate::files::flow::sha256(&sent[..length])));
+            assert_eq!(done.sha256, Some(crate::files::hashing::sha256(&sent[..length])));
             let mut archive = tar::Archive::new(&sent[..]);
             let mut found = Vec::new();
             for member in archive.entries().unwrap() {
@@ -242,9 +242,9 @@ mod tests {
             for (found, entry) in found.iter().zip(entries) {
                 assert!(found.0 == b"t" || found.0[2..] == entry.name);
                 match &entry.kind {
-                    Kind::Folder => {}
-                    Kind::File(size) => assert_eq!(found.2, *size),
-                    Kind::Link(target) => assert_eq!(&found.1, target),
+                    EntryKind::Folder => {}
+                    EntryKind::File(size) => assert_eq!(found.2, *size),
+                    EntryKind::Link(target) => assert_eq!(&found.1, target),
                 }
             }
             assert_eq!(found.len(), entries.len());

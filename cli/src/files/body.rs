@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Read};
 
 use crate::error::{Code, Error};
-use crate::files::exchange::{CHUNK, Fault};
+use crate::files::exchange::{CHUNK, ExchangeError};
 
 /// The length of that line: mark, `ok` or `er`, SHA-256.
 const TRAILER: usize = 32 + 1 + 2 + 1 + 64 + 1;
@@ -51,9 +51,9 @@ impl<R: Read> Body<R> {
         ours: &str,
         path: &str,
         is_checked: bool,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), ExchangeError> {
         let mut surplus = 0;
-        while let more @ 1.. = self.available().map_err(|_| Fault::Cut)? {
+        while let more @ 1.. = self.available().map_err(|_| ExchangeError::Cut)? {
             self.start += more;
             surplus += more as u64;
             if surplus > SURPLUS {
@@ -62,9 +62,10 @@ impl<R: Read> Body<R> {
             }
         }
         let trailer = self.buffer.get(self.start..self.end).unwrap_or_default();
-        let trailer = std::str::from_utf8(trailer).map_err(|_| Fault::Cut)?;
-        let rest = trailer.strip_prefix(mark).and_then(|rest| rest.strip_prefix(' ')).ok_or(Fault::Cut)?;
-        let (state, theirs) = rest.trim_end().split_once(' ').ok_or(Fault::Cut)?;
+        let trailer = std::str::from_utf8(trailer).map_err(|_| ExchangeError::Cut)?;
+        let rest =
+            trailer.strip_prefix(mark).and_then(|rest| rest.strip_prefix(' ')).ok_or(ExchangeError::Cut)?;
+        let (state, theirs) = rest.trim_end().split_once(' ').ok_or(ExchangeError::Cut)?;
         let failed = |what: &str| Error::new(Code::Io, format!("`{path}` on the workspace {what}"));
         if state != "ok" {
             return Err(failed("could not be read to its end").into());
@@ -75,7 +76,7 @@ impl<R: Read> Body<R> {
         }
         if is_checked && theirs != ours {
             let error = failed("changed while it was read, or was damaged on its way: try again");
-            return Err(Fault::Differs(error));
+            return Err(ExchangeError::Differs(error));
         }
         Ok(())
     }
@@ -145,7 +146,7 @@ mod tests {
     fn content_without_end_is_refused() {
         let mut body = Body::new(io::repeat(b'x'), 10);
         assert_eq!(io::copy(&mut body, &mut io::sink()).unwrap(), 10);
-        assert!(matches!(body.finish(MARK, "", "x", false), Err(Fault::Told(_))));
+        assert!(matches!(body.finish(MARK, "", "x", false), Err(ExchangeError::Told(_))));
     }
 
     #[test]
@@ -154,7 +155,10 @@ mod tests {
         for end in 0..sent.len() {
             let mut body = Body::new(&sent[..end], u64::MAX);
             io::copy(&mut body, &mut io::sink()).unwrap();
-            assert!(matches!(body.finish(MARK, &"a".repeat(64), "x", true), Err(Fault::Cut)), "{end}");
+            assert!(
+                matches!(body.finish(MARK, &"a".repeat(64), "x", true), Err(ExchangeError::Cut)),
+                "{end}"
+            );
         }
         assert!(Body::new(&sent[..], 99).finish(MARK, &"b".repeat(64), "x", true).is_err());
         assert!(Body::new(&whole(b"", "")[..], 99).finish(MARK, "", "x", true).is_err());

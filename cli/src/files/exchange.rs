@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
 use crate::files::failure::ScriptFailure;
-use crate::files::pulse::{self, Pulse, There};
 use crate::files::script::Script;
+use crate::files::watchdog::{self, RemoteEnd, Watchdog};
 use crate::output::foreign;
 use crate::sys::env::Env;
 use crate::sys::random;
@@ -39,7 +39,7 @@ const END: Duration = remote_end::PATIENCE.saturating_add(REST);
 
 /// Why an exchange did not come to its end.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum ExchangeError {
     /// The output ended before what had to come.
     Cut,
     /// What came is not what the workspace has now.
@@ -50,32 +50,32 @@ pub(super) enum Fault {
     Told(Error),
 }
 
-impl From<Error> for Fault {
-    fn from(error: Error) -> Fault {
-        Fault::Told(error)
+impl From<Error> for ExchangeError {
+    fn from(error: Error) -> ExchangeError {
+        ExchangeError::Told(error)
     }
 }
 
 /// Why an exchange did not do what it was for.
 #[derive(Debug)]
-pub(super) enum Undone {
+pub(super) enum TransferError {
     /// The script says why.
     Script(ScriptFailure),
     /// Anything else.
     Failed(Error),
 }
 
-impl From<Error> for Undone {
-    fn from(error: Error) -> Undone {
-        Undone::Failed(error)
+impl From<Error> for TransferError {
+    fn from(error: Error) -> TransferError {
+        TransferError::Failed(error)
     }
 }
 
-impl From<Undone> for Error {
-    fn from(undone: Undone) -> Error {
+impl From<TransferError> for Error {
+    fn from(undone: TransferError) -> Error {
         match undone {
-            Undone::Script(failure) => failure.into(),
-            Undone::Failed(error) => error,
+            TransferError::Script(failure) => failure.into(),
+            TransferError::Failed(error) => error,
         }
     }
 }
@@ -83,9 +83,9 @@ impl From<Undone> for Error {
 /// What an exchange goes over.
 pub(super) struct Exchange {
     /// The script's input; dropping it ends it.
-    pub(super) input: Option<There<PipeWriter>>,
+    pub(super) input: Option<RemoteEnd<PipeWriter>>,
     /// The script's output.
-    pub(super) output: BufReader<There<PipeReader>>,
+    pub(super) output: BufReader<RemoteEnd<PipeReader>>,
     /// What our own lines begin with.
     pub(super) mark: String,
     path: String,
@@ -94,30 +94,31 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// The next line of ours; a failure that the script tells of is an error.
-    pub(super) fn record(&mut self) -> Result<String, Fault> {
+    pub(super) fn record(&mut self) -> Result<String, ExchangeError> {
         let mut skipped = 0;
         loop {
             let mut line = Vec::new();
-            let read = (&mut self.output).take(LINE).read_until(b'\n', &mut line).map_err(|_| Fault::Cut)?;
+            let read =
+                (&mut self.output).take(LINE).read_until(b'\n', &mut line).map_err(|_| ExchangeError::Cut)?;
             skipped += read as u64;
             if read == 0 || skipped > NOISE {
-                return Err(Fault::Cut);
+                return Err(ExchangeError::Cut);
             }
             let line = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
             let Some((_, record)) = line.split_once(&format!("{} ", self.mark)) else { continue };
             self.records += 1;
             if self.records > RECORDS {
-                return Err(Fault::Cut);
+                return Err(ExchangeError::Cut);
             }
             return match record.strip_prefix("E ") {
-                Some(failed) => Err(Fault::Script(ScriptFailure::parse(failed, &self.path))),
+                Some(failed) => Err(ExchangeError::Script(ScriptFailure::parse(failed, &self.path))),
                 None => Ok(record.to_owned()),
             };
         }
     }
 
     /// Waits for the script to say that all is done.
-    pub(super) fn done(&mut self) -> Result<(), Fault> {
+    pub(super) fn done(&mut self) -> Result<(), ExchangeError> {
         loop {
             if self.record()? == "ok" {
                 return Ok(());
@@ -129,7 +130,7 @@ impl Exchange {
 /// What happens in an exchange.
 enum Event<T> {
     /// All is said.
-    Told(Result<T, Fault>),
+    Told(Result<T, ExchangeError>),
     /// The script has ended, and everything it wrote is delivered.
     Ended(Result<Ended>),
 }
@@ -153,15 +154,15 @@ pub struct Exchanges<'a> {
 impl<'a> Exchanges<'a> {
     /// Each is started by `start`. `env` says how long the workspace may be silent.
     pub fn new(start: Start<'a>, env: &Env) -> Exchanges<'a> {
-        Exchanges { start, patience: pulse::patience(env), earlier: Cell::default() }
+        Exchanges { start, patience: watchdog::patience(env), earlier: Cell::default() }
     }
 
     /// Runs the task's script and has `body` hold the conversation with it.
     pub(super) fn run<T: Send + 'static>(
         &self,
         task: &Task<'_>,
-        body: impl FnOnce(&mut Exchange) -> Result<T, Fault> + Send + 'static,
-    ) -> Result<T, Undone> {
+        body: impl FnOnce(&mut Exchange) -> Result<T, ExchangeError> + Send + 'static,
+    ) -> Result<T, TransferError> {
         if self.earlier.take().is_some_and(|was_interrupted| was_interrupted()) {
             return Err(Error::interrupted().into());
         }
@@ -175,10 +176,10 @@ impl<'a> Exchanges<'a> {
         let running = (self.start)(&command, &streams)?;
         drop(streams);
         let (sender, events) = mpsc::channel();
-        let pulse = Pulse::new(self.patience);
+        let watchdog = Watchdog::new(self.patience);
         let mut exchange = Exchange {
-            input: Some(pulse.there(input)),
-            output: BufReader::with_capacity(CHUNK, pulse.there(output)),
+            input: Some(watchdog.remote(input)),
+            output: BufReader::with_capacity(CHUNK, watchdog.remote(output)),
             mark,
             path: task.path.to_owned(),
             records: 0,
@@ -189,16 +190,16 @@ impl<'a> Exchanges<'a> {
             drop(exchange);
             let _ = told.send(Event::Told(done));
         });
-        let heart = pulse.clone();
+        let watching = watchdog.clone();
         std::thread::spawn(move || {
             let limits = Limits { timeout: None, interruptible: true };
-            let ended = running.wait_while(&limits, || !heart.is_lost());
+            let ended = running.wait_while(&limits, || !watching.has_expired());
             let _ = sender.send(Event::Ended(ended));
         });
         let last_words = collect(errors);
         let (done, ended) = match events.recv() {
             Ok(Event::Told(Ok(value))) => {
-                pulse.listen();
+                watchdog.expect_answer();
                 let was_interrupted = |event| matches!(event, Event::Ended(Ok(Ended::Interrupted { .. })));
                 self.earlier.set(Some(Box::new(move || events.iter().any(was_interrupted))));
                 return Ok(value);
@@ -208,22 +209,22 @@ impl<'a> Exchanges<'a> {
                 let is_cut = matches!(ended, Ok(Ended::Interrupted { .. } | Ended::TimedOut { .. }));
                 match events.recv_timeout(if is_cut { REST } else { Duration::MAX }) {
                     Ok(Event::Told(done)) => (done, ended),
-                    _ => (Err(Fault::Cut), ended),
+                    _ => (Err(ExchangeError::Cut), ended),
                 }
             }
-            Err(_) => (Err(Fault::Cut), Ok(Ended::NoStatus)),
+            Err(_) => (Err(ExchangeError::Cut), Ok(Ended::NoStatus)),
         };
-        conclude(done, ended, &last_words, pulse.patience())
+        conclude(done, ended, &last_words, watchdog.patience())
     }
 }
 
 /// What becomes of an exchange that did not end as it should have.
 fn conclude<T>(
-    done: Result<T, Fault>,
+    done: Result<T, ExchangeError>,
     ended: Result<Ended>,
     last_words: &mpsc::Receiver<String>,
     patience: Duration,
-) -> Result<T, Undone> {
+) -> Result<T, TransferError> {
     match (done, ended) {
         (Ok(value), _) => Ok(value),
         (Err(_), Ok(Ended::Interrupted { .. })) => Err(Error::interrupted()
@@ -235,16 +236,16 @@ fn conclude<T>(
         )
         .hint("what was there before is unchanged, unless the last step was being taken; RUNCODE_PATIENCE sets the seconds")
         .into()),
-        (Err(Fault::Script(failure)), _) => Err(Undone::Script(failure)),
-        (Err(Fault::Told(error) | Fault::Differs(error)), _) => Err(error.into()),
-        (Err(Fault::Cut), Ok(Ended::Status(status))) => {
+        (Err(ExchangeError::Script(failure)), _) => Err(TransferError::Script(failure)),
+        (Err(ExchangeError::Told(error) | ExchangeError::Differs(error)), _) => Err(error.into()),
+        (Err(ExchangeError::Cut), Ok(Ended::Status(status))) => {
             let words = last_words.recv_timeout(REST).unwrap_or_default();
             let said = words.lines().rev().find(|line| !line.trim().is_empty());
             let said = said.map_or("it said nothing".to_owned(), |line| foreign::said("it", line));
             let what = format!("the workspace's shell gave up with status {status}: {said}");
             Err(Error::new(Code::Error, what).into())
         }
-        (Err(Fault::Cut), _) => {
+        (Err(ExchangeError::Cut), _) => {
             Err(Error::new(Code::Transport, "the connection was lost before the transfer was complete")
                 .hint("what was there before is unchanged; run the command again")
                 .into())

@@ -5,7 +5,7 @@ use crate::output::foreign::{self, Quoted};
 
 /// What went wrong on the workspace, as the script's `E` line has it: a word, and what the workspace's own tool said.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Why {
+pub(super) enum FailureKind {
     Missing,
     IsFolder,
     NoFolder,
@@ -19,21 +19,21 @@ pub(super) enum Why {
     Io(String),
 }
 
-impl Why {
-    fn parse(record: &str) -> Why {
+impl FailureKind {
+    fn parse(record: &str) -> FailureKind {
         let (word, said) = record.split_once(' ').unwrap_or((record, ""));
         match word {
-            "missing" => Why::Missing,
-            "folder" => Why::IsFolder,
-            "file" => Why::NoFolder,
-            "special" => Why::Special,
-            "denied" => Why::Denied,
-            "cut" => Why::Cut,
-            "differs" => Why::Differs,
-            "nohash" => Why::NoHash,
-            "notar" => Why::NoTar,
-            "nostderr" => Why::NoStderr,
-            _ => Why::Io(said.to_owned()),
+            "missing" => FailureKind::Missing,
+            "folder" => FailureKind::IsFolder,
+            "file" => FailureKind::NoFolder,
+            "special" => FailureKind::Special,
+            "denied" => FailureKind::Denied,
+            "cut" => FailureKind::Cut,
+            "differs" => FailureKind::Differs,
+            "nohash" => FailureKind::NoHash,
+            "notar" => FailureKind::NoTar,
+            "nostderr" => FailureKind::NoStderr,
+            _ => FailureKind::Io(said.to_owned()),
         }
     }
 }
@@ -41,19 +41,19 @@ impl Why {
 /// A failure that a script told of.
 #[derive(Debug)]
 pub(super) struct ScriptFailure {
-    pub(super) why: Why,
+    pub(super) kind: FailureKind,
     path: String,
 }
 
 impl ScriptFailure {
     /// Reads the script's record; `path` is what it was at.
     pub(super) fn parse(record: &str, path: &str) -> ScriptFailure {
-        ScriptFailure { why: Why::parse(record), path: path.to_owned() }
+        ScriptFailure { kind: FailureKind::parse(record), path: path.to_owned() }
     }
 
     /// Whether folders cannot travel to and from this workspace, as opposed to files.
     pub(super) fn is_without_folders(&self) -> bool {
-        matches!(self.why, Why::NoTar | Why::NoStderr)
+        matches!(self.kind, FailureKind::NoTar | FailureKind::NoStderr)
     }
 }
 
@@ -62,34 +62,38 @@ impl From<ScriptFailure> for Error {
         let path = failure.path;
         let on = |what: &str| format!("`{path}` on the workspace {what}");
         let unchanged = "what was there before is unchanged; run the command again";
-        match failure.why {
-            Why::Missing => {
+        match failure.kind {
+            FailureKind::Missing => {
                 Error::new(Code::NotFound, on("does not exist")).hint(if path.contains(['*', '?', '[']) {
                     "names are taken as they are, patterns too: fetch the folder, or name each"
                 } else {
                     "see what is there: runcode exec -- ls"
                 })
             }
-            Why::IsFolder => Error::new(Code::Io, on("is a folder")).hint("name the file: FOLDER/NAME"),
-            Why::NoFolder => Error::new(Code::Io, on("is not a folder")),
-            Why::Special => Error::new(Code::Io, on("is neither a file nor a folder")),
-            Why::Denied => Error::new(Code::Io, on("may not be read: permission denied")),
-            Why::Cut => Error::new(Code::Transport, format!("only a part of `{path}` reached the workspace"))
-                .hint(unchanged),
-            Why::Differs => {
+            FailureKind::IsFolder => {
+                Error::new(Code::Io, on("is a folder")).hint("name the file: FOLDER/NAME")
+            }
+            FailureKind::NoFolder => Error::new(Code::Io, on("is not a folder")),
+            FailureKind::Special => Error::new(Code::Io, on("is neither a file nor a folder")),
+            FailureKind::Denied => Error::new(Code::Io, on("may not be read: permission denied")),
+            FailureKind::Cut => {
+                Error::new(Code::Transport, format!("only a part of `{path}` reached the workspace"))
+                    .hint(unchanged)
+            }
+            FailureKind::Differs => {
                 let what = format!("what reached the workspace is not what was sent for `{path}`");
                 Error::new(Code::Io, what).hint(unchanged)
             }
-            Why::NoHash => Error::new(Code::Unavailable, "the workspace cannot verify what it gets")
+            FailureKind::NoHash => Error::new(Code::Unavailable, "the workspace cannot verify what it gets")
                 .hint("it needs one of sha256sum, shasum and openssl"),
-            Why::NoTar => {
+            FailureKind::NoTar => {
                 Error::new(Code::Unavailable, "`tar` is not installed on the workspace; folders need it")
             }
-            Why::NoStderr => Error::new(
+            FailureKind::NoStderr => Error::new(
                 Code::Unavailable,
                 "the workspace has no working /dev/stderr, which folders travel by",
             ),
-            Why::Io(said) => Error::new(
+            FailureKind::Io(said) => Error::new(
                 Code::Io,
                 reason(&said).map_or_else(
                     || on("could not be written"),

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Code, Error, Result};
 use crate::files::body::Body;
-use crate::files::exchange::{Exchange, Exchanges, Fault, Task, Undone};
-use crate::files::failure::Why;
-use crate::files::flow::{Hashed, Stop, pump};
+use crate::files::exchange::{Exchange, ExchangeError, Exchanges, Task, TransferError};
+use crate::files::failure::FailureKind;
+use crate::files::hashing::{Hashed, Stop, pump};
 use crate::files::links::LeftOut;
 use crate::files::local_file::{self, LocalFile};
 use crate::files::progress::Progress;
@@ -58,15 +58,15 @@ fn once(
             let fetch = Fetch { exchange, name: remote_name, shown, all_links };
             match record.split_once(' ') {
                 Some(("F", attributes)) => match fetch.file(attributes, &place) {
-                    Err(Fault::Differs(_)) if !closely => Ok(None),
+                    Err(ExchangeError::Differs(_)) if !closely => Ok(None),
                     done => done.map(Some),
                 },
                 None if record == "D" => fetch.folder(&place).map(Some),
-                _ => Err(Fault::Cut),
+                _ => Err(ExchangeError::Cut),
             }
         })
         .map_err(|undone| match undone {
-            Undone::Script(failure) if failure.why == Why::IsFolder => {
+            TransferError::Script(failure) if failure.kind == FailureKind::IsFolder => {
                 Error::from(failure).hint("say where to put it: --out FOLDER")
             }
             undone => undone.into(),
@@ -81,8 +81,8 @@ struct Fetch<'a> {
 }
 
 impl Fetch<'_> {
-    fn file(self, attributes: &str, place: &Place) -> Result<Summary, Fault> {
-        let (size, mode, modified) = parse_attributes(attributes).ok_or(Fault::Cut)?;
+    fn file(self, attributes: &str, place: &Place) -> Result<Summary, ExchangeError> {
+        let (size, mode, modified) = parse_attributes(attributes).ok_or(ExchangeError::Cut)?;
         let target = place.of_file(self.name.as_deref())?;
         // The kernel's own files have no size and may differ each time they are read.
         let limit = if size == 0 { u64::MAX } else { size };
@@ -96,7 +96,7 @@ impl Fetch<'_> {
         };
         let (bytes, sha256) = match (moved, &target) {
             (Ok(moved), _) => moved,
-            (Err(Stop::Read(_)), _) => return Err(Fault::Cut),
+            (Err(Stop::Read(_)), _) => return Err(ExchangeError::Cut),
             (Err(Stop::Write(error)), None) if error.kind() == io::ErrorKind::BrokenPipe => {
                 return Err(stdout::reader_gone().into());
             }
@@ -115,8 +115,8 @@ impl Fetch<'_> {
         Ok(summary)
     }
 
-    fn folder(self, place: &Place) -> Result<Summary, Fault> {
-        let target = place.of_folder(self.name.as_deref())?.ok_or(Fault::Cut)?;
+    fn folder(self, place: &Place) -> Result<Summary, ExchangeError> {
+        let target = place.of_folder(self.name.as_deref())?.ok_or(ExchangeError::Cut)?;
         let stage = install::stage(&target)?;
         let mut body = Body::new(&mut self.exchange.output, u64::MAX);
         let mut hashed = Hashed::new(&mut body, Progress::new(None));
@@ -131,7 +131,7 @@ impl Fetch<'_> {
         unpacked.files = unpacked.files.saturating_sub(left_out.count);
         let mut summary = Summary::new(target.path().display().to_string(), Instant::now());
         (summary.files, summary.bytes, summary.skipped) = (unpacked.files, unpacked.bytes, unpacked.skipped);
-        (summary.left_out, summary.obeyed) = (left_out, unpacked.obeyed);
+        (summary.left_out, summary.autorun) = (left_out, unpacked.autorun);
         summary.sha256 = Some(sha256);
         Ok(summary)
     }

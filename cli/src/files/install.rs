@@ -9,10 +9,10 @@ use std::path::Path;
 use crate::error::{Code, Error, Result};
 use crate::files::links::{self, LeftOut};
 use crate::files::local_file::{PREFIX, RANDOM, made_parent, mark_in_use, sweep, write_error};
-use crate::files::place::Target;
+use crate::files::place::LocalTarget;
 use crate::files::unpack::ROOT;
 use crate::output::foreign;
-use crate::sys::folder::{Folder, Kind, allow_many_open_files};
+use crate::sys::folder::{FileKind, Folder, allow_many_open_files};
 use crate::sys::platform;
 
 /// A folder in the making; removed when dropped.
@@ -30,7 +30,7 @@ impl Stage {
 }
 
 /// A fresh private folder on the file system of `target`.
-pub(super) fn stage(target: &Target) -> Result<Stage> {
+pub(super) fn stage(target: &LocalTarget) -> Result<Stage> {
     allow_many_open_files();
     let path = target.path();
     let at = if target.is_folder()? { path.clone() } else { made_parent(&path)?.to_owned() };
@@ -57,7 +57,12 @@ pub(super) fn prune(stage: &Stage, left_out: &mut LeftOut) -> Result<()> {
 
 /// Makes what is in the stage be `target`, or be in it when that is a folder. Nothing is moved where something is in the
 /// way. Of the links that came, those that lead through one of the user's own stay behind, unless `all_links`.
-pub(super) fn install(stage: &Stage, target: &Target, all_links: bool, left_out: &mut LeftOut) -> Result<()> {
+pub(super) fn install(
+    stage: &Stage,
+    target: &LocalTarget,
+    all_links: bool,
+    left_out: &mut LeftOut,
+) -> Result<()> {
     let path = target.path();
     let failed = |error| write_error(&path, error);
     if target.is_folder()? {
@@ -107,13 +112,15 @@ impl Merge<'_> {
         let came = staged.kind(name).map_err(failed)?;
         let found = there.kind(name).map_err(failed)?;
         match (came, found) {
-            (Some(Kind::Folder), Some(Kind::Folder)) => {
+            (Some(FileKind::Folder), Some(FileKind::Folder)) => {
                 let inner = (staged.folder(name).map_err(failed)?, there.folder(name).map_err(failed)?);
                 self.folder(&inner.0, &inner.1, step)
             }
-            (Some(Kind::Folder), Some(_)) | (_, Some(Kind::Folder)) => Err(in_the_way(self.shown, &self.at)),
+            (Some(FileKind::Folder), Some(_)) | (_, Some(FileKind::Folder)) => {
+                Err(in_the_way(self.shown, &self.at))
+            }
             _ if step == Step::Check => Ok(()),
-            (Some(Kind::Link), _) if !self.all_links => {
+            (Some(FileKind::Link), _) if !self.all_links => {
                 let target = staged.read_link(name).map_err(failed)?;
                 if links::leads_through_own(self.root, above, &target) {
                     self.left_out.add(&self.at, &target);

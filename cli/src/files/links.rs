@@ -11,7 +11,7 @@ use std::io;
 
 use crate::files::local_name;
 use crate::output::sanitize;
-use crate::sys::folder::{Folder, Kind};
+use crate::sys::folder::{FileKind, Folder};
 
 /// The longest target (`PATH_MAX`, limits.h(0p)).
 pub(super) const TARGET_MAX: usize = 4095;
@@ -81,14 +81,14 @@ pub(super) fn leads_through_own(root: &Folder, at: &[OsString], target: &[u8]) -
     let Ok(mut folder) = root.again() else { return true };
     while let Some(name) = todo.pop_front() {
         match folder.kind(&name) {
-            Ok(Some(Kind::Folder)) => match folder.folder(&name) {
+            Ok(Some(FileKind::Folder)) => match folder.folder(&name) {
                 Ok(next) => {
                     folder = next;
                     here.push(name);
                 }
                 Err(_) => return true,
             },
-            Ok(Some(Kind::Link)) => {
+            Ok(Some(FileKind::Link)) => {
                 chain += 1;
                 let path = folder.read_link(&name).ok().and_then(|target| inside(&here, &target));
                 let (Some(path), Ok(top), ..=CHAIN) = (path, root.again(), chain) else { return true };
@@ -111,8 +111,8 @@ pub(super) fn prune(folder: &Folder, at: &mut Vec<OsString>, left_out: &mut Left
         at.push(name);
         let Some(name) = at.last() else { continue };
         match folder.kind(name)? {
-            Some(Kind::Folder) => prune(&folder.folder(name)?, at, left_out)?,
-            Some(Kind::Link) => {
+            Some(FileKind::Folder) => prune(&folder.folder(name)?, at, left_out)?,
+            Some(FileKind::Link) => {
                 let target = folder.read_link(name)?;
                 if inside(at.get(..at.len() - 1).unwrap_or_default(), &target).is_none() {
                     folder.remove(name)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::error::{Code, Error, Result};
-use crate::files::place::Target;
+use crate::files::place::LocalTarget;
 use crate::sys::platform;
 
 /// What all our temporary files and folders are called at first.
@@ -26,7 +26,7 @@ pub(super) struct LocalFile {
 
 impl LocalFile {
     /// The file that is to be `target`; folders above it are made.
-    pub(super) fn create(target: &Target) -> Result<LocalFile> {
+    pub(super) fn create(target: &LocalTarget) -> Result<LocalFile> {
         let (shown, path) = (target.path(), target.resolved()?);
         let found = std::fs::symlink_metadata(&path).ok();
         match found.map(|found| found.file_type()) {
@@ -195,7 +195,7 @@ mod tests {
         }
         let tree = at(".runcode-aaaaaaaaaaaaaaaa");
         std::fs::create_dir_all(tree.join("t/x")).unwrap();
-        let mut living = LocalFile::create(&Target::Given(at("target"))).unwrap();
+        let mut living = LocalFile::create(&LocalTarget::Given(at("target"))).unwrap();
         living.file().set_modified(long_ago).unwrap();
         for path in [&abandoned, &other, &tree] {
             File::open(path).unwrap().set_modified(long_ago).unwrap();

@@ -27,7 +27,7 @@ pub(super) struct Entry {
     pub(super) local: PathBuf,
     /// Its path below the target, parted by `/`; empty for the target itself.
     pub(super) name: Vec<u8>,
-    pub(super) kind: Kind,
+    pub(super) kind: EntryKind,
     pub(super) mode: u32,
     pub(super) modified: Modified,
 }
@@ -53,7 +53,7 @@ impl Modified {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum EntryKind {
     Folder,
     /// Of so many bytes.
     File(u64),
@@ -126,15 +126,15 @@ fn walker(source: &Path, selection: &Selection) -> Result<WalkBuilder> {
     Ok(walker)
 }
 
-fn kind(path: &Path, metadata: &Metadata) -> Result<Option<Kind>> {
+fn kind(path: &Path, metadata: &Metadata) -> Result<Option<EntryKind>> {
     Ok(if metadata.is_dir() {
-        Some(Kind::Folder)
+        Some(EntryKind::Folder)
     } else if metadata.is_file() {
-        Some(Kind::File(metadata.len()))
+        Some(EntryKind::File(metadata.len()))
     } else if metadata.is_symlink() {
         let target = fs::read_link(path)
             .map_err(|error| Error::io(format_args!("read the link `{}`", path.display()), error))?;
-        Some(Kind::Link(bytes(target.as_os_str())?.to_vec()))
+        Some(EntryKind::Link(bytes(target.as_os_str())?.to_vec()))
     } else {
         None
     })

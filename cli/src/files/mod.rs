@@ -6,29 +6,29 @@
 //! and writes.
 
 mod archive;
+mod autorun;
 mod body;
 mod exchange;
 mod failure;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-mod feed;
-mod flow;
 mod get;
+mod hashing;
 mod install;
 mod links;
 mod local_file;
 mod local_name;
 mod local_tree;
-mod obeyed;
 mod place;
 mod progress;
-mod pulse;
 mod put_file;
 mod put_folder;
 mod remote_listing;
 mod remote_path;
 mod script;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod splice;
 mod summary;
 mod unpack;
+mod watchdog;
 
 #[cfg(fuzzing)]
 pub use unpack::fuzz as unpack_for_fuzzing;
@@ -37,10 +37,10 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+pub use autorun::AutorunFiles;
 pub use exchange::{Exchanges, Start};
 pub use links::LeftOut;
 pub use local_tree::Selection;
-pub use obeyed::Obeyed;
 pub use place::Place;
 pub use remote_path::RemotePath;
 pub use summary::Summary;

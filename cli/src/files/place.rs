@@ -34,20 +34,20 @@ impl Place {
     }
 
     /// Where the file that is called `name` on the workspace goes; none for stdout.
-    pub(super) fn of_file(&self, name: Option<&[u8]>) -> Result<Option<Target>> {
+    pub(super) fn of_file(&self, name: Option<&[u8]>) -> Result<Option<LocalTarget>> {
         Ok(match self {
             Place::Stdout => None,
-            Place::As(path) if !path.is_dir() => Some(Target::Given(path.clone())),
-            Place::As(path) | Place::Into(path) => Some(Target::Below(path.clone(), local(name)?)),
+            Place::As(path) if !path.is_dir() => Some(LocalTarget::Given(path.clone())),
+            Place::As(path) | Place::Into(path) => Some(LocalTarget::Below(path.clone(), local(name)?)),
         })
     }
 
     /// Where the folder that is called `name` on the workspace goes; none for stdout.
-    pub(super) fn of_folder(&self, name: Option<&[u8]>) -> Result<Option<Target>> {
+    pub(super) fn of_folder(&self, name: Option<&[u8]>) -> Result<Option<LocalTarget>> {
         Ok(match (self, name) {
             (Place::Stdout, _) => None,
-            (Place::As(path), _) | (Place::Into(path), None) => Some(Target::Given(path.clone())),
-            (Place::Into(path), Some(_)) => Some(Target::Below(path.clone(), local(name)?)),
+            (Place::As(path), _) | (Place::Into(path), None) => Some(LocalTarget::Given(path.clone())),
+            (Place::Into(path), Some(_)) => Some(LocalTarget::Below(path.clone(), local(name)?)),
         })
     }
 }
@@ -61,27 +61,27 @@ fn local(name: Option<&[u8]>) -> Result<OsString> {
 
 /// A place for one file or folder.
 #[derive(Debug, Clone)]
-pub(super) enum Target {
+pub(super) enum LocalTarget {
     /// The path that the user gave: links in it are followed, also the last.
     Given(PathBuf),
     /// A name in the folder that the user gave: a link of that name is not followed.
     Below(PathBuf, OsString),
 }
 
-impl Target {
+impl LocalTarget {
     /// Its path.
     pub(super) fn path(&self) -> PathBuf {
         match self {
-            Target::Given(path) => path.clone(),
-            Target::Below(folder, name) => folder.join(name),
+            LocalTarget::Given(path) => path.clone(),
+            LocalTarget::Below(folder, name) => folder.join(name),
         }
     }
 
     /// Whether a folder is there. What is below is in a folder that is made.
     pub(super) fn is_folder(&self) -> Result<bool> {
         match self {
-            Target::Given(path) => Ok(path.is_dir()),
-            Target::Below(folder, name) => {
+            LocalTarget::Given(path) => Ok(path.is_dir()),
+            LocalTarget::Below(folder, name) => {
                 made_folder(folder)?;
                 Ok(fs::symlink_metadata(folder.join(name)).is_ok_and(|found| found.is_dir()))
             }
@@ -91,8 +91,8 @@ impl Target {
     /// Opens the folder that is there.
     pub(super) fn open(&self) -> io::Result<Folder> {
         match self {
-            Target::Given(path) => Folder::open(path),
-            Target::Below(folder, name) => Folder::open(folder)?.folder(name),
+            LocalTarget::Given(path) => Folder::open(path),
+            LocalTarget::Below(folder, name) => Folder::open(folder)?.folder(name),
         }
     }
 
@@ -100,7 +100,7 @@ impl Target {
     /// shell's `>`.
     pub(super) fn resolved(&self) -> Result<PathBuf> {
         const CHAIN: usize = 40;
-        let Target::Given(path) = self else { return Ok(self.path()) };
+        let LocalTarget::Given(path) = self else { return Ok(self.path()) };
         let mut path = path.clone();
         for _ in 0..CHAIN {
             let Ok(leads) = fs::read_link(&path) else { return Ok(path) };
@@ -126,16 +126,16 @@ mod tests {
         symlink("l/file", at("f")).unwrap();
         symlink("f", at("g")).unwrap();
         symlink("loop", at("loop")).unwrap();
-        let given = |name: &str| Target::Given(at(name));
+        let given = |name: &str| LocalTarget::Given(at(name));
         assert_eq!(given("g").resolved().unwrap(), at("l/file"));
         assert!(given("loop").resolved().is_err());
         assert!(given("l").is_folder().unwrap());
-        let below = |name: &str| Target::Below(top.path().to_owned(), name.into());
+        let below = |name: &str| LocalTarget::Below(top.path().to_owned(), name.into());
         assert_eq!(below("g").resolved().unwrap(), at("g"));
         assert!(!below("l").is_folder().unwrap() && below("l").open().is_err());
         assert!(below("d").is_folder().unwrap() && below("d").open().is_ok());
         let place = Place::parse(&at("l/"), false);
-        assert!(matches!(place.of_file(Some(b"x")).unwrap(), Some(Target::Below(..))));
+        assert!(matches!(place.of_file(Some(b"x")).unwrap(), Some(LocalTarget::Below(..))));
         assert!(place.of_file(Some(b"..")).is_err() && place.of_file(None).is_err());
     }
 }

@@ -6,14 +6,14 @@ use std::path::Path;
 use std::time::{Instant, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
-use crate::files::exchange::{CHUNK, Exchange, Exchanges, Fault, Task};
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use crate::files::feed;
-use crate::files::flow::{self, Stop, pump};
+use crate::files::exchange::{CHUNK, Exchange, ExchangeError, Exchanges, Task};
+use crate::files::hashing::{self, Stop, pump};
 use crate::files::local_file;
 use crate::files::progress::Progress;
-use crate::files::pulse::There;
 use crate::files::script::{self, Script, octal};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::files::splice;
+use crate::files::watchdog::RemoteEnd;
 use crate::files::{RemotePath, Summary};
 use crate::sys::{platform, random};
 
@@ -77,15 +77,15 @@ impl<R: Read> Read for Source<R> {
 
 impl<R: Read> Content<R> {
     /// Moves it all into `input`, after `head`, which was read before: how many bytes there were, and their SHA-256.
-    fn pass(self, head: Vec<u8>, input: &mut There<PipeWriter>) -> Result<(u64, String), Stop> {
+    fn pass(self, head: Vec<u8>, input: &mut RemoteEnd<PipeWriter>) -> Result<(u64, String), Stop> {
         let mut progress = Progress::new(self.total);
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if let (Source::File(file), Some(total), []) = (&self.source, self.total, &head[..])
-            && let Some(sha256) = feed::feed(file, total, input.inner(), &mut progress, input.pulse())?
+            && let Some(sha256) = splice::send(file, total, input.inner(), &mut progress, input.watchdog())?
         {
             return Ok((total, sha256));
         }
-        let all = io::Cursor::new(head).chain(input.pulse().here(self.source));
+        let all = io::Cursor::new(head).chain(input.watchdog().local(self.source));
         pump(&mut BufReader::with_capacity(CHUNK, all), input, &mut progress)
     }
 }
@@ -133,7 +133,7 @@ fn send<R: Read + Send + 'static>(
     let mut private = random::word();
     let mut small = None;
     if is_whole && head.len() <= INLINE {
-        let sha256 = flow::sha256(&head);
+        let sha256 = hashing::sha256(&head);
         private += &format!(" {sha256} {}", String::from_utf8_lossy(&octal(&head)));
         small = Some((head.len() as u64, sha256));
     }
@@ -152,7 +152,7 @@ fn send<R: Read + Send + 'static>(
 }
 
 /// Waits until all is done; whether the file went into a folder.
-fn finish(exchange: &mut Exchange) -> Result<bool, Fault> {
+fn finish(exchange: &mut Exchange) -> Result<bool, ExchangeError> {
     let mut went_into = false;
     loop {
         match exchange.record()?.as_str() {
@@ -195,7 +195,7 @@ fn stream(
             (Ok(went_into), Ok(Ok((bytes, sha256)))) => Ok((bytes, sha256, went_into)),
             (_, Ok(Err(Stop::Read(error)))) => Err(Error::io(doing, error).into()),
             (Err(fault), _) => Err(fault),
-            (Ok(_), _) => Err(Fault::Cut),
+            (Ok(_), _) => Err(ExchangeError::Cut),
         }
     });
     Ok(done?)

@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use crate::error::{Code, Error, Result};
 use crate::files::archive::{self, Sent, Unsent};
-use crate::files::exchange::{Exchange, Exchanges, Fault, Task, Undone};
-use crate::files::local_tree::{self, Entry, Kind, Selection};
+use crate::files::exchange::{Exchange, ExchangeError, Exchanges, Task, TransferError};
+use crate::files::local_tree::{self, Entry, EntryKind, Selection};
 use crate::files::progress::Progress;
 use crate::files::put_file;
 use crate::files::remote_listing::{Format, Listing};
@@ -56,7 +56,7 @@ pub(super) fn put(
             (summary.files, summary.bytes, summary.sha256) = (sent.files, sent.bytes, sent.sha256);
             summary.unchanged = unchanged;
         }
-        Err(Undone::Script(failure)) if failure.is_without_folders() => {
+        Err(TransferError::Script(failure)) if failure.is_without_folders() => {
             one_by_one(exchanges, &all, target, &mut summary)?;
         }
         Err(undone) => return Err(undone.into()),
@@ -67,12 +67,16 @@ pub(super) fn put(
 }
 
 /// What was sent, and how many files did not need to be.
-fn converse(exchange: &mut Exchange, mut entries: Vec<Entry>, target: &str) -> Result<(Sent, u64), Fault> {
+fn converse(
+    exchange: &mut Exchange,
+    mut entries: Vec<Entry>,
+    target: &str,
+) -> Result<(Sent, u64), ExchangeError> {
     let format = match exchange.record()?.as_str() {
         "T 0" => Some(Format::Printf),
         "T 1" => Some(Format::Stat),
         "T -" => None,
-        _ => return Err(Fault::Cut),
+        _ => return Err(ExchangeError::Cut),
     };
     let before = files(&entries);
     if let Some(format) = format {
@@ -86,7 +90,7 @@ fn converse(exchange: &mut Exchange, mut entries: Vec<Entry>, target: &str) -> R
         entries = lacking;
         if entries.is_empty() {
             let input = exchange.input.take();
-            input.ok_or(Fault::Cut)?.write_all(b"none\n").map_err(|_| Fault::Cut)?;
+            input.ok_or(ExchangeError::Cut)?.write_all(b"none\n").map_err(|_| ExchangeError::Cut)?;
             exchange.done()?;
             return Ok((Sent::default(), before));
         }
@@ -98,13 +102,13 @@ fn converse(exchange: &mut Exchange, mut entries: Vec<Entry>, target: &str) -> R
     std::thread::spawn(move || {
         let Some(mut input) = input else { return };
         let total =
-            entries.iter().map(|entry| if let Kind::File(size) = entry.kind { size } else { 0 }).sum();
+            entries.iter().map(|entry| if let EntryKind::File(size) = entry.kind { size } else { 0 }).sum();
         let done = match input.write_all(format!("{mark} {}\n", archive::length(&entries)).as_bytes()) {
             Ok(()) => {
-                let pulse = input.pulse().clone();
-                archive::send(&mut input, &entries, &mut Progress::new(Some(total)), &pulse)
+                let watchdog = input.watchdog().clone();
+                archive::send(&mut input, &entries, &mut Progress::new(Some(total)), &watchdog)
             }
-            Err(_) => Err(Unsent::There),
+            Err(_) => Err(Unsent::Remote),
         };
         let _ = sender.send(done); // before the end of the input, so that it is there when the workspace answers
         drop(input);
@@ -112,14 +116,14 @@ fn converse(exchange: &mut Exchange, mut entries: Vec<Entry>, target: &str) -> R
     let done = exchange.done();
     match (done, sent.try_recv()) {
         (Ok(()), Ok(Ok(sent))) => Ok((sent, unchanged)),
-        (_, Ok(Err(Unsent::Here(error)))) => Err(error.into()),
+        (_, Ok(Err(Unsent::Local(error)))) => Err(error.into()),
         (Err(fault), _) => Err(fault),
-        (Ok(()), _) => Err(Fault::Cut),
+        (Ok(()), _) => Err(ExchangeError::Cut),
     }
 }
 
 fn files(entries: &[Entry]) -> u64 {
-    entries.iter().filter(|entry| entry.kind != Kind::Folder).count() as u64
+    entries.iter().filter(|entry| entry.kind != EntryKind::Folder).count() as u64
 }
 
 /// The way to a workspace that has no tar: every file by itself. Links stay behind, and are counted.
@@ -131,9 +135,9 @@ fn one_by_one(
 ) -> Result<()> {
     for entry in entries {
         match entry.kind {
-            Kind::Folder => {}
-            Kind::Link(_) => summary.skipped += 1,
-            Kind::File(_) => {
+            EntryKind::Folder => {}
+            EntryKind::Link(_) => summary.skipped += 1,
+            EntryKind::File(_) => {
                 let done = put_file::put(exchanges, &entry.local, &target.join(&entry.name), None)?;
                 summary.add(&done);
             }

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, Read as _};
 
 use crate::error::{Code, Error, Result};
-use crate::files::exchange::Fault;
-use crate::files::local_tree::{Entry, Kind};
+use crate::files::exchange::ExchangeError;
+use crate::files::local_tree::{Entry, EntryKind};
 
 /// The longest record that is read.
 const RECORD: u64 = 64 * 1024;
@@ -50,21 +50,21 @@ impl Listing {
         format: Format,
         mark: &str,
         entries: &[Entry],
-    ) -> Result<Listing, Fault> {
+    ) -> Result<Listing, ExchangeError> {
         let ours = entries.iter().map(|entry| entry.name.as_slice()).collect::<HashSet<_>>();
         let end = if format == Format::Printf { 0 } else { b'\n' };
         let (mut records, mut total) = (0, 0);
-        let mut record = || -> Result<Vec<u8>, Fault> {
+        let mut record = || -> Result<Vec<u8>, ExchangeError> {
             let mut bytes = Vec::new();
             if records > RECORDS || total > BYTES {
                 let error =
                     Error::new(Code::Io, "what is at the target on the workspace is listed without end");
                 return Err(error.hint("put into a folder that has less in it").into());
             }
-            from.take(RECORD).read_until(end, &mut bytes).map_err(|_| Fault::Cut)?;
+            from.take(RECORD).read_until(end, &mut bytes).map_err(|_| ExchangeError::Cut)?;
             records += 1;
             total += bytes.len() as u64;
-            if bytes.pop() == Some(end) { Ok(bytes) } else { Err(Fault::Cut) }
+            if bytes.pop() == Some(end) { Ok(bytes) } else { Err(ExchangeError::Cut) }
         };
         let mut listing = Listing::default();
         loop {
@@ -86,8 +86,8 @@ impl Listing {
     pub(super) fn lacks(&self, entry: &Entry, target: &str) -> Result<bool> {
         let Some(seen) = self.0.get(&entry.name) else { return Ok(true) };
         match (&entry.kind, &seen.kind) {
-            (Kind::Folder, SeenKind::Folder) => Ok(false),
-            (Kind::Folder, _) | (_, SeenKind::Folder) => {
+            (EntryKind::Folder, SeenKind::Folder) => Ok(false),
+            (EntryKind::Folder, _) | (_, SeenKind::Folder) => {
                 let name = crate::output::sanitize::short(&String::from_utf8_lossy(&entry.name));
                 Err(Error::new(
                     Code::Io,
@@ -95,12 +95,12 @@ impl Listing {
                 )
                 .hint("move it away first; nothing was changed"))
             }
-            (Kind::File(size), SeenKind::File(there)) => {
+            (EntryKind::File(size), SeenKind::File(there)) => {
                 let (ours, (seconds, nanos)) = (entry.modified, seen.modified);
                 let differs = ours.nanos != nanos && ours.nanos != 0 && nanos != 0;
                 Ok((*size, entry.mode, ours.seconds) != (*there, seen.mode, seconds) || differs)
             }
-            (Kind::Link(target), SeenKind::Link(Some(there))) => Ok(target != there),
+            (EntryKind::Link(target), SeenKind::Link(Some(there))) => Ok(target != there),
             _ => Ok(true),
         }
     }
@@ -164,31 +164,31 @@ mod tests {
     use super::*;
     use crate::files::local_tree::Modified;
 
-    fn entry(name: &str, kind: Kind) -> Entry {
+    fn entry(name: &str, kind: EntryKind) -> Entry {
         let modified = Modified { seconds: 12, nanos: 500, is_recent: false };
         Entry { local: "/x".into(), name: name.into(), kind, mode: 0o644, modified }
     }
 
     #[test]
     fn both_formats_say_the_same() {
-        let ours = ["", "a\nb", "a b", "l"].map(|name| entry(name, Kind::Folder));
+        let ours = ["", "a\nb", "a b", "l"].map(|name| entry(name, EntryKind::Folder));
         let printf = b"d 755 4 9 .\0\0f 644 3 12 ././a\nb\0\0l 777 1 5 ./l\0to\0MARK\0";
         let listing = Listing::read(&mut &printf[..], Format::Printf, "MARK", &ours).unwrap();
-        assert!(!listing.lacks(&entry("", Kind::Folder), "t").unwrap());
-        assert!(!listing.lacks(&entry("a\nb", Kind::File(3)), "t").unwrap());
-        assert!(listing.lacks(&entry("a\nb", Kind::File(4)), "t").unwrap());
-        assert!(!listing.lacks(&entry("l", Kind::Link(b"to".into())), "t").unwrap());
-        assert!(listing.lacks(&entry("l", Kind::Link(b"else".into())), "t").unwrap());
-        assert!(listing.lacks(&entry("a\nb", Kind::Folder), "t").is_err());
-        assert!(listing.lacks(&entry("new", Kind::File(0)), "t").unwrap());
+        assert!(!listing.lacks(&entry("", EntryKind::Folder), "t").unwrap());
+        assert!(!listing.lacks(&entry("a\nb", EntryKind::File(3)), "t").unwrap());
+        assert!(listing.lacks(&entry("a\nb", EntryKind::File(4)), "t").unwrap());
+        assert!(!listing.lacks(&entry("l", EntryKind::Link(b"to".into())), "t").unwrap());
+        assert!(listing.lacks(&entry("l", EntryKind::Link(b"else".into())), "t").unwrap());
+        assert!(listing.lacks(&entry("a\nb", EntryKind::Folder), "t").is_err());
+        assert!(listing.lacks(&entry("new", EntryKind::File(0)), "t").unwrap());
         assert_eq!(listing.0.len(), 3);
         let other = Listing::read(&mut &printf[..], Format::Printf, "MARK", &ours[..1]).unwrap();
         assert_eq!(other.0.len(), 1, "what is not ours is not kept");
         let stat = b"41ed 4 9 .\n81a4 3 12 ./a b\na1ff 1 5 ./l\nMARK\n";
         let listing = Listing::read(&mut &stat[..], Format::Stat, "MARK", &ours).unwrap();
-        assert!(!listing.lacks(&entry("a b", Kind::File(3)), "t").unwrap());
-        assert!(listing.lacks(&entry("l", Kind::Link(b"to".into())), "t").unwrap());
-        assert!(listing.lacks(&entry("", Kind::File(3)), "t").is_err());
+        assert!(!listing.lacks(&entry("a b", EntryKind::File(3)), "t").unwrap());
+        assert!(listing.lacks(&entry("l", EntryKind::Link(b"to".into())), "t").unwrap());
+        assert!(listing.lacks(&entry("", EntryKind::File(3)), "t").is_err());
     }
 
     #[test]
@@ -201,7 +201,7 @@ mod tests {
             ("13", true),
         ] {
             let listed = format!("f 644 3 {there} a\0\0MARK\0");
-            let ours = [entry("a", Kind::File(3))];
+            let ours = [entry("a", EntryKind::File(3))];
             let listing = Listing::read(&mut listed.as_bytes(), Format::Printf, "MARK", &ours).unwrap();
             assert_eq!(listing.lacks(&ours[0], "t").unwrap(), is_lacking, "{there}");
         }
@@ -212,7 +212,7 @@ mod tests {
         for (format, end) in [(Format::Printf, 0), (Format::Stat, b'\n')] {
             let mut endless = std::io::BufReader::new(std::io::repeat(end));
             let read = Listing::read(&mut endless, format, "MARK", &[]);
-            assert!(matches!(read, Err(Fault::Told(_))));
+            assert!(matches!(read, Err(ExchangeError::Told(_))));
         }
     }
 
@@ -223,7 +223,7 @@ mod tests {
         }
         let odd = b"f 9 \xff 12 a\0\0 \0\0MARK\0";
         assert!(
-            Listing::read(&mut &odd[..], Format::Printf, "MARK", &[entry("a", Kind::Folder)])
+            Listing::read(&mut &odd[..], Format::Printf, "MARK", &[entry("a", EntryKind::Folder)])
                 .unwrap()
                 .0
                 .is_empty()

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::files::{LeftOut, Obeyed};
+use crate::files::{AutorunFiles, LeftOut};
 use crate::output::foreign;
 use crate::output::report::{Report, Text};
 
@@ -26,7 +26,7 @@ pub struct Summary {
     /// The links that were left out, since they lead out of the folder.
     pub left_out: LeftOut,
     /// The files among those that travelled that other programs run or obey by themselves.
-    pub obeyed: Obeyed,
+    pub autorun: AutorunFiles,
     /// How long it took, in seconds.
     pub seconds: f64,
 }
@@ -42,7 +42,7 @@ impl Summary {
             sha256: None,
             skipped: 0,
             left_out: LeftOut::default(),
-            obeyed: Obeyed::default(),
+            autorun: AutorunFiles::default(),
             seconds: start.elapsed().as_secs_f64(),
         }
     }
@@ -54,7 +54,7 @@ impl Summary {
         self.unchanged += other.unchanged;
         self.skipped += other.skipped;
         self.left_out.append(&other.left_out);
-        self.obeyed.append(&other.obeyed);
+        self.autorun.append(&other.autorun);
         self.seconds += other.seconds;
         self.sha256 = None;
     }
@@ -73,7 +73,7 @@ impl Report for Summary {
         });
         for (field, count, named) in [
             ("links_left_out", self.left_out.count, &self.left_out.named),
-            ("runs_by_itself", self.obeyed.count, &self.obeyed.named),
+            ("runs_by_itself", self.autorun.count, &self.autorun.named),
         ] {
             if count > 0 {
                 report[field] = json!({ "count": count, "named": named });
@@ -120,14 +120,14 @@ impl Report for Summary {
             ));
             list(text, count, &self.left_out.named);
         }
-        let count = self.obeyed.count;
+        let count = self.autorun.count;
         if count > 0 {
             text.line(format!(
                 "  other programs run or obey {}; read {} before you work in that folder:",
                 if count == 1 { "this file by itself" } else { "these files by themselves" },
                 if count == 1 { "it" } else { "them" },
             ));
-            list(text, count, &self.obeyed.named);
+            list(text, count, &self.autorun.named);
         }
     }
 }

@@ -12,12 +12,12 @@ use std::time::{Duration, UNIX_EPOCH};
 use tar::{Entry, EntryType};
 
 use crate::error::{Code, Error};
-use crate::files::exchange::Fault;
+use crate::files::autorun::AutorunFiles;
+use crate::files::exchange::ExchangeError;
 use crate::files::links::{self, TARGET_MAX};
 use crate::files::local_name;
-use crate::files::obeyed::Obeyed;
 use crate::output::foreign;
-use crate::sys::folder::{Attributes, Folder, Kind};
+use crate::sys::folder::{Attributes, FileKind, Folder};
 use crate::sys::platform;
 
 /// What the unpacked folder is called in the stage.
@@ -38,11 +38,11 @@ pub(super) struct Unpacked {
     pub(super) skipped: u64,
     /// Whether a link came that may lead out of the folder.
     pub(super) leads_out: bool,
-    pub(super) obeyed: Obeyed,
+    pub(super) autorun: AutorunFiles,
 }
 
 /// Unpacks what `from` has into `stage`, and reads it to its end.
-pub(super) fn unpack(from: &mut impl Read, stage: &Folder, shown: &str) -> Result<Unpacked, Fault> {
+pub(super) fn unpack(from: &mut impl Read, stage: &Folder, shown: &str) -> Result<Unpacked, ExchangeError> {
     let opened = stage.make_folder(OsStr::new(ROOT)).and_then(|()| {
         let root = stage.folder(OsStr::new(ROOT))?;
         Ok((root.again()?, root))
@@ -53,8 +53,8 @@ pub(super) fn unpack(from: &mut impl Read, stage: &Folder, shown: &str) -> Resul
     let mut archive = tar::Archive::new(&mut *from);
     let mut next = Names::default();
     let mut members = 0;
-    for entry in archive.entries().map_err(|_| Fault::Cut)?.raw(true) {
-        let mut entry = entry.map_err(|_| Fault::Cut)?;
+    for entry in archive.entries().map_err(|_| ExchangeError::Cut)?.raw(true) {
+        let mut entry = entry.map_err(|_| ExchangeError::Cut)?;
         members += 1;
         if members > MEMBERS_MAX {
             return Err(unpacking.endless());
@@ -69,7 +69,7 @@ pub(super) fn unpack(from: &mut impl Read, stage: &Folder, shown: &str) -> Resul
     }
     unpacking.ascend(0)?;
     unpacking.keep()?;
-    let rest = io::copy(&mut from.take(UNKEPT_MAX + 1), &mut io::sink()).map_err(|_| Fault::Cut)?;
+    let rest = io::copy(&mut from.take(UNKEPT_MAX + 1), &mut io::sink()).map_err(|_| ExchangeError::Cut)?;
     unpacking.pass(rest)?;
     Ok(unpacking.done)
 }
@@ -110,16 +110,16 @@ struct Unpacking<'a> {
 }
 
 impl Unpacking<'_> {
-    fn extended(&self, entry: &mut Entry<'_, impl Read>) -> Result<Vec<u8>, Fault> {
+    fn extended(&self, entry: &mut Entry<'_, impl Read>) -> Result<Vec<u8>, ExchangeError> {
         if entry.size() > EXTENDED_MAX {
             return Err(self.endless());
         }
         let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).map_err(|_| Fault::Cut)?;
+        entry.read_to_end(&mut bytes).map_err(|_| ExchangeError::Cut)?;
         Ok(bytes)
     }
 
-    fn text(&self, entry: &mut Entry<'_, impl Read>) -> Result<Vec<u8>, Fault> {
+    fn text(&self, entry: &mut Entry<'_, impl Read>) -> Result<Vec<u8>, ExchangeError> {
         let mut bytes = self.extended(entry)?;
         while bytes.last() == Some(&0) {
             bytes.pop();
@@ -127,7 +127,12 @@ impl Unpacking<'_> {
         Ok(bytes)
     }
 
-    fn entry(&mut self, kind: EntryType, mut entry: Entry<'_, impl Read>, names: Names) -> Result<(), Fault> {
+    fn entry(
+        &mut self,
+        kind: EntryType,
+        mut entry: Entry<'_, impl Read>,
+        names: Names,
+    ) -> Result<(), ExchangeError> {
         let header = entry.header();
         let raw = names.path.unwrap_or_else(|| header.path_bytes().into_owned());
         let link = names.link.or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
@@ -148,7 +153,7 @@ impl Unpacking<'_> {
                 let file = self.create(name, &path)?;
                 self.done.bytes += fill(&mut entry, file, &path, mode, modified)?;
                 self.done.files += 1;
-                self.done.obeyed.see(&path);
+                self.done.autorun.see(&path);
             }
             EntryType::Symlink => self.link(&path, &link.unwrap_or_default())?,
             EntryType::Link => self.twin(&path, &link.unwrap_or_default())?,
@@ -158,7 +163,7 @@ impl Unpacking<'_> {
     }
 
     /// A symbolic link. Those that lead out of the folder are removed once all is there.
-    fn link(&mut self, path: &[OsString], target: &[u8]) -> Result<(), Fault> {
+    fn link(&mut self, path: &[OsString], target: &[u8]) -> Result<(), ExchangeError> {
         if target.is_empty() || target.len() > TARGET_MAX || target.contains(&0) {
             return Err(self.hostile(links::shown(path).as_bytes()));
         }
@@ -169,16 +174,16 @@ impl Unpacking<'_> {
             return Ok(());
         }
         self.done.files += 1;
-        self.done.obeyed.see(path);
+        self.done.autorun.see(path);
         match links::inside(path.get(..path.len() - 1).unwrap_or_default(), target) {
-            Some(leads) => self.done.obeyed.see(&leads),
+            Some(leads) => self.done.autorun.see(&leads),
             None => self.done.leads_out = true,
         }
         Ok(())
     }
 
     /// A second name of what came before; of a link, the same link once more.
-    fn twin(&mut self, path: &[OsString], of: &[u8]) -> Result<(), Fault> {
+    fn twin(&mut self, path: &[OsString], of: &[u8]) -> Result<(), ExchangeError> {
         let source = local_name::path(of).ok_or_else(|| self.hostile(of))?;
         let Some((last, above)) = source.split_last() else { return Err(self.hostile(of)) };
         let folder = self.root.again().and_then(|root| {
@@ -187,15 +192,15 @@ impl Unpacking<'_> {
         let found = folder.and_then(|folder| Ok((folder.kind(last)?, folder)));
         let failed = |error| write_error(path, error);
         match found {
-            Ok((Some(Kind::File), folder)) => {
+            Ok((Some(FileKind::File), folder)) => {
                 let name = self.place(path)?;
                 self.vacate(name, path)?;
-                self.here.make_twin(name, &folder, last).map_err(failed)?;
+                self.here.make_hard_link(name, &folder, last).map_err(failed)?;
                 self.done.files += 1;
-                self.done.obeyed.see(path);
+                self.done.autorun.see(path);
                 Ok(())
             }
-            Ok((Some(Kind::Link), folder)) => {
+            Ok((Some(FileKind::Link), folder)) => {
                 let target = folder.read_link(last).map_err(failed)?;
                 self.link(path, &target)
             }
@@ -208,19 +213,19 @@ impl Unpacking<'_> {
     }
 
     /// Counts bytes that are not kept.
-    fn pass(&mut self, bytes: u64) -> Result<(), Fault> {
+    fn pass(&mut self, bytes: u64) -> Result<(), ExchangeError> {
         self.unkept = self.unkept.saturating_add(bytes);
         if self.unkept > UNKEPT_MAX { Err(self.endless()) } else { Ok(()) }
     }
 
-    fn endless(&self) -> Fault {
+    fn endless(&self) -> ExchangeError {
         let what = format!("`{}` on the workspace is too large, or comes without end", self.shown);
         Error::new(Code::Io, what)
             .hint("nothing was written; fetch what you need of it by name, or as one archive file")
             .into()
     }
 
-    fn hostile(&self, name: &[u8]) -> Fault {
+    fn hostile(&self, name: &[u8]) -> ExchangeError {
         let name = foreign::path(&String::from_utf8_lossy(name));
         Error::new(
             Code::Io,
@@ -231,13 +236,13 @@ impl Unpacking<'_> {
     }
 
     /// Opens the folder that a file or link `path` is in: its name there.
-    fn place<'p>(&mut self, path: &'p [OsString]) -> Result<&'p OsStr, Fault> {
+    fn place<'p>(&mut self, path: &'p [OsString]) -> Result<&'p OsStr, ExchangeError> {
         let Some((name, above)) = path.split_last() else { return Err(self.hostile(b".")) };
         self.enter(above)?;
         Ok(name)
     }
 
-    fn create(&mut self, name: &OsStr, path: &[OsString]) -> Result<File, Fault> {
+    fn create(&mut self, name: &OsStr, path: &[OsString]) -> Result<File, ExchangeError> {
         let failed = |error| write_error(path, error);
         match self.here.make_file(name) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -249,7 +254,7 @@ impl Unpacking<'_> {
     }
 
     /// Makes room for a file or link: a later member of a name wins.
-    fn vacate(&self, name: &OsStr, path: &[OsString]) -> Result<(), Fault> {
+    fn vacate(&self, name: &OsStr, path: &[OsString]) -> Result<(), ExchangeError> {
         match self.here.remove(name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(write_error(path, error).into()),
             _ => Ok(()),
@@ -257,7 +262,7 @@ impl Unpacking<'_> {
     }
 
     /// Makes the folder `path` where it is missing, and opens it.
-    fn enter(&mut self, path: &[OsString]) -> Result<(), Fault> {
+    fn enter(&mut self, path: &[OsString]) -> Result<(), ExchangeError> {
         let common = self.path.iter().zip(path).take_while(|((open, _), wanted)| open == *wanted).count();
         self.ascend(common)?;
         for (depth, name) in path.iter().enumerate().skip(common) {
@@ -281,7 +286,7 @@ impl Unpacking<'_> {
     }
 
     /// Leaves folders until so many of the path are open.
-    fn ascend(&mut self, depth: usize) -> Result<(), Fault> {
+    fn ascend(&mut self, depth: usize) -> Result<(), ExchangeError> {
         while self.path.len() > depth {
             let names = || self.path.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
             let keeps = self.path.last().and_then(|(_, keeps)| *keeps);
@@ -294,7 +299,7 @@ impl Unpacking<'_> {
     }
 
     /// Gives the root what it is to have.
-    fn keep(&self) -> Result<(), Fault> {
+    fn keep(&self) -> Result<(), ExchangeError> {
         let kept = self.root_keeps.map_or(Ok(()), |keeps| self.root.set_attributes(keeps));
         kept.map_err(|error| write_error(&[], error).into())
     }
@@ -312,13 +317,13 @@ fn fill(
     path: &[OsString],
     mode: u32,
     modified: u64,
-) -> Result<u64, Fault> {
-    let failed = |error| Fault::Told(write_error(path, error));
+) -> Result<u64, ExchangeError> {
+    let failed = |error| ExchangeError::Told(write_error(path, error));
     let size = entry.size();
     let mut chunk = vec![0; usize::try_from(size).unwrap_or(usize::MAX).clamp(1, super::exchange::CHUNK)];
     let mut bytes = 0;
     loop {
-        let read = entry.read(&mut chunk).map_err(|_| Fault::Cut)?;
+        let read = entry.read(&mut chunk).map_err(|_| ExchangeError::Cut)?;
         if read == 0 {
             break;
         }
@@ -326,7 +331,7 @@ fn fill(
         bytes += read as u64;
     }
     if bytes != size {
-        return Err(Fault::Cut);
+        return Err(ExchangeError::Cut);
     }
     if let Some(permissions) = platform::permissions(mode) {
         file.set_permissions(permissions).map_err(failed)?;

@@ -20,7 +20,7 @@ fn archive(members: &[(EntryType, &str, &str, &str)]) -> Vec<u8> {
     archive.into_inner().unwrap()
 }
 
-fn unpacked(archive: &[u8]) -> (tempfile::TempDir, Result<Unpacked, Fault>) {
+fn unpacked(archive: &[u8]) -> (tempfile::TempDir, Result<Unpacked, ExchangeError>) {
     let stage = tempfile::tempdir().unwrap();
     let done = unpack(&mut &archive[..], &Folder::open(stage.path()).unwrap(), "x");
     (stage, done)
@@ -76,7 +76,7 @@ fn names_and_links_that_lead_out_are_refused() {
         &[(DIR, "d", "", ""), (TWIN, "h", "d", "")],
     ] {
         let (stage, done) = unpacked(&archive(members));
-        assert!(matches!(done, Err(Fault::Told(_))), "{members:?}");
+        assert!(matches!(done, Err(ExchangeError::Told(_))), "{members:?}");
         assert_eq!(std::fs::read_dir(stage.path()).unwrap().count(), 1, "{members:?}");
     }
 }
@@ -177,6 +177,6 @@ fn what_never_ends_is_refused() {
         let stage = tempfile::tempdir().unwrap();
         let mut from = io::Cursor::new(first).chain(Endless { piece, at: 0 });
         let done = unpack(&mut from, &Folder::open(stage.path()).unwrap(), "x");
-        assert!(matches!(done, Err(Fault::Told(_))), "{done:?}");
+        assert!(matches!(done, Err(ExchangeError::Told(_))), "{done:?}");
     }
 }

@@ -21,24 +21,24 @@ pub struct Listed<'a> {
 
 /// Why a workspace has its id in its name, or has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Why {
+pub enum TitleClash {
     /// Several of one's own have the title.
-    OwnTwins,
+    OwnTitles,
     /// It is somebody else's, and one's own has the title.
-    OwnHasIt,
+    WithOwn,
     /// It is somebody else's, and another one of others' has the title.
-    OthersTwins,
+    SharedTitles,
     /// It is somebody else's, and its title is another workspace's title and id.
     LooksNumbered,
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for TitleClash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Why::OwnTwins => "several of your workspaces have the title",
-            Why::OwnHasIt => "shared with you, and a workspace of your own has the name",
-            Why::OthersTwins => "shared with you, and so is another workspace with the title",
-            Why::LooksNumbered => "shared with you, and its title is another workspace's title and id",
+            TitleClash::OwnTitles => "several of your workspaces have the title",
+            TitleClash::WithOwn => "shared with you, and a workspace of your own has the name",
+            TitleClash::SharedTitles => "shared with you, and so is another workspace with the title",
+            TitleClash::LooksNumbered => "shared with you, and its title is another workspace's title and id",
         })
     }
 }
@@ -49,9 +49,9 @@ pub enum Name {
     /// The title alone.
     Plain,
     /// The title and the id.
-    Numbered(Why),
+    Numbered(TitleClash),
     /// None: what its title and id make is the title of one of the user's own.
-    Taken(Why),
+    Taken(TitleClash),
 }
 
 /// The names of the workspaces that have a title. ssh_config(5) and people compare without regard to case, and so does this.
@@ -71,13 +71,13 @@ pub fn names(listed: &[Listed<'_>]) -> HashMap<u64, Name> {
         .collect::<HashSet<_>>();
     let name = |one: &Listed<'_>, title: &str| {
         let why = if one.is_own {
-            (own.get(title) > Some(&1)).then_some(Why::OwnTwins)
+            (own.get(title) > Some(&1)).then_some(TitleClash::OwnTitles)
         } else if own.contains_key(title) || own_nicknames.contains(title) {
-            Some(Why::OwnHasIt)
+            Some(TitleClash::WithOwn)
         } else if others.get(title) > Some(&1) {
-            Some(Why::OthersTwins)
+            Some(TitleClash::SharedTitles)
         } else {
-            numbered.get(title).filter(|id| **id != one.id).map(|_| Why::LooksNumbered)
+            numbered.get(title).filter(|id| **id != one.id).map(|_| TitleClash::LooksNumbered)
         };
         let is_own = |name: &str| own.contains_key(name) || own_nicknames.contains(name);
         match why {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn twins_are_told_apart_by_their_ids() {
+    fn equal_titles_are_told_apart_by_ids() {
         assert_eq!(written(&[listed(3, "api", false), listed(4, "Api", false)]), some(&["api-3", "Api-4"]));
         assert_eq!(written(&[listed(3, "api", true), listed(4, "api", true)]), some(&["api-3", "api-4"]));
         let all = [listed(3, "api", true), listed(4, "api", true), listed(5, "API", false)];
@@ -146,10 +146,10 @@ mod tests {
         // One's own title stays, and what it would be taken for has no name.
         let all = [listed(3, "api", false), listed(7, "api", true), listed(8, "api-3", true)];
         assert_eq!(written(&all), [None, Some("api".to_owned()), Some("api-3".to_owned())]);
-        assert_eq!(names(&all)[&3], Name::Taken(Why::OwnHasIt));
+        assert_eq!(names(&all)[&3], Name::Taken(TitleClash::WithOwn));
         let nicknamed = Listed { custom_title: Some("api-3"), ..listed(8, "royal-tree", true) };
         let all = [listed(3, "api", false), listed(7, "api", true), nicknamed];
-        assert_eq!(names(&all)[&3], Name::Taken(Why::OwnHasIt), "a nickname of one's own counts too");
+        assert_eq!(names(&all)[&3], Name::Taken(TitleClash::WithOwn), "a nickname of one's own counts too");
         // A workspace whose own title ends in its id is itself.
         assert_eq!(written(&[listed(3, "api-3", false)]), some(&["api-3"]));
     }
@@ -172,8 +172,8 @@ mod tests {
                 let is_taken = |name: &String| seen.contains(&fold(name));
                 prop_assert!(!name.as_ref().is_some_and(is_taken), "{all:?}");
                 seen.extend(name.as_ref().map(|name| fold(name)));
-                let twins = all.iter().filter(|other| other.is_own && fold(other.title.as_ref().unwrap().as_str()) == title);
-                if one.is_own && twins.count() == 1 {
+                let namesakes = all.iter().filter(|other| other.is_own && fold(other.title.as_ref().unwrap().as_str()) == title);
+                if one.is_own && namesakes.count() == 1 {
                     prop_assert_eq!(name.as_deref(), one.title.as_ref().map(|title| title.as_str()));
                 }
                 // Whoever has a title of one's own that is not theirs is not called by it alone.

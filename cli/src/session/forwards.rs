@@ -75,7 +75,7 @@ impl Kept {
 
     fn forward(&self) -> Forward {
         Forward {
-            listen: if self.reverse { Side::Box } else { Side::Here },
+            listen: if self.reverse { Side::Workspace } else { Side::Here },
             listen_port: self.port,
             connect_host: self.to_host.clone(),
             connect_port: self.to_port,

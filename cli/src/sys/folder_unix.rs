@@ -11,18 +11,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawMode, Timespec, Timestamps};
 use rustix::io::Errno;
 
-/// What a name stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A folder, which is no link to one.
-    Folder,
-    /// A regular file.
-    File,
-    /// A symbolic link, wherever it leads.
-    Link,
-    /// A device, a pipe or a socket.
-    Other,
-}
+use super::FileKind;
 
 /// The mode and the modification time of a folder.
 #[derive(Debug, Clone, Copy)]
@@ -85,18 +74,18 @@ impl Folder {
     }
 
     /// Gives the file `from` in the folder `at` the second name `name`, in this folder.
-    pub fn make_twin(&self, name: &OsStr, at: &Folder, from: &OsStr) -> io::Result<()> {
+    pub fn make_hard_link(&self, name: &OsStr, at: &Folder, from: &OsStr) -> io::Result<()> {
         Ok(rustix::fs::linkat(&at.0, from, &self.0, name, AtFlags::empty())?)
     }
 
     /// What `name` stands for; `None` when nothing is there.
-    pub fn kind(&self, name: &OsStr) -> io::Result<Option<Kind>> {
+    pub fn kind(&self, name: &OsStr) -> io::Result<Option<FileKind>> {
         match rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) => Ok(Some(match FileType::from_raw_mode(found.st_mode as RawMode) {
-                FileType::Directory => Kind::Folder,
-                FileType::RegularFile => Kind::File,
-                FileType::Symlink => Kind::Link,
-                _ => Kind::Other,
+                FileType::Directory => FileKind::Folder,
+                FileType::RegularFile => FileKind::File,
+                FileType::Symlink => FileKind::Link,
+                _ => FileKind::Other,
             })),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(errno.into()),
@@ -181,12 +170,12 @@ mod tests {
         let (folder, name) = (Folder::open(top.path()).unwrap(), OsStr::new);
         assert!(folder.folder(name("l")).is_err());
         assert!(folder.make_file(name("f")).is_err());
-        assert_eq!(folder.kind(name("l")).unwrap(), Some(Kind::Link));
-        folder.make_twin(name("twin"), &folder, name("f")).unwrap();
-        assert_eq!(folder.kind(name("twin")).unwrap(), Some(Kind::Link));
+        assert_eq!(folder.kind(name("l")).unwrap(), Some(FileKind::Link));
+        folder.make_hard_link(name("twin"), &folder, name("f")).unwrap();
+        assert_eq!(folder.kind(name("twin")).unwrap(), Some(FileKind::Link));
         folder.make_file(name("new")).unwrap();
         folder.rename(name("new"), &folder, name("f")).unwrap();
-        assert_eq!(folder.kind(name("f")).unwrap(), Some(Kind::File));
+        assert_eq!(folder.kind(name("f")).unwrap(), Some(FileKind::File));
         assert_eq!(std::fs::read(outside.path().join("file")).unwrap(), b"mine");
     }
 }

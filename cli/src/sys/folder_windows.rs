@@ -6,18 +6,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What a name stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A folder, which is no link to one.
-    Folder,
-    /// A regular file.
-    File,
-    /// A symbolic link or a junction, wherever it leads.
-    Link,
-    /// Anything else.
-    Other,
-}
+use super::FileKind;
 
 /// The mode and the modification time of a folder, which are not kept here.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +36,7 @@ impl Folder {
     /// The folder `name` in this one. A link to a folder is an error.
     pub fn folder(&self, name: &OsStr) -> io::Result<Folder> {
         match self.kind(name)? {
-            Some(Kind::Folder) => Ok(Folder(self.0.join(name))),
+            Some(FileKind::Folder) => Ok(Folder(self.0.join(name))),
             Some(_) => Err(io::ErrorKind::NotADirectory.into()),
             None => Err(io::ErrorKind::NotFound.into()),
         }
@@ -80,17 +69,17 @@ impl Folder {
     }
 
     /// Gives the file `from` in the folder `at` the second name `name`, in this folder.
-    pub fn make_twin(&self, name: &OsStr, at: &Folder, from: &OsStr) -> io::Result<()> {
+    pub fn make_hard_link(&self, name: &OsStr, at: &Folder, from: &OsStr) -> io::Result<()> {
         fs::hard_link(at.0.join(from), self.0.join(name))
     }
 
     /// What `name` stands for; `None` when nothing is there.
-    pub fn kind(&self, name: &OsStr) -> io::Result<Option<Kind>> {
+    pub fn kind(&self, name: &OsStr) -> io::Result<Option<FileKind>> {
         match fs::symlink_metadata(self.0.join(name)) {
-            Ok(found) if found.is_symlink() => Ok(Some(Kind::Link)),
-            Ok(found) if found.is_dir() => Ok(Some(Kind::Folder)),
-            Ok(found) if found.is_file() => Ok(Some(Kind::File)),
-            Ok(_) => Ok(Some(Kind::Other)),
+            Ok(found) if found.is_symlink() => Ok(Some(FileKind::Link)),
+            Ok(found) if found.is_dir() => Ok(Some(FileKind::Folder)),
+            Ok(found) if found.is_file() => Ok(Some(FileKind::File)),
+            Ok(_) => Ok(Some(FileKind::Other)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }

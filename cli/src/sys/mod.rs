@@ -4,6 +4,7 @@ pub mod atomic_file;
 pub mod clock;
 pub mod digest;
 pub mod env;
+pub mod folder;
 pub mod interrupt;
 pub mod location;
 pub mod lock;
@@ -21,10 +22,3 @@ pub mod platform;
 #[cfg(windows)]
 #[path = "windows.rs"]
 pub mod platform;
-
-#[cfg(unix)]
-#[path = "folder_unix.rs"]
-pub mod folder;
-#[cfg(windows)]
-#[path = "folder_windows.rs"]
-pub mod folder;

@@ -30,7 +30,7 @@ pub enum Side {
     /// This machine.
     Here,
     /// The workspace.
-    Box,
+    Workspace,
 }
 
 /// The master takes no request for one forward while it cannot tell which address it would listen on: each is named.
@@ -50,7 +50,7 @@ pub(super) fn open(transport: &Transport, path: &Path, forward: &Forward) -> Res
     let mut talk = Talk::with(transport, path)?;
     let master = talk.master()?;
     let port = match forward.listen {
-        Side::Box => match talk.ask(true, forward, "localhost")? {
+        Side::Workspace => match talk.ask(true, forward, "localhost")? {
             Reply::RemotePort(port) => {
                 u16::try_from(port).map_err(|_| Error::new(Code::Transport, "the workspace names no port"))?
             }
@@ -85,7 +85,7 @@ pub(super) fn open(transport: &Transport, path: &Path, forward: &Forward) -> Res
 /// Closes the forward; whether there was one.
 pub(super) fn close(transport: &Transport, path: &Path, forward: &Forward) -> Result<bool> {
     let addresses: &[&str] = match forward.listen {
-        Side::Box => &["localhost"],
+        Side::Workspace => &["localhost"],
         Side::Here => &HERE,
     };
     let mut talk = Talk::with(transport, path)?;
@@ -122,7 +122,7 @@ impl<'a> Talk<'a> {
         let request = ForwardRequest {
             kind: match forward.listen {
                 Side::Here => mux_wire::LISTEN_HERE,
-                Side::Box => mux_wire::LISTEN_THERE,
+                Side::Workspace => mux_wire::LISTEN_THERE,
             },
             listen_host: address,
             listen_port: forward.listen_port,

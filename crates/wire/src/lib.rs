@@ -34,7 +34,7 @@ pub struct SessionRequest {
 
 /// A workspace, as `GET /workspaces` lists it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Workspace {
+pub struct WorkspaceRow {
     /// The numeric id, unique and stable.
     pub id: u64,
     /// A slug such as `royal-tree-08189931`; also the SSH user.

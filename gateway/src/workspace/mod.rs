@@ -12,5 +12,5 @@ mod terminal;
 
 pub(crate) use command::{Invocation, spawn};
 pub(crate) use environment::{Login, accepts_variable};
-pub(crate) use processes::{Processes, Session};
+pub(crate) use processes::{ProcessSession, Processes};
 pub(crate) use terminal::{Ends, Terminal, TerminalRequest, spawn_in_terminal};

@@ -14,18 +14,18 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// A session of processes (setsid(2)), named by its leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Session(i32);
+pub(crate) struct ProcessSession(i32);
 
 /// Every session that may still have processes, and the workspace it belongs to.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Processes {
-    sessions: Arc<Mutex<HashMap<Session, u64>>>,
+    sessions: Arc<Mutex<HashMap<ProcessSession, u64>>>,
 }
 
 impl Processes {
     /// Takes note of the session that the process `leader` leads.
-    pub(crate) fn started(&self, leader: u32, workspace: u64) -> Session {
-        let session = Session(i32::try_from(leader).unwrap_or(i32::MAX));
+    pub(crate) fn started(&self, leader: u32, workspace: u64) -> ProcessSession {
+        let session = ProcessSession(i32::try_from(leader).unwrap_or(i32::MAX));
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         // A number is used again only once nothing is left of the session that had it.
         sessions.retain(|session, _| session.has_group());
@@ -34,14 +34,14 @@ impl Processes {
     }
 
     /// Forgets a session that ended by itself, unless something of it goes on in the background.
-    pub(crate) fn finished(&self, session: Session) {
+    pub(crate) fn finished(&self, session: ProcessSession) {
         if !session.has_group() {
             self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&session);
         }
     }
 
     /// Ends one session: hangs up, asks, and kills what is left after a grace.
-    pub(crate) async fn end(&self, session: Session) {
+    pub(crate) async fn end(&self, session: ProcessSession) {
         session.hang_up();
         let mut waited = Duration::ZERO;
         while session.is_alive() && waited < GRACE {
@@ -54,7 +54,7 @@ impl Processes {
 
     /// Ends every session of the workspace, or of all.
     pub(crate) async fn end_all(&self, workspace: Option<u64>) {
-        let sessions: Vec<Session> = {
+        let sessions: Vec<ProcessSession> = {
             let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
             let of = |id: u64| workspace.is_none_or(|wanted| wanted == id);
             sessions.iter().filter(|(_, id)| of(**id)).map(|(session, _)| *session).collect()
@@ -89,9 +89,9 @@ mod system {
     use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 
     use super::super::proc;
-    use super::Session;
+    use super::ProcessSession;
 
-    impl Session {
+    impl ProcessSession {
         /// The process groups of the session: the leader's and, where they can be found, those that a shell made for its jobs.
         fn groups(self) -> Vec<Pid> {
             let mut groups: Vec<i32> = vec![self.0];
@@ -167,7 +167,7 @@ mod system {
 }
 
 #[cfg(not(unix))]
-impl Session {
+impl ProcessSession {
     pub(crate) fn is_alive(self) -> bool {
         false
     }

@@ -61,9 +61,9 @@ impl Workspace {
         self.provider == "aws"
     }
 
-    pub(crate) fn wire(&self) -> wire::Workspace {
+    pub(crate) fn wire(&self) -> wire::WorkspaceRow {
         let (current_state, interim_state) = self.lifecycle.wire();
-        wire::Workspace {
+        wire::WorkspaceRow {
             id: self.id,
             title: self.title.clone(),
             custom_title: self.custom_title.clone(),
@@ -232,7 +232,7 @@ impl State {
     }
 
     /// The workspaces of a category, as `user` sees them.
-    pub(crate) async fn list(&self, user: &str, shared: bool) -> Result<Vec<wire::Workspace>, StoreError> {
+    pub(crate) async fn list(&self, user: &str, shared: bool) -> Result<Vec<wire::WorkspaceRow>, StoreError> {
         let workspaces = self.workspaces().await?;
         let seen =
             workspaces.iter().filter(|w| if shared { w.shared && w.owner != user } else { w.owner == user });

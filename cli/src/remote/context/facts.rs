@@ -61,7 +61,7 @@ pub struct Context {
     /// The programs that are there, with their version where it is known.
     pub tools: BTreeMap<String, Option<String>>,
     /// The ports that the user's programs listen on.
-    pub ports: Vec<Port>,
+    pub ports: Vec<ListeningPort>,
 }
 
 /// Room, in bytes.
@@ -88,7 +88,7 @@ pub struct Git {
 
 /// A port that is listened on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Port {
+pub struct ListeningPort {
     /// Its number.
     pub port: u16,
     /// Whether it can be reached over loopback alone.
@@ -180,7 +180,7 @@ fn without_password(url: &str) -> String {
 }
 
 /// `<hexadecimal address>:<hexadecimal port>`, as /proc/net/tcp has it (proc(5)): words in the machine's byte order.
-fn port(told: &str) -> Option<Port> {
+fn port(told: &str) -> Option<ListeningPort> {
     let (address, port) = told.trim().split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
     let loopback = match address.len() {
@@ -188,7 +188,7 @@ fn port(told: &str) -> Option<Port> {
         32 => address == "00000000000000000000000001000000" || address == "00000000000000000000000000000001",
         _ => return None,
     };
-    Some(Port { port, loopback })
+    Some(ListeningPort { port, loopback })
 }
 
 #[cfg(test)]

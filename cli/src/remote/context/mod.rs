@@ -7,7 +7,7 @@ mod facts;
 
 use std::time::Duration;
 
-pub use facts::{Context, Git, Port, Space};
+pub use facts::{Context, Git, ListeningPort, Space};
 
 use crate::error::{Code, Error, Result};
 use crate::grant::Workdir;

@@ -43,17 +43,17 @@ const NAMED: usize = 5;
 
 /// Those that came.
 #[derive(Debug, Clone, Default)]
-pub struct Obeyed {
+pub struct AutorunFiles {
     /// How many.
     pub count: u64,
     /// The first of them, fit to be shown.
     pub named: Vec<String>,
 }
 
-impl Obeyed {
+impl AutorunFiles {
     /// Counts what came as `path`, if it is one.
     pub(super) fn see(&mut self, path: &[OsString]) {
-        if is_obeyed(path) {
+        if is_autorun(path) {
             self.count += 1;
             if self.named.len() < NAMED {
                 self.named.push(sanitize::short(&links::shown(path)));
@@ -62,14 +62,14 @@ impl Obeyed {
     }
 
     /// All that `other` has as well.
-    pub(super) fn append(&mut self, other: &Obeyed) {
+    pub(super) fn append(&mut self, other: &AutorunFiles) {
         self.count += other.count;
         let room = NAMED.saturating_sub(self.named.len());
         self.named.extend(other.named.iter().take(room).cloned());
     }
 }
 
-fn is_obeyed(path: &[OsString]) -> bool {
+fn is_autorun(path: &[OsString]) -> bool {
     let lower = |name: &OsString| name.to_string_lossy().to_lowercase();
     let Some((last, above)) = path.split_last() else { return false };
     let last = lower(last);
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn hooks_and_settings_are_told_from_other_files() {
-        let is = |path: &str| is_obeyed(&path.split('/').map(OsString::from).collect::<Vec<_>>());
+        let is = |path: &str| is_autorun(&path.split('/').map(OsString::from).collect::<Vec<_>>());
         for path in [
             ".envrc",
             "a/b/.envrc",

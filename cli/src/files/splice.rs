@@ -9,26 +9,26 @@ use rustix::io::Errno;
 use rustix::pipe::SpliceFlags;
 
 use crate::files::exchange::CHUNK;
-use crate::files::flow::{Hash, Stop};
+use crate::files::hashing::{Hash, Stop};
 use crate::files::progress::Progress;
-use crate::files::pulse::Pulse;
+use crate::files::watchdog::Watchdog;
 
 /// How much is asked for at once: what the pipe holds.
 const PIECE: u64 = 1 << 20;
 
 /// Moves the first `length` bytes of `file` into `to`: their SHA-256. `None` when this file cannot be moved so; nothing of
 /// it has been then.
-pub(super) fn feed(
+pub(super) fn send(
     file: &File,
     length: u64,
     to: &PipeWriter,
     progress: &mut Progress,
-    pulse: &Pulse,
+    watchdog: &Watchdog,
 ) -> Result<Option<String>, Stop> {
     let gives_up = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let hashing = scope.spawn(|| hash(file, length, &gives_up));
-        let fed = move_all(file, length, to, progress, pulse);
+        let fed = move_all(file, length, to, progress, watchdog);
         if !matches!(fed, Ok(true)) {
             gives_up.store(true, Ordering::Relaxed);
         }
@@ -42,7 +42,7 @@ fn move_all(
     length: u64,
     to: &PipeWriter,
     progress: &mut Progress,
-    pulse: &Pulse,
+    watchdog: &Watchdog,
 ) -> Result<bool, Stop> {
     let mut at = 0;
     while at < length {
@@ -50,7 +50,7 @@ fn move_all(
         match rustix::pipe::splice(file, Some(&mut at), to, None, piece, SpliceFlags::MORE) {
             Ok(0) => return Err(Stop::Read(shorter())),
             Ok(moved) => {
-                pulse.beat(moved as u64);
+                watchdog.moved(moved as u64);
                 progress.add(moved as u64);
             }
             Err(Errno::INTR) => {}
@@ -90,7 +90,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::files::flow;
+    use crate::files::hashing;
 
     fn fed(file: &File, length: u64) -> (Result<Option<String>, Stop>, Vec<u8>) {
         let (mut reader, writer) = io::pipe().unwrap();
@@ -99,7 +99,7 @@ mod tests {
             reader.read_to_end(&mut all).unwrap();
             all
         });
-        let done = feed(file, length, &writer, &mut Progress::new(None), &Pulse::new(Duration::MAX));
+        let done = send(file, length, &writer, &mut Progress::new(None), &Watchdog::new(Duration::MAX));
         drop(writer);
         (done, reading.join().unwrap())
     }
@@ -113,7 +113,7 @@ mod tests {
         for length in [0, 1, 2_000_000, content.len()] {
             let (done, passed) = fed(&file, length as u64);
             assert!(passed == content[..length]);
-            assert_eq!(done.unwrap().unwrap(), flow::sha256(&content[..length]));
+            assert_eq!(done.unwrap().unwrap(), hashing::sha256(&content[..length]));
         }
         let (cut, _) = fed(&file, 4_000_000);
         assert!(matches!(cut, Err(Stop::Read(_))));
@@ -125,7 +125,7 @@ mod tests {
         file.set_len(1 << 30).unwrap();
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
-        let done = feed(&file, 1 << 30, &writer, &mut Progress::new(None), &Pulse::new(Duration::MAX));
+        let done = send(&file, 1 << 30, &writer, &mut Progress::new(None), &Watchdog::new(Duration::MAX));
         assert!(matches!(done, Err(Stop::Write(_))));
     }
 }

@@ -1,4 +1,4 @@
-//! Whether a transfer still moves: a workspace that says and takes nothing for long is given up.
+//! The watchdog of a transfer: a workspace that says and takes nothing for long is given up.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -21,9 +21,9 @@ pub(super) fn patience(env: &Env) -> Duration {
     given.map_or(PATIENCE, Duration::from_secs)
 }
 
-/// The moments at which a transfer moved.
+/// Knows when a transfer last moved, and whether that is too long ago.
 #[derive(Clone, Debug)]
-pub(super) struct Pulse(Arc<State>);
+pub(super) struct Watchdog(Arc<State>);
 
 #[derive(Debug)]
 struct State {
@@ -38,10 +38,10 @@ struct State {
     here: AtomicBool,
 }
 
-impl Pulse {
+impl Watchdog {
     /// A transfer that begins now, to or from a workspace that may be silent for `patience`.
-    pub(super) fn new(patience: Duration) -> Pulse {
-        Pulse(Arc::new(State {
+    pub(super) fn new(patience: Duration) -> Watchdog {
+        Watchdog(Arc::new(State {
             began: Instant::now(),
             patience,
             last: AtomicU64::new(0),
@@ -52,13 +52,13 @@ impl Pulse {
     }
 
     /// From now on the workspace is waited for.
-    pub(super) fn listen(&self) {
-        self.beat(0);
+    pub(super) fn expect_answer(&self) {
+        self.moved(0);
         self.0.listens.store(true, Ordering::SeqCst);
     }
 
     /// The workspace took or gave so many bytes.
-    pub(super) fn beat(&self, bytes: u64) {
+    pub(super) fn moved(&self, bytes: u64) {
         self.0.moved.fetch_add(bytes, Ordering::SeqCst);
         let now = u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.0.last.store(now, Ordering::SeqCst);
@@ -71,7 +71,7 @@ impl Pulse {
     }
 
     /// Whether it has been silent for longer.
-    pub(super) fn is_lost(&self) -> bool {
+    pub(super) fn has_expired(&self) -> bool {
         let last = Duration::from_millis(self.0.last.load(Ordering::SeqCst));
         let silent = self.0.began.elapsed().saturating_sub(last);
         let waits = self.0.listens.load(Ordering::SeqCst) && !self.0.here.load(Ordering::SeqCst);
@@ -79,50 +79,50 @@ impl Pulse {
     }
 
     /// A reader of the workspace, or a writer to it.
-    pub(super) fn there<T>(&self, inner: T) -> There<T> {
-        There { inner, pulse: self.clone() }
+    pub(super) fn remote<T>(&self, inner: T) -> RemoteEnd<T> {
+        RemoteEnd { inner, watchdog: self.clone() }
     }
 
     /// A reader of something on this machine, which may take its time.
-    pub(super) fn here<T>(&self, inner: T) -> Here<T> {
-        Here { inner, pulse: self.clone() }
+    pub(super) fn local<T>(&self, inner: T) -> LocalEnd<T> {
+        LocalEnd { inner, watchdog: self.clone() }
     }
 }
 
 /// One end of a transfer that the workspace has the other end of.
 #[derive(Debug)]
-pub(super) struct There<T> {
+pub(super) struct RemoteEnd<T> {
     inner: T,
-    pulse: Pulse,
+    watchdog: Watchdog,
 }
 
-impl<T> There<T> {
+impl<T> RemoteEnd<T> {
     /// What it wraps; nobody hears of what moves there.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(super) fn inner(&self) -> &T {
         &self.inner
     }
 
-    /// The pulse that it keeps.
-    pub(super) fn pulse(&self) -> &Pulse {
-        &self.pulse
+    /// The watchdog that it reports to.
+    pub(super) fn watchdog(&self) -> &Watchdog {
+        &self.watchdog
     }
 }
 
-impl<T: Read> Read for There<T> {
+impl<T: Read> Read for RemoteEnd<T> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        self.pulse.listen();
+        self.watchdog.expect_answer();
         let read = self.inner.read(to);
-        self.pulse.0.listens.store(false, Ordering::SeqCst);
-        self.pulse.beat(*read.as_ref().unwrap_or(&0) as u64);
+        self.watchdog.0.listens.store(false, Ordering::SeqCst);
+        self.watchdog.moved(*read.as_ref().unwrap_or(&0) as u64);
         read
     }
 }
 
-impl<T: Write> Write for There<T> {
+impl<T: Write> Write for RemoteEnd<T> {
     fn write(&mut self, from: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(from)?;
-        self.pulse.beat(written as u64);
+        self.watchdog.moved(written as u64);
         Ok(written)
     }
 
@@ -133,17 +133,17 @@ impl<T: Write> Write for There<T> {
 
 /// A source on this machine.
 #[derive(Debug)]
-pub(super) struct Here<T> {
+pub(super) struct LocalEnd<T> {
     inner: T,
-    pulse: Pulse,
+    watchdog: Watchdog,
 }
 
-impl<T: Read> Read for Here<T> {
+impl<T: Read> Read for LocalEnd<T> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        self.pulse.0.here.store(true, Ordering::SeqCst);
+        self.watchdog.0.here.store(true, Ordering::SeqCst);
         let read = self.inner.read(to);
-        self.pulse.beat(0);
-        self.pulse.0.here.store(false, Ordering::SeqCst);
+        self.watchdog.moved(0);
+        self.watchdog.0.here.store(false, Ordering::SeqCst);
         read
     }
 }
@@ -155,29 +155,29 @@ mod tests {
 
     #[test]
     fn silence_counts_unless_this_machine_is_slow() {
-        let silent = Pulse::new(Duration::ZERO);
+        let silent = Watchdog::new(Duration::ZERO);
         std::thread::sleep(Duration::from_millis(2));
-        assert!(!silent.is_lost(), "what came is being written here");
-        silent.listen();
-        while !silent.is_lost() {
+        assert!(!silent.has_expired(), "what came is being written here");
+        silent.expect_answer();
+        while !silent.has_expired() {
             std::thread::yield_now();
         }
-        silent.beat(HASHED * 60);
-        assert!(!silent.is_lost() && silent.patience() == Duration::from_secs(60));
-        let slow = Pulse::new(Duration::ZERO);
-        slow.listen();
-        struct Slow(Pulse);
+        silent.moved(HASHED * 60);
+        assert!(!silent.has_expired() && silent.patience() == Duration::from_secs(60));
+        let slow = Watchdog::new(Duration::ZERO);
+        slow.expect_answer();
+        struct Slow(Watchdog);
         impl Read for Slow {
             fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
                 let began = Instant::now();
                 while began.elapsed() < Duration::from_millis(3) {
-                    assert!(!self.0.is_lost());
+                    assert!(!self.0.has_expired());
                 }
                 Ok(0)
             }
         }
-        assert_eq!(slow.here(Slow(slow.clone())).read(&mut [0]).unwrap(), 0);
-        while !slow.is_lost() {
+        assert_eq!(slow.local(Slow(slow.clone())).read(&mut [0]).unwrap(), 0);
+        while !slow.has_expired() {
             std::thread::yield_now();
         }
     }
