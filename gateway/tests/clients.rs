@@ -6,12 +6,12 @@
 //! something is missing.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use crate::support::gateway_fixture::GatewayFixture;
 use crate::support::reference_sshd::ReferenceSshd;
+use crate::support::skipped;
 
 const MISSING: i32 = 77;
 
@@ -31,7 +31,7 @@ fn python() -> Option<PathBuf> {
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
         run(Command::new(&python).args(["-m", "pip", "install", "-q"]).args(PACKAGES));
         if !works() {
-            say(&format!("SKIPPED: no Python with {} can be had here", PACKAGES.join(", ")));
+            skipped(&format!("no Python with {} can be had here", PACKAGES.join(", ")));
             return None;
         }
     }
@@ -69,10 +69,6 @@ fn ssh_audit_matches_openssh() {
     assert!(!ours.iter().any(|(_, level)| *level == "[fail]"), "{ours:?}");
 }
 
-fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
-
 /// Runs a case; what it printed has the folders' names taken out.
 fn run(script: &Path, config: &Path, folder: &Path, python: Option<&Path>) -> (Option<i32>, String, String) {
     let work = tempfile::tempdir().unwrap();
@@ -105,7 +101,7 @@ fn run(script: &Path, config: &Path, folder: &Path, python: Option<&Path>) -> (O
 #[test]
 fn ssh_clients_see_what_openssh_shows() {
     let Some(sshd) = ReferenceSshd::start() else {
-        say("SKIPPED: there is no sshd on this machine to compare with");
+        skipped("there is no sshd on this machine to compare with");
         return;
     };
     let python = python();
@@ -130,12 +126,10 @@ fn ssh_clients_see_what_openssh_shows() {
         }
         let real = run(&script, &sshd.config(), sshd.folder(), python.as_deref());
         if real.0 == Some(MISSING) {
-            say(&format!("SKIPPED: {name}: {}", real.2.trim()));
+            skipped(&format!("{name}: {}", real.2.trim()));
             continue;
         }
-        let began = std::time::Instant::now();
         let ours = run(&script, &config, fixture.folder.path(), python.as_deref());
-        say(&format!("{name}: {:?}", began.elapsed()));
         if real.0 != Some(0) || (ours.0, &ours.1) != (real.0, &real.1) {
             differences.push(format!("{name}: sshd {real:?}\n{name}: ours {ours:?}"));
         }
@@ -148,7 +142,7 @@ fn ssh_clients_see_what_openssh_shows() {
 fn signals_match_openssh() {
     let Some(python) = python() else { return };
     let Some(sshd) = ReferenceSshd::start_unprivileged() else {
-        say("SKIPPED: there is no sshd on this machine that takes signals");
+        skipped("there is no sshd on this machine that takes signals");
         return;
     };
     let fixture = GatewayFixture::new();

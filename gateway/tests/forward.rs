@@ -1,15 +1,14 @@
 //! Forwarded ports and Unix sockets, both ways, over the system's `ssh`.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use crate::support::gateway_fixture::GatewayFixture;
 use crate::support::ssh_session::SshSession;
-use crate::support::until;
+use crate::support::{PATIENCE, until};
 
 /// An `ssh -N` with forwards; dropping it ends it.
 struct Forwarding(Child);
@@ -37,24 +36,25 @@ fn serve_reversed(mut connection: impl Read + Write) {
     connection.write_all(&all).unwrap();
 }
 
-fn check_tcp(port: u16) {
-    let mut connection = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    connection.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+/// Asks the server at the other end of a forward, ending its own half with `finish`.
+fn check<C: Read + Write>(mut connection: C, finish: impl FnOnce(&C) -> std::io::Result<()>) {
     connection.write_all(b"hello").unwrap();
-    connection.shutdown(std::net::Shutdown::Write).unwrap();
+    finish(&connection).unwrap();
     let mut answer = String::new();
     connection.read_to_string(&mut answer).unwrap();
     assert_eq!(answer, "olleh");
 }
 
+fn check_tcp(port: u16) {
+    let connection = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+    check(connection, |connection| connection.shutdown(Shutdown::Write));
+}
+
 fn check_unix(path: &Path) {
-    let mut connection = UnixStream::connect(path).unwrap();
-    connection.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    connection.write_all(b"hello").unwrap();
-    connection.shutdown(std::net::Shutdown::Write).unwrap();
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer).unwrap();
-    assert_eq!(answer, "olleh");
+    let connection = UnixStream::connect(path).unwrap();
+    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+    check(connection, |connection| connection.shutdown(Shutdown::Write));
 }
 
 /// A port that was free a moment ago.

@@ -1,52 +1,13 @@
 """Sends a message through each kind of forward to a server that answers once the sender is done."""
-import os, socket, subprocess, threading, time
+import os, socket, subprocess
 
 from ending import end
+from sockets import ask, connect, free_port, serve
 
 CONFIG = os.environ["CONFIG"]
 
-
-def serve(listener):
-    while True:
-        try:
-            connection, _ = listener.accept()
-        except OSError:
-            return
-        data = b""
-        while piece := connection.recv(65536):
-            data += piece
-        connection.sendall(b"%d %s" % (len(data), data[-5:]))
-        connection.close()
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def ask(connection, size):
-    connection.settimeout(20)
-    connection.sendall(b"x" * size + b"hello")
-    connection.shutdown(socket.SHUT_WR)
-    answer = b""
-    while piece := connection.recv(65536):
-        answer += piece
-    return answer
-
-
-def connect(port):
-    for _ in range(500):
-        try:
-            return socket.create_connection(("127.0.0.1", port))
-        except ConnectionRefusedError:
-            time.sleep(0.02)
-    raise SystemExit("nothing listens")
-
-
-server = socket.create_server(("127.0.0.1", 0))
+server = serve(socket.AF_INET, ("127.0.0.1", 0))
 target = server.getsockname()[1]
-threading.Thread(target=serve, args=(server,), daemon=True).start()
 ssh = ["ssh", "-F", CONFIG, "-o", "ExitOnForwardFailure=yes"]
 
 done = subprocess.run(ssh + ["-W", f"127.0.0.1:{target}", "box"], input=b"hello", capture_output=True)

@@ -1,67 +1,20 @@
 """Sends a message through each kind of forward that has a Unix socket at an end."""
-import os, socket, stat, subprocess, threading, time
+import os, socket, stat, subprocess, time
 
 from ending import end
+from sockets import ask, connect, free_port, serve
 
 CONFIG, BOX, WORK = os.environ["CONFIG"], os.environ["BOX"], os.environ["WORK"]
 ssh = ["ssh", "-F", CONFIG, "-o", "ExitOnForwardFailure=yes"]
 
-
-def serve(listener):
-    while True:
-        connection, _ = listener.accept()
-        data = b""
-        while piece := connection.recv(65536):
-            data += piece
-        connection.sendall(b"%d %s" % (len(data), data[-5:]))
-        connection.close()
-
-
-def listen(family, address):
-    listener = socket.socket(family)
-    listener.bind(address)
-    listener.listen()
-    threading.Thread(target=serve, args=(listener,), daemon=True).start()
-    return listener
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def connect(to):
-    for _ in range(500):
-        connection = socket.socket(socket.AF_UNIX if isinstance(to, str) else socket.AF_INET)
-        connection.settimeout(20)
-        try:
-            connection.connect(to if isinstance(to, str) else ("127.0.0.1", to))
-            return connection
-        except (ConnectionRefusedError, FileNotFoundError):
-            connection.close()
-            time.sleep(0.02)
-    raise SystemExit(f"nothing listens at {to}")
-
-
-def ask(to, size):
-    with connect(to) as connection:
-        connection.sendall(b"x" * size + b"hello")
-        connection.shutdown(socket.SHUT_WR)
-        answer = b""
-        while piece := connection.recv(65536):
-            answer += piece
-        return answer
-
-
 target = f"{BOX}/target"
-server, tcp = listen(socket.AF_UNIX, target), listen(socket.AF_INET, ("127.0.0.1", 0))
+server, tcp = serve(socket.AF_UNIX, target), serve(socket.AF_INET, ("127.0.0.1", 0))
 port = tcp.getsockname()[1]
 
 for number, (kind, to) in enumerate([("-L", target), ("-R", target), ("-L", f"127.0.0.1:{port}"), ("-R", f"127.0.0.1:{port}")]):
     path = f"{BOX if kind == '-R' else WORK}/s{number}"
     child = subprocess.Popen(ssh + ["-N", kind, f"{path}:{to}", "box"])
-    print(kind, to == target, [ask(path, size) for size in (0, 3_000_000)], oct(stat.S_IMODE(os.stat(path).st_mode)))
+    print(kind, to == target, [ask(connect(path), size) for size in (0, 3_000_000)], oct(stat.S_IMODE(os.stat(path).st_mode)))
     if kind == "-R":
         second = subprocess.run(ssh + ["-N", kind, f"{path}:{to}", "box"], capture_output=True)
         print("taken", second.returncode, second.stderr.replace(BOX.encode(), b"BOX"))
@@ -70,7 +23,7 @@ for number, (kind, to) in enumerate([("-L", target), ("-R", target), ("-L", f"12
 for kind in "-L", "-R":
     number = free_port()
     child = subprocess.Popen(ssh + ["-N", kind, f"127.0.0.1:{number}:{target}", "box"])
-    print(kind, "port to socket", ask(number, 100_000))
+    print(kind, "port to socket", ask(connect(number), 100_000))
     end(child)
 
 # A target that is not there ends the connection at its other end, and nothing else.
@@ -96,7 +49,7 @@ for round in range(2):
         done = subprocess.run(ssh + ["-S", control, "-O", command, "-R", f"{path}:{target}", "box"], capture_output=True)
         print(command, done.returncode, done.stderr)
         if command == "forward":
-            print(ask(path, 1))
+            print(ask(connect(path), 1))
         # sshd(8) leaves the dead file where it is and refuses the name from then on; the gateway takes it away.
         elif os.path.lexists(path):
             os.unlink(path)
