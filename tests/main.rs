@@ -38,3 +38,4 @@ mod sessions;
 mod ssh_hosts;
 mod statusline;
 mod transport;
+mod usage;

@@ -2,6 +2,7 @@
 
 mod grant;
 mod lifecycle;
+mod private_folder;
 mod record;
 mod setup;
 mod sqlite;
