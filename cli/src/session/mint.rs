@@ -11,7 +11,8 @@ use crate::grant::{Access, Certificate, Credential, Gateway, Trust};
 use crate::openssh::config::{self, HostKeys, SessionConfig};
 use crate::origin::{Origin, Request, SessionKey, Ungranted};
 use crate::session::keypair::Keypair;
-use crate::session::store::{self, Files, Locked};
+use crate::session::locked::LockedSession;
+use crate::session::store::{self, Files};
 use crate::session::{Meta, Session};
 use crate::sys::env::{Env, Var};
 use crate::sys::{atomic_file, clock};
@@ -39,7 +40,7 @@ impl Default for Order {
 
 /// Mints a session. The caller holds its lock; on failure the old session is as it was.
 pub fn mint(
-    locked: &Locked<'_>,
+    locked: &LockedSession<'_>,
     key: &SessionKey,
     origin: &dyn Origin,
     env: &Env,
@@ -90,7 +91,7 @@ pub fn mint(
 }
 
 /// The key of the session that is there, when it is whole and young enough.
-fn old_key(locked: &Locked<'_>, now: Timestamp) -> Option<(Keypair, Timestamp)> {
+fn old_key(locked: &LockedSession<'_>, now: Timestamp) -> Option<(Keypair, Timestamp)> {
     let session = locked.read().ok().flatten().filter(Session::is_intact)?;
     if !matches!(session.meta.access, Access::Gateway(_)) {
         return None;
@@ -106,7 +107,7 @@ fn old_key(locked: &Locked<'_>, now: Timestamp) -> Option<(Keypair, Timestamp)> 
 
 /// The files of a session whose key is ours.
 fn files(
-    locked: &Locked<'_>,
+    locked: &LockedSession<'_>,
     meta: &Meta,
     gateway: &Gateway,
     certificate: Option<&Certificate>,
@@ -143,7 +144,7 @@ fn files(
 }
 
 /// Where the master will listen: in the session's folder, or in a short folder of ours when that name is too long.
-fn control_path(locked: &Locked<'_>, env: &Env) -> Result<Option<String>> {
+fn control_path(locked: &LockedSession<'_>, env: &Env) -> Result<Option<String>> {
     if cfg!(windows) {
         return Ok(None);
     }

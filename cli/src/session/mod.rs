@@ -5,6 +5,7 @@ pub mod execution;
 pub mod forwards;
 pub mod keypair;
 pub mod live;
+pub mod locked;
 pub mod meta;
 pub mod mint;
 pub mod resolve;

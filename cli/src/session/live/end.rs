@@ -6,7 +6,8 @@ use crate::session::Session;
 #[cfg(unix)]
 use crate::session::forwards;
 use crate::session::live::Sessions;
-use crate::session::store::{Locked, Remains};
+use crate::session::locked::LockedSession;
+use crate::session::store::Remains;
 use crate::transport::Unended;
 
 impl Sessions<'_> {
@@ -27,7 +28,7 @@ impl Sessions<'_> {
         self.drop_locked(self.store().lock_remains(remains)?)
     }
 
-    fn drop_locked(&self, locked: Locked<'_>) -> Result<()> {
+    fn drop_locked(&self, locked: LockedSession<'_>) -> Result<()> {
         // What cannot be read has to be removable all the same.
         if let Ok(Some(session)) = locked.read()
             && let Err(Unended::Foreign(error)) = self.transport(&session).end_master()
@@ -58,7 +59,7 @@ impl Sessions<'_> {
         self.end_master(&self.store().lock(key)?)
     }
 
-    fn end_master(&self, locked: &Locked<'_>) -> Result<()> {
+    fn end_master(&self, locked: &LockedSession<'_>) -> Result<()> {
         match locked.read()? {
             Some(session) => Ok(self.transport(&session).end_master()?),
             None => Ok(()),

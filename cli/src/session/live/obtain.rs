@@ -9,8 +9,8 @@ use crate::session::Session;
 #[cfg(unix)]
 use crate::session::forwards;
 use crate::session::live::Sessions;
+use crate::session::locked::LockedSession;
 use crate::session::mint::{self, Order};
-use crate::session::store::Locked;
 use crate::sys::clock;
 
 /// Which session serves.
@@ -93,7 +93,7 @@ impl Sessions<'_> {
     /// leads to the same place, and is ended when not.
     pub(super) fn renew(
         &self,
-        locked: &Locked<'_>,
+        locked: &LockedSession<'_>,
         key: &SessionKey,
         order: Option<Order>,
     ) -> Result<Session, Ungranted> {
