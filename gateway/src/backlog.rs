@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     fn backlog() -> Backlog {
-        Backlog::new(Arc::new(Gate::default()))
+        Backlog::new(Arc::new(Gate::for_tests()))
     }
 
     #[tokio::test]

@@ -104,11 +104,15 @@ impl Listeners {
     fn accept_tcp(&self, listener: TcpListener, address: &str, port: u16) -> Listening {
         let (handle, gate, address) = (self.handle.clone(), self.gate.clone(), address.to_owned());
         let accept = async move {
-            let (ours, others) = (places(MAX_CONNECTIONS), places(MAX_OTHERS));
+            let (ours, others, unnamed) =
+                (places(MAX_CONNECTIONS), places(MAX_OTHERS), places(MAX_CONNECTIONS));
             loop {
                 let (socket, from) = next(|| listener.accept()).await;
-                let owner = socket.local_addr().map(|local| runcode_peer::owner_of_peer(from, local));
-                let places = if matches!(owner, Ok(Owner::Other(_))) { &others } else { &ours };
+                let places = match runcode_peer::owner_of_peer(&socket) {
+                    owner if owner.may_be_ours() => &ours,
+                    Owner::Other(_) => &others,
+                    _ => &unnamed, // whoever it is takes no place of this user's
+                };
                 let Ok(place) = places.clone().try_acquire_owned() else { continue };
                 let (handle, gate, address) = (handle.clone(), gate.clone(), address.clone());
                 tokio::spawn(async move {

@@ -17,7 +17,6 @@ use tokio::time::{Sleep, sleep};
 const LIMIT: usize = 1 << 30;
 
 /// What decides whether a connection is read from.
-#[derive(Default)]
 pub(crate) struct Gate {
     backlog: AtomicUsize,
     /// Senders that wait for the client to open a window: only reading can bring that.
@@ -27,7 +26,12 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn new(visit: Arc<Visit>) -> Self {
-        Gate { visit, ..Gate::default() }
+        Gate { backlog: AtomicUsize::new(0), starved: AtomicUsize::new(0), visit }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        Gate::new(Arc::new(Visit::new(runcode_peer::Owner::Ours)))
     }
 
     pub(crate) fn add(&self, bytes: usize) {
@@ -149,7 +153,7 @@ mod tests {
     async fn a_client_that_is_not_read_is_seen_to_leave() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let gate = Arc::new(Gate::default());
+        let gate = Arc::new(Gate::for_tests());
         let mut gated = Gated::new(listener.accept().await.unwrap().0, gate.clone());
         gate.add(LIMIT);
         client.write_all(&[1; 1000]).await.unwrap();

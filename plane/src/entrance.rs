@@ -61,10 +61,7 @@ impl Entrance {
             let Ok(accepted) = tokio::time::timeout(LOOK, listener.accept()).await else { continue };
             match accepted {
                 Ok((socket, peer)) => {
-                    let local = socket.local_addr();
-                    let owner =
-                        local.map_or(Owner::Unknown, |local| runcode_peer::owner_of_peer(peer, local));
-                    if let Some(visit) = self.admit(owner) {
+                    if let Some(visit) = self.admit(runcode_peer::owner_of_peer(&socket)) {
                         let _ = socket.set_nodelay(true);
                         return (socket, peer, visit);
                     }
@@ -93,7 +90,7 @@ impl Entrance {
                 visit.cut();
             }
         }
-        let visit = Arc::new(Visit::default());
+        let visit = Arc::new(Visit::new(owner));
         waiting.push(Waiting { owner, since: Instant::now(), visit: Arc::downgrade(&visit) });
         Some(visit)
     }

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Waker};
 
+use runcode_peer::Owner;
+
 /// Which of a connection's two directions waits.
 #[derive(Debug, Clone, Copy)]
 pub enum Side {
@@ -15,8 +17,8 @@ pub enum Side {
 }
 
 /// A connection, as everybody sees it who decides about it.
-#[derive(Default)]
 pub struct Visit {
+    owner: Owner,
     cut: AtomicBool,
     /// Whether it has shown who it is: by a token, or by a session.
     recognized: AtomicBool,
@@ -25,6 +27,21 @@ pub struct Visit {
 }
 
 impl Visit {
+    /// A new connection of `owner`, who was told when it was accepted: later, its addresses may be another's.
+    pub fn new(owner: Owner) -> Visit {
+        Visit {
+            owner,
+            cut: AtomicBool::default(),
+            recognized: AtomicBool::default(),
+            waiting: Mutex::default(),
+        }
+    }
+
+    /// Whose connection it is.
+    pub fn owner(&self) -> Owner {
+        self.owner
+    }
+
     /// Ends the connection without a word, from outside.
     pub fn cut(&self) {
         self.cut.store(true, Ordering::Release);

@@ -3,8 +3,6 @@
 //! Every user of a machine can connect to its loopback ports. Linux names the owner of a socket when it is asked about
 //! that very socket (sock_diag(7)). Other systems are not asked: there, a secret has to do.
 
-use std::net::SocketAddr;
-
 #[cfg(target_os = "linux")]
 mod linux;
 
@@ -31,19 +29,28 @@ impl Owner {
     }
 }
 
-/// Who is at the other end of a connection that was accepted here: from `peer`, on the address `local`.
-pub fn owner_of_peer(peer: SocketAddr, local: SocketAddr) -> Owner {
-    #[cfg(target_os = "linux")]
-    return linux::owner(peer, local);
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = (peer, local);
-        Owner::Unknown
-    }
+/// Who is at the other end of a TCP connection that was accepted here.
+///
+/// Ask as soon as it is accepted and keep the answer, which holds for as long as the connection does: once that has ended, its
+/// addresses may be another user's. A connection that has ended by now is nobody's.
+#[cfg(target_os = "linux")]
+pub fn owner_of_peer(connection: impl std::os::fd::AsFd) -> Owner {
+    linux::owner_of_peer(connection.as_fd())
+}
+
+/// Who is at the other end of a TCP connection that was accepted here: this system does not say.
+#[cfg(not(target_os = "linux"))]
+pub fn owner_of_peer<C>(_: C) -> Owner {
+    Owner::Unknown
 }
 
 /// Who would get a connection to `port` of 127.0.0.1 now.
 pub fn owner_of_listener(port: u16) -> Owner {
-    let local = SocketAddr::from(([127, 0, 0, 1], port));
-    owner_of_peer(local, SocketAddr::from(([0, 0, 0, 0], 0)))
+    #[cfg(target_os = "linux")]
+    return linux::owner_of_listener(port);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = port;
+        Owner::Unknown
+    }
 }

@@ -1,7 +1,8 @@
 //! One question to the kernel about one socket: sock_diag(7), `struct inet_diag_req_v2`.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::BorrowedFd;
 
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
 
@@ -14,7 +15,11 @@ const ERROR: u16 = 2;
 const REQUEST: u16 = 1;
 /// `ENOENT`: no socket is there.
 const NO_ENTRY: i32 = 2;
-/// `TCP_LISTEN` and the numbers of a protocol and of address families, as the kernel has them.
+/// A socket's states, of net/tcp_states.h: connected; its own end closed, and that told to the other side; listening.
+const ESTABLISHED: u8 = 1;
+const FIN_WAIT: [u8; 2] = [4, 5];
+const LISTEN: u8 = 10;
+/// The numbers of a protocol and of address families, as the kernel has them.
 const TCP: u8 = 6;
 const INET: u8 = 2;
 const INET6: u8 = 10;
@@ -23,22 +28,58 @@ const LOOPBACK_DEVICE: u32 = 1;
 /// The length of `struct nlmsghdr`.
 const HEADER: usize = 16;
 
-/// The owner of the TCP socket on `local` that is connected to `remote`; of the one that listens, when `remote` is 0.0.0.0:0.
-pub(super) fn owner(local: SocketAddr, remote: SocketAddr) -> Owner {
+/// The owner of the other end of an accepted connection.
+pub(super) fn owner_of_peer(connection: BorrowedFd<'_>) -> Owner {
+    let ends = || -> io::Result<(SocketAddr, SocketAddr)> {
+        let peer = rustix::net::getpeername(connection)?.ok_or(io::ErrorKind::NotConnected)?;
+        Ok((peer.try_into()?, rustix::net::getsockname(connection)?.try_into()?))
+    };
+    let Ok((peer, local)) = ends() else { return Owner::Nobody };
+    let owner = owner(peer, local, |found| found.is_connected(peer, local));
+    // Its addresses were its own all along if they are now; one that was reset has left them to others.
+    if ends().is_ok() { owner } else { Owner::Nobody }
+}
+
+/// The owner of what listens on `port` of 127.0.0.1.
+pub(super) fn owner_of_listener(port: u16) -> Owner {
+    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    owner(local, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), |found| found.listens_for(local))
+}
+
+/// The owner of the socket that the kernel finds for these addresses, if it is the one that is meant.
+fn owner(local: SocketAddr, remote: SocketAddr, is_meant: impl Fn(&Found) -> bool) -> Owner {
     match ask(local, remote) {
-        Ok(Some(found)) => found.owner(),
-        Ok(None) => Owner::Nobody,
+        Ok(Some(found)) if is_meant(&found) => found.owner(),
+        Ok(_) => Owner::Nobody,
         Err(_) => Owner::Unknown,
     }
 }
 
 /// A socket, as the kernel describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Found {
+    state: u8,
+    local: SocketAddr,
+    remote: SocketAddr,
     user: u32,
     inode: u32,
 }
 
 impl Found {
+    /// Whether it is the end `local` of the connection with `remote`. Where there is none, the kernel answers with what
+    /// listens on the port; and one that is only being made says nothing about one that was accepted.
+    fn is_connected(&self, local: SocketAddr, remote: SocketAddr) -> bool {
+        let is_up = self.state == ESTABLISHED || FIN_WAIT.contains(&self.state);
+        is_up && same(self.local, local) && same(self.remote, remote)
+    }
+
+    /// Whether it listens for connections to `local`.
+    fn listens_for(&self, local: SocketAddr) -> bool {
+        let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), local.port());
+        let any6 = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), local.port());
+        self.state == LISTEN && [local, any, any6].into_iter().any(|address| same(self.local, address))
+    }
+
     fn owner(&self) -> Owner {
         let own = rustix::process::geteuid().as_raw();
         match self.user {
@@ -50,6 +91,11 @@ impl Found {
             user => Owner::Other(user),
         }
     }
+}
+
+/// Whether two addresses are one: a socket of IPv6 shows an address of IPv4 as `::ffff:127.0.0.1`.
+fn same(one: SocketAddr, other: SocketAddr) -> bool {
+    (one.ip().to_canonical(), one.port()) == (other.ip().to_canonical(), other.port())
 }
 
 /// Whether other users are shown under this number too: it stands for all that have none in this user namespace
@@ -78,7 +124,7 @@ fn ask(local: SocketAddr, remote: SocketAddr) -> io::Result<Option<Found>> {
     // The answer is there when the question has been sent.
     let mut answer = [0; 512];
     let (_, length) = rustix::net::recv(&socket, &mut answer, RecvFlags::DONTWAIT)?;
-    parse(answer.get(..length).unwrap_or_default(), &id)
+    parse(answer.get(..length).unwrap_or_default())
 }
 
 /// Ports and addresses of `struct inet_diag_sockid`, in network order, and the family. A connection of IPv4 has one
@@ -121,29 +167,41 @@ fn request(family: u8, id: &[u8]) -> Vec<u8> {
 }
 
 /// Reads the answer: `struct inet_diag_msg`, or an error.
-fn parse(answer: &[u8], id: &[u8]) -> io::Result<Option<Found>> {
-    let odd = || io::Error::from(io::ErrorKind::InvalidData);
-    let word = |at: usize| -> io::Result<u32> {
-        let bytes = answer.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).ok_or_else(odd)?;
-        Ok(u32::from_ne_bytes(bytes))
-    };
-    let kind = answer.get(4..6).and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes);
+fn parse(answer: &[u8]) -> io::Result<Option<Found>> {
+    let kind = u16::from_ne_bytes(bytes(answer, 4)?);
     match kind {
-        Some(ERROR) if word(HEADER)?.cast_signed() == -NO_ENTRY => Ok(None),
-        Some(ERROR) => Err(io::Error::from_raw_os_error(word(HEADER)?.cast_signed().wrapping_neg())),
-        // Family, state, timer and retransmits, then whose socket it is.
-        Some(BY_FAMILY) if is_about(answer, id) => {
-            // Behind the identity's device and cookie: expiry and both queues.
-            let at = HEADER + 4 + id.len() + 12 + 12;
-            Ok(Some(Found { user: word(at)?, inode: word(at + 4)? }))
+        ERROR => match i32::from_ne_bytes(bytes(answer, HEADER)?) {
+            code if code == -NO_ENTRY => Ok(None),
+            code => Err(io::Error::from_raw_os_error(code.wrapping_neg())),
+        },
+        BY_FAMILY => {
+            // Family, state, timer and retransmits; both ports, both addresses, device and cookie; expiry and both queues.
+            let [family, state] = bytes(answer, HEADER)?;
+            let address = |port: usize, at: usize| -> io::Result<SocketAddr> {
+                let ip = match family {
+                    INET => IpAddr::from(bytes::<4>(answer, at)?),
+                    INET6 => IpAddr::from(bytes::<16>(answer, at)?),
+                    _ => return Err(io::ErrorKind::InvalidData.into()),
+                };
+                Ok(SocketAddr::new(ip, u16::from_be_bytes(bytes(answer, port)?)))
+            };
+            let id = HEADER + 4;
+            Ok(Some(Found {
+                state,
+                local: address(id, id + 4)?,
+                remote: address(id + 2, id + 20)?,
+                user: u32::from_ne_bytes(bytes(answer, id + 60)?),
+                inode: u32::from_ne_bytes(bytes(answer, id + 64)?),
+            }))
         }
-        _ => Err(odd()),
+        _ => Err(io::ErrorKind::InvalidData.into()),
     }
 }
 
-/// Whether the answer is about the local port that was asked about.
-fn is_about(answer: &[u8], id: &[u8]) -> bool {
-    answer.get(HEADER + 4..HEADER + 6).is_some_and(|port| Some(port) == id.get(..2))
+/// The bytes of an answer at `at`; an error when it is too short.
+fn bytes<const N: usize>(answer: &[u8], at: usize) -> io::Result<[u8; N]> {
+    let found = answer.get(at..at + N).and_then(|bytes| bytes.try_into().ok());
+    found.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 #[cfg(test)]

@@ -198,8 +198,7 @@ async fn authorize(site: &Site, ask: &Ask) -> Response {
 
 /// The refusal for a browser that is not known to be this user's.
 pub(super) fn refuse_others(link: &Link) -> Option<Response> {
-    let owner = link.local.map_or(Owner::Unknown, |local| runcode_peer::owner_of_peer(link.peer, local));
-    let message = match owner {
+    let message = match link.visit.owner() {
         owner if owner.may_be_ours() => return None,
         Owner::Unknown => {
             "This system does not say whose browser this is, and the page is for one user alone. Use `runcode login --paste`."

@@ -83,14 +83,11 @@ impl AsyncWrite for Stream {
 #[derive(Clone)]
 pub(super) struct Link {
     pub(super) peer: SocketAddr,
-    /// Where it was accepted.
-    pub(super) local: Option<SocketAddr>,
     pub(super) visit: Arc<Visit>,
 }
 
 impl Connected<IncomingStream<'_, Socket>> for Link {
     fn connect_info(stream: IncomingStream<'_, Socket>) -> Self {
-        let io = stream.io();
-        Link { peer: *stream.remote_addr(), local: io.socket.local_addr().ok(), visit: io.visit.clone() }
+        Link { peer: *stream.remote_addr(), visit: stream.io().visit.clone() }
     }
 }

@@ -12,6 +12,7 @@ use rand::distr::Alphanumeric;
 use crate::error::{Code, Error, Result};
 use crate::origin::hosted::{BaseUrl, Token};
 use crate::output::foreign::Name;
+use crate::output::progress::note;
 use crate::sys::clock::Deadline;
 use runcode_peer::Owner;
 use runcode_wire::{CLI_LOGIN_PATH, CLI_LOGIN_STARTED_PATH, PAGES_PREFIX};
@@ -27,6 +28,10 @@ const MAX_CONNECTIONS: usize = 64;
 
 /// How many bytes of a request are read.
 const MAX_REQUEST: usize = 16 * 1024;
+
+/// What is said of a connection whose owner cannot be found where this system can name one.
+const UNKNOWN: &str = "note: a connection was refused, since this system does not say whose it is; if it was your browser's, use \
+     `runcode login --paste`";
 
 /// How many characters the state has: 62^43 is about 2^256.
 const STATE_CHARS: usize = 43;
@@ -92,6 +97,7 @@ impl CallbackServer {
     /// Waits for the right callback, until the deadline or until `interrupted` says so.
     pub fn wait(&self, deadline: Deadline, interrupted: impl Fn() -> bool) -> Result<Callback> {
         let (sender, results) = mpsc::channel();
+        let mut has_told = false;
         while !deadline.is_past() {
             if interrupted() {
                 return Err(Error::new(Code::Interrupted, "the login was interrupted"));
@@ -99,10 +105,19 @@ impl CallbackServer {
             if let Ok(result) = results.try_recv() {
                 return result;
             }
-            match self.tcp.accept() {
-                Ok((stream, peer)) if is_of_this_user(&stream, peer) => self.serve(stream, sender.clone()),
-                Ok(_) => {} // another user's, who gets no answer and takes nobody's place
-                Err(_) => deadline.pause(Duration::from_millis(10)),
+            let Ok((stream, _)) = self.tcp.accept() else {
+                deadline.pause(Duration::from_millis(10));
+                continue;
+            };
+            // Whoever it is not gets no answer and takes nobody's place.
+            match runcode_peer::owner_of_peer(&stream) {
+                owner if owner.may_be_ours() => self.serve(stream, sender.clone()),
+                Owner::Other(user) if is_logged_in(user) => self.serve(stream, sender.clone()),
+                Owner::Nobody | Owner::Unknown if !has_told => {
+                    has_told = true;
+                    note(UNKNOWN);
+                }
+                _ => {}
             }
         }
         Err(Error::new(Code::TimedOut, "the login timed out: the browser did not come back")
@@ -122,18 +137,10 @@ impl CallbackServer {
     }
 }
 
-/// Whether a connection may come from the user's own browser, which is any but another user's. Where the system does not say
-/// whose it is, the state alone has to do. Whoever became another user here, with su(1) or sudo(8), still browses under the
-/// number that they logged in with (proc(5), `loginuid`).
-fn is_of_this_user(stream: &TcpStream, peer: SocketAddr) -> bool {
-    let owner = stream.local_addr().map_or(Owner::Unknown, |local| runcode_peer::owner_of_peer(peer, local));
-    match owner {
-        Owner::Other(user) => {
-            let logged_in = std::fs::read_to_string("/proc/self/loginuid").unwrap_or_default();
-            logged_in.trim() == user.to_string()
-        }
-        Owner::Ours | Owner::Nobody | Owner::Unknown => true,
-    }
+/// Whether `user` is who logged in to this machine and became the user of this process with su(1) or sudo(8): the browser still
+/// runs under that number (proc(5), `loginuid`).
+fn is_logged_in(user: u32) -> bool {
+    std::fs::read_to_string("/proc/self/loginuid").is_ok_and(|number| number.trim() == user.to_string())
 }
 
 fn answer(
@@ -282,6 +289,32 @@ mod tests {
         );
         let denied = get("/callback?state=s3cret&error=access_denied", "localhost:4000").2.unwrap();
         assert_eq!(denied.err().unwrap().code(), Code::Forbidden);
+    }
+
+    /// Whose a connection was cannot be found any more once its other end is closed, whatever it asks for.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_callback_that_nobody_sent_is_refused() {
+        use std::net::Shutdown;
+        let server = CallbackServer::bind().unwrap();
+        let ask = |token: &str| {
+            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port)).unwrap();
+            let (state, port) = (&server.state, server.port);
+            write!(
+                stream,
+                "GET /callback?state={state}&token={token} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n"
+            )
+            .unwrap();
+            stream
+        };
+        drop(ask("closed"));
+        let reset = ask("reset");
+        rustix::net::sockopt::set_socket_linger(&reset, Some(Duration::ZERO)).unwrap();
+        drop(reset);
+        let half_closed = ask("theirs");
+        half_closed.shutdown(Shutdown::Write).unwrap();
+        let callback = server.wait(Deadline::after(CONNECTION_DEADLINE), || false).ok().unwrap();
+        assert_eq!(callback.token.expose(), "theirs");
     }
 
     #[test]
