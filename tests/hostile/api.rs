@@ -280,9 +280,14 @@ fn a_base_that_a_project_chose_gets_no_token() {
     assert!(proxy.seen().is_empty(), "nothing is sent at all");
     std::fs::create_dir_all(world.home().join(".config/runcode")).unwrap();
     std::fs::write(world.home().join(".config/runcode/token"), "written-by-hand").unwrap();
-    let mut by_hand = world.command(&["list", "--json"]);
-    by_hand.env_remove("RUNCODE_TOKEN").env("RUNCODE_API_BASE", "https://evil.invalid");
-    CommandOutput::of(by_hand.output().unwrap()).fails_as("no_token", 1);
+    // What listens here may be another user's, or a forwarded port of a workspace.
+    for base in ["https://evil.invalid", &proxy.base()] {
+        let mut by_hand = world.command(&["list", "--json"]);
+        by_hand.env_remove("RUNCODE_TOKEN").env("RUNCODE_API_BASE", base);
+        let said = CommandOutput::of(by_hand.output().unwrap()).fails_as("no_token", 1);
+        assert!(said.text().contains(&format!("write its token as `{base}#TOKEN`")), "{said:?}");
+    }
+    assert!(proxy.seen().is_empty(), "nothing is sent at all");
 }
 
 /// An `openssl s_server` with a certificate of a private authority.

@@ -58,7 +58,7 @@ impl Paths {
         &self.cache
     }
 
-    /// The saved token: the token alone, as people write it by hand.
+    /// The saved token. One that people write by hand may have its control plane before it: `http://127.0.0.1:7777#TOKEN`.
     pub fn token(&self) -> PathBuf {
         self.config.join("token")
     }

@@ -85,12 +85,14 @@ impl Addressed {
         }
     }
 
-    /// Whether it may go to `base`. A token that names no control plane is for the hosted one, or for this machine: the base
-    /// can be chosen by a project's settings, which must not choose who gets the token.
-    fn is_for(&self, base: &BaseUrl) -> bool {
-        match &self.plane {
-            Some(plane) => plane == base,
-            None => base.is_hosted() || base.is_loopback(),
+    /// Whether it may go to `base`, which a project's settings can choose: they must not choose who gets the token. One that
+    /// names no control plane is for the hosted one. One of this very shell or command may go to this machine too, where
+    /// `runcode dev` is; the saved one is there for every project, and any program may listen here.
+    fn is_for(&self, base: &BaseUrl, source: Source) -> bool {
+        match (&self.plane, source) {
+            (Some(plane), _) => plane == base,
+            (None, Source::Saved) => base.is_hosted(),
+            (None, Source::Given | Source::Variable) => base.is_hosted() || base.is_loopback(),
         }
     }
 
@@ -123,7 +125,7 @@ pub fn find(given: &Given, env: &Env, paths: &Paths, base: &BaseUrl) -> Result<T
 /// As [`find`], with where it comes from.
 pub fn locate(given: &Given, env: &Env, paths: &Paths, base: &BaseUrl) -> Result<(Token, Source)> {
     if let Some((addressed, what)) = from_command_line(given)? {
-        let may_go = addressed.is_for(base) || given.with_base && addressed.plane.is_none();
+        let may_go = addressed.is_for(base, Source::Given) || given.with_base && addressed.plane.is_none();
         return if may_go {
             Ok((addressed.token, Source::Given))
         } else {
@@ -140,7 +142,7 @@ pub fn locate(given: &Given, env: &Env, paths: &Paths, base: &BaseUrl) -> Result
     const WHAT: &str = "the token in RUNCODE_TOKEN";
     let text = Zeroizing::new(text.into_string().unwrap_or_else(|_| "\0".to_owned()));
     let addressed = Addressed::parse(&text, WHAT)?;
-    if addressed.is_for(base) {
+    if addressed.is_for(base, Source::Variable) {
         return Ok((addressed.token, Source::Variable));
     }
     match saved(paths, base) {
@@ -206,7 +208,7 @@ pub fn saved(paths: &Paths, base: &BaseUrl) -> Result<Option<Token>> {
     };
     match origin(paths, &addressed.token)? {
         Some(origin) if origin.api_base != base.to_string() => Err(saved_elsewhere(&origin.api_base, base)),
-        None if !addressed.is_for(base) => Err(addressed.elsewhere("the saved token", base)),
+        None if !addressed.is_for(base, Source::Saved) => Err(addressed.elsewhere(&what(paths), base)),
         _ => Ok(Some(addressed.token)),
     }
 }
@@ -229,7 +231,12 @@ fn on_disk(paths: &Paths) -> Result<Option<Addressed>> {
     if text.trim().is_empty() {
         return Ok(None);
     }
-    Addressed::parse(text, &format!("the saved token in `{}`", path.display())).map(Some)
+    Addressed::parse(text, &what(paths)).map(Some)
+}
+
+/// The saved token, for people.
+fn what(paths: &Paths) -> String {
+    format!("the saved token in `{}`", paths.token().display())
 }
 
 /// For which origin `login` saved this token; `None` for one that was written by hand.
@@ -330,6 +337,15 @@ mod tests {
         assert_eq!(saved(&paths, &b).map(|_| ()).unwrap_err().code(), Code::NoToken);
         let hosted = BaseUrl::parse(BaseUrl::HOSTED_API).unwrap();
         assert_eq!(saved(&paths, &hosted).unwrap().unwrap().expose(), "by-hand");
+        for here in ["http://127.0.0.1:7777", "http://localhost", "https://[::1]:1"] {
+            let base = BaseUrl::parse(here).unwrap();
+            let refused = saved(&paths, &base).map(|_| ()).unwrap_err();
+            assert!(refused.next_step().unwrap().contains(&format!("`{here}#TOKEN`")), "{refused:?}");
+            std::fs::write(paths.token(), format!("{here}#for-dev\n")).unwrap();
+            assert_eq!(saved(&paths, &base).unwrap().unwrap().expose(), "for-dev");
+            assert!(saved(&paths, &hosted).is_err());
+            std::fs::write(paths.token(), "by-hand\n").unwrap();
+        }
         std::fs::write(paths.token(), "https://b.example#by-hand\n").unwrap();
         assert_eq!(saved(&paths, &b).unwrap().unwrap().expose(), "by-hand");
         assert!(saved(&paths, &hosted).is_err());
