@@ -253,7 +253,7 @@ fn host(workspace: &Workspace, id: u64, title: Title, is_numbered: bool, folder:
         id,
         title,
         is_numbered,
-        note: workspace.custom_title.as_ref().map(foreign::Name::json),
+        note: workspace.custom_title.clone().filter(|_| !workspace.shared),
         host_key_alias: host_key_alias(folder),
         identity: quoted(&folder.join(IDENTITY))?,
         known_hosts: quoted(&folder.join(KNOWN_HOSTS))?,

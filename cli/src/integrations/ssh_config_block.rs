@@ -8,15 +8,13 @@ use crate::grant::SshUser;
 use crate::integrations::managed_block::Markers;
 use crate::integrations::shell_word;
 use crate::openssh::config::HARDENED;
+use crate::output::foreign::Name;
 
 /// What the block stands between.
 pub const MARKERS: Markers = Markers {
     begin: "# >>> runcode managed block (do not edit) >>>",
     end: "# <<< runcode managed block <<<",
 };
-
-/// The longest display name that is repeated in a comment, in characters.
-const MAX_NOTE: usize = 80;
 
 /// A workspace's title when it can be part of a `Host` name: `[A-Za-z0-9][A-Za-z0-9._-]*`, at most 64.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +44,8 @@ pub struct Host {
     pub title: Title,
     /// Whether its id is part of its name.
     pub is_numbered: bool,
-    /// The name that somebody gave it, possibly hostile.
-    pub note: Option<String>,
+    /// The name that its owner gave it. One of somebody else's has none here: what stands in this file reads as the user's own.
+    pub note: Option<Name>,
     /// The name of its gateway in its session's pins.
     pub host_key_alias: String,
     /// Its session's key: a path as a quoted ssh_config value.
@@ -113,9 +111,9 @@ impl Host {
 
     /// One line of printable ASCII, whatever the name is.
     fn comment(&self) -> String {
-        let note = self.note.iter().flat_map(|note| note.chars()).take(MAX_NOTE);
-        let note = note.map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect::<String>();
-        format!("workspace {} {}", self.id, note.trim()).trim_end().to_owned()
+        let note = self.note.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+        let shown = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
+        format!("workspace {}{}", self.id, note.chars().map(shown).collect::<String>())
     }
 }
 
