@@ -21,6 +21,14 @@ impl Quote {
             Quote::Double => "\"",
         }
     }
+
+    /// A pair of quotes with nothing in it, for a place within these.
+    fn empty(self) -> &'static str {
+        match self {
+            Quote::None | Quote::Single => "''",
+            Quote::Double => "\"\"",
+        }
+    }
 }
 
 /// A line up to the cursor.
@@ -116,7 +124,7 @@ impl Line<'_> {
         let new = offer.word.strip_prefix(typed.as_str())?;
         let from = self.text.strip_suffix(replaced)?.len();
         let kept = self.text.get(from.max(self.start)..self.end).filter(|_| from >= self.start)?;
-        let new = quoted(new, self.quote);
+        let new = quoted(new, self.quote, kept.chars().next_back().is_some_and(|before| !before.is_ascii()));
         let mark = self.quote.mark();
         // readline takes a quote that is first in what it inserts for the one that stands before the cursor.
         if kept.is_empty() && !mark.is_empty() && new.starts_with(mark) {
@@ -128,16 +136,25 @@ impl Line<'_> {
 }
 
 /// `text` for a place within these quotes. Those are open again after it.
-fn quoted(text: &str, quote: Quote) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || !c.is_ascii() || "_./+-:=,@%".contains(c);
-    let one = |c: char| match (quote, c) {
-        (Quote::None, c) if is_plain(c) => c.to_string(),
-        (Quote::None, c) => format!("\\{c}"),
-        // The history is looked up within double quotes too, and a backslash there would stay.
-        (Quote::Single, '\'' | '!') => format!("'\\{c}'"),
-        (Quote::Double, '!') => "\"\\!\"".to_owned(),
-        (Quote::Double, '$' | '`' | '"' | '\\') => format!("\\{c}"),
-        (_, c) => c.to_string(),
+///
+/// bash may read a byte of a letter outside ASCII as a blank (macOS, `\xa0`), or as a letter together with the backslash that
+/// follows (Shift_JIS, GBK, Big5). So such a letter is put between quotes, and a quote follows it before a backslash may.
+/// `is_behind_one`: one that the user has typed stands before.
+fn quoted(text: &str, quote: Quote, mut is_behind_one: bool) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./+-:=,@%".contains(c);
+    let one = |c: char| {
+        let is_open = quote == Quote::Double && !c.is_ascii();
+        let between = if std::mem::replace(&mut is_behind_one, is_open) { quote.empty() } else { "" };
+        match (quote, c) {
+            (Quote::None, c) if is_plain(c) => c.to_string(),
+            (Quote::None, c) if !c.is_ascii() => format!("'{c}'"),
+            (Quote::None, c) => format!("{between}\\{c}"),
+            // The history is looked up within double quotes too, and a backslash there would stay.
+            (Quote::Single, '\'' | '!') => format!("'\\{c}'"),
+            (Quote::Double, '!') => "\"\\!\"".to_owned(),
+            (Quote::Double, '$' | '`' | '"' | '\\') => format!("{between}\\{c}"),
+            (_, c) => c.to_string(),
+        }
     };
     text.chars().map(one).collect()
 }

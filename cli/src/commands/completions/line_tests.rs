@@ -49,6 +49,10 @@ fn what_is_typed_stays_and_the_rest_is_quoted() {
         ("r --out=a", "a", "--out=a b", "a\\ b "),
         ("r \"a\"", "\"a\"", "a/", "\"a\"/"),
         ("r ", "", "./-rf", "./-rf "),
+        ("r a", "a", "aé\u{3000}$日", "a'é''\u{3000}'\\$'日' "),
+        ("r 世", "世", "世$(b)", "世''\\$\\(b\\) "),
+        ("r \"世", "世", "世$é`$", "世\"\"\\$é\"\"\\`\\$\""),
+        ("r '世", "世", "世é$", "世é$'"),
     ] {
         assert_eq!(finished(text, replaced, word).as_deref(), Some(wanted), "{text:?}");
     }
@@ -91,7 +95,7 @@ proptest! {
     /// readline inserts what several answers begin with: that must still be the start of each, wherever it is cut.
     #[test]
     fn a_common_start_is_a_start_of_each(
-        open in "['\"]?", typed in "[a$ ]{1,2}", one in "[ab'\"$`!\\\\ ;é]{0,4}", other in "[ab'\"$`!\\\\ ;é]{0,4}",
+        open in "['\"]?", typed in "[a$ é]{1,2}", one in "[ab'\"$`!\\\\ ;é世]{0,4}", other in "[ab'\"$`!\\\\ ;é世]{0,4}",
     ) {
         let typed = typed.replace(['$', ' '], "a");
         let text = format!("r {open}{typed}");
@@ -109,9 +113,27 @@ proptest! {
         }
     }
 
+    /// What a byte beyond ASCII is, the user's locale decides: a blank, or the first half of a letter whose second is `\`.
+    #[test]
+    fn bytes_beyond_ascii_are_inert(open in "['\"]?", typed in "[aé世]{1,2}", name in "[!-~ é世\u{a0}\u{3000}]{0,8}") {
+        let text = format!("r {open}{typed}");
+        let line = Line::of_bash(&text).unwrap();
+        let inserted = line.finished(&offer(&format!("{typed}{name}")), &typed, true).unwrap();
+        prop_assert!(!inserted.as_bytes().windows(2).any(|two| two[0] > 127 && two[1] == b'\\') || open == "'", "{inserted}");
+        let (mut quote, mut chars) = (open.chars().next(), inserted[typed.len()..].chars());
+        while let Some(c) = chars.next() {
+            match (quote, c) {
+                (None | Some('"'), '\\') => drop(chars.next()),
+                (None, '\'' | '"') => quote = Some(c),
+                (Some(mark), c) if c == mark => quote = None,
+                _ => prop_assert!(quote.is_some() || c.is_ascii(), "{inserted}"),
+            }
+        }
+    }
+
     #[cfg(unix)]
     #[test]
-    fn bash_reads_the_exact_word(open in "['\"]?", name in "[!-~ é]{1,12}") {
+    fn bash_reads_the_exact_word(open in "['\"]?", name in "[!-~ é世]{1,12}") {
         let text = format!("printf %s {open}a");
         let line = Line::of_bash(&text).unwrap();
         let word = format!("a{name}");

@@ -39,11 +39,15 @@ impl Offer {
     }
 
     /// Parses what the command line's description offers. A word that is not UTF-8 or would not show as what it is (it has
-    /// a control character, a line separator, or a mark that reverses the direction of text) is none.
+    /// a control character, a line separator, a mark that reverses the direction of text, or a blank that some shells and
+    /// locales take for one between words) is none.
     pub(super) fn parse(candidate: &CompletionCandidate) -> Option<Offer> {
         let word = candidate.get_value().to_str()?;
-        let is_shown =
-            |c: char| !c.is_control() && !matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let is_shown = |c: char| {
+            !c.is_control()
+                && (c == ' ' || !c.is_whitespace())
+                && !matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        };
         let is_word = !word.is_empty() && word.trim_end_matches(OF_THE_SHELL).chars().all(is_shown);
         let help = candidate.get_help().map(|help| help.to_string()).unwrap_or_default();
         let help = sanitize::short(help.lines().next().unwrap_or_default());
