@@ -34,6 +34,7 @@ mod picture;
 mod proxy;
 mod python_clients;
 mod round_trips;
+mod servers;
 mod sessions;
 mod ssh_hosts;
 mod statusline;

@@ -7,7 +7,8 @@ use crate::error::{Code, Error, Result};
 use crate::openssh::SshBinary;
 use crate::origin::hosted::token::{Given, Source};
 use crate::origin::hosted::{BaseUrl, Client, token};
-use crate::origin::{self, Origin, OriginId, Origins, Selected, SshHosts, Target};
+use crate::origin::servers::Places;
+use crate::origin::{self, Origin, OriginId, Origins, Selected, Servers, SshHosts, Target};
 use crate::session::attachment::Attachments;
 use crate::session::live::Want;
 use crate::session::{Session, Sessions};
@@ -22,6 +23,7 @@ pub struct App {
     api_base: OnceCell<BaseUrl>,
     plane: OnceCell<Client>,
     ssh_hosts: OnceCell<SshHosts>,
+    servers: OnceCell<Servers>,
 }
 
 impl App {
@@ -34,6 +36,7 @@ impl App {
             api_base: OnceCell::new(),
             plane: OnceCell::new(),
             ssh_hosts: OnceCell::new(),
+            servers: OnceCell::new(),
         }
     }
 
@@ -145,6 +148,14 @@ impl App {
             let sandboxed = self.env.var(Var::CodexSandboxNetworkDisabled).is_some();
             Ok(Client::new(base.clone(), token::find(&self.given_token(), &self.env, self.paths()?, base)?)
                 .in_sandbox(sandboxed))
+        })
+    }
+
+    /// The servers that servers.toml names. No file is read yet.
+    pub fn servers(&self) -> Result<&Servers> {
+        get_or_try(&self.servers, || {
+            let given = self.globals.servers.as_deref();
+            Ok(Servers::new(Places::from_env(given, &self.env, self.paths()?)?))
         })
     }
 

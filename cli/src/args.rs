@@ -64,6 +64,10 @@ pub struct Globals {
     /// The API token; other users see it in `ps`, so prefer --token-stdin or RUNCODE_TOKEN
     #[arg(long, global = true, value_name = "TOKEN", value_parser = secret, help_heading = "Global options")]
     pub token: Option<Zeroizing<String>>,
+    /// The file that names servers [env: RUNCODE_SERVERS] [default: servers.toml in /etc/runcode and in
+    /// ~/.config/runcode]
+    #[arg(long, global = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = "Global options")]
+    pub servers: Option<PathBuf>,
     /// The configuration folder; written into ~/.ssh/config, because an editor's environment may not name it
     #[arg(long, global = true, hide = true, value_name = "DIR")]
     pub config_dir: Option<PathBuf>,
@@ -133,6 +137,7 @@ verbs! {
     Get = get "get";
     Context = context "context";
     Forward = forward "forward";
+    Servers = servers "servers";
     Current = current "current";
     Status = status "status";
     Disconnect = disconnect "disconnect";

@@ -67,6 +67,8 @@ codes! {
     StopFailed = "stop_failed", 2;
     /// The workspace was not up, or SSH did not answer, in the time allowed.
     NotReady = "not_ready", 1;
+    /// servers.toml has mistakes, or is not safe to believe.
+    BadConfig = "bad_config", 2;
     /// The connection bundle is not safe to use.
     UnsafeBundle = "unsafe_bundle", 1;
     /// There is no OpenSSH client.
@@ -99,7 +101,35 @@ pub struct Error {
     hint: Option<String>,
     status: Option<u8>,
     details: Vec<(&'static str, String)>,
+    issues: Box<[Issue]>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// One of the things that are wrong with a file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Issue {
+    /// The file.
+    pub file: String,
+    /// The line, from 1; 0 is the file as a whole.
+    pub line: usize,
+    /// The key, such as `servers.prod.port`; empty for the file as a whole.
+    pub at: String,
+    /// What is wrong with it, as the rest of a sentence. No value is in it: it could be a secret.
+    pub message: String,
+}
+
+impl fmt::Display for Issue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if self.line > 0 {
+            write!(f, ":{}", self.line)?;
+        }
+        write!(f, ": ")?;
+        if !self.at.is_empty() {
+            write!(f, "{} ", self.at)?;
+        }
+        f.write_str(&self.message)
+    }
 }
 
 /// A result whose failure is an [`Error`].
@@ -108,7 +138,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// A failure with `message` in the user's words: no full stop, no code, no debug output.
     pub fn new(code: Code, message: impl Into<String>) -> Error {
-        Error { code, message: message.into(), hint: None, status: None, details: Vec::new(), source: None }
+        Error {
+            code,
+            message: message.into(),
+            hint: None,
+            status: None,
+            details: Vec::new(),
+            issues: Box::default(),
+            source: None,
+        }
     }
 
     /// The same failure with a line that says what to do next.
@@ -129,6 +167,13 @@ impl Error {
     #[must_use]
     pub fn detail(mut self, name: &'static str, value: impl Into<String>) -> Error {
         self.details.push((name, value.into()));
+        self
+    }
+
+    /// The same failure with everything that is wrong with the files it is about.
+    #[must_use]
+    pub fn issues(mut self, issues: Vec<Issue>) -> Error {
+        self.issues = issues.into();
         self
     }
 
@@ -173,6 +218,11 @@ impl Error {
     /// The fields of its own in the JSON answer.
     pub fn details(&self) -> &[(&'static str, String)] {
         &self.details
+    }
+
+    /// Everything that is wrong with the files it is about.
+    pub fn each_issue(&self) -> &[Issue] {
+        &self.issues
     }
 
     /// The same failure, its message put into a context: `context: message`.

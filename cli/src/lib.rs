@@ -29,7 +29,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::args::{Cli, usage};
 use crate::error::{Code, Error, Result};
-use crate::output::report::{Outcome, Text};
+use crate::output::report::{self, Outcome, Text};
 use crate::output::{progress, sanitize, stdout};
 use crate::sys::env::Env;
 
@@ -106,9 +106,13 @@ fn failed(error: &Error, is_json: bool, passes_status: bool) -> u8 {
         for (name, value) in error.details() {
             document[*name] = sanitize::line(value).into();
         }
+        if let issues @ [_, ..] = error.each_issue() {
+            document["issues"] = issues.iter().map(report::issue).collect();
+        }
         let _ = stdout::write(format!("{document}\n").as_bytes());
     } else {
         progress::note(format!("runcode: {}", error.message()));
+        error.each_issue().iter().for_each(|issue| progress::note(format!("  {issue}")));
         if let Some(hint) = error.next_step() {
             progress::note(format!("  hint: {hint}"));
         }

@@ -27,6 +27,7 @@ pub mod man;
 pub mod proxy;
 pub mod put;
 pub mod run;
+pub mod servers;
 pub mod shell;
 pub mod status;
 pub mod statusline;

@@ -66,6 +66,30 @@ impl Destination {
         &self.0
     }
 
+    /// The user that it names.
+    pub fn user(&self) -> Option<&str> {
+        self.parts().0
+    }
+
+    /// The host that it names, as written, without brackets.
+    pub fn host(&self) -> &str {
+        self.parts().1
+    }
+
+    /// Whether it names a port.
+    pub fn has_port(&self) -> bool {
+        self.parts().2
+    }
+
+    fn parts(&self) -> (Option<&str>, &str, bool) {
+        let (rest, has_port) = match self.0.strip_prefix("ssh://") {
+            Some(rest) => without_port(rest).map_or((rest, false), |bare| (bare, bare.len() < rest.len())),
+            None => (&*self.0, false),
+        };
+        let (user, host) = rest.rsplit_once('@').map_or((None, rest), |(user, host)| (Some(user), host));
+        (user, host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host), has_port)
+    }
+
     /// The first 16 hexadecimal digits of its SHA-256: a folder name that is the same on every run.
     pub fn digest(&self) -> String {
         sha256(self.0.as_bytes())[..16].to_owned()
@@ -174,6 +198,21 @@ mod tests {
         for special in REFUSED {
             let text = format!("a{}b", char::from(*special));
             assert!(Destination::parse(&text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_destination_has_parts() {
+        for (text, user, host, has_port) in [
+            ("box", None, "box", false),
+            ("me@corp.example@box", Some("me@corp.example"), "box", false),
+            ("fe80::1%eth0", None, "fe80::1%eth0", false),
+            ("ssh://me@[2001:db8::1]:22", Some("me"), "2001:db8::1", true),
+            ("ssh://box", None, "box", false),
+        ] {
+            let destination = Destination::parse(text).unwrap();
+            let parts = (destination.user(), destination.host(), destination.has_port());
+            assert_eq!(parts, (user, host, has_port), "{text}");
         }
     }
 

@@ -63,6 +63,93 @@ impl Pins {
     }
 }
 
+/// The host keys that servers.toml pins: keys of the host itself, and of authorities whose certificates it may show.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
+pub struct ServerPins(Vec<ServerPin>);
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerPin {
+    is_authority: bool,
+    key: String,
+}
+
+/// What stands before an authority's key (sshd(8)).
+const AUTHORITY: &str = "@cert-authority";
+
+impl ServerPin {
+    /// Parses `algorithm base64`, perhaps with `@cert-authority` before it and a comment after it.
+    pub fn parse(line: &str) -> Result<ServerPin, &'static str> {
+        let (is_authority, key) = match line.trim().strip_prefix(AUTHORITY) {
+            Some(key) if key.starts_with([' ', '\t']) => (true, key),
+            _ => (false, line),
+        };
+        let mut fields = key.split([' ', '\t']).filter(|field| !field.is_empty());
+        let (Some(algorithm), Some(blob)) = (fields.next(), fields.next()) else {
+            return Err("is not a key: write it as \"ssh-ed25519 AAAA…\"");
+        };
+        Ok(ServerPin { is_authority, key: parse_key(algorithm, blob)? })
+    }
+
+    /// The key, `algorithm base64`.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Its SHA-256 fingerprint, as ssh shows it.
+    pub fn fingerprint(&self) -> String {
+        let key = PublicKey::from_openssh(&self.key);
+        key.map(|key| key.fingerprint(ssh_key::HashAlg::Sha256).to_string()).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Display for ServerPin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let marker = if self.is_authority { "@cert-authority " } else { "" };
+        write!(f, "{marker}{}", self.key)
+    }
+}
+
+impl ServerPins {
+    /// One or more.
+    pub fn new(pins: Vec<ServerPin>) -> Result<ServerPins, &'static str> {
+        match pins.len() {
+            0 => Err("has no key"),
+            1..=MAX_KEYS => Ok(ServerPins(pins)),
+            _ => Err("has more than 16 keys"),
+        }
+    }
+
+    /// The pins.
+    pub fn all(&self) -> &[ServerPin] {
+        &self.0
+    }
+
+    /// The lines of a known_hosts file that pins them to `host`, the name that a certificate has to bear.
+    pub fn known_hosts(&self, host: &str) -> String {
+        let line = |pin: &ServerPin| match pin.is_authority {
+            true => format!("{AUTHORITY} {host} {}\n", pin.key),
+            false => format!("{host} {}\n", pin.key),
+        };
+        self.0.iter().map(line).collect()
+    }
+}
+
+impl TryFrom<Vec<String>> for ServerPins {
+    type Error = &'static str;
+
+    fn try_from(lines: Vec<String>) -> Result<ServerPins, &'static str> {
+        ServerPins::new(lines.iter().map(|line| ServerPin::parse(line)).collect::<Result<_, _>>()?)
+    }
+}
+
+impl From<ServerPins> for Vec<String> {
+    fn from(pins: ServerPins) -> Vec<String> {
+        pins.0.iter().map(ToString::to_string).collect()
+    }
+}
+
 /// The canonical `algorithm base64` of a key whose label says what its blob is.
 fn parse_key(algorithm: &str, blob: &str) -> Result<String, &'static str> {
     if blob.len() > MAX_BLOB {
@@ -159,6 +246,25 @@ mod tests {
         assert_eq!(pins(&text).unwrap().0.len(), MAX_KEYS);
         let long = format!("[gw.example]:2222 ssh-rsa {}\n", "A".repeat(MAX_BLOB + 4));
         assert!(pins(&long).is_err());
+    }
+
+    #[test]
+    fn a_server_pins_keys_and_authorities() {
+        let pins = |lines: &[&str]| {
+            ServerPins::try_from(lines.iter().map(|&line| line.to_owned()).collect::<Vec<_>>())
+        };
+        let authority = format!("@cert-authority {KEY} the company");
+        let both = pins(&[KEY, &authority]).unwrap();
+        assert_eq!(both.known_hosts("box"), format!("box {KEY}\n@cert-authority box {KEY}\n"));
+        assert_eq!(Vec::from(both.clone()), [KEY.to_owned(), format!("@cert-authority {KEY}")]);
+        // ssh-keygen -lf
+        assert_eq!(both.all()[0].fingerprint(), "SHA256:Xj/Mj1JZkpkRf4yzalRz8sTnnKbiAHg7UVgOj2A+3cs");
+        for bad in ["", "box", "@revoked ssh-ed25519 AAAA", "ssh-ed25519", "@cert-authorityssh-ed25519 AAAA"]
+        {
+            assert!(pins(&[bad]).is_err(), "{bad}");
+        }
+        let named = format!("box {KEY}");
+        assert!(pins(&[&named]).is_err() && pins(&[]).is_err() && pins(&[KEY; 17]).is_err());
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub use certificate::Certificate;
 pub use destination::Destination;
 pub use endpoint::{Endpoint, Host, Port, SshUser};
 pub use expiry::{Expiry, Lifetime};
-pub use host_key::Pins;
+pub use host_key::{Pins, ServerPin, ServerPins};
 pub use web_url::WebUrl;
 pub use workdir::Workdir;
 

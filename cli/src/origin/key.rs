@@ -62,11 +62,7 @@ impl SessionKey {
 
     /// A server of servers.toml. `None` when no server can have that name: `[a-z0-9][a-z0-9_-]{0,63}`.
     pub fn server(name: &str) -> Option<SessionKey> {
-        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
-        let is_name = (1..=64).contains(&name.len())
-            && name.bytes().all(allowed)
-            && name.starts_with(|first: char| first.is_ascii_alphanumeric());
-        is_name.then(|| SessionKey { origin: OriginId::Server, id: Id::Name(name.to_owned()) })
+        is_server_name(name).then(|| SessionKey { origin: OriginId::Server, id: Id::Name(name.to_owned()) })
     }
 
     /// The origin.
@@ -137,6 +133,14 @@ impl SessionKey {
             (_, Id::Name(_)) => self.words(),
         }
     }
+}
+
+/// Whether a server may have this name.
+pub(super) fn is_server_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
+    (1..=64).contains(&name.len())
+        && name.bytes().all(allowed)
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
 }
 
 impl fmt::Display for Id {

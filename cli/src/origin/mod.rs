@@ -7,6 +7,7 @@ mod failure;
 pub mod hosted;
 mod key;
 pub mod names;
+pub mod servers;
 pub mod ssh_alias;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::output::foreign::Name;
 pub use failure::{Ungranted, Unresolved};
 pub use hosted::BaseUrl;
 pub use key::{OriginId, SessionKey};
+pub use servers::Servers;
 pub use ssh_alias::SshHosts;
 
 /// The longest that any origin takes over a grant: whoever holds a lock meanwhile is waited for so long.

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::error::Issue;
 use crate::output::sanitize;
 
 /// The result of a command that ended well. It is rendered once, in `lib.rs`.
@@ -50,6 +51,16 @@ impl Text {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// An issue as an element of a JSON document.
+pub fn issue(issue: &Issue) -> Value {
+    json!({
+        "at": sanitize::short(&issue.at),
+        "message": sanitize::line(&issue.message),
+        "file": sanitize::line(&issue.file),
+        "line": (issue.line > 0).then_some(issue.line),
+    })
 }
 
 /// A report that is nothing but a JSON document and a few lines.

@@ -43,6 +43,8 @@ variables! {
     RuncodeTransport = "RUNCODE_TRANSPORT";
     /// The ssh client to use instead of the first `ssh` on PATH; an absolute path.
     RuncodeSsh = "RUNCODE_SSH";
+    /// The file that names servers, instead of the usual ones; an absolute path.
+    RuncodeServers = "RUNCODE_SERVERS";
     /// How many seconds a workspace may be silent during a transfer before it is given up; 120 unless set.
     RuncodePatience = "RUNCODE_PATIENCE";
     /// Set by the launcher: its own absolute path, the stable one to write into other programs' settings.
@@ -69,6 +71,8 @@ variables! {
     AppData = "APPDATA";
     /// Where caches live on Windows.
     LocalAppData = "LOCALAPPDATA";
+    /// Where the operator's configuration lives on Windows.
+    ProgramData = "PROGRAMDATA";
     /// Where programs are looked for.
     Path = "PATH";
     /// The extensions of programs on Windows.

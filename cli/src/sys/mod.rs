@@ -14,6 +14,7 @@ pub mod paths;
 pub mod random;
 pub mod standard_input;
 pub mod subprocess;
+pub mod trusted_file;
 pub mod watched;
 
 #[cfg(unix)]

@@ -25,6 +25,22 @@ pub fn is_writable_by_others(metadata: &Metadata) -> bool {
     metadata.mode() & 0o022 != 0
 }
 
+/// Whether root owns the file.
+pub fn is_roots(metadata: &Metadata) -> bool {
+    metadata.uid() == 0
+}
+
+/// Whether only its owner may replace what somebody else put into the folder.
+pub fn is_sticky(metadata: &Metadata) -> bool {
+    metadata.mode() & 0o1000 != 0
+}
+
+/// Opens a file to read, without waiting for a pipe's other side, and never through a symbolic link.
+pub fn open_unwaited(path: &Path) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)
+}
+
 /// Sees to it that a crash writes no memory, and so no secret, to a file.
 pub fn forbid_core_dumps() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

@@ -1,0 +1,43 @@
+//! `runcode servers`.
+
+mod check;
+mod init;
+mod list;
+
+use crate::app::App;
+use crate::error::Result;
+use crate::output::report::Outcome;
+
+/// Name machines of your own in servers.toml, and look at what it says.
+///
+/// A named server is a workspace: `runcode connect NAME`, then every command. The file is read from /etc/runcode, where an
+/// operator writes it, and from ~/.config/runcode; never from the current folder.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runcode servers init               write an example that explains itself
+  runcode servers check              is it right? every mistake, with its line
+  runcode servers list               what it names")]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(clap::Subcommand)]
+enum Action {
+    /// Write a servers.toml that explains itself, unless there is one
+    Init(init::Args),
+    /// Say whether servers.toml is right, and every mistake in it
+    Check,
+    /// List the servers that servers.toml names
+    List,
+}
+
+/// Does what the action says.
+pub fn run(args: Args, app: &App) -> Result<Outcome> {
+    match args.action {
+        Action::Init(args) => init::run(args, app),
+        Action::Check => check::run(app),
+        Action::List => list::run(app),
+    }
+}

@@ -1,0 +1,131 @@
+//! What the files say, all of them together.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::error::Issue;
+use crate::grant::Destination;
+use crate::origin::servers::policy::{Known, path};
+use crate::origin::servers::profile::{check_profile, check_signer};
+use crate::origin::servers::reader::{Document, Section};
+use crate::origin::servers::server::{AuthMethod, Server, Word, is_name};
+
+const MAX_SERVERS: usize = 1000;
+const MAX_PROFILES: usize = 1000;
+const MAX_SIGNERS: usize = 64;
+
+/// The servers, and what holds for all of them.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    files: Vec<PathBuf>,
+    servers: BTreeMap<String, (usize, Server)>,
+    known: Known,
+    /// The keys of `[broker]` that were said, and what they demand that this version does not do.
+    broker: BTreeMap<&'static str, Option<&'static str>>,
+}
+
+impl Config {
+    /// Adds what a file says; what is wrong with it. A file may refer to what was added before, and says none of it anew.
+    pub fn add(&mut self, file: &Path, text: &str) -> Vec<Issue> {
+        let number = self.files.len();
+        self.files.push(file.to_owned());
+        let document = Document::parse(text, file.display().to_string());
+        let mut root = document.root();
+        let mut profiles = root.named("profiles", MAX_PROFILES, is_name);
+        let mut signers = root.named("signers", MAX_SIGNERS, is_name);
+        let mut servers = root.named("servers", MAX_SERVERS, is_name);
+        profiles.retain(|(name, section)| is_new(self.known.profiles.insert(name.clone()), section));
+        signers.retain(|(name, section)| is_new(self.known.signers.insert(name.clone()), section));
+        servers.retain(|(name, section)| is_new(!self.servers.contains_key(name), section));
+        for (name, section) in &mut servers {
+            let word = section.text("auth_method").map(|word| word.value);
+            if Word::parse(word) == Ok(Word::Certificate) {
+                self.known.certified.insert(name.clone());
+            }
+        }
+        if let Some(section) = root.section("broker") {
+            self.add_broker(section);
+        }
+        profiles.into_iter().for_each(|(_, section)| check_profile(section));
+        signers.into_iter().for_each(|(_, section)| check_signer(section));
+        for (name, section) in servers {
+            if let Some(server) = Server::read(name.clone(), section, &self.known) {
+                self.servers.insert(name, (number, server));
+            }
+        }
+        root.finish();
+        document.into_issues()
+    }
+
+    fn add_broker(&mut self, mut section: Section<'_>) {
+        const NO_AUDIT: &str = "keeps no audit log";
+        section.number("cert_ttl_seconds", 1..=3600);
+        section.parsed("audit_log_path", path);
+        section.parsed("audit_anchor", path);
+        let audits_all = section.flag("audit_all") == Some(true);
+        let is_strict = section.flag("require_enforcement") == Some(true);
+        let signer = section.parsed("default_signer", |name| match self.known.signers.contains(name) {
+            true => Ok(name.to_owned()),
+            false => Err("is not a signer of this file"),
+        });
+        for key in section.known() {
+            let demand = match key {
+                "audit_log_path" | "audit_anchor" => Some(NO_AUDIT),
+                "audit_all" => audits_all.then_some(NO_AUDIT),
+                "require_enforcement" => is_strict.then_some("enforces no profiles"),
+                _ => None,
+            };
+            if self.broker.insert(key, demand).is_some() {
+                section.note(key, SAID_BEFORE);
+            }
+        }
+        self.known.default_signer = signer.or(self.known.default_signer.take());
+        section.finish();
+    }
+
+    /// The files, with links resolved.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// The servers by name, and the file that each is in.
+    pub fn servers(&self) -> impl ExactSizeIterator<Item = (&Server, &Path)> {
+        self.servers.values().map(|(file, server)| (server, self.file(*file)))
+    }
+
+    /// The server of this name, and the file that it is in.
+    pub fn server(&self, name: &str) -> Option<(&Server, &Path)> {
+        self.servers.get(name).map(|(file, server)| (server, self.file(*file)))
+    }
+
+    fn file(&self, number: usize) -> &Path {
+        self.files.get(number).map_or(Path::new(""), PathBuf::as_path)
+    }
+
+    /// Where a server leads, if this version can do all that its owner asks for; else why not, as the rest of a sentence.
+    pub fn usable<'s>(&self, server: &'s Server) -> Result<&'s Destination, String> {
+        let AuthMethod::Ssh(destination) = &server.method else {
+            let word = server.method.word();
+            return Err(format!(
+                "has auth_method = \"{word}\"; this version reaches servers with auth_method = \"ssh\""
+            ));
+        };
+        if let restrictions @ [_, ..] = &server.policy.restrictions[..] {
+            return Err(format!("has {}, which this version does not enforce", restrictions.join(", ")));
+        }
+        let demand = self.broker.iter().find_map(|(key, demand)| Some((key, (*demand)?)));
+        match demand {
+            Some((key, lacks)) => Err(format!("cannot be used with broker.{key}: this version {lacks}")),
+            None => Ok(destination),
+        }
+    }
+}
+
+const SAID_BEFORE: &str = "is in another servers.toml already, which this one cannot change";
+
+fn is_new(is_new: bool, section: &Section<'_>) -> bool {
+    if !is_new {
+        section.complain(SAID_BEFORE);
+    }
+    is_new
+}

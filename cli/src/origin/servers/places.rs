@@ -1,0 +1,112 @@
+//! Where servers.toml is. Never in the current folder: that may be anybody's repository.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Code, Error, Issue, Result};
+use crate::origin::servers::config::Config;
+use crate::sys::env::{Env, Var};
+use crate::sys::paths::Paths;
+use crate::sys::trusted_file::{self, Distrust, Owner};
+
+/// The largest file, in bytes.
+const MAX: usize = 1024 * 1024;
+
+/// The name of the file.
+const NAME: &str = "servers.toml";
+
+/// The files that name servers.
+#[derive(Debug, Clone)]
+pub enum Places {
+    /// One that the user names, and no other. It has to be there.
+    Named(PathBuf),
+    /// The operator's and the user's own, as far as they are there. The former counts where both say something.
+    Usual {
+        /// The operator's.
+        operator: PathBuf,
+        /// The user's.
+        user: PathBuf,
+    },
+}
+
+impl Places {
+    /// `given` on the command line, else `RUNCODE_SERVERS`, else the usual ones.
+    pub fn from_env(given: Option<&Path>, env: &Env, paths: &Paths) -> Result<Places> {
+        if let Some(file) = given {
+            return Ok(Places::Named(file.to_owned()));
+        }
+        if let Some(file) = env.var(Var::RuncodeServers).map(PathBuf::from) {
+            if file.is_relative() {
+                let error = "RUNCODE_SERVERS is not an absolute path";
+                return Err(Error::new(Code::Usage, error)
+                    .hint("a relative one would mean another file in every folder"));
+            }
+            return Ok(Places::Named(file));
+        }
+        let program_data = || env.var(Var::ProgramData).map(PathBuf::from).filter(|path| path.is_absolute());
+        let operator = match cfg!(windows) {
+            true => program_data().unwrap_or_else(|| PathBuf::from(r"C:\ProgramData")),
+            false => PathBuf::from("/etc"),
+        };
+        let user = paths.config().join(NAME);
+        Ok(Places::Usual { operator: operator.join("runcode").join(NAME), user })
+    }
+
+    /// The file that is the user's own to write.
+    pub fn own(&self) -> &Path {
+        match self {
+            Places::Named(file) => file,
+            Places::Usual { user, .. } => user,
+        }
+    }
+
+    /// Where they are, in words.
+    pub fn shown(&self) -> String {
+        match self {
+            Places::Named(file) => file.display().to_string(),
+            Places::Usual { operator, user } => format!("{} or {}", user.display(), operator.display()),
+        }
+    }
+
+    /// What the files say, and everything that is wrong with them.
+    pub fn read(&self) -> (Config, Vec<Issue>) {
+        let (mut config, mut issues) = (Config::default(), Vec::new());
+        let (files, is_needed) = match self {
+            Places::Named(file) => (vec![file], true),
+            Places::Usual { operator, user } => (vec![operator, user], false),
+        };
+        for file in files {
+            let whole = |message: String| Issue {
+                file: file.display().to_string(),
+                line: 0,
+                at: String::new(),
+                message,
+            };
+            match trusted_file::read(file, Owner::User, MAX) {
+                Err(Distrust::Missing) if !is_needed => {}
+                Err(why) => issues.push(whole(why.to_string())),
+                Ok(found) => match std::str::from_utf8(&found.bytes) {
+                    Ok(text) => issues.extend(config.add(&found.path, text)),
+                    Err(_) => issues.push(whole("is not UTF-8".to_owned())),
+                },
+            }
+        }
+        (config, issues)
+    }
+
+    /// What the files say; a mistake in any of them is an error that tells them all.
+    pub fn load(&self) -> Result<Config> {
+        match self.read() {
+            (config, issues) if issues.is_empty() => Ok(config),
+            (_, issues) => Err(bad_config(issues)),
+        }
+    }
+}
+
+/// The error for files that have mistakes.
+fn bad_config(issues: Vec<Issue>) -> Error {
+    let what = match issues.len() {
+        1 => "servers.toml has a mistake, and no server of it is used".to_owned(),
+        count => format!("servers.toml has {count} mistakes, and no server of it is used"),
+    };
+    Error::new(Code::BadConfig, what).hint("`runcode servers check` shows whether it is right").issues(issues)
+}

@@ -1,0 +1,187 @@
+//! What a server's owner allows: profiles, approvals, certificates. This version reads it and obeys it by refusing.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::origin::servers::reader::Section;
+use crate::origin::servers::server::{Word, user};
+
+/// What a file may refer to.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Known {
+    /// The profiles that there are.
+    pub(super) profiles: BTreeSet<String>,
+    /// The signers that there are.
+    pub(super) signers: BTreeSet<String>,
+    /// The servers that are logged in to by a certificate.
+    pub(super) certified: BTreeSet<String>,
+    /// Who signs where a server names nobody.
+    pub(super) default_signer: Option<String>,
+}
+
+/// What may be done on a server, and by whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Who signs its certificates.
+    pub signer: Option<String>,
+    /// The profiles that may run on it.
+    pub profiles: Vec<String>,
+    /// Whether every use needs an approval.
+    pub requires_approval: bool,
+    /// Whether its sessions may run any command.
+    pub unrestricted_sessions: bool,
+    /// The keys that restrict what may be done on it, or how it is reached.
+    pub restrictions: Vec<&'static str>,
+}
+
+impl Policy {
+    /// Reads what stands in a server's section. `is_unclear`: nobody knows how that is logged in to.
+    pub(super) fn read(section: &mut Section<'_>, word: Word, is_unclear: bool, known: &Known) -> Policy {
+        let profiles = profiles(section, known);
+        let requires_approval = section.flag("requires_approval");
+        section.parsed("approvers", path);
+        section.number("approvals_needed", 1..=8);
+        let is_signer = |name: &str| match known.signers.contains(name) {
+            true => Ok(name.to_owned()),
+            false => Err("is not a signer of this file"),
+        };
+        let signer = section.parsed("signer", is_signer);
+        section.parsed("principal", user);
+        for address in section.texts("source_address").unwrap_or_default() {
+            address.parse(network);
+        }
+        section.parsed("jump", |name| match known.certified.contains(name) {
+            true => Ok(()),
+            false => Err("is not a server with auth_method = \"certificate\""),
+        });
+        let unrestricted_sessions = section.flag("allow_unrestricted_sessions");
+        let forwarding = section.flag("allow_forwarding");
+        section.number("max_ttl_seconds", 1..=3600);
+        section.number("max_idle_seconds", 1..=3600);
+        if !is_unclear {
+            password(section, word == Word::LegacyPassword);
+            if unrestricted_sessions == Some(true)
+                && requires_approval != Some(true)
+                && word != Word::LegacyPassword
+            {
+                section.note("allow_unrestricted_sessions", "needs requires_approval = true");
+            }
+            if word == Word::Certificate && !section.has("signer") && known.default_signer.is_none() {
+                section.note(
+                    "signer",
+                    "is missing, and so is broker.default_signer: auth_method = \"certificate\", the default, needs one; \
+                     to log in as your own ssh does, write auth_method = \"ssh\"",
+                );
+            }
+        }
+        let keys = [
+            "allowed_profiles",
+            "approvers",
+            "approvals_needed",
+            "signer",
+            "principal",
+            "source_address",
+            "jump",
+            "max_ttl_seconds",
+            "max_idle_seconds",
+        ];
+        let mut restrictions = keys.into_iter().filter(|key| section.has(key)).collect::<Vec<_>>();
+        restrictions.extend((requires_approval == Some(true)).then_some("requires_approval"));
+        restrictions.extend((unrestricted_sessions == Some(false)).then_some("allow_unrestricted_sessions"));
+        restrictions.extend((forwarding == Some(false)).then_some("allow_forwarding"));
+        Policy {
+            signer: signer.or_else(|| known.default_signer.clone()).filter(|_| word == Word::Certificate),
+            profiles,
+            requires_approval: requires_approval == Some(true) || word == Word::LegacyPassword,
+            unrestricted_sessions: unrestricted_sessions == Some(true),
+            restrictions,
+        }
+    }
+}
+
+fn profiles(section: &mut Section<'_>, known: &Known) -> Vec<String> {
+    let Some(found) = section.texts("allowed_profiles") else { return Vec::new() };
+    if found.is_empty() {
+        section.note("allowed_profiles", "is empty: name a profile, or leave it out");
+    }
+    let mut names = Vec::new();
+    for name in found {
+        if !known.profiles.contains(name.value.trim()) {
+            name.note("is not a profile of this file");
+        } else if names.iter().any(|other| other == name.value.trim()) {
+            name.note("is named twice");
+        } else {
+            names.push(name.value.trim().to_owned());
+        }
+    }
+    names
+}
+
+/// The keys of the password lane. A password itself stands in no file.
+fn password(section: &mut Section<'_>, is_wanted: bool) {
+    for key in ["password", "password_env_var"] {
+        if section.has(key) {
+            section.note(key, "is never read from a file: put the password into the system's keychain");
+        }
+    }
+    let reference = section.parsed("password_ref", keychain);
+    let variable = section.parsed("password_secret_ref_env_var", variable);
+    let named = [reference.is_some(), variable.is_some()].into_iter().filter(|is| *is).count();
+    for key in ["legacy_password_acknowledged", "fail2ban_allowlist_confirmed"] {
+        match (section.flag(key), is_wanted) {
+            (Some(true), true) | (None, false) => {}
+            (_, true) => section.note(key, "has to be true with auth_method = \"legacy_password\""),
+            (Some(_), false) => section.note(key, "is only for auth_method = \"legacy_password\""),
+        }
+    }
+    for key in ["password_ref", "password_secret_ref_env_var"] {
+        if !is_wanted && section.has(key) {
+            section.note(key, "is only for auth_method = \"legacy_password\"");
+        }
+    }
+    if is_wanted && named != 1 {
+        section.note("password_ref", "or password_secret_ref_env_var has to be there, and not both");
+    }
+}
+
+/// `os_keychain:SERVICE:ACCOUNT`.
+fn keychain(text: &str) -> Result<(), &'static str> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let is_part = |part: &str| (1..=128).contains(&part.len()) && part.bytes().all(allowed);
+    match text.split(':').collect::<Vec<_>>()[..] {
+        ["os_keychain", service, account] if is_part(service) && is_part(account) => Ok(()),
+        _ => Err("is not written as os_keychain:SERVICE:ACCOUNT"),
+    }
+}
+
+fn variable(text: &str) -> Result<(), &'static str> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let is_name = (1..=128).contains(&text.len())
+        && text.bytes().all(allowed)
+        && !text.starts_with(|first: char| first.is_ascii_digit());
+    is_name.then_some(()).ok_or("is not the name of an environment variable")
+}
+
+/// A path of this machine.
+pub(super) fn path(text: &str) -> Result<(), &'static str> {
+    match text.is_empty() || text.len() > 4096 || text.chars().any(char::is_control) {
+        true => Err("is not a path"),
+        false => Ok(()),
+    }
+}
+
+/// An address, or a network as `10.0.0.0/8`.
+fn network(text: &str) -> Result<(), &'static str> {
+    let (address, length) =
+        text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
+    let most = match address.parse::<IpAddr>() {
+        Ok(IpAddr::V4(_)) => 32,
+        Ok(IpAddr::V6(_)) => 128,
+        Err(_) => return Err("is not a network, such as 10.0.0.0/8"),
+    };
+    let is_length = |text: &str| {
+        text.bytes().all(|byte| byte.is_ascii_digit())
+            && text.parse::<u8>().is_ok_and(|length| length <= most)
+    };
+    length.is_none_or(is_length).then_some(()).ok_or("is not a network, such as 10.0.0.0/8")
+}

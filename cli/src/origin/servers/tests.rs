@@ -1,0 +1,241 @@
+#![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+
+use std::path::Path;
+
+use super::*;
+use crate::error::{Code, Issue};
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEe3oXm2oOlvLcJe4QsUTYZhWzFQvuLGTtLPdcqO3IGK";
+
+fn read(text: &str) -> (Config, Vec<Issue>) {
+    let mut config = Config::default();
+    let issues = config.add(Path::new("f"), text);
+    (config, issues)
+}
+
+/// The places of the issues, which the text has and no others.
+fn wrong_at(text: &str) -> Vec<String> {
+    read(text).1.into_iter().map(|issue| issue.at).collect()
+}
+
+#[test]
+fn a_whole_file_is_understood() {
+    let (config, issues) = read(&format!(
+        "[servers.gpu]\nauth_method = \" ssh \"\nhost = \"me@10.0.0.7\"\nport = 2222\nenvironment = \"staging\"\n\
+         workdir = \"~/project\"\nhost_keys = [\"{KEY}\", \"@cert-authority {KEY}\"]\n\
+         [servers.gpu.power]\nstart = [\"cloud\", \"up\"]\nstate = [\"cloud\", \"state\"]\n\
+         [servers.a]\nauth_method = \"ssh\"\nhost = \"ssh://box:2\"\n"
+    ));
+    assert_eq!(issues, []);
+    let names = config.servers().map(|(server, _)| server.name.as_str()).collect::<Vec<_>>();
+    assert_eq!(names, ["a", "gpu"]);
+    let (gpu, file) = config.server("gpu").unwrap();
+    assert_eq!((file, gpu.method.host(), gpu.method.word()), (Path::new("f"), "me@10.0.0.7", "ssh"));
+    assert_eq!(gpu.port.map(|port| port.number()), Some(2222));
+    assert_eq!(gpu.host_keys.as_ref().map(|keys| keys.all().len()), Some(2));
+    assert_eq!(gpu.power.start.as_deref(), Some(&["cloud".to_owned(), "up".to_owned()][..]));
+    assert!(config.usable(gpu).is_ok());
+}
+
+/// The file of the seed, as its README has it, with the legacy server uncommented.
+#[test]
+fn a_brokers_file_loads_as_it_is() {
+    let (config, issues) = read(include_str!("broker.toml"));
+    assert_eq!(issues, []);
+    let usable = config.servers().filter(|(server, _)| config.usable(server).is_ok()).count();
+    assert_eq!((config.servers().len(), usable), (3, 0));
+    let (production, _) = config.server("prod-web-1").unwrap();
+    let policy = &production.policy;
+    assert!(policy.requires_approval && policy.signer.as_deref() == Some("step_ca"));
+    assert!(config.usable(production).unwrap_err().contains("auth_method = \"ssh\""));
+}
+
+#[test]
+fn the_starter_is_right_as_it_is_and_uncommented() {
+    assert_eq!(read(STARTER).1, []);
+    let text = STARTER.replace("\n# [", "\n[").replace("AAAA...", KEY.split(' ').nth(1).unwrap());
+    let lines = text.lines().map(|line| {
+        match line.strip_prefix("# ").filter(|rest| rest.contains(['=', '"', ']'])) {
+            Some(setting) => setting,
+            None => line,
+        }
+    });
+    let (config, issues) = read(&lines.collect::<Vec<_>>().join("\n"));
+    assert_eq!(issues, []);
+    let (gpu, _) = config.server("gpu").unwrap();
+    assert!(config.usable(gpu).is_ok() && gpu.power.stop.is_some());
+}
+
+#[test]
+fn each_mistake_is_told_at_its_key() {
+    let ssh = |lines: &str| format!("[servers.x]\nauth_method = \"ssh\"\nhost = \"box\"\n{lines}");
+    for (lines, key) in [
+        ("port = 0", "port"),
+        ("port = \"22\"", "port"),
+        ("port = 65536", "port"),
+        ("port = 22.0", "port"),
+        ("user = \"-x\"", "user"),
+        ("user = \"1a\"", "user"),
+        ("user = \"a b\"", "user"),
+        ("user = \"root\"", "root_login_acknowledged"),
+        ("root_login_acknowledged = true", "root_login_acknowledged"),
+        ("environment = \"\"", "environment"),
+        ("environment = \"a\\u202eb\"", "environment"),
+        ("workdir = \"relative\"", "workdir"),
+        ("host_keys = []", "host_keys"),
+        ("host_keys = [\"box ssh-ed25519 AAAA\"]", "host_keys[0]"),
+        ("password = \"hunter2\"", "password"),
+        ("password_env_var = \"hunter2\"", "password_env_var"),
+        ("legacy_password_acknowledged = false", "legacy_password_acknowledged"),
+        ("allowed_profiles = [\"none\"]", "allowed_profiles[0]"),
+        ("allow_unrestricted_sessions = true", "allow_unrestricted_sessions"),
+        ("jump = \"x\"", "jump"),
+        ("source_address = [\"10.0.0.0/33\"]", "source_address[0]"),
+        ("max_ttl_seconds = 3601", "max_ttl_seconds"),
+        ("approvals_needed = 9", "approvals_needed"),
+        ("Port = 22", "Port"),
+        ("power = { start = [] }", "power.start"),
+        ("power = { start = [\"\"] }", "power.start"),
+        ("power = { start = \"reboot\" }", "power.start"),
+        ("power = { boot = [\"x\"] }", "power.boot"),
+    ] {
+        let (_, issues) = read(&ssh(lines));
+        let found = issues.iter().map(|issue| (issue.at.as_str(), issue.line)).collect::<Vec<_>>();
+        assert!(found.iter().any(|(at, _)| *at == format!("servers.x.{key}")), "{lines}: {issues:?}");
+        assert!(!issues.iter().any(|issue| issue.to_string().contains("hunter2")), "{issues:?}");
+    }
+    for (text, at) in [
+        ("[servers.x]\nauth_method = \"ssh\"\nhost = \"-oProxyCommand=x\"", "servers.x.host"),
+        ("[servers.x]\nauth_method = \"ssh\"", "servers.x.host"),
+        ("[servers.x]\nauth_method = \"ssh\"\nhost = \"ssh://box:1\"\nport = 2", "servers.x.port"),
+        ("[servers.x]\nauth_method = \"ssh\"\nhost = \"root@box\"", "servers.x.root_login_acknowledged"),
+        ("[servers.x]\nauth_method = \"telnet\"\nhost = \"box\"\nuser = \"me\"", "servers.x.auth_method"),
+        ("[servers.Up]\nhost = \"box\"", "servers.Up"),
+        ("[servers]\nx = 1", "servers.x"),
+        ("servers = 1", "servers"),
+        ("[sever.x]\nhost = 1", "sever"),
+        ("[broker]\ncert_ttl_seconds = 3601", "broker.cert_ttl_seconds"),
+        ("[broker]\ndefault_signer = \"none\"", "broker.default_signer"),
+        ("[signers.x]\nkind = \"magic\"", "signers.x.kind"),
+        ("[signers.x]", "signers.x.kind"),
+        ("[profiles.x]", "profiles.x.template"),
+        ("[profiles.x]\ntemplate = \"a\"\nargv = [\"a\"]", "profiles.x.template"),
+        ("[profiles.x]\ntemplate = \"a\"\n[profiles.x.args.1]\n", "profiles.x.args.1"),
+        ("[profiles.x]\ntemplate = \"a\"\n[profiles.x.args.a]\ntype = \"float\"", "profiles.x.args.a.type"),
+    ] {
+        assert_eq!(wrong_at(text), [at], "{text}");
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let at = wrong_at("[servers.x]\nport = 0\nport = 1\nfoo = 1\n[servers.y]\nhost = 7\n[bar]\n");
+    for place in ["servers.x.port", "servers.x.foo", "servers.x.host", "servers.x.user", "servers.x.signer"] {
+        assert!(at.iter().any(|found| found == place), "{place}: {at:?}");
+    }
+    assert!(at.contains(&"servers.y.host".to_owned()) && at.contains(&"bar".to_owned()), "{at:?}");
+}
+
+#[test]
+fn no_restriction_is_passed_over() {
+    let profile = "[profiles.p]\ntemplate = \"df\"\n";
+    let server = "[servers.x]\nauth_method = \"ssh\"\nhost = \"box\"\n";
+    let why = |text: &str| {
+        let (config, issues) = read(text);
+        assert_eq!(issues, [], "{text}");
+        let (server, _) = config.server("x").unwrap();
+        config.usable(server).map(ToString::to_string)
+    };
+    for key in [
+        "requires_approval = true",
+        "allowed_profiles = [\"p\"]",
+        "approvers = \"f\"",
+        "approvals_needed = 2",
+        "source_address = [\"10.0.0.0/8\", \"::1\"]",
+        "allow_unrestricted_sessions = false",
+        "allow_forwarding = false",
+        "max_ttl_seconds = 60",
+        "max_idle_seconds = 60",
+    ] {
+        let name = key.split(' ').next().unwrap();
+        assert!(why(&format!("{server}{key}\n{profile}")).unwrap_err().contains(name), "{key}");
+    }
+    for key in [
+        "require_enforcement = true",
+        "audit_all = true",
+        "audit_log_path = \"a\"",
+        "audit_anchor = \"syslog\"",
+    ] {
+        let name = key.split(' ').next().unwrap();
+        assert!(why(&format!("{server}[broker]\n{key}\n")).unwrap_err().contains(name), "{key}");
+    }
+    for fine in ["requires_approval = false", "allow_forwarding = true", "", "[broker]\naudit_all = false"] {
+        assert_eq!(why(&format!("{server}{fine}\n")).as_deref(), Ok("box"), "{fine}");
+    }
+}
+
+#[test]
+fn the_operators_word_stands() {
+    let mut config = Config::default();
+    let operators = "[broker]\ncert_ttl_seconds = 60\n[servers.a]\nauth_method = \"ssh\"\nhost = \"a\"\n\
+                     [profiles.p]\ntemplate = \"df\"\n";
+    assert_eq!(config.add(Path::new("/etc"), operators), []);
+    let own = "[broker]\ncert_ttl_seconds = 61\n[servers.a]\nauth_method = \"ssh\"\nhost = \"evil\"\n\
+               [profiles.p]\ntemplate = \"rm\"\n[servers.b]\nauth_method = \"ssh\"\nhost = \"b\"\nallowed_profiles = [\"p\"]\n";
+    let at =
+        config.add(Path::new("own"), own).into_iter().map(|issue| (issue.at, issue.line)).collect::<Vec<_>>();
+    let expected = [("broker.cert_ttl_seconds", 2), ("servers.a", 3), ("profiles.p", 6)];
+    assert_eq!(at, expected.map(|(at, line)| (at.to_owned(), line)));
+    assert_eq!(config.server("a").unwrap().0.method.host(), "a");
+    // What the operator's file refers to stands in it, and not in the user's.
+    let mut config = Config::default();
+    let refers = "[servers.a]\nauth_method = \"ssh\"\nhost = \"a\"\nallowed_profiles = [\"q\"]\n";
+    assert_eq!(config.add(Path::new("/etc"), refers).len(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn both_files_are_read_and_judged() {
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name);
+    let write = |name: &str, text: &str| {
+        std::fs::create_dir_all(at(name).parent().unwrap()).unwrap();
+        std::fs::write(at(name), text).unwrap();
+        crate::sys::platform::set_mode(&at(name), 0o600).unwrap();
+        crate::sys::platform::set_mode(at(name).parent().unwrap(), 0o755).unwrap();
+    };
+    let places = Places::Usual { operator: at("etc/servers.toml"), user: at("config/servers.toml") };
+    assert_eq!(places.load().unwrap().servers().len(), 0);
+    write("etc/servers.toml", "[servers.a]\nauth_method = \"ssh\"\nhost = \"a\"\n");
+    write("config/servers.toml", "[servers.b]\nauth_method = \"ssh\"\nhost = \"b\"\n");
+    let config = places.load().unwrap();
+    assert_eq!((config.servers().len(), config.files().len()), (2, 2));
+    write("config/servers.toml", "[servers.a]\nauth_method = \"ssh\"\nhost = \"b\"\n");
+    let error = places.load().unwrap_err();
+    assert_eq!((error.code(), error.each_issue().len()), (Code::BadConfig, 1));
+    std::fs::write(at("config/servers.toml"), b"# \xff\n").unwrap();
+    crate::sys::platform::set_mode(&at("etc/servers.toml"), 0o666).unwrap();
+    let error = places.load().unwrap_err();
+    let messages = error.each_issue().iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert!(messages[0].contains("others may write") && messages[1].contains("UTF-8"), "{messages:?}");
+    let named = Places::Named(at("none"));
+    assert!(named.load().unwrap_err().each_issue()[0].message.contains("is not there"));
+}
+
+#[cfg(unix)]
+#[test]
+fn no_relative_file_counts() {
+    use crate::sys::env::{Env, Var};
+    let paths = crate::sys::paths::Paths::below(Path::new("/h"));
+    let own = |value: Option<&str>| {
+        let env = Env::fixed(value.map(|value| (Var::RuncodeServers, value)));
+        Places::from_env(None, &env, &paths)
+            .map(|places| places.own().to_owned())
+            .map_err(|error| error.code())
+    };
+    assert_eq!(own(None).unwrap(), Path::new("/h/.config/runcode/servers.toml"));
+    assert_eq!(own(Some("/x/y.toml")).unwrap(), Path::new("/x/y.toml"));
+    assert_eq!(own(Some("servers.toml")), Err(Code::Usage));
+    let given = Places::from_env(Some(Path::new("mine.toml")), &Env::fixed::<&str>([]), &paths).unwrap();
+    assert_eq!(given.own(), Path::new("mine.toml"));
+}

@@ -1,0 +1,35 @@
+//! servers.toml: what is no issue is a server whose every value can stand in ssh's arguments; no value is in an issue.
+#![no_main]
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use runcode::grant::Destination;
+use runcode::origin::servers::Config;
+
+fuzz_target!(|text: &str| {
+    let mut config = Config::default();
+    let issues = config.add(Path::new("f"), text);
+    assert!(issues.len() <= 101);
+    let lines = text.split('\n').count();
+    for issue in &issues {
+        assert!(issue.line <= lines && !issue.message.contains("hunter2"), "{issue}");
+    }
+    // Who says something a second time is told so, and changes nothing.
+    let first = config.clone();
+    let again = config.add(Path::new("g"), text);
+    for (server, file) in first.servers() {
+        let (same, place) = config.server(&server.name).unwrap();
+        assert!(same == server && place == file);
+        assert!(!again.is_empty(), "{}", server.name);
+        assert!(!server.method.host().starts_with('-') && server.method.host().is_ascii());
+        if let Ok(destination) = config.usable(server) {
+            assert_eq!(Destination::parse(destination.as_str()).as_ref(), Ok(destination));
+            assert!(server.policy.restrictions.is_empty() && !server.policy.requires_approval);
+        }
+        for words in [&server.power.start, &server.power.stop, &server.power.state].into_iter().flatten() {
+            assert!((1..=64).contains(&words.len()) && words.iter().all(|word| !word.contains('\0')));
+        }
+        let known_hosts = server.host_keys.as_ref().map(|pins| pins.known_hosts("h"));
+        assert!(known_hosts.is_none_or(|text| text.lines().all(|line| line.split(' ').count() <= 4)));
+    }
+});
