@@ -233,7 +233,7 @@ fn a_teammates_workspace_is_named_before_use() {
     {
         let said = world.run_at(&plane.base(), arguments);
         assert!(
-            said.stderr.contains("somebody else") && said.stderr.contains("theirs (#9)"),
+            said.stderr.contains("someone else") && said.stderr.contains("theirs (#9)"),
             "{arguments:?} {said:?}"
         );
     }

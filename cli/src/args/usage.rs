@@ -138,13 +138,15 @@ fn called_elsewhere(verb: &str) -> Option<&'static str> {
 fn option_elsewhere(verb: &str, option: &str) -> Option<&'static str> {
     Some(match (verb, option) {
         ("put" | "get", "-r" | "-R" | "-a" | "--recursive" | "-p") => {
-            "folders go whole, and modes and times with them, without it"
+            "it is not needed: folders are sent whole, with modes and times"
         }
-        ("exec", "--host") => "another workspace goes by name: runcode exec -w my-ws -- ls -la",
-        ("run", "--workspace" | "-w") => "`run` takes it first: runcode run my-ws -- ls -la",
+        ("exec", "--host") => "name another workspace with -w: runcode exec -w my-ws -- ls -la",
+        ("run", "--workspace" | "-w") => {
+            "`run` takes the workspace as its first argument: runcode run my-ws -- ls -la"
+        }
         ("run", "--start") => "boot it with `runcode connect my-ws --start`, then use `runcode exec`",
         ("exec" | "run", "-t" | "-it" | "-i" | "--tty") => {
-            "a command has no terminal; for one there is `runcode shell`"
+            "commands get no terminal; `runcode shell` opens one"
         }
         _ => return None,
     })

@@ -48,13 +48,13 @@ pub struct Remote {
     /// Set an environment variable for the command; may be given several times
     #[arg(long, value_name = "NAME=VALUE")]
     pub env: Vec<String>,
-    /// Set a secret variable, from our own environment or to VALUE; no list of processes on the workspace shows it
+    /// Set a secret variable to VALUE, or to its value here; process lists on the workspace do not show it
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub env_secret: Vec<String>,
     /// Leave stdin alone; needed inside `while read` loops
     #[arg(short = 'n', long)]
     pub no_stdin: bool,
-    /// End the command so many seconds after it was started
+    /// End the command this many seconds after it starts
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: Option<u64>,
     /// The command: one argument is a piece of shell, several are a program and its exact arguments

@@ -20,8 +20,8 @@ use offers::Offer;
 
 /// Print a completion script for your shell.
 ///
-/// It completes verbs, options, files of this machine, and the names of the workspaces that have a session
-/// on it and of the hosts in your ssh config.
+/// It completes verbs, options, local files, the workspaces that have a session on this machine, and the hosts in your
+/// ssh config.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

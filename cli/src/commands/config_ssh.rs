@@ -44,8 +44,8 @@ const AT_ONCE: usize = 8;
 /// Add your workspaces to ~/.ssh/config, for editors, git, rsync and your terminal.
 ///
 /// Writes one block at the top of ~/.ssh/config, with one host per workspace, and touches nothing else in it. Run it
-/// again after you made or renamed a workspace. The hosts work for stopped workspaces too, once those are started.
-/// A workspace that is shared with you gets its id into its host's name where its title alone could mean another one.
+/// again after you create or rename a workspace. The host of a stopped workspace works once you start the workspace.
+/// If the title of a workspace shared with you could mean another workspace, the name of its host includes the id.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -111,7 +111,7 @@ impl Report for Configured {
             count => format!("{count} hosts"),
         };
         match (self.diff.is_empty(), self.is_dry, self.is_removal) {
-            (true, _, true) => text.line(format!("{path} has no block of ours")),
+            (true, _, true) => text.line(format!("{path} has no runcode block")),
             (true, _, false) => text.line(format!("✓ {path} is up to date: {count}")),
             (_, true, _) => self.diff.lines().for_each(|line| text.line(line)),
             (_, _, true) => text.line(format!("✓ Removed the hosts from {path}")),
@@ -206,7 +206,7 @@ fn block(app: &App, report: &mut Configured) -> Result<Vec<u8>> {
             Some(Name::Plain) | None => None,
         };
         if hosts.len() == MAX_HOSTS {
-            skip(report, id, format!("{} hosts are the most that the block has", MAX_HOSTS));
+            skip(report, id, format!("the block holds at most {} hosts", MAX_HOSTS));
             continue;
         }
         let host =
@@ -232,7 +232,7 @@ fn block(app: &App, report: &mut Configured) -> Result<Vec<u8>> {
     }
     if token::saved(paths, app.api_base()?).ok().flatten().is_none() {
         let warning =
-            "your token is in this shell's environment alone; for editors, save it: run `runcode login`";
+            "your token is only in this shell's environment; editors need a saved one: run `runcode login`";
         report.warnings.push(warning.to_owned());
     }
     body(&hosts.into_iter().map(|(host, _)| host).collect::<Vec<_>>(), &caller)
@@ -348,7 +348,7 @@ fn told_once(warnings: &[(&String, String)], hosts: usize) -> Vec<String> {
     for (host, what) in warnings {
         let count = warnings.iter().filter(|(_, other)| other == what).count();
         let whom = if count == hosts && count > 1 { "every host" } else { host.as_str() };
-        let line = format!("by another part of your ssh config, {what} for {whom}");
+        let line = format!("another part of your ssh config changes this for {whom}: {what}");
         if !told.contains(&line) {
             told.push(line);
         }

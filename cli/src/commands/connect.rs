@@ -63,7 +63,7 @@ pub struct Args {
     /// On a host of your own: the folder where commands run [default: the login folder]
     #[arg(long, value_name = "DIR")]
     workdir: Option<String>,
-    /// On a host of your own: log in at this terminal, for whoever uses the connection later
+    /// On a host of your own: log in at this terminal; later commands use that connection
     #[arg(long)]
     interactive: bool,
     /// Attach it to this folder instead of the current one

@@ -61,7 +61,7 @@ pub struct Args {
     /// The longest session that is granted, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..=86400))]
     max_ttl: u64,
-    /// Keep workspaces, users and keys in this folder, over restarts
+    /// Keep workspaces, users and keys in this folder across restarts
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     /// Write a line of JSON for every request to this file
@@ -161,7 +161,7 @@ fn failed(error: runcode_gateway::Error) -> Error {
     let failed = Error::new(Code::Error, format!("cannot serve: {}", without_number(&error)));
     match error {
         runcode_gateway::Error::Bind { .. } => {
-            failed.hint("choose another port, or none: a free one is taken then")
+            failed.hint("choose another port, or leave it out to use a free one")
         }
         _ => failed,
     }
@@ -225,7 +225,7 @@ fn path_with(folder: PathBuf, path: Option<OsString>) -> Result<OsString> {
     let path = path.filter(|path| !path.is_empty()).unwrap_or_else(|| DEFAULT_PATH.into());
     let folders = std::iter::once(folder).chain(std::env::split_paths(&path));
     std::env::join_paths(folders).map_err(|error| {
-        Error::new(Code::Error, "the path of the temporary folder cannot stand in PATH")
+        Error::new(Code::Error, "the path of the temporary folder cannot be used in PATH")
             .hint("set TMPDIR to a folder with a plainer name")
             .source(error)
     })
@@ -235,7 +235,7 @@ fn path_with(folder: PathBuf, path: Option<OsString>) -> Result<OsString> {
 fn not_run(program: &str, error: std::io::Error) -> Error {
     if error.kind() == std::io::ErrorKind::NotFound {
         return Error::new(Code::NotFound, format!("there is no program `{program}` on PATH"))
-            .hint("a line of shell is written `runcode dev -- sh -c '…'`")
+            .hint("to run a line of shell: runcode dev -- sh -c '…'")
             .source(error)
             .ending_with(127);
     }

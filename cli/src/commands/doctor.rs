@@ -21,7 +21,7 @@ Examples:
   runcode doctor --editors                 also connect as editors do
   runcode doctor ssh:buildhost             why a host of your own cannot be used")]
 pub struct Args {
-    /// A host of your own to look at, and nothing else
+    /// Check only this host of your own
     workspace: Option<String>,
     /// Also connect to the attached workspace the way editors do
     #[arg(long)]

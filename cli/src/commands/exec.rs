@@ -18,7 +18,7 @@ use crate::session::execution::execute;
 Examples:
   runcode exec -- make test                  a program and its exact arguments
   runcode exec -- 'cd api && npm test'       one argument: a piece of shell
-  runcode exec -- python3 - < local.py       stdin goes along
+  runcode exec -- python3 - < local.py       stdin is passed on
   runcode exec --env CI=1 -- make            with an environment variable
   runcode exec --timeout 600 -- make         no longer than ten minutes
   runcode exec -w my-ws -- uname -a          on another workspace"

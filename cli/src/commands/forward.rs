@@ -25,10 +25,10 @@ Examples:
   runcode forward 5173                    its port 5173 as http://localhost:5173
   runcode forward 3000 --local 8080       its port 3000 as http://localhost:8080
   runcode forward 8080:3000               the same
-  runcode forward 5432 --to db.internal   a port of a machine that it can reach
+  runcode forward 5432 --to db.internal   a machine that the workspace reaches
   runcode forward 9000 -R                 its port 9000 leads to this machine's
   runcode forward --list                  what is forwarded
-  runcode forward 5173 --cancel           no longer")]
+  runcode forward 5173 --cancel           stop forwarding it")]
 pub struct Args {
     /// The ports on the workspace; LOCAL:PORT is short for PORT --local LOCAL
     #[arg(value_name = "PORT", value_parser = asked, required_unless_present_any = ["list", "cancel"])]
@@ -167,7 +167,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     if args.reverse && args.local == Some(0) {
         return Err(Error::new(
             Code::Usage,
-            "--local 0 says where to listen, and with -R the workspace does",
+            "--local 0 picks a local port, but with -R the workspace listens",
         ));
     }
     for asked in args.ports.iter().filter(|asked| !args.cancel && asked.local.is_some()) {
@@ -232,7 +232,7 @@ fn act(args: &Args, is_json: bool, sessions: &Sessions<'_>, session: Session) ->
         let kept = forwards::add(sessions, &session, wanted(args, asked))?;
         if is_listening == Some(false) {
             note(format!(
-                "note: nothing listens on port {} of the workspace yet; once something does, it answers here",
+                "note: nothing listens on port {} of the workspace yet; once something does, you can reach it here",
                 asked.remote
             ));
         }

@@ -33,7 +33,7 @@ pub struct Args {
     /// The local destination: a name, or a folder if it ends in `/`; `-` is stdout
     #[arg(long, short, value_name = "LOCAL")]
     out: Option<PathBuf>,
-    /// Also keep links that lead out of a fetched folder; whatever follows them later goes where the workspace chose
+    /// Also keep links that lead out of a fetched folder; a program that follows one later goes where the workspace chose
     #[arg(long)]
     links: bool,
     #[command(flatten)]

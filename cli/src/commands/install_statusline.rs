@@ -23,7 +23,7 @@ const MAX_BACKUP: usize = 16 << 20;
 #[command(after_help = "\
 Examples:
   runcode install-statusline               set it
-  runcode install-statusline --wrap        keep the one there is, ours in front
+  runcode install-statusline --wrap        keep the existing one, ours in front
   runcode install-statusline --remove      undo it")]
 pub struct Args {
     /// Undo it: the file becomes what it was, byte for byte
@@ -61,7 +61,7 @@ impl Report for Installed {
             (true, true) => format!("✓ Claude Code shows the attached workspace ({settings})"),
             (true, false) => format!("✓ Already set ({settings})"),
             (false, true) => format!("✓ Removed it from {settings}"),
-            (false, false) => format!("{settings} has no status line of ours"),
+            (false, false) => format!("{settings} has no runcode status line"),
         });
         if let Some(backup) = &self.backup {
             text.line(format!("  the file as it was: {}", backup.display()));

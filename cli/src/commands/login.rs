@@ -76,10 +76,7 @@ fn from_browser(args: &Args, app: &App) -> Result<Callback> {
     listener.tell_dev(&web);
     let url = listener.authorize_url(&web);
     announce(&url, app.is_json())?;
-    note(format!(
-        "waiting {} s for the browser (where there is none: `runcode login --paste`)",
-        args.timeout
-    ));
+    note(format!("waiting {} s for the browser (without a browser: `runcode login --paste`)", args.timeout));
     if !args.no_browser && open::that_detached(&url).is_err() {
         note("no browser could be opened: open the address yourself");
     }

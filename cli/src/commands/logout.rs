@@ -11,9 +11,9 @@ use crate::sys::env::Var;
 
 /// Forget the saved token.
 ///
-/// That of the control plane that is selected; each has its own. Open sessions stay open until they expire; `runcode clean
-/// --all` ends them. The control plane is not told: it still takes the token from whoever has a copy, until you revoke it
-/// on the web.
+/// Each control plane has its own token; this forgets the selected one's. Open sessions stay open until they expire;
+/// `runcode clean --all` ends them. The control plane is not told: it accepts the token from anyone who has a copy until
+/// you revoke it on the web.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -49,7 +49,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         ));
     }
     if app.env().var(Var::RuncodeToken).is_some() {
-        lines.push("  RUNCODE_TOKEN is set, and still serves".to_owned());
+        lines.push("  RUNCODE_TOKEN is set and still used".to_owned());
     }
     Ok(Simple { json, lines }.into())
 }

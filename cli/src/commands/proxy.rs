@@ -61,7 +61,7 @@ fn told_for_ssh(failure: Ungranted, id: u64) -> Error {
             error.hint(format!("start it with `runcode connect {id} --start`, then connect again"))
         }
         Code::NoToken | Code::Unauthorized => error.hint(
-            "run `runcode login` in a terminal: a RUNCODE_TOKEN of your shell does not reach every program",
+            "run `runcode login` in a terminal: RUNCODE_TOKEN from your shell does not reach every program",
         ),
         _ => error,
     }

@@ -31,7 +31,7 @@ pub struct Args {
     /// Leave out what matches, as in .gitignore; may be given several times
     #[arg(long, value_name = "PATTERN")]
     exclude: Vec<String>,
-    /// Leave out what git ignores, and its own folder
+    /// Leave out what git ignores, and the folder `.git`
     #[arg(long)]
     git: bool,
     #[command(flatten)]

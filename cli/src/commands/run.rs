@@ -9,7 +9,7 @@ use crate::session::live::Want;
 
 /// Run a command on a workspace by name.
 ///
-/// As `runcode exec`, without `runcode connect` before it. It attaches nothing.
+/// Like `runcode exec`, but needs no `runcode connect` first and attaches nothing.
 #[derive(clap::Args)]
 #[command(
     override_usage = "runcode run [OPTIONS] <WORKSPACE> [--] <CMD>...",

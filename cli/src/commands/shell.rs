@@ -8,12 +8,12 @@ use crate::transport::{RemoteCommand, Variables};
 
 /// Open a terminal on a workspace.
 ///
-/// Your login shell there, in the project folder. The status is the shell's own.
+/// Starts your login shell there, in the project folder. The exit status is the shell's.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   runcode shell            on the attached workspace
-  runcode shell my-ws      on another one, which is not attached by it")]
+  runcode shell my-ws      on another one, without attaching it")]
 pub struct Args {
     #[command(flatten)]
     which: OneOf,

@@ -96,7 +96,7 @@ impl Report for Status {
             }
             (true, Some(attached)) => {
                 return text.line(format!(
-                    "no active sessions; that of {}, which is attached, is renewed at its next use",
+                    "no active sessions; the one of {}, which is attached, is renewed at its next use",
                     attached.key.shown(None)
                 ));
             }

@@ -177,7 +177,7 @@ fn file<W: Write>(
         match file.read(chunk.get_mut(..wanted).unwrap_or_default()) {
             Ok(0) => {
                 let shown = entry.local.display();
-                let error = Error::new(Code::Io, format!("`{shown}` became shorter while it was read"));
+                let error = Error::new(Code::Io, format!("`{shown}` shrank while it was read"));
                 return Err(Unsent::Local(error.hint("nothing was changed; run the command again")));
             }
             Ok(read) => {

@@ -44,7 +44,7 @@ impl<R: Read> Body<R> {
     }
 
     /// Reads to the end and checks the trailer against `ours`, the SHA-256 of the content. `is_checked` is false where the
-    /// box cannot read what it sends a second time.
+    /// workspace cannot read what it sends a second time.
     pub(super) fn finish(
         mut self,
         mark: &str,
@@ -57,7 +57,7 @@ impl<R: Read> Body<R> {
             self.start += more;
             surplus += more as u64;
             if surplus > SURPLUS {
-                let what = format!("`{path}` on the workspace comes without end");
+                let what = format!("`{path}` on the workspace does not end");
                 return Err(Error::new(Code::Io, what).into());
             }
         }
@@ -68,7 +68,7 @@ impl<R: Read> Body<R> {
         let (state, theirs) = rest.trim_end().split_once(' ').ok_or(ExchangeError::Cut)?;
         let failed = |what: &str| Error::new(Code::Io, format!("`{path}` on the workspace {what}"));
         if state != "ok" {
-            return Err(failed("could not be read to its end").into());
+            return Err(failed("could not be read completely").into());
         }
         if is_checked && theirs.starts_with('-') {
             let error = Error::new(Code::Unavailable, "the workspace cannot verify what it sends");

@@ -228,13 +228,13 @@ fn conclude<T>(
     match (done, ended) {
         (Ok(value), _) => Ok(value),
         (Err(_), Ok(Ended::Interrupted { .. })) => Err(Error::interrupted()
-            .hint("what was there before is unchanged, unless the last step was being taken")
+            .hint("what was there before is unchanged, unless the last step had begun")
             .into()),
         (Err(_), Ok(Ended::TimedOut { .. })) => Err(Error::new(
             Code::TimedOut,
-            format!("the workspace has said nothing for {} s; the transfer was given up", patience.as_secs()),
+            format!("the workspace has been silent for {} s; the transfer was given up", patience.as_secs()),
         )
-        .hint("what was there before is unchanged, unless the last step was being taken; RUNCODE_PATIENCE sets the seconds")
+        .hint("what was there before is unchanged, unless the last step had begun; RUNCODE_PATIENCE sets the seconds")
         .into()),
         (Err(ExchangeError::Script(failure)), _) => Err(TransferError::Script(failure)),
         (Err(ExchangeError::Told(error) | ExchangeError::Differs(error)), _) => Err(error.into()),

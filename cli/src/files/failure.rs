@@ -65,7 +65,7 @@ impl From<ScriptFailure> for Error {
         match failure.kind {
             FailureKind::Missing => {
                 Error::new(Code::NotFound, on("does not exist")).hint(if path.contains(['*', '?', '[']) {
-                    "names are taken as they are, patterns too: fetch the folder, or name each"
+                    "patterns are not expanded: fetch the folder, or name each file"
                 } else {
                     "see what is there: runcode exec -- ls"
                 })
@@ -75,7 +75,7 @@ impl From<ScriptFailure> for Error {
             }
             FailureKind::NoFolder => Error::new(Code::Io, on("is not a folder")),
             FailureKind::Special => Error::new(Code::Io, on("is neither a file nor a folder")),
-            FailureKind::Denied => Error::new(Code::Io, on("may not be read: permission denied")),
+            FailureKind::Denied => Error::new(Code::Io, on("cannot be read: permission denied")),
             FailureKind::Cut => {
                 Error::new(Code::Transport, format!("only a part of `{path}` reached the workspace"))
                     .hint(unchanged)
@@ -89,10 +89,9 @@ impl From<ScriptFailure> for Error {
             FailureKind::NoTar => {
                 Error::new(Code::Unavailable, "`tar` is not installed on the workspace; folders need it")
             }
-            FailureKind::NoStderr => Error::new(
-                Code::Unavailable,
-                "the workspace has no working /dev/stderr, which folders travel by",
-            ),
+            FailureKind::NoStderr => {
+                Error::new(Code::Unavailable, "the workspace has no working /dev/stderr; folders need it")
+            }
             FailureKind::Io(said) => Error::new(
                 Code::Io,
                 reason(&said).map_or_else(

@@ -37,7 +37,7 @@ impl LocalFile {
             Some(there) if !there.is_file() && !there.is_symlink() => {
                 let what = format!("`{}` is neither a file nor a folder", shown.display());
                 return Err(
-                    Error::new(Code::Io, what).hint("`--out -` writes to stdout, which leads anywhere")
+                    Error::new(Code::Io, what).hint("to write to a device or a pipe, use `--out - >FILE`")
                 );
             }
             _ => {}
@@ -90,7 +90,7 @@ pub(super) fn open_named(path: &Path) -> Result<File> {
 /// error.
 pub(super) fn open_found(path: &Path) -> std::io::Result<File> {
     let file = open_at_once(path, true)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(std::io::Error::other("it is no file any more")) }
+    if file.metadata()?.is_file() { Ok(file) } else { Err(std::io::Error::other("it is no longer a file")) }
 }
 
 /// Opens what may be a pipe that nobody writes to, without waiting for a writer (open(2), `O_NONBLOCK`).
@@ -111,7 +111,7 @@ fn open_at_once(path: &Path, nofollow: bool) -> std::io::Result<File> {
 
 fn neither(path: &Path) -> Error {
     Error::new(Code::Io, format!("`{}` is neither a file nor a folder", path.display()))
-        .hint("send what comes out of it: runcode write PATH < IT")
+        .hint("send its content with: runcode write PATH < IT")
 }
 
 /// Says that a staged file or folder is being worked on, for as long as it is open: the kernel frees the lock of a process

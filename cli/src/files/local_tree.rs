@@ -76,7 +76,7 @@ pub(super) fn walk(
         let found = found.map_err(|error| {
             let kind = error.io_error().map(std::io::Error::kind); // its own words name the path once more
             let why = kind.map_or_else(|| error.to_string(), |kind| crate::error::reason(&kind.into()));
-            Error::new(Code::Io, format!("cannot read what is in `{}`: {why}", source.display()))
+            Error::new(Code::Io, format!("cannot list `{}`: {why}", source.display()))
         })?;
         let path = found.path();
         let metadata = fs::symlink_metadata(path)
@@ -107,8 +107,9 @@ fn walker(source: &Path, selection: &Selection) -> Result<WalkBuilder> {
     }
     let mut exclude = GitignoreBuilder::new(source);
     for pattern in &selection.exclude {
-        let usage =
-            |why: String| Error::new(Code::Usage, format!("--exclude `{pattern}` is no pattern: {why}"));
+        let usage = |why: String| {
+            Error::new(Code::Usage, format!("--exclude `{pattern}` is not a valid pattern: {why}"))
+        };
         if pattern.trim().is_empty() {
             return Err(usage("it is empty".to_owned()));
         }

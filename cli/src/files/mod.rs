@@ -68,7 +68,7 @@ pub fn put(
         fs::metadata(source).map_err(|error| {
             let failed = Error::io(format_args!("read `{}`", source.display()), error);
             if source.as_os_str() == "-" {
-                failed.hint("what comes on stdin goes with `runcode write PATH`")
+                failed.hint("to send stdin, use `runcode write PATH`")
             } else {
                 failed
             }
@@ -124,8 +124,8 @@ pub fn get(
     names.sort_unstable();
     if let Some([Some(name), _]) = names.windows(2).find(|two| two[0].is_some() && two[0] == two[1]) {
         let name = crate::output::sanitize::short(&String::from_utf8_lossy(name));
-        return Err(Error::new(Code::Usage, format!("two of them bear the name `{name}`"))
-            .hint("fetch one after the other: --out NAME"));
+        return Err(Error::new(Code::Usage, format!("two of them are called `{name}`"))
+            .hint("fetch them one at a time, each with --out NAME"));
     }
     let mut all = None::<Summary>;
     for remote in remotes {

@@ -54,7 +54,7 @@ impl Place {
 
 fn local(name: Option<&[u8]>) -> Result<OsString> {
     name.and_then(local_name::component).ok_or_else(|| {
-        Error::new(Code::Usage, "what is fetched has no name of its own that this machine could use")
+        Error::new(Code::Usage, "what is fetched has no name that this machine can use")
             .hint("name the target: --out NAME")
     })
 }

@@ -156,13 +156,13 @@ pub(super) fn names(sources: &[PathBuf]) -> Result<Vec<(PathBuf, Vec<u8>)>> {
             None => std::fs::canonicalize(source)
                 .ok()
                 .and_then(|path| path.file_name().map(ToOwned::to_owned))
-                .ok_or_else(|| usage("has no name to be sent under"))?,
+                .ok_or_else(|| usage("has no name to send it under"))?,
         };
         let name = local_tree::bytes(&name)?.to_vec();
         if seen.insert(name.clone()) {
             Ok((source.clone(), name))
         } else {
-            Err(usage("bears the name of another one"))
+            Err(usage("has the same name as another one"))
         }
     };
     sources.iter().map(name).collect()

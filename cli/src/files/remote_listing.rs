@@ -58,8 +58,8 @@ impl Listing {
             let mut bytes = Vec::new();
             if records > RECORDS || total > BYTES {
                 let error =
-                    Error::new(Code::Io, "what is at the target on the workspace is listed without end");
-                return Err(error.hint("put into a folder that has less in it").into());
+                    Error::new(Code::Io, "the list of what is at the target on the workspace does not end");
+                return Err(error.hint("put into a folder with less in it").into());
             }
             from.take(RECORD).read_until(end, &mut bytes).map_err(|_| ExchangeError::Cut)?;
             records += 1;

@@ -80,7 +80,7 @@ fn hash(file: &File, length: u64, gives_up: &AtomicBool) -> io::Result<String> {
 }
 
 fn shorter() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "it became shorter while it was read")
+    io::Error::new(io::ErrorKind::UnexpectedEof, "it shrank while it was read")
 }
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ impl Report for Summary {
         }
         text.line(line);
         if self.skipped > 0 {
-            text.line(format!("  left out: {} that are no file, folder or link", self.skipped));
+            text.line(format!("  left out: {} that are not files, folders or links", self.skipped));
         }
         let list = |text: &mut Text, count: u64, named: &[String]| {
             named.iter().for_each(|name| text.line(format!("    {}", foreign::path(name))));

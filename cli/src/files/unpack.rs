@@ -219,7 +219,7 @@ impl Unpacking<'_> {
     }
 
     fn endless(&self) -> ExchangeError {
-        let what = format!("`{}` on the workspace is too large, or comes without end", self.shown);
+        let what = format!("`{}` on the workspace is too large, or does not end", self.shown);
         Error::new(Code::Io, what)
             .hint("nothing was written; fetch what you need of it by name, or as one archive file")
             .into()

@@ -113,7 +113,7 @@ pub fn installed(content: &[u8]) -> Option<String> {
 fn parse(content: &[u8]) -> Result<(&str, Object)> {
     let refuse = |why: String| {
         Error::new(Code::Error, format!("settings.json {why}; it was not touched"))
-            .hint("mend it by hand, then try again")
+            .hint("fix it by hand, then try again")
     };
     let text = std::str::from_utf8(content).map_err(|_| refuse("is not UTF-8".to_owned()))?;
     let object = Object::parse(text).map_err(|problem| match problem {
@@ -149,7 +149,7 @@ impl Found {
 fn find(text: &str, object: &Object) -> Result<Option<Found>> {
     let twice = |key: &str| {
         Error::new(Code::Error, format!("settings.json has `{key}` twice; it was not touched"))
-            .hint("leave one of them, then try again")
+            .hint("keep one of them, then try again")
     };
     let mut members = object.named(text, KEY);
     let Some(member) = members.next() else { return Ok(None) };

@@ -100,7 +100,7 @@ impl Editor<'_> {
         child.say(&[0, 0, 0, 5, 1, 0, 0, 0, 3])?;
         match child.first(5)?.last() {
             Some(2) => Ok("the SFTP subsystem answers".to_owned()),
-            _ => Err("the SFTP subsystem answers with something else".to_owned()),
+            _ => Err("the SFTP subsystem gives an unexpected answer".to_owned()),
         }
     }
 }
@@ -146,7 +146,7 @@ impl Spawned {
         let _ = self.0.stderr.take().map(|stderr| stderr.take(64 * 1024).read_to_end(&mut said));
         let text = String::from_utf8_lossy(&said);
         let last = text.lines().rfind(|line| !line.trim().is_empty());
-        last.map_or_else(|| "ssh ended without a word".to_owned(), |line| foreign::said("ssh", line))
+        last.map_or_else(|| "ssh ended without a message".to_owned(), |line| foreign::said("ssh", line))
     }
 }
 
@@ -161,7 +161,7 @@ fn expect(said: &[u8], good: &str) -> Result<String, String> {
     if said == WORD.as_bytes() {
         Ok(good.to_owned())
     } else {
-        Err("a command was answered with something else".to_owned())
+        Err("a command gave an unexpected answer".to_owned())
     }
 }
 
@@ -175,7 +175,7 @@ fn socks(port: u16) -> Result<(), String> {
     stream.read_exact(&mut greeting).map_err(told)?;
     stream.write_all(&[5, 1, 0, 1, 127, 0, 0, 1, 0, 22]).map_err(told)?;
     let _ = stream.read(&mut [0; 64]); // the end counts as an answer
-    if greeting == [5, 0] { Ok(()) } else { Err("the SOCKS port answers with something else".to_owned()) }
+    if greeting == [5, 0] { Ok(()) } else { Err("the SOCKS port gives an unexpected answer".to_owned()) }
 }
 
 fn free_port() -> Result<u16, String> {

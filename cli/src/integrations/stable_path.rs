@@ -37,7 +37,7 @@ pub fn this_program() -> Result<PathBuf> {
     if is_versioned(&path) {
         return Err(Error::new(
             Code::Error,
-            format!("`{}` goes away with the plugin's next version", path.display()),
+            format!("the plugin's next version removes `{}`", path.display()),
         )
         .hint("run `runcode install-path` first"));
     }

@@ -78,7 +78,7 @@ impl UserFile {
         if is_unchanged {
             return Ok(());
         }
-        let what = format!("`{}` was changed by somebody else meanwhile", self.target.display());
+        let what = format!("`{}` was changed by another program in the meantime", self.target.display());
         Err(Error::new(Code::Error, what).hint("try again"))
     }
 
@@ -109,7 +109,7 @@ impl UserFile {
             if !matches!(looked, Ok(true)) {
                 platform::exchange(&theirs, &self.target).map_err(|error| set_aside(&theirs, &error))?;
                 if std::fs::read(&theirs)? != content {
-                    return Err(set_aside(&theirs, &"it was written twice meanwhile"));
+                    return Err(set_aside(&theirs, &"other programs wrote it twice in the meantime"));
                 }
             }
             std::fs::remove_file(&theirs)?;
@@ -164,7 +164,7 @@ fn follow(path: &Path) -> Result<PathBuf> {
             Err(_) => return Ok(path), // no link, or nothing there
         }
     }
-    Err(Error::new(Code::Io, format!("`{}` is a link that leads in a circle", path.display())))
+    Err(Error::new(Code::Io, format!("`{}` is a link that leads back to itself", path.display())))
 }
 
 /// Keeps a file of somebody else's that could not go back to its place, under a name that nothing clears up; why, and

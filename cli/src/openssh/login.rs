@@ -17,7 +17,7 @@ pub enum Refusal {
     Question(Question),
     /// The host takes none of the keys, and offers nothing else.
     KeysRefused,
-    /// The host broke off after too many keys.
+    /// The host disconnected after too many keys.
     TooManyKeys,
     /// No address is known for the name.
     UnknownName,

@@ -153,7 +153,7 @@ fn ask(ssh: &Path, options: &[&OsStr], host: &str) -> Result<Vec<String>> {
     if !finished.status.success() {
         let said = String::from_utf8_lossy(&finished.stderr);
         let said = sanitize::short(said.lines().next().unwrap_or("it does not say why"));
-        return Err(Error::new(Code::Error, format!("ssh does not take the config: {said}")));
+        return Err(Error::new(Code::Error, format!("ssh rejects the config: {said}")));
     }
     Ok(String::from_utf8_lossy(&finished.stdout).lines().map(str::to_owned).collect())
 }
@@ -219,6 +219,6 @@ mod tests {
     fn a_config_that_ssh_refuses_is_told() {
         let Some((_folder, ssh)) = ssh_with("NoSuchDirective yes\n") else { return };
         let error = Resolved::of(&ssh, &Destination::parse("web").unwrap()).unwrap_err();
-        assert!(error.message().contains("ssh does not take the config"), "{}", error.message());
+        assert!(error.message().contains("ssh rejects the config"), "{}", error.message());
     }
 }

@@ -28,7 +28,7 @@ const WEAKNESSES: [Weakness; 3] = [
     Weakness {
         fixed_in: Version(9, 6),
         name: "CVE-2023-48795",
-        what: "Terrapin: somebody on the way can cut the start of a session",
+        what: "Terrapin: someone in the middle can cut off the start of a session",
     },
     Weakness {
         fixed_in: Version(9, 6),

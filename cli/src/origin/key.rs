@@ -171,7 +171,7 @@ impl TryFrom<RawKey> for SessionKey {
     fn try_from(raw: RawKey) -> Result<SessionKey, &'static str> {
         match (raw.origin.as_deref().unwrap_or("plane"), raw.id, raw.workspace_id, raw.api_base) {
             ("plane", _, Some(number), Some(base)) => {
-                let base = BaseUrl::parse(&base).map_err(|_| "has a base that is none")?;
+                let base = BaseUrl::parse(&base).map_err(|_| "has no valid base")?;
                 SessionKey::plane(&base, number).ok_or("has a number that no workspace has")
             }
             ("ssh", Some(id), ..) => Destination::parse(&id).map(|id| SessionKey::ssh(&id)),

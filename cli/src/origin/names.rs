@@ -43,7 +43,7 @@ fn what_there_is(all: &[Workspace]) -> String {
         return "you have no workspaces; create one on the web".to_owned();
     }
     let names = all.iter().map(|workspace| format!("{} ({})", workspace.title, workspace.key.words()));
-    format!("there is: {}", few(names))
+    format!("you have: {}", few(names))
 }
 
 fn both(workspace: &Workspace) -> String {

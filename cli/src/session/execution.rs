@@ -66,7 +66,7 @@ fn refuse_shown_secrets(session: &Session, env: &Variables) -> Result<()> {
     let name = name.as_str();
     let error = format!("--env {name} looks like a secret, which every user of the host could read");
     Err(Error::new(Code::Usage, error)
-        .hint(format!("set it here and say --env-secret {name}: it travels outside the command line")))
+        .hint(format!("set it here and use --env-secret {name}, which keeps it out of the command line")))
 }
 
 /// A command whose status never came: on a connection that still stands, a signal took the whole shell.

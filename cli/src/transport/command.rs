@@ -183,7 +183,7 @@ impl RemoteCommand {
             let over = text.len() - MAX_TEXT;
             return Err(Error::new(
                 Code::Usage,
-                format!("the command is {over} bytes longer than a workspace takes ({MAX_TEXT} in all)"),
+                format!("the command is {over} bytes too long (a workspace accepts {MAX_TEXT} in all)"),
             )
             .hint(
                 "send it as input instead: runcode exec -- sh < script, or runcode exec -- xargs < arguments",
@@ -251,8 +251,8 @@ fn opening(token: &str, workdir: Option<&Workdir>) -> Vec<u8> {
     push(&format!(" && cd {home}"), path.as_bytes());
     push(
         " >/dev/null || exec sh -c ",
-        b"printf \"runcode: cannot enter %s on the workspace: it is no folder, or not ours to enter\\n\" \"$1\" >&2; \
-          echo \"runcode: to run in the home folder, say --home\" >&2; exit 255",
+        b"printf \"runcode: cannot enter %s on the workspace: it is not a folder, or you may not enter it\\n\" \"$1\" >&2; \
+          echo \"runcode: use --home to run in the home folder\" >&2; exit 255",
     );
     push(" runcode ", workdir.brief().as_bytes());
     text.extend_from_slice(b"; ");

@@ -13,13 +13,13 @@ pub(super) const SANDBOX_HINT: &str = "the sandbox that this runs in forbids net
 pub(super) fn of(words: &str, is_sandboxed: bool) -> Unconnected {
     let cause = cause(words);
     let said = telling(words);
-    let said = said.map_or("ssh ended without a word".to_owned(), |line| foreign::said("ssh", line));
+    let said = said.map_or("ssh ended without a message".to_owned(), |line| foreign::said("ssh", line));
     let error = match cause {
         Cause::HostKey => Error::new(
             Code::Transport,
             format!("host key mismatch: not the key pinned for this session: {said}"),
         )
-        .hint("connect again with --force; if that fails too, someone may be in between"),
+        .hint("connect again with --force; if that fails too, someone may be intercepting the connection"),
         Cause::AuthRejected => {
             Error::new(Code::Transport, format!("the gateway does not accept this session's key: {said}"))
         }

@@ -51,9 +51,8 @@ pub(super) fn open(transport: &Transport, path: &Path, forward: &Forward) -> Res
     let master = talk.master()?;
     let port = match forward.listen {
         Side::Workspace => match talk.ask(true, forward, "localhost")? {
-            Reply::RemotePort(port) => {
-                u16::try_from(port).map_err(|_| Error::new(Code::Transport, "the workspace names no port"))?
-            }
+            Reply::RemotePort(port) => u16::try_from(port)
+                .map_err(|_| Error::new(Code::Transport, "the workspace did not name a port"))?,
             Reply::Ok => forward.listen_port,
             reply => {
                 let what = || format!("the workspace does not listen on port {}", forward.listen_port);

@@ -14,7 +14,7 @@ pub(super) fn of(log: &str, to: &Destination, is_sandboxed: bool) -> Unconnected
     let refusal = login::refusal(log);
     let words = log::words(log);
     let said = telling(&words);
-    let said = said.map_or("ssh ended without a word".to_owned(), |line| foreign::said("ssh", line));
+    let said = said.map_or("ssh ended without a message".to_owned(), |line| foreign::said("ssh", line));
     let fails = |message: String| Error::new(Code::Transport, message);
     let retry = format!("see what `ssh {to}` says");
     let (cause, error) = match refusal {
@@ -34,7 +34,7 @@ pub(super) fn of(log: &str, to: &Destination, is_sandboxed: bool) -> Unconnected
         }
         Refusal::HostKeyChanged(fingerprint) => {
             let shown = fingerprint.as_ref().map_or(String::new(), |it| format!(" ({})", it.as_str()));
-            let message = format!("`{to}` shows another host key than the one you have accepted{shown}");
+            let message = format!("`{to}` shows a different host key from the one you have accepted{shown}");
             let error = Error::new(Code::HostKeyChanged, message)
                 .hint(format!("ask whoever runs the host before you accept the new one; `ssh {to}` says where the old one is"));
             (
@@ -46,7 +46,7 @@ pub(super) fn of(log: &str, to: &Destination, is_sandboxed: bool) -> Unconnected
             let (why, or) = match question {
                 Question::Answer => (format!("`{to}` asks for a password or a one-time code"), String::new()),
                 Question::Key(path) if path.is_empty() => {
-                    (format!("`{to}` takes a key that only you can unlock"), String::new())
+                    (format!("`{to}` needs a key that only you can unlock"), String::new())
                 }
                 Question::Key(path) => {
                     let load = (!path.contains('\'')).then(|| format!("; or load the key: ssh-add '{path}'"));
@@ -57,13 +57,13 @@ pub(super) fn of(log: &str, to: &Destination, is_sandboxed: bool) -> Unconnected
                     (why, load.unwrap_or_default())
                 }
                 Question::Agent => {
-                    (format!("the ssh agent has a key for `{to}`, and did not sign with it"), String::new())
+                    (format!("ssh-agent has a key for `{to}`, but did not sign with it"), String::new())
                 }
             };
             (Cause::AuthRejected, login_required(why, to, &or))
         }
         Refusal::KeysRefused => {
-            let error = fails(format!("`{to}` takes none of your keys: {said}"));
+            let error = fails(format!("`{to}` accepts none of your keys: {said}"));
             (
                 Cause::AuthRejected,
                 error.hint(format!(
@@ -72,7 +72,7 @@ pub(super) fn of(log: &str, to: &Destination, is_sandboxed: bool) -> Unconnected
             )
         }
         Refusal::TooManyKeys => {
-            let error = fails(format!("`{to}` broke off after too many keys"));
+            let error = fails(format!("`{to}` disconnected after too many keys"));
             let hint = format!(
                 "name the right one for it in ~/.ssh/config: `IdentityFile` with `IdentitiesOnly yes`; {retry}"
             );
@@ -102,8 +102,7 @@ pub(super) fn of(log: &str, to: &Destination, is_sandboxed: bool) -> Unconnected
         ),
         Refusal::BadConfig => (
             Cause::Other,
-            fails(format!("ssh does not take your config: {said}"))
-                .hint(format!("`ssh -G {to}` shows the same")),
+            fails(format!("ssh rejects your config: {said}")).hint(format!("`ssh -G {to}` shows the same")),
         ),
         Refusal::NoWay(Some(jump)) => {
             let error = fails(format!("`{to}` is reached through `{jump}`, which ssh could not get through"));
@@ -152,7 +151,7 @@ mod tests {
             (
                 format!("{key}REMOTE HOST IDENTIFICATION HAS CHANGED!"),
                 Code::HostKeyChanged,
-                "another host key",
+                "different host key",
             ),
             ("me@h: Permission denied (publickey,password).".into(), Code::LoginRequired, "one-time code"),
             ("me@h: Permission denied (publickey).".into(), Code::Transport, "none of your keys"),
@@ -174,7 +173,7 @@ mod tests {
                 Code::Transport,
                 "a `ProxyCommand`",
             ),
-            (String::new(), Code::Transport, "without a word"),
+            (String::new(), Code::Transport, "without a message"),
         ] {
             let error = error(&log, "box");
             assert_eq!(error.code(), code, "{log}");

@@ -130,10 +130,8 @@ pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Un
         if deadline.is_past() || is_endless {
             kill(&mut child);
             let error = match is_endless {
-                true => {
-                    "ssh has more to say than a login needs: is a banner without end in the way?".to_owned()
-                }
-                false => format!("the host did not let us in within {} s", START.as_secs()),
+                true => "ssh's messages do not end: does the host send an endless banner?".to_owned(),
+                false => format!("the login took longer than {} s", START.as_secs()),
             };
             return Err(Unconnected { cause: Cause::Unreachable, error: Error::new(Code::Transport, error) });
         }
@@ -156,8 +154,8 @@ pub(super) fn log_in(transport: &Transport, control_path: &Path, to: &Destinatio
         .map_err(|error| Error::io("run ssh", error))?;
     match alive(control_path, ANSWER) {
         Ok(pid) if status.success() => self::keep(transport, pid),
-        _ => Err(Error::new(Code::Transport, format!("ssh did not get in to `{to}`"))
-            .hint("its own words are above; try again")),
+        _ => Err(Error::new(Code::Transport, format!("ssh could not log in to `{to}`"))
+            .hint("its messages are above; try again")),
     }
 }
 

@@ -111,9 +111,7 @@ fn give_up(path: &Path, connection: &mut Connection) -> Failure {
     if !had_opened && master::alive(path, HELLO).is_ok() {
         Failure::NotStarted(openssh::silent(OPEN_DEADLINE))
     } else {
-        Failure::MayHaveStarted(
-            openssh::silent(OPEN_DEADLINE).hint("the command may have been started all the same"),
-        )
+        Failure::MayHaveStarted(openssh::silent(OPEN_DEADLINE).hint("the command may still have started"))
     }
 }
 

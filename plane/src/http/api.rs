@@ -150,7 +150,7 @@ pub(super) async fn ssh_session(
             );
             match bundle::bundle(&site, &workspace, &grant) {
                 Ok(bundle) => success(json!({ "bundle": bundle })),
-                Err(_) => failure(StatusCode::BAD_REQUEST, "No certificate can say what was asked."),
+                Err(_) => failure(StatusCode::BAD_REQUEST, "A certificate cannot express what was asked."),
             }
         }
         Err(reason) => refusal(reason),

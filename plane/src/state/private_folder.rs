@@ -47,7 +47,7 @@ fn close_to_others(path: &Path, folder: bool) -> Result<bool, Error> {
     let refused = |reason: &str| {
         Err(Error::State {
             path: path.to_owned(),
-            reason: format!("{reason}; give a state folder of your own"),
+            reason: format!("{reason}; choose a state folder of your own"),
         })
     };
     let found = match std::fs::symlink_metadata(path) {
@@ -68,7 +68,7 @@ fn close_to_others(path: &Path, folder: bool) -> Result<bool, Error> {
     }
     // The sticky bit: a folder such as /tmp must stay open to everybody.
     if folder && found.mode() & 0o1000 != 0 {
-        return refused("it is a folder that users share");
+        return refused("it is shared by several users");
     }
     let mode = if folder { 0o700 } else { 0o600 };
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(failed())?;
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0);
         let shared = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o1777);
         std::fs::set_permissions(&state, shared).unwrap();
-        assert!(reason(&state).starts_with("it is a folder that users share"));
+        assert!(reason(&state).starts_with("it is shared by several users"));
         assert_eq!(mode(&state), 0o1777);
     }
 

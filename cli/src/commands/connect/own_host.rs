@@ -93,7 +93,7 @@ pub(super) fn keep_seconds(text: &str) -> std::result::Result<u32, String> {
         .and_then(|number| number.parse::<u32>().ok()?.checked_mul(unit));
     match seconds {
         Some(seconds) if (60..=86_400).contains(&seconds) => Ok(seconds),
-        _ => Err("it may be 1m to 24h".to_owned()),
+        _ => Err("it must be between 1m and 24h".to_owned()),
     }
 }
 

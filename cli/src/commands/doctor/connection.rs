@@ -55,7 +55,7 @@ fn with_saved(check: Check, app: &App) -> Check {
     }
 }
 
-/// Whether the control plane takes the token.
+/// Whether the control plane accepts the token.
 pub(super) fn auth(app: &App) -> Check {
     const NAME: &str = "auth";
     let plane = match app.plane() {
@@ -67,7 +67,7 @@ pub(super) fn auth(app: &App) -> Check {
     match plane.workspaces() {
         Ok(workspaces) => {
             let usable = workspaces.iter().filter(|workspace| workspace.ssh_capable).count();
-            Check::ok(NAME, format!("the control plane takes the token; {usable} workspaces with SSH"))
+            Check::ok(NAME, format!("the control plane accepts the token; {usable} workspaces with SSH"))
         }
         Err(error) => Check::failed(NAME, &error),
     }
@@ -94,7 +94,7 @@ pub(super) fn attached(app: &App) -> Check {
             Check::ok(NAME, format!("{}; its session is made at the next use", attachment.shown()))
         }
         Ok(Some((attachment, Some(session)))) if !session.is_intact() => {
-            let damaged = format!("{}: the session's files are not what was written", attachment.shown());
+            let damaged = format!("{}: the session's files have been changed", attachment.shown());
             Check::fail(NAME, damaged, format!("run `runcode connect {} --force`", attachment.key.words()))
         }
         Ok(Some((_, Some(session)))) => {

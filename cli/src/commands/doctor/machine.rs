@@ -27,7 +27,11 @@ pub(super) fn ssh(app: &App) -> Check {
     };
     let path = path.display();
     let Some(version) = version else {
-        return Check::warn(NAME, format!("{path}, {line}: no OpenSSH"), "put OpenSSH's `ssh` first on PATH");
+        return Check::warn(
+            NAME,
+            format!("{path}, {line}: not OpenSSH"),
+            "put OpenSSH's `ssh` first on PATH",
+        );
     };
     let place = format!("{path} {version}");
     let weaknesses = version.weaknesses();
@@ -106,13 +110,13 @@ pub(super) fn cache(app: &App) -> Check {
         }
         if !platform::is_private(&metadata) {
             let mend = format!("run `chmod go-rwx {}`", shown(&path));
-            return Check::warn(NAME, format!("others may read `{}`", path.display()), mend);
+            return Check::warn(NAME, format!("others can read `{}`", path.display()), mend);
         }
     }
     if paths.cache().exists() {
         Check::ok(NAME, format!("{} is yours alone", paths.cache().display()))
     } else {
-        Check::ok(NAME, format!("{} is made when it is needed", paths.cache().display()))
+        Check::ok(NAME, format!("{} is created when it is needed", paths.cache().display()))
     }
 }
 

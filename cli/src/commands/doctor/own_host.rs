@@ -73,7 +73,10 @@ fn of_health(health: &health::Health, to: &str) -> Vec<Check> {
         ),
         Some(noise) => Check::warn(
             "ssh-shell",
-            format!("its start-up files print, which mixes with output: {}", foreign::message(noise)),
+            format!(
+                "its start-up files print text, which mixes with the output of commands: {}",
+                foreign::message(noise)
+            ),
             format!("`ssh {to} true` shows the same; print only where there is a terminal: `[ -t 1 ] && …`"),
         ),
         None => Check::ok("ssh-shell", "its shell runs commands and prints nothing of its own"),
@@ -92,7 +95,11 @@ fn of_health(health: &health::Health, to: &str) -> Vec<Check> {
         match apart.saturating_abs() > CLOCK {
             true => Check::warn(
                 "ssh-clock",
-                format!("its clock is {apart} s ahead of ours (behind, where negative)"),
+                format!(
+                    "its clock is {} s {} ours",
+                    apart.saturating_abs(),
+                    if apart > 0 { "ahead of" } else { "behind" }
+                ),
                 format!("`ssh {to} date` shows it; certificates and `make` go by it"),
             ),
             false => Check::ok("ssh-clock", "its clock is right"),

@@ -20,7 +20,7 @@ impl BaseUrl {
 
     /// Parses a base; anything but https, or http to a literal loopback host, is `insecure_base`.
     pub fn parse(text: &str) -> Result<BaseUrl> {
-        let shown = if text.contains('@') { "(not shown: it may hold a password)" } else { text };
+        let shown = if text.contains('@') { "(not shown: it may contain a password)" } else { text };
         let refuse = |why: &str| {
             Error::new(Code::InsecureBase, format!("the base URL `{shown}` {why}"))
                 .hint("use https://…, or http:// with localhost, 127.0.0.1 or [::1]")

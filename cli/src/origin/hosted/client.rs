@@ -211,7 +211,7 @@ impl Client {
     }
 
     fn cut(&self, how: &str, source: Option<std::io::Error>) -> Unanswered {
-        let error = Error::new(Code::Network, format!("the answer of {} {how}", self.base))
+        let error = Error::new(Code::Network, format!("the answer from {} {how}", self.base))
             .hint("try again, or run `runcode doctor`");
         Unanswered::Unreachable(match source {
             Some(source) => error.source(source),

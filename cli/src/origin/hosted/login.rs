@@ -195,7 +195,7 @@ fn read_head(stream: &mut TcpStream) -> std::io::Result<Option<Vec<u8>>> {
 
 const NOT_FOUND: (&str, &str) = ("404 Not Found", "There is nothing here.");
 const REFUSED: (&str, &str) =
-    ("400 Bad Request", "This is not the login that runcode waits for. Nothing was changed.");
+    ("400 Bad Request", "This is not the login that runcode is waiting for. Nothing was changed.");
 
 type Verdict = (&'static str, &'static str, Option<Result<Callback>>);
 

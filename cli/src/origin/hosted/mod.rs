@@ -79,7 +79,7 @@ fn own_of_several(name: &str, own: &Workspace, bearers: &[&Workspace]) -> String
     let others = bearers.iter().filter(|other| other.key != own.key);
     let others = others.map(|other| other.key.shown(Some(&other.title))).collect::<Vec<_>>();
     format!(
-        "note: `{}` is your own {}; shared with you under that name: {}",
+        "note: `{}` is your own {}; others of that name are shared with you: {}",
         short(name),
         own.key.shown(Some(&own.title)),
         names::few(others.into_iter())
@@ -89,7 +89,7 @@ fn own_of_several(name: &str, own: &Workspace, bearers: &[&Workspace]) -> String
 /// A display name is chosen by whoever owns the workspace: one that leads to somebody else's is worth a word.
 fn foreign(name: &str, workspace: &Workspace) -> String {
     format!(
-        "note: `{}` is a workspace of somebody else, shared with you: {}",
+        "note: `{}` is someone else's workspace, shared with you: {}",
         short(name),
         workspace.key.shown(Some(&workspace.title))
     )

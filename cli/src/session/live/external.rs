@@ -100,24 +100,23 @@ impl Sessions<'_> {
         match (running.wait(&Limits { timeout: Some(PROBE_DEADLINE), interruptible: false })?, workdir) {
             (Ended::Status(0), _) => Ok(()),
             (Ended::Status(255), Some(workdir)) => {
-                let error = Error::new(
-                    Code::NotFound,
-                    format!("there is no folder {workdir} on {name} that we may enter"),
-                );
+                let error =
+                    Error::new(Code::NotFound, format!("{name} has no folder {workdir} that you may enter"));
                 Err(error.hint("name another with --workdir").ending_with(1))
             }
             (Ended::TimedOut { .. }, _) => {
                 let seconds = PROBE_DEADLINE.as_secs();
                 let error = Error::new(
                     Code::Transport,
-                    format!("{name} lets us in, and runs no command within {seconds} s"),
+                    format!("{name} accepts the login, but runs no command within {seconds} s"),
                 );
                 Err(error.hint("its shell's start-up files may wait for something"))
             }
-            _ => {
-                Err(Error::new(Code::Transport, format!("{name} lets us in, and its shell runs no commands"))
-                    .hint(format!("see what `ssh {} true` says", destination(session)?)))
-            }
+            _ => Err(Error::new(
+                Code::Transport,
+                format!("{name} accepts the login, but its shell runs no commands"),
+            )
+            .hint(format!("see what `ssh {} true` says", destination(session)?))),
         }
     }
 }
