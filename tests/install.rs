@@ -87,7 +87,7 @@ fn existing_statuslines_are_kept_or_wrapped() {
 #[test]
 fn unreadable_settings_are_not_touched() {
     let world = World::new();
-    for content in ["[]", "{broken", "\u{feff}{}", "// comment\n{}", ""] {
+    for content in ["[]", "{broken", "\u{feff}[]", "// comment\n{}", "{} {}"] {
         write(&settings(&world), content.as_bytes());
         for arguments in [
             &["install-statusline", "--json"][..],

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::error::Result;
-use crate::integrations::claude_settings::{self, Foreign, Undone};
+use crate::integrations::claude_settings::{self, Foreign, Hidden, Undone};
 use crate::integrations::user_file::UserFile;
 use crate::integrations::{shell_word, stable_path};
 use crate::output::report::{Outcome, Report, Text};
@@ -42,6 +42,7 @@ struct Installed {
     backup: Option<PathBuf>,
     command: Option<String>,
     is_changed: bool,
+    hidden: Option<Hidden>,
 }
 
 impl Report for Installed {
@@ -51,6 +52,7 @@ impl Report for Installed {
             "changed": self.is_changed,
             "settings": self.settings.to_string_lossy(),
             "command": self.command,
+            "hidden": self.hidden.as_ref().map(ToString::to_string),
             "backup": self.backup.as_ref().map(|path| path.to_string_lossy()),
         })
     }
@@ -58,11 +60,15 @@ impl Report for Installed {
     fn text(&self, text: &mut Text) {
         let settings = self.settings.display();
         text.line(match (self.command.is_some(), self.is_changed) {
+            (true, true) if self.hidden.is_some() => format!("✓ Set in {settings}"),
             (true, true) => format!("✓ Claude Code shows the attached workspace ({settings})"),
             (true, false) => format!("✓ Already set ({settings})"),
             (false, true) => format!("✓ Removed it from {settings}"),
             (false, false) => format!("{settings} has no runcode status line"),
         });
+        if let Some(hidden) = &self.hidden {
+            text.line(format!("  not shown here: {hidden}"));
+        }
         if let Some(backup) = &self.backup {
             text.line(format!("  the file as it was: {}", backup.display()));
         }
@@ -84,7 +90,8 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         _ => Foreign::Refuse,
     };
     let new = claude_settings::install(file.content(), &command, foreign)?;
-    let mut report = Installed { settings, backup: None, command: Some(command), is_changed: false };
+    let hidden = std::env::current_dir().ok().and_then(|here| claude_settings::hidden(&settings, &here));
+    let mut report = Installed { settings, backup: None, command: Some(command), is_changed: false, hidden };
     if file.content() != Some(&new) {
         let is_first = file.content().is_some_and(|old| claude_settings::installed(old).is_none());
         if let Some(old) = file.content().filter(|_| is_first) {
@@ -98,7 +105,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
 }
 
 fn remove(settings: PathBuf, backup: &Path, file: &UserFile) -> Result<Installed> {
-    let mut report = Installed { settings, backup: None, command: None, is_changed: true };
+    let mut report = Installed { settings, backup: None, command: None, is_changed: true, hidden: None };
     let before = atomic_file::read(backup, MAX_BACKUP)?;
     let undone = file.content().map(|old| claude_settings::undo(old, before.as_deref())).transpose()?;
     match undone.unwrap_or(Undone::Nothing) {

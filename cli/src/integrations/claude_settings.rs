@@ -1,13 +1,17 @@
 //! The `statusLine` of Claude Code's `settings.json`: put in, wrapped around another one, and taken out again, with
 //! every other byte of the file as it was.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Error, Result};
 use crate::integrations::json_object::{Object, Problem};
 use crate::integrations::shell_word;
+use crate::sys::atomic_file;
 use crate::sys::env::{Env, Var};
 use crate::sys::paths::home;
+
+/// The largest settings of a project that are read, in bytes.
+const MAX_PROJECT: usize = 4 << 20;
 
 /// The member that is ours to set.
 const KEY: &str = "statusLine";
@@ -41,7 +45,13 @@ pub enum Undone {
 ///
 /// Fails when `content` is not a JSON object, and when another status line is there and `foreign` says so.
 pub fn install(content: Option<&[u8]>, command: &str, foreign: Foreign) -> Result<Vec<u8>> {
-    let Some(content) = content else { return install(Some(b"{}\n"), command, foreign) };
+    let (mark, content) = after_mark(content.unwrap_or_default());
+    // Claude Code takes an empty file for one without settings.
+    let content = if content.trim_ascii().is_empty() { b"{}\n" } else { content };
+    Ok([mark, &set(content, command, foreign)?].concat())
+}
+
+fn set(content: &[u8], command: &str, foreign: Foreign) -> Result<Vec<u8>> {
     let (text, object) = parse(content)?;
     let Some(found) = find(text, &object)? else { return Ok(insert(text, &object, command)) };
     let value = &object.members[found.member].value;
@@ -75,7 +85,11 @@ pub fn install(content: Option<&[u8]>, command: &str, foreign: Foreign) -> Resul
 /// Takes out what [`install`] put in. `backup` is the file as it was before, when that is known: after
 /// [`Foreign::Replace`] nothing else knows what was replaced.
 pub fn undo(content: &[u8], backup: Option<&[u8]>) -> Result<Undone> {
-    let (text, object) = parse(content)?;
+    let (mark, json) = after_mark(content);
+    if json.trim_ascii().is_empty() {
+        return Ok(Undone::Nothing);
+    }
+    let (text, object) = parse(json)?;
     let Some(found) = find(text, &object)? else { return Ok(Undone::Nothing) };
     let (Some(ours), Some(literal)) = (found.ours.as_deref(), &found.command) else {
         return Ok(Undone::Nothing);
@@ -90,9 +104,9 @@ pub fn undo(content: &[u8], backup: Option<&[u8]>) -> Result<Undone> {
     }
     if let Some(theirs) = ours.rest.strip_prefix(WRAP).and_then(|rest| rest.strip_suffix('\'')) {
         let rest = [&text[..literal.start + 1], &unwrap(theirs), &text[literal.end - 1..]].concat();
-        return Ok(Undone::File(rest.into_bytes()));
+        return Ok(Undone::File([mark, rest.as_bytes()].concat()));
     }
-    Ok(Undone::File(cut(text, &object, found.member)))
+    Ok(Undone::File([mark, &cut(text, &object, found.member)].concat()))
 }
 
 /// Where Claude Code keeps its settings: in `CLAUDE_CONFIG_DIR`, else in `~/.claude`.
@@ -106,8 +120,69 @@ pub fn file(env: &Env) -> Result<PathBuf> {
 
 /// The command of the status line when it is ours.
 pub fn installed(content: &[u8]) -> Option<String> {
-    let (text, object) = parse(content).ok()?;
+    let (text, object) = parse(after_mark(content).1).ok()?;
     Some(find(text, &object).ok()??.ours?.command)
+}
+
+/// What keeps the user's status line from being shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hidden {
+    /// These settings of a project have a status line of their own, which wins.
+    Project(PathBuf),
+    /// These settings have `disableAllHooks`, which takes the status line along.
+    Disabled(PathBuf),
+}
+
+impl std::fmt::Display for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Hidden::Project(path) => {
+                write!(
+                    f,
+                    "this project has a status line of its own ({}), which is shown instead",
+                    path.display()
+                )
+            }
+            Hidden::Disabled(path) => {
+                write!(f, "`disableAllHooks` in {} turns every status line off", path.display())
+            }
+        }
+    }
+}
+
+/// Whether something hides the user's status line in the project that `folder` lies in. Claude Code asks a project's
+/// `.claude/settings.local.json`, then its `.claude/settings.json`, then the user's. What cannot be read hides nothing.
+pub fn hidden(user: &Path, folder: &Path) -> Option<Hidden> {
+    let of = |path: &Path| {
+        let content = atomic_file::read(path, MAX_PROJECT).ok()??;
+        serde_json::from_slice::<serde_json::Value>(after_mark(&content).1).ok()
+    };
+    let project = folder.ancestors().map(|folder| folder.join(".claude"));
+    let project =
+        project.take_while(|claude| Some(claude.as_path()) != user.parent()).find(|claude| claude.is_dir());
+    let names = ["settings.local.json", "settings.json"];
+    let files = project.iter().flat_map(|claude| names.map(|name| claude.join(name)));
+    for path in files.chain([user.to_owned()]) {
+        let Some(settings) = of(&path) else { continue };
+        if settings["disableAllHooks"] == true {
+            return Some(Hidden::Disabled(path));
+        }
+        let command = settings["statusLine"]["command"].as_str();
+        if path != user && !settings["statusLine"].is_null() && !command.is_some_and(is_ours) {
+            return Some(Hidden::Project(path));
+        }
+    }
+    None
+}
+
+/// Whether a status line's command shows what is attached.
+fn is_ours(command: &str) -> bool {
+    recognise(&escape(command)).is_some()
+}
+
+/// The byte order mark that some editors put before UTF-8, and what follows it.
+fn after_mark(content: &[u8]) -> (&[u8], &[u8]) {
+    content.split_at(if content.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 })
 }
 
 fn parse(content: &[u8]) -> Result<(&str, Object)> {
@@ -115,6 +190,11 @@ fn parse(content: &[u8]) -> Result<(&str, Object)> {
         Error::new(Code::Error, format!("settings.json {why}; it was not touched"))
             .hint("fix it by hand, then try again")
     };
+    if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
+        let error =
+            Error::new(Code::Error, "settings.json is UTF-16, which cannot be edited; it was not touched");
+        return Err(error.hint("save it as UTF-8, then try again"));
+    }
     let text = std::str::from_utf8(content).map_err(|_| refuse("is not UTF-8".to_owned()))?;
     let object = Object::parse(text).map_err(|problem| match problem {
         Problem::NotJson(error) => refuse(format!("is not valid JSON ({error})")),

@@ -81,7 +81,7 @@ fn our_line_at_another_path_keeps_its_options() {
 #[test]
 fn what_is_no_json_object_is_refused() {
     for bad in
-        ["", "[]", "null", "{broken", "\u{feff}{}", "{} x", "// c\n{}", "{\"statusLine\":1,\"statusLine\":2}"]
+        ["[]", "null", "{broken", "\u{feff}[]", "{} x", "// c\n{}", "{\"statusLine\":1,\"statusLine\":2}"]
     {
         assert!(install(Some(bad.as_bytes()), OURS, Foreign::Replace).is_err(), "{bad:?}");
         assert!(undo(bad.as_bytes(), None).is_err(), "{bad:?}");
@@ -177,4 +177,53 @@ proptest! {
         let words = shell_word::split(line_of(&wrapped)["command"].as_str().unwrap()).unwrap();
         prop_assert_eq!(&words[2..], ["--wrap".to_owned(), decoded]);
     }
+}
+
+#[test]
+fn a_byte_order_mark_stays() {
+    let marked = "\u{feff}{\"model\":\"x\"}\n";
+    let set = put(marked, Foreign::Refuse);
+    assert!(set.starts_with('\u{feff}') && installed(set.as_bytes()).is_some(), "{set:?}");
+    assert_eq!(undone(&set), marked);
+    assert_eq!(undo("\u{feff}".as_bytes(), None).unwrap(), Undone::Nothing);
+}
+
+#[test]
+fn an_empty_file_has_no_settings() {
+    for empty in ["", "\n", " \r\n", "\u{feff}"] {
+        let set = put(empty, Foreign::Refuse);
+        assert_eq!(installed(set.as_bytes()).as_deref(), Some(OURS), "{empty:?}");
+        assert_eq!(undo(set.as_bytes(), Some(empty.as_bytes())).unwrap(), Undone::File(empty.into()));
+    }
+}
+
+#[test]
+fn utf_16_is_told_and_not_touched() {
+    for content in [b"\xff\xfe{\0}\0".as_slice(), b"\xfe\xff\0{\0}"] {
+        let error = install(Some(content), OURS, Foreign::Replace).unwrap_err();
+        assert!(error.message().contains("UTF-16"), "{}", error.message());
+    }
+}
+
+#[test]
+fn what_hides_the_status_line_is_found() {
+    let top = tempfile::tempdir().unwrap();
+    let (user, project) = (top.path().join("home/.claude/settings.json"), top.path().join("home/project"));
+    let below = project.join("src/deep");
+    for folder in [user.parent().unwrap(), &below, &project.join(".claude")] {
+        std::fs::create_dir_all(folder).unwrap();
+    }
+    let settings = |name: &str, text: &str| std::fs::write(project.join(".claude").join(name), text).unwrap();
+    std::fs::write(&user, put("{}", Foreign::Refuse)).unwrap();
+    assert_eq!(hidden(&user, &below), None);
+    settings("settings.json", r#"{"statusLine":{"type":"command","command":"theirs"}}"#);
+    assert_eq!(hidden(&user, &below), Some(Hidden::Project(project.join(".claude/settings.json"))));
+    assert_eq!(hidden(&user, &top.path().join("home")), None);
+    settings("settings.local.json", r#"{"disableAllHooks":true}"#);
+    assert_eq!(hidden(&user, &project), Some(Hidden::Disabled(project.join(".claude/settings.local.json"))));
+    settings("settings.local.json", &put("{}", Foreign::Refuse));
+    settings("settings.json", "not JSON");
+    assert_eq!(hidden(&user, &project), None);
+    std::fs::write(&user, r#"{"disableAllHooks":true}"#).unwrap();
+    assert_eq!(hidden(&user, &project), Some(Hidden::Disabled(user.clone())));
 }

@@ -4,12 +4,13 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Code, Error, Result};
 use crate::integrations::shell_path;
-use crate::sys::env::Env;
+use crate::sys::env::{Env, Var};
 
 /// How the name of the temporary folder of a `runcode dev` begins.
 pub const DEV_FOLDER: &str = "runcode-dev-";
 
-/// The absolute path to write into other programs' settings: what `install-path` made, else this very program.
+/// The absolute path to write into other programs' settings: what `install-path` made, else the link on PATH that leads to this
+/// program, else the program itself.
 ///
 /// The launcher keeps its binary outside every versioned plugin folder; a program that lies inside one is refused,
 /// because the next version's folder has another name. On Windows with forward slashes, which every shell there reads.
@@ -17,13 +18,28 @@ pub fn program(env: &Env) -> Result<String> {
     let own = shell_path::wrapper_path(env).ok().filter(|path| shell_path::is_own_wrapper(path));
     let program = match own {
         Some(path) => path,
-        None => this_program()?,
+        None => {
+            let program = this_program()?;
+            on_path(&program, env).unwrap_or(program)
+        }
     };
     let text = program.to_str().ok_or_else(|| {
         Error::new(Code::Error, format!("the path of this program is not UTF-8: `{}`", program.display()))
             .hint("install runcode in a folder with a plainer name")
     })?;
     Ok(if cfg!(windows) { text.trim_start_matches(r"\\?\").replace('\\', "/") } else { text.to_owned() })
+}
+
+/// The link on PATH that leads to `program`, if there is one: what a package manager gives out (`bin/runcode` of Homebrew, of nix
+/// or of a version manager) stays, and the folder behind it has the version in its name.
+fn on_path(program: &Path, env: &Env) -> Option<PathBuf> {
+    let path = env.var(Var::Path)?;
+    let mut places = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
+    places.find_map(|folder| {
+        let link = folder.join(program.file_name()?);
+        let leads_here = link.is_symlink() && std::fs::canonicalize(&link).ok()? == *program;
+        (leads_here && behind_dev(link.clone()) == link && !is_versioned(&link)).then_some(link)
+    })
 }
 
 /// The path of this program, when it is one that stays.
@@ -79,6 +95,30 @@ mod tests {
             let path = behind_dev(link.clone());
             assert_eq!(path, if is_followed { PathBuf::from("/opt/homebrew/bin/runcode") } else { link });
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_package_managers_link_is_preferred() {
+        let top = tempfile::tempdir().unwrap();
+        let top = std::fs::canonicalize(top.path()).unwrap();
+        let program = top.join("Cellar/runcode/1.2.3/bin/runcode");
+        std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+        std::fs::write(&program, "").unwrap();
+        for folder in ["bin", "runcode-dev-x/bin", "empty", "copy"] {
+            std::fs::create_dir_all(top.join(folder)).unwrap();
+        }
+        std::fs::write(top.join("copy/runcode"), "").unwrap();
+        let found = |folders: &[&str]| {
+            let path = std::env::join_paths(folders.iter().map(|folder| top.join(folder))).unwrap();
+            on_path(&program, &Env::fixed([(Var::Path, path)]))
+        };
+        for link in ["bin/runcode", "runcode-dev-x/bin/runcode"] {
+            std::os::unix::fs::symlink(&program, top.join(link)).unwrap();
+        }
+        assert_eq!(found(&["empty", "copy", "runcode-dev-x/bin", "bin"]), Some(top.join("bin/runcode")));
+        assert_eq!(found(&["empty", "copy", "runcode-dev-x/bin"]), None);
+        assert_eq!(on_path(&program, &Env::fixed([(Var::Path, "bin:.")])), None);
     }
 
     #[test]

@@ -145,7 +145,10 @@ pub(super) fn status_line(app: &App) -> Check {
                 let gone = format!("Claude Code runs `{}`, which is gone", program.display());
                 Check::warn(NAME, gone, "run `runcode install-statusline`")
             }
-            _ => Check::ok(NAME, "Claude Code shows the attached workspace"),
+            _ => match hidden(app) {
+                Some(hidden) => Check::warn(NAME, hidden.to_string(), "change it there to see the workspace"),
+                None => Check::ok(NAME, "Claude Code shows the attached workspace"),
+            },
         },
         None if has_claude => Check::warn(
             NAME,
@@ -154,6 +157,12 @@ pub(super) fn status_line(app: &App) -> Check {
         ),
         None => Check::ok(NAME, "Claude Code is not set up for this user"),
     }
+}
+
+/// What hides the status line in the current folder's project.
+fn hidden(app: &App) -> Option<claude_settings::Hidden> {
+    let user = claude_settings::file(app.env()).ok()?;
+    claude_settings::hidden(&user, &std::env::current_dir().ok()?)
 }
 
 /// Whether the hosts in `~/.ssh/config` lead to a program that is there.
