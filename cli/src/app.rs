@@ -6,7 +6,7 @@ use crate::args::Globals;
 use crate::error::{Code, Error, Result};
 use crate::openssh::SshBinary;
 use crate::origin::hosted::token::{Given, Source};
-use crate::origin::hosted::{BaseUrl, Client, token};
+use crate::origin::hosted::{BaseUrl, Client, saved_token, token};
 use crate::origin::servers::Places;
 use crate::origin::{self, Origin, OriginId, Origins, Selected, Servers, SshHosts, Target};
 use crate::session::attachment::Attachments;
@@ -89,7 +89,7 @@ impl App {
     /// Whether there is a token at all, for whichever control plane.
     pub fn has_login(&self) -> Result<bool> {
         let is_given = self.has_given_token() || self.env.var(Var::RuncodeToken).is_some();
-        Ok(is_given || token::is_saved(self.paths()?)?)
+        Ok(is_given || saved_token::is_saved(self.paths()?)?)
     }
 
     /// The base that the user named, when one was.

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::io::{Read as _, Seek as _};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
-use runcode::origin::hosted::token::{save, saved};
+use runcode::origin::hosted::saved_token::{save, saved};
 use runcode::origin::hosted::{BaseUrl, Token};
 use runcode::session::keypair::Keypair;
 use runcode::sys::paths::Paths;

@@ -14,7 +14,7 @@ use crate::integrations::{stable_path, text_diff};
 use crate::openssh::config::quoted;
 use crate::openssh::{SshBinary, question};
 use crate::origin::Workspace;
-use crate::origin::hosted::{BaseUrl, token};
+use crate::origin::hosted::{BaseUrl, saved_token};
 use crate::origin::names::few;
 use crate::output::foreign;
 use crate::output::report::{Outcome, Report, Text};
@@ -230,7 +230,7 @@ fn block(app: &App, report: &mut Configured) -> Result<Vec<u8>> {
     if skipped > 0 {
         report.warnings.push(format!("{skipped} more workspaces are left out"));
     }
-    if token::saved(paths, app.api_base()?).ok().flatten().is_none() {
+    if saved_token::saved(paths, app.api_base()?).ok().flatten().is_none() {
         let warning =
             "your token is only in this shell's environment; editors need a saved one: run `runcode login`";
         report.warnings.push(warning.to_owned());

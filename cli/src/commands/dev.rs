@@ -15,7 +15,7 @@ use crate::error::{Code, Error, Result, without_number};
 use crate::grant::SshUser;
 use crate::integrations::stable_path;
 use crate::origin::SessionKey;
-use crate::origin::hosted::{BaseUrl, token};
+use crate::origin::hosted::{BaseUrl, saved_token};
 use crate::output::progress::note;
 use crate::output::report::Outcome;
 use crate::output::stdout;
@@ -310,5 +310,5 @@ fn forget(api_base: &str, app: &App) -> Result<()> {
         Transport::new(session.route(), app.env()).end_master()?;
         locked.remove()?;
     }
-    token::forget(paths, Some(&BaseUrl::parse(api_base)?)).map(|_| ())
+    saved_token::forget(paths, Some(&BaseUrl::parse(api_base)?)).map(|_| ())
 }

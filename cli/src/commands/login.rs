@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::origin::hosted::login::{Callback, CallbackServer};
-use crate::origin::hosted::{Client, Token, token};
+use crate::origin::hosted::{Client, Token, saved_token, token};
 use crate::output::foreign::Name;
 use crate::output::progress::note;
 use crate::output::report::{Outcome, Report, Text};
@@ -66,7 +66,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let base = app.login_base()?.clone();
     let Callback { token, email } = if args.paste { pasted()? } else { from_browser(&args, app)? };
     Client::new(base.clone(), token.clone()).workspaces()?;
-    token::save(app.paths()?, &base, &token)?;
+    saved_token::save(app.paths()?, &base, &token)?;
     Ok(LoggedIn { email, api_base: base.to_string() }.into())
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::error::Result;
-use crate::origin::hosted::token;
+use crate::origin::hosted::saved_token;
 use crate::origin::names::few;
 use crate::output::report::{Outcome, Simple};
 use crate::sys::env::Var;
@@ -29,8 +29,8 @@ pub struct Args {
 /// Removes saved tokens; fine when there is none.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let (paths, base) = (app.paths()?, app.api_base()?);
-    let had = token::forget(paths, (!args.all).then_some(base))?;
-    let left = token::saved_for(paths)?;
+    let had = saved_token::forget(paths, (!args.all).then_some(base))?;
+    let left = saved_token::saved_for(paths)?;
     let json = json!({
         "logged_out": had,
         "api_base": (!args.all).then(|| base.to_string()),

@@ -8,7 +8,8 @@ use crate::integrations::ssh_config_block::{Caller, Host, MARKERS, Title, body};
 use crate::integrations::stable_path;
 use crate::openssh::SshBinary;
 use crate::openssh::config::quoted;
-use crate::origin::hosted::token::{self as tokens, Source};
+use crate::origin::hosted::saved_token;
+use crate::origin::hosted::token::Source;
 use crate::origin::names::few;
 use crate::session::Session;
 use crate::session::store::{IDENTITY, KNOWN_HOSTS, host_key_alias};
@@ -31,7 +32,7 @@ pub(super) fn token(app: &App) -> Check {
         Err(error) => return with_saved(Check::failed(NAME, &error), app),
     };
     let is_saved =
-        || app.paths().and_then(|paths| tokens::saved(paths, base)).is_ok_and(|saved| saved.is_some());
+        || app.paths().and_then(|paths| saved_token::saved(paths, base)).is_ok_and(|saved| saved.is_some());
     let from = match source {
         Source::Given => "from the command line",
         Source::Variable if is_saved() => "from RUNCODE_TOKEN (one is saved, too)",
@@ -46,7 +47,7 @@ pub(super) fn token(app: &App) -> Check {
 
 /// Adds which control planes a token is saved for.
 fn with_saved(check: Check, app: &App) -> Check {
-    match app.paths().and_then(tokens::saved_for).unwrap_or_default() {
+    match app.paths().and_then(saved_token::saved_for).unwrap_or_default() {
         saved if saved.is_empty() => check,
         saved => {
             let detail = format!("{}; saved for {}", check.detail, few(saved.into_iter()));

@@ -6,6 +6,7 @@ pub mod bundle;
 pub mod client;
 pub mod login;
 mod logins;
+pub mod saved_token;
 pub mod token;
 pub mod tripwire;
 pub mod workspace;
