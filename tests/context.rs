@@ -82,3 +82,51 @@ fn a_missing_project_folder_is_reported() {
         assert_eq!(said.json()["in_workdir"], false);
     }
 }
+
+/// A repository that git does not look through still says where it stands, and why no more.
+#[test]
+fn an_unreadable_repository_says_why() {
+    let world = World::new().connected();
+    let folder = world.workspace();
+    let git = |arguments: &[&str]| {
+        let mut git = Command::new("git");
+        git.args(["-c", "user.name=n", "-c", "user.email=e", "-c", "safe.directory=*"]).args(arguments);
+        assert!(git.current_dir(&folder).env("HOME", world.home()).output().unwrap().status.success());
+    };
+    git(&["init", "-q", "-b", "main"]);
+    git(&["config", "remote.origin.url", "https://example.com/r.git?private_token=secret"]);
+    git(&["commit", "-q", "--allow-empty", "-m", "first"]);
+    let git_says = |why: &str| {
+        let found = world.run(&["context", "--json"]).succeeds().json()["git"].clone();
+        assert_eq!(
+            (&found["branch"], &found["why"], &found["dirty"]),
+            (&"main".into(), &why.into(), &().into())
+        );
+        assert_eq!(
+            (found["head"].as_str().unwrap().len(), &found["remote"]),
+            (40, &"https://example.com/r.git".into())
+        );
+        assert!(world.run(&["context"]).succeeds().text().contains("main, not looked through: "));
+    };
+    let index = folder.join(".git/index");
+    fs::write(&index, "no index").unwrap();
+    git_says("failed");
+    fs::remove_file(&index).unwrap();
+    let bin = folder.join("bin");
+    fs::create_dir(&bin).unwrap();
+    let late = "#!/bin/sh\ncase \" $* \" in *' status '*) exit 124 ;; esac\nshift\nexec \"$@\"\n";
+    fs::write(bin.join("timeout"), late).unwrap();
+    fs::set_permissions(bin.join("timeout"), fs::Permissions::from_mode(0o755)).unwrap();
+    for name in [".bashrc", ".zshenv"] {
+        fs::write(folder.join(name), format!("export PATH={}:$PATH\n", bin.display())).unwrap();
+    }
+    git_says("slow");
+    for name in [".bashrc", ".zshenv"] {
+        fs::remove_file(folder.join(name)).unwrap();
+    }
+    if rustix::process::getuid().is_root() {
+        std::os::unix::fs::chown(&folder, Some(65_534), None).unwrap();
+        std::os::unix::fs::chown(folder.join(".git"), Some(65_534), None).unwrap();
+        git_says("dubious_ownership");
+    }
+}

@@ -7,7 +7,7 @@ use crate::commands::args::OneOf;
 use crate::error::Result;
 use crate::output::foreign;
 use crate::output::report::{Outcome, Report, Text};
-use crate::remote::context::{self, Context, Space};
+use crate::remote::context::{self, Context, Space, Unseen};
 use crate::session::Session;
 
 /// Describe a workspace: system, project, tools, disk space, listening ports.
@@ -35,9 +35,15 @@ fn space(space: Option<Space>) -> Value {
 impl Report for Seen {
     fn json(&self) -> Value {
         let (seen, meta) = (&self.context, &self.session.meta);
-        let git = seen.git.as_ref().map(
-            |git| json!({ "branch": git.branch, "dirty": git.dirty, "remote": git.remote, "head": git.head }),
-        );
+        let git = seen.git.as_ref().map(|git| {
+            json!({
+                "branch": git.branch,
+                "dirty": git.dirty.ok(),
+                "why": git.dirty.err().map(Unseen::word),
+                "remote": git.remote,
+                "head": git.head,
+            })
+        });
         let ports = seen.ports.iter().map(|port| json!({ "port": port.port, "loopback": port.loopback }));
         json!({
             "origin": meta.key.origin().word(),
@@ -85,7 +91,11 @@ impl Report for Seen {
         }
         row("container", seen.container.as_deref().map(shown).unwrap_or_default());
         if let Some(git) = &seen.git {
-            let state = if git.dirty { "changed" } else { "clean" };
+            let state = match git.dirty {
+                Ok(true) => "changed",
+                Ok(false) => "clean",
+                Err(unseen) => unseen.shown(),
+            };
             let branch = git.branch.as_deref().map_or("detached".to_owned(), shown);
             let remote = git.remote.as_deref().map(|remote| format!(", {}", foreign::path(remote)));
             row("git", format!("{branch}, {state}{}", remote.unwrap_or_default()));

@@ -74,16 +74,47 @@ pub struct Space {
 }
 
 /// A repository.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Git {
     /// The branch; none when detached.
     pub branch: Option<String>,
-    /// Whether anything differs from the last commit, new files included.
-    pub dirty: bool,
-    /// The URL of `origin`, without a password.
+    /// Whether anything differs from the last commit, new files included; or why that is not known.
+    pub dirty: Result<bool, Unseen>,
+    /// The URL of `origin`, without what may be secret in it.
     pub remote: Option<String>,
     /// The commit; none before the first.
     pub head: Option<String>,
+}
+
+/// Why a repository was not looked through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unseen {
+    /// It belongs to another user, and git refuses that until told otherwise (safe.directory).
+    Owner,
+    /// It takes longer than the probe waits.
+    Slow,
+    /// git fails.
+    Failed,
+}
+
+impl Unseen {
+    /// Its word in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Unseen::Owner => "dubious_ownership",
+            Unseen::Slow => "slow",
+            Unseen::Failed => "failed",
+        }
+    }
+
+    /// For people.
+    pub fn shown(self) -> &'static str {
+        match self {
+            Unseen::Owner => "not looked through: it belongs to another user (git's safe.directory)",
+            Unseen::Slow => "not looked through: `git status` takes longer than 3 s",
+            Unseen::Failed => "not looked through: `git status` fails",
+        }
+    }
 }
 
 /// A port that is listened on.
@@ -131,10 +162,16 @@ impl Context {
         context.cpus = take("cpus").and_then(|count| count.parse().ok());
         context.memory = space(take("memory.total"), take("memory.free"));
         context.disk = space(take("disk.total"), take("disk.free"));
-        context.git = take("git.dirty").map(|dirty| Git {
+        let problem = take("git.problem").map(|problem| match problem.as_str() {
+            "owner" => Unseen::Owner,
+            "slow" => Unseen::Slow,
+            _ => Unseen::Failed,
+        });
+        let dirty = take("git.dirty").map(|dirty| Ok(dirty == "yes")).or(problem.map(Err));
+        context.git = dirty.map(|dirty| Git {
             branch: take("git.branch").filter(|branch| branch != "(detached)"),
-            dirty: dirty == "yes",
-            remote: take("git.remote").map(|url| without_password(&url)),
+            dirty,
+            remote: take("git.remote").map(|url| without_secrets(&url)).filter(|url| !url.is_empty()),
             head: take("git.head").filter(|head| head != "(initial)"),
         });
         let tools = facts.iter().filter_map(|(name, told)| Some((tool(name)?, told)));
@@ -167,16 +204,25 @@ fn version(told: &str) -> Option<String> {
     words.filter_map(number).next()
 }
 
-/// An URL without what stands before the host's name when a password is in it.
-fn without_password(url: &str) -> String {
+/// An URL without its query and fragment, and without what stands before the host's name where that may be a secret: a
+/// password, or over http anything. A path, and an address as scp writes it, has no place for one.
+fn without_secrets(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let (authority, path) = rest.split_once('/').map_or((rest, ""), |(authority, path)| (authority, path));
-    match authority.rsplit_once('@') {
-        Some((user, host)) if user.contains(':') || scheme.starts_with("http") => {
-            format!("{scheme}://{host}/{path}")
-        }
-        _ => url.to_owned(),
-    }
+    let authority = rest.split('/').next().unwrap_or_default();
+    // A password that is not encoded may hold the characters that end an authority.
+    let is_cut =
+        !authority.contains('@') && authority.split_once(':').is_some_and(|(_, port)| !is_port(port));
+    let end = if is_cut { rest.rfind('@') } else { authority.rfind('@') };
+    let is_secret = |user: &str| user.contains(':') || scheme.starts_with("http");
+    let rest = match end.map(|end| (&rest[..end], &rest[end + 1..])) {
+        Some((user, after)) if is_secret(user) => after,
+        _ => rest,
+    };
+    format!("{scheme}://{}", rest.split(['?', '#']).next().unwrap_or_default())
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// `<hexadecimal address>:<hexadecimal port>`, as /proc/net/tcp has it (proc(5)): words in the machine's byte order.
@@ -207,7 +253,7 @@ mod tests {
         assert_eq!((context.cwd.as_str(), context.in_workdir), ("/w", true));
         assert_eq!((context.os.as_deref(), context.arch.as_deref()), (Some("Linux"), Some("x86_64")));
         let git = context.git.unwrap();
-        assert_eq!((git.branch.as_deref(), git.dirty, git.head), (Some("main"), false, None));
+        assert_eq!((git.branch.as_deref(), git.dirty, git.head), (Some("main"), Ok(false), None));
         assert_eq!(git.remote.as_deref(), Some("https://h/p.git"));
         assert_eq!(context.tools["go"].as_deref(), Some("1.22.1"));
         assert_eq!(context.tools["java"].as_deref(), Some("17.0.9"));
@@ -218,6 +264,46 @@ mod tests {
         let ports = context.ports.iter().map(|port| (port.port, port.loopback)).collect::<Vec<_>>();
         assert_eq!(ports, [(5173, true), (8080, false)]);
         assert_eq!(Context::parse("M cwd /w\n", "M"), None, "cut");
+    }
+
+    #[test]
+    fn a_remote_shows_no_secret() {
+        for (url, shown) in [
+            ("https://u:secret@h/p.git", "https://h/p.git"),
+            ("https://secret@h:8443/p.git", "https://h:8443/p.git"),
+            ("https://h/p.git?private_token=secret", "https://h/p.git"),
+            ("https://h?secret", "https://h"),
+            ("http://u:secret@h/p?secret#secret", "http://h/p"),
+            ("https://h/p#secret", "https://h/p"),
+            ("https://u:se?cr#et@h/p", "https://h/p"),
+            ("https://u:sec/ret@h/p", "https://h/p"),
+            ("ssh://git@h:22/p.git", "ssh://git@h:22/p.git"),
+            ("ssh://git:secret@h/p.git?secret", "ssh://h/p.git"),
+            ("git@h:p.git", "git@h:p.git"),
+            ("/srv/a?b#c.git", "/srv/a?b#c.git"),
+            ("https://h/@scope/p", "https://h/@scope/p"),
+            ("https://h:443/a@b", "https://h:443/a@b"),
+        ] {
+            assert_eq!(without_secrets(url), shown, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_repository_says_what_is_known_of_it() {
+        let git = |facts: &str| Context::parse(&format!("{facts}M end \n"), "M").unwrap().git;
+        for (told, dirty) in [
+            ("M git.dirty yes\n", Ok(true)),
+            ("M git.problem owner\n", Err(Unseen::Owner)),
+            ("M git.problem slow\n", Err(Unseen::Slow)),
+            ("M git.problem x\n", Err(Unseen::Failed)),
+        ] {
+            for remote in ["", "M git.remote \n", "M git.remote  \t\n", "M git.remote \u{a0}\n"] {
+                let found = git(&format!("{told}M git.branch main\n{remote}")).unwrap();
+                assert_eq!((found.dirty, found.remote), (dirty, None), "{told}{remote:?}");
+                assert_eq!(found.branch.as_deref(), Some("main"));
+            }
+        }
+        assert_eq!(git("M git.branch main\n"), None);
     }
 
     #[test]

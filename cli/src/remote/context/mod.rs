@@ -7,7 +7,7 @@ mod facts;
 
 use std::time::Duration;
 
-pub use facts::{Context, Git, ListeningPort, Space};
+pub use facts::{Context, Git, ListeningPort, Space, Unseen};
 
 use crate::error::{Code, Error, Result};
 use crate::grant::Workdir;

@@ -14,22 +14,37 @@ if command -v timeout >/dev/null 2>&1; then time_limit='timeout 3'; else time_li
 cd "$3" 2>/dev/null && tell_fact inside yes
 tell_fact cwd "$PWD"
 
+# What of a repository can be read without looking through it, also in one that belongs to another user: that runs nothing.
+ask_git() { $time_limit git -c safe.directory='*' "$@" 2>/dev/null; }
+
 tell_git() {
   command -v git >/dev/null 2>&1 || return
-  git_status=$($time_limit git -c core.fsmonitor=false --no-optional-locks status --porcelain=2 --branch 2>/dev/null) || return
-  printf '%s\n' "$git_status" | {
-    is_dirty=no
-    while read -r line_kind line_name line_value _; do
-      case $line_kind$line_name in
-        '#branch.oid') tell_fact git.head "$line_value" ;;
-        '#branch.head') tell_fact git.branch "$line_value" ;;
-        '#'*) ;;
-        ?*) is_dirty=yes; break ;;
-      esac
-    done
-    tell_fact git.dirty "$is_dirty"
-  }
-  tell_fact git.remote "$(git config --get remote.origin.url 2>/dev/null)"
+  if git_status=$($time_limit git -c core.fsmonitor=false --no-optional-locks status --porcelain=2 --branch 2>/dev/null); then
+    printf '%s\n' "$git_status" | {
+      is_dirty=no
+      while read -r line_kind line_name line_value _; do
+        case $line_kind$line_name in
+          '#branch.oid') tell_fact git.head "$line_value" ;;
+          '#branch.head') tell_fact git.branch "$line_value" ;;
+          '#'*) ;;
+          ?*) is_dirty=yes; break ;;
+        esac
+      done
+      tell_fact git.dirty "$is_dirty"
+    }
+  else
+    # As timeout ends: GNU's, and busybox's, which leaves it to the signal.
+    case $? in
+      124 | 137 | 143) git_problem=slow ;;
+      *) git_problem=failed ;;
+    esac
+    ask_git rev-parse --git-dir >/dev/null || return
+    git rev-parse --git-dir >/dev/null 2>&1 || git_problem=owner
+    tell_fact git.problem "$git_problem"
+    tell_fact git.head "$(ask_git rev-parse -q --verify HEAD)"
+    tell_fact git.branch "$(ask_git symbolic-ref -q --short HEAD)"
+  fi
+  tell_fact git.remote "$(ask_git config --get remote.origin.url)"
 }
 
 # The program $1, asked for its version with the other arguments.
