@@ -1,6 +1,6 @@
 //! `runcode demo`.
 
-use std::io::{BufRead as _, BufReader, PipeReader, Write as _};
+use std::io::{BufRead as _, BufReader, PipeReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -43,10 +43,12 @@ pub fn run(_args: Args, app: &App) -> Result<Outcome> {
     let started = Instant::now();
     let interrupt = Interrupt::listen()?;
     let folder = atomic_file::temporary_dir("runcode-demo-")?;
-    let workspace = folder.path().join("demo-ws");
-    std::fs::create_dir(&workspace).map_err(|error| Error::io("make a temporary folder", error))?;
+    let workspace = folder.path().join(WORKSPACE);
+    for made in [&workspace, &folder.path().join(HERE)] {
+        std::fs::create_dir(made).map_err(|error| Error::io("make a temporary folder", error))?;
+    }
     let options = Options {
-        workspaces: vec![WorkspaceSpec::new("demo-ws", &workspace)],
+        workspaces: vec![WorkspaceSpec::new(WORKSPACE, &workspace)],
         boot_delay: Duration::from_secs(1),
         auto_authorize: true,
         ..Options::default()
@@ -61,11 +63,20 @@ pub fn run(_args: Args, app: &App) -> Result<Outcome> {
     Ok(Toured { steps: guide.steps, seconds: started.elapsed().as_secs_f64() }.into())
 }
 
+/// The workspace, and its folder.
+const WORKSPACE: &str = "demo-ws";
+
+/// The folder that the commands are typed in.
+const HERE: &str = "here";
+
 /// Runs this very binary in an environment of its own: temporary folders, pointed at the demo's plane.
 struct Guide {
     runcode: PathBuf,
     config: PathBuf,
     cache: PathBuf,
+    here: PathBuf,
+    /// The workspace's home folder, whose long name is shown as `~`.
+    home: String,
     api_base: String,
     web_base: String,
     interrupt: Interrupt,
@@ -80,6 +91,8 @@ impl Guide {
             runcode: std::env::current_exe().map_err(|error| Error::io("find this program", error))?,
             config: folder.join("config"),
             cache: folder.join("cache"),
+            here: folder.join(HERE),
+            home: folder.join(WORKSPACE).display().to_string(),
             api_base: plane.api_base(),
             web_base: plane.web_base(),
             interrupt,
@@ -107,7 +120,18 @@ impl Guide {
         self.step(&["exec", "--", "exit 42"], None, 42)?;
         self.say("\n   stdin and stdout are pipes, exact to the byte.")?;
         self.step(&["exec", "--", "tr a-z A-Z"], Some("hello from this side\n"), 0)?;
-        self.say("\n5. Detach. The session, its key and its connection are gone; the workspace keeps")?;
+        self.say("\n5. Send a file, and fetch it back. Each is verified, and appears whole or not at")?;
+        self.say("   all.")?;
+        let notes = self.here.join("notes.txt");
+        std::fs::write(notes, "three more words\n").map_err(|error| Error::io("write a file", error))?;
+        self.step(&["put", "notes.txt", "docs/"], None, 0)?;
+        self.step(&["get", "docs/notes.txt"], None, 0)?;
+        #[cfg(unix)]
+        self.forward()?;
+        let last = if cfg!(unix) { 7 } else { 6 };
+        self.say(&format!(
+            "\n{last}. Detach. The session, its key and its connection are gone; the workspace keeps"
+        ))?;
         self.say("   running.")?;
         self.step(&["disconnect"], None, 0)?;
 
@@ -118,6 +142,33 @@ impl Guide {
             self.say("of this machine.")?;
         }
         Ok(())
+    }
+
+    /// Forwards a port where something listens, and visits it as a browser does.
+    #[cfg(unix)]
+    fn forward(&mut self) -> Result<()> {
+        const GREETING: &str = "hello from the workspace";
+        let failed = |error| Error::io("listen on a port", error);
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).map_err(failed)?;
+        let port = listener.local_addr().map_err(failed)?.port();
+        // It ends with this process: the demo is the last thing that it does.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let length = GREETING.len();
+                let answer =
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+                let _ = (&stream).read(&mut [0; 1024]);
+                let _ = (&stream).write_all((answer + GREETING).as_bytes());
+            }
+        });
+        self.say("\n6. Reach a port of the workspace: a server that was just started there.")?;
+        let lines = self.step(&["forward", &port.to_string(), "--local", "0"], None, 0)?;
+        let address = lines.iter().flat_map(|line| line.split(' ')).find(|word| word.starts_with("http://"));
+        let address = address.ok_or_else(|| went_wrong("runcode forward"))?;
+        self.say(&format!("   $ curl {address}"))?;
+        let body =
+            visit(address, "the forward")?.text().map_err(|error| went_wrong("the forward").source(error))?;
+        self.say(&format!("     {}", sanitize::line(&body)))
     }
 
     /// Tells a line, at once.
@@ -141,12 +192,14 @@ impl Guide {
             .env(Var::RuncodeApiBase.name(), &self.api_base)
             .env(Var::RuncodeWebBase.name(), &self.web_base)
             .env_remove(Var::RuncodeToken.name())
+            .env_remove(Var::RuncodeWorkspace.name())
+            .current_dir(&self.here)
             .stdin(Stdio::null());
         command
     }
 
-    /// Shows a command as it would be typed, runs it, and checks its status.
-    fn step(&mut self, arguments: &[&str], input: Option<&str>, expected: i32) -> Result<()> {
+    /// Shows a command as it would be typed, runs it, and checks its status; the lines that it printed.
+    fn step(&mut self, arguments: &[&str], input: Option<&str>, expected: i32) -> Result<Vec<String>> {
         let shown = arguments.iter().map(|word| shown(word)).collect::<Vec<_>>().join(" ");
         let pipe = input.map(|input| format!("echo '{}' | ", input.trim_end())).unwrap_or_default();
         let shown = format!("{pipe}runcode {shown}");
@@ -159,10 +212,15 @@ impl Guide {
         if let (Some(mut stdin), Some(input)) = (child.0.stdin.take(), input) {
             stdin.write_all(input.as_bytes()).map_err(not_run)?;
         }
+        let mut lines = Vec::new();
         for line in output.lines() {
-            self.say(&format!("     {}", sanitize::line(&line.map_err(not_run)?)))?;
+            let line = line.map_err(not_run)?;
+            let brief = line.replace(&self.home, "~");
+            self.say(&format!("     {}", sanitize::line(&brief)))?;
+            lines.push(line);
         }
-        self.done(shown, child, expected)
+        self.done(shown, child, expected)?;
+        Ok(lines)
     }
 
     /// Logs in as a person does, with this process in the browser's place.
@@ -174,7 +232,7 @@ impl Guide {
             if line.starts_with(&self.web_base) {
                 let address = line.split("state=").next().unwrap_or_default();
                 self.say(&format!("     {}state=…", sanitize::line(address)))?;
-                visit(&line)?;
+                visit(&line, "the login page")?;
             } else {
                 self.say(&format!("     {}", sanitize::line(&line)))?;
             }
@@ -234,12 +292,12 @@ fn not_run(error: std::io::Error) -> Error {
     Error::io("run this program", error)
 }
 
-/// What a browser does with the authorize address: it follows the redirect to the waiting listener.
-fn visit(address: &str) -> Result<()> {
+/// What a browser does with an address; from the authorize page it follows the redirect to the waiting listener.
+fn visit(address: &str, what: &str) -> Result<reqwest::blocking::Response> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let browser = reqwest::blocking::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build();
     let visited = browser.and_then(|browser| browser.get(address).send());
-    visited.map(|_| ()).map_err(|error| went_wrong("the login page").source(error))
+    visited.map_err(|error| went_wrong(what).source(error))
 }
 
 fn went_wrong(what: &str) -> Error {
