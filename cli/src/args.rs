@@ -184,6 +184,9 @@ impl Command {
 impl Cli {
     /// Parses the arguments of a process, the program's own name first.
     pub fn parse_process(args: &[OsString]) -> Result<Cli, clap::Error> {
+        if args.get(1).is_some_and(|verb| verb == "help") {
+            return Cli::try_parse_from(asked_for_help(args));
+        }
         match Cli::parse_first_verb(args) {
             Some(cli) => Ok(cli),
             None => Cli::try_parse_from(args),
@@ -203,4 +206,14 @@ impl Cli {
         let globals = Globals::from_arg_matches(&matches).ok()?;
         Some(Cli { globals, command: Command::parsed(verb, &matches)? })
     }
+}
+
+/// `help --help` is a question about `help`, and `help exec --help` one about `exec`, which clap does not understand.
+fn asked_for_help(args: &[OsString]) -> Vec<OsString> {
+    let is_option = |arg: &&OsString| ["-h", "--help"].iter().any(|option| arg == option);
+    let mut words = args.iter().filter(|arg| !is_option(arg)).cloned().collect::<Vec<_>>();
+    if words.len() == 2 && args.len() > 2 {
+        words.push("help".into());
+    }
+    words
 }

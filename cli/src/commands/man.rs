@@ -77,10 +77,38 @@ fn with_heading(page: &str, name: &str) -> String {
     page.lines().map(line).collect::<Vec<_>>().join("\n") + "\n"
 }
 
+/// The page with its synopsis as the help has it, in man-pages(7)'s marks: bold for what is typed as it stands, italic for
+/// what is replaced.
+fn with_synopsis(page: &str, command: &clap::Command) -> String {
+    const START: &str = ".SH SYNOPSIS\n";
+    let usage = command.clone().render_usage().to_string();
+    let marked =
+        usage.trim_start_matches("Usage:").split_whitespace().map(marked).collect::<Vec<_>>().join(" ");
+    match page.split_once(START).and_then(|(before, rest)| Some((before, rest.split_once(".SH ")?.1))) {
+        Some((before, after)) => format!("{before}{START}{marked}\n.SH {after}"),
+        None => page.to_owned(),
+    }
+}
+
+/// `[OPTIONS]`, `<CMD>...`, `[--]` or `connect`, marked.
+fn marked(word: &str) -> String {
+    let name = word.trim_end_matches('.');
+    let dots = &word[name.len()..];
+    let (open, name, close) = match (name.strip_prefix('['), name.strip_prefix('<')) {
+        (Some(rest), _) => ("[", rest.trim_end_matches(']'), "]"),
+        (None, Some(rest)) => ("", rest.trim_end_matches('>'), ""),
+        (None, None) => ("", name, ""),
+    };
+    let is_replaced = name != word && name.starts_with(|c: char| c.is_ascii_uppercase());
+    let font = if is_replaced { 'I' } else { 'B' };
+    format!("{open}\\f{font}{}\\fR{close}{dots}", name.replace('-', "\\-"))
+}
+
 fn page(command: &clap::Command) -> Result<Vec<u8>> {
     let mut page = Vec::new();
     Man::new(command.clone()).render(&mut page).map_err(|error| Error::io("write the manual", error))?;
     let page = with_heading(&String::from_utf8_lossy(&page), &name(command));
+    let page = with_synopsis(&page, command);
     // The examples are columns: shown as they are, under a name that a reader of manuals looks for.
     let page = match page.split_once(".SH EXTRA\nExamples:\n") {
         Some((before, examples)) => match examples.split_once("\n.SH ") {
