@@ -17,7 +17,8 @@ impl Location {
     pub fn current(env: &Env) -> Result<Location> {
         let current =
             std::env::current_dir().map_err(|error| Error::io("find out the current folder", error))?;
-        let real = resolved(&current);
+        // getcwd(3) has no links in it.
+        let real = if cfg!(unix) { current.clone() } else { resolved(&current) };
         let given = env.var(Var::Pwd).map(PathBuf::from).filter(|given| {
             is_plain(given) && (*given == current || given.canonicalize().is_ok_and(|given| given == real))
         });

@@ -58,21 +58,25 @@ impl<'a> Attachments<'a> {
     /// same workspace.
     fn nearest(self, folder: &Location) -> Result<Vec<Attachment>> {
         let mut found = Vec::<Attachment>::new();
-        if !atomic_file::is_own_dir(self.paths.cache())? {
-            return Ok(found);
-        }
         let has_files = atomic_file::is_own_dir(&self.paths.attachments())?;
-        let older = self.older()?;
+        let mut older = None; // read where it is needed
         let mut nearest = None;
         for (steps, holder) in folder.holders() {
             if nearest.is_some_and(|nearest| nearest < steps) {
                 break;
             }
             let own = if has_files { self.read(&self.file(&holder))? } else { None };
-            let older = || older.clone().filter(|older| is_for(older, &holder));
-            if let Some(own) = own.or_else(older)
-                && found.iter().all(|other| other.key != own.key)
-            {
+            let own = match own {
+                Some(own) => Some(own),
+                None => {
+                    let older = match &older {
+                        Some(older) => older,
+                        None => older.insert(self.older()?),
+                    };
+                    older.clone().filter(|older| is_for(older, &holder))
+                }
+            };
+            if let Some(own) = own.filter(|own| found.iter().all(|other| other.key != own.key)) {
                 nearest = Some(steps);
                 found.push(own);
             }
@@ -184,6 +188,9 @@ impl<'a> Attachments<'a> {
 
     /// What a runcode that knew one attachment alone has left. One that cannot be understood is none, as it was there.
     fn older(self) -> Result<Option<Attachment>> {
+        if !atomic_file::is_own_dir(self.paths.cache())? {
+            return Ok(None);
+        }
         let file = self.paths.current();
         let bytes = atomic_file::read(&file, MAX_FILE)?;
         let attachment = bytes.and_then(|bytes| serde_json::from_slice::<Attachment>(&bytes).ok());
