@@ -36,6 +36,7 @@ mod python_clients;
 mod round_trips;
 mod servers;
 mod sessions;
+mod shell;
 mod ssh_hosts;
 mod statusline;
 mod transport;

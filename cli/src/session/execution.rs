@@ -36,7 +36,16 @@ pub fn execute(sessions: &Sessions<'_>, session: &Session, execution: &Execution
     let timeout = execution.timeout;
     let running = sessions.start(session, &command, &streams)?;
     match running.wait(&Limits { timeout, interruptible: true })? {
-        Ended::Status(status) => Ok(status),
+        Ended::Status(status) => {
+            if status != 0
+                && let Some(program) = terminal_program(&execution.words)
+            {
+                note(format!(
+                    "runcode: `{program}` may want a terminal, which exec has not: open `runcode shell` and run it there"
+                ));
+            }
+            Ok(status)
+        }
         // What it wrote to had no reader any more: the signal that ended it was SIGPIPE.
         Ended::NoStatus if stdout::has_no_reader() => Err(stdout::reader_gone()),
         Ended::NoStatus => Err(without_status(sessions.transport(session).is_warm())),
@@ -54,6 +63,19 @@ pub fn execute(sessions: &Sessions<'_>, session: &Session, execution: &Execution
                 .hint("it was not run again; raise --timeout, or leave it out"))
         }
     }
+}
+
+/// Programs that do nothing without a terminal.
+const FOR_TERMINALS: [&str; 18] = [
+    "top", "htop", "btop", "atop", "vi", "vim", "nvim", "nano", "emacs", "mc", "tmux", "screen", "watch",
+    "passwd", "su", "visudo", "dialog", "tig",
+];
+
+/// The program that these words start, when it is one that needs a terminal.
+fn terminal_program(words: &[OsString]) -> Option<&'static str> {
+    let first = words.first()?.to_str()?.split_whitespace().next()?;
+    let name = first.rsplit('/').next()?;
+    FOR_TERMINALS.into_iter().find(|known| *known == name)
 }
 
 /// On a machine that others may use too, a secret has no place in a command line. A control plane's workspace is its user's
@@ -84,5 +106,27 @@ fn command(session: &Session, execution: &Execution) -> Result<RemoteCommand> {
     match &execution.words[..] {
         [snippet] => RemoteCommand::snippet(workdir, &execution.env, snippet),
         arguments => RemoteCommand::arguments(workdir, &execution.env, arguments),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_for_terminals_are_known_by_name() {
+        let found = |words: &[&str]| terminal_program(&words.iter().map(OsString::from).collect::<Vec<_>>());
+        for (words, program) in [
+            (&["top"][..], Some("top")),
+            (&["/usr/bin/htop", "-d", "1"], Some("htop")),
+            (&["vim file && make"], Some("vim")),
+            (&["make", "top"], None),
+            (&["stop"], None),
+            (&["top.sh"], None),
+            (&["  "], None),
+            (&[], None),
+        ] {
+            assert_eq!(found(words), program, "{words:?}");
+        }
     }
 }

@@ -225,11 +225,14 @@ pub(super) fn silent(patience: Duration) -> Error {
     )
 }
 
-/// Hands the terminal to `ssh`; its exit status.
+/// Hands the terminal to `ssh`; its exit status, or that the connection was lost.
 pub(super) fn terminal(transport: &Transport, command: Option<&RemoteCommand>) -> Result<u8> {
     use std::io::IsTerminal as _;
-    let mut ssh =
-        transport.ssh(Purpose::Terminal { control_path: transport.route.control_path.as_deref() })?;
+    let control_path = transport.route.control_path.as_deref();
+    let mut ssh = transport.ssh(Purpose::Terminal { control_path })?;
+    if control_path.is_some() {
+        ssh.args(["-o", "LogLevel=ERROR"]); // the shared connection is not closed, whatever ssh says of it
+    }
     if command.is_some() && std::io::stdin().is_terminal() {
         ssh.arg("-t");
     }
@@ -239,5 +242,11 @@ pub(super) fn terminal(transport: &Transport, command: Option<&RemoteCommand>) -
     }
     let _ = std::io::stdout().flush();
     let status = ssh.status().map_err(|error| Error::io("run ssh", error))?;
-    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(255))
+    let status = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(255);
+    // 255 may be the shell's own, which leaves the connection up.
+    if status == 255 && control_path.is_some() && !transport.is_warm() {
+        return Err(Error::new(Code::Transport, "the connection was lost, and the shell with it")
+            .hint("`runcode shell` opens another one; what ran in it may have ended"));
+    }
+    Ok(status)
 }
