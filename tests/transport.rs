@@ -315,3 +315,31 @@ fn output_to_a_file_keeps_its_position() {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "head\nbody\ntail\n");
     });
 }
+
+#[test]
+fn output_that_cannot_be_written_is_told() {
+    everywhere(|case| {
+        for line in [
+            "$RUNCODE exec -- echo hi >/dev/full",
+            "$RUNCODE exec -- 'seq 1 1000000; exit 0' >/dev/full",
+            "$RUNCODE exec -- 'seq 1 100000; exit 7' >/dev/full",
+        ] {
+            let said = case.shell(line).ends_with(255);
+            assert!(said.stderr.contains("runcode: cannot write the command's output: no space"), "{said:?}");
+        }
+        assert_eq!(case.shell("$RUNCODE exec -- 'echo oops >&2' 2>/dev/full").status, 255);
+    });
+}
+
+#[test]
+fn outputs_in_one_file_keep_their_order() {
+    everywhere(|case| {
+        let line = "echo before >all; $RUNCODE exec -- 'for i in 1 2 3; do echo out; echo err >&2; done; exit 3' >>all 2>&1; \
+                    echo after $? >>all; cat all";
+        let said = case.shell(line).succeeds();
+        let lines = said.text().lines().collect::<Vec<_>>();
+        assert_eq!((lines[0], lines[7], lines.len()), ("before", "after 3", 8), "{said:?}");
+        let late = case.shell("$RUNCODE exec -- '(sleep 0.2; echo late) & exit 4' >late; echo $?; cat late");
+        assert_eq!(late.text(), "4\nlate\n");
+    });
+}

@@ -7,6 +7,8 @@ use crate::error::{Code, Error, Result};
 use crate::origin::OriginId;
 use crate::output::progress::note;
 use crate::output::stdout;
+#[cfg(unix)]
+use crate::session::written::Written;
 use crate::session::{Session, Sessions};
 use crate::transport::{Ended, Limits, RemoteCommand, Stream, Streams, Variables};
 
@@ -34,8 +36,16 @@ pub fn execute(sessions: &Sessions<'_>, session: &Session, execution: &Execution
         streams.stdin = Stream::Null;
     }
     let timeout = execution.timeout;
+    #[cfg(unix)]
+    let written = Written::take_over(&mut streams)?;
     let running = sessions.start(session, &command, &streams)?;
-    match running.wait(&Limits { timeout, interruptible: true })? {
+    drop(streams); // a pipe ends when nobody holds its other end
+    let ended = running.wait(&Limits { timeout, interruptible: true })?;
+    #[cfg(unix)]
+    if matches!(ended, Ended::Status(_) | Ended::NoStatus) {
+        written.finish()?;
+    }
+    match ended {
         Ended::Status(status) => {
             if status != 0
                 && let Some(program) = terminal_program(&execution.words)

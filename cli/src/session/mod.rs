@@ -10,6 +10,8 @@ pub mod meta;
 pub mod mint;
 pub mod resolve;
 pub mod store;
+#[cfg(unix)]
+mod written;
 
 pub use live::Sessions;
 pub use meta::{Meta, Session};
