@@ -58,6 +58,7 @@ impl Origin for Fake<'_> {
             key: SessionKey::server(name).unwrap(),
             title: name.to_owned().into(),
             custom_title: None,
+            environment: None,
             state: None,
             shared: false,
             ssh_capable: true,
@@ -76,6 +77,7 @@ impl Origin for Fake<'_> {
                 user: "me".into(),
                 route: String::new(),
                 config: Vec::new(),
+                server: None,
             })
         } else {
             let (endpoint, known_hosts) = let_in(self.sshd, &request.key.to_openssh().unwrap());

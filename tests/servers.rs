@@ -1,5 +1,7 @@
 //! Servers with names of one's own: servers.toml, and every verb on what it names.
 
+mod sessions;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! Hosts of the user's own: whatever ssh reaches is a workspace, by the user's config, without a login or a file of ours.
 
 pub(crate) mod login;
-mod moves;
+pub(crate) mod moves;
 
 use std::path::Path;
 use std::process::Stdio;

@@ -155,7 +155,8 @@ impl App {
     pub fn servers(&self) -> Result<&Servers> {
         get_or_try(&self.servers, || {
             let given = self.globals.servers.as_deref();
-            Ok(Servers::new(Places::from_env(given, &self.env, self.paths()?)?))
+            let places = Places::from_env(given, &self.env, self.paths()?)?;
+            Ok(Servers::new(places, SshBinary::from_env(&self.env)))
         })
     }
 
@@ -219,10 +220,7 @@ impl Origins for App {
             OriginId::Plane(base) if base == self.api_base()? => Ok(self.plane()?),
             OriginId::Plane(base) => Err(self.selected()?.elsewhere(base)),
             OriginId::Ssh => Ok(self.ssh_hosts.get_or_init(|| SshHosts::new(SshBinary::from_env(&self.env)))),
-            OriginId::Server => {
-                let what = format!("sessions of the kind `{}` are not supported by this version", id.word());
-                Err(Error::new(Code::Unavailable, what).hint("upgrade runcode"))
-            }
+            OriginId::Server => Ok(self.servers()?),
         }
     }
 

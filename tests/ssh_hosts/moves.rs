@@ -8,7 +8,7 @@ use crate::support::World;
 use crate::support::real_sshd::RealSshd;
 
 /// A second machine, with its own host key and home folder, that lets the same key in. Its ssh config lines.
-fn second(world: &World) -> Option<(RealSshd, String)> {
+pub(crate) fn second(world: &World) -> Option<(RealSshd, String)> {
     let folder = world.home().join("second");
     std::fs::create_dir(&folder).unwrap();
     let sshd = RealSshd::start(&folder)?;
@@ -21,7 +21,7 @@ fn second(world: &World) -> Option<(RealSshd, String)> {
 }
 
 /// Which machine a command runs on: each sshd of the tests sets a home folder of its own.
-fn machine(world: &World) -> String {
+pub(crate) fn machine(world: &World) -> String {
     let said = world.run(&["exec", "--", "echo $HOME"]).succeeds();
     let home = Path::new(said.text().trim()).parent().unwrap();
     home.file_name().unwrap().to_str().unwrap().to_owned()

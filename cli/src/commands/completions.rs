@@ -20,8 +20,8 @@ use offers::Offer;
 
 /// Print a completion script for your shell.
 ///
-/// It completes verbs, options, local files, the workspaces that have a session on this machine, and the hosts in your
-/// ssh config.
+/// It completes verbs, options, local files, your servers, the workspaces that have a session on this machine, and the
+/// hosts in your ssh config.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -120,13 +120,7 @@ fn offers(
     words: Vec<String>,
     files: impl Fn(&str) -> Vec<Offer> + Clone + Send + Sync + 'static,
 ) -> Option<Vec<Offer>> {
-    let mut parser = Cli::command();
-    let verbs = parser.get_subcommands().map(|verb| verb.get_name().to_owned()).collect::<Vec<_>>();
-    for verb in verbs {
-        let files = files.clone();
-        parser =
-            parser.mut_subcommand(verb, |verb| verb.mut_args(|argument| completed(argument, files.clone())));
-    }
+    let mut parser = completed_below(Cli::command(), &files);
     let current = words.len().checked_sub(1)?;
     let is_empty = words.last()?.is_empty();
     let words = words.into_iter().map(OsString::from).collect();
@@ -137,6 +131,20 @@ fn offers(
         offers.retain(|offer| !offer.word.starts_with('-'));
     }
     Some(offers)
+}
+
+/// The arguments of every verb below `parser`, and of what is below that.
+fn completed_below(
+    mut parser: Command,
+    files: &(impl Fn(&str) -> Vec<Offer> + Clone + Send + Sync + 'static),
+) -> Command {
+    let verbs = parser.get_subcommands().map(|verb| verb.get_name().to_owned()).collect::<Vec<_>>();
+    for verb in verbs {
+        parser = parser.mut_subcommand(verb, |verb| {
+            completed_below(verb.mut_args(|argument| completed(argument, files.clone())), files)
+        });
+    }
+    parser
 }
 
 fn completed(argument: clap::Arg, files: impl Fn(&str) -> Vec<Offer> + Send + Sync + 'static) -> clap::Arg {

@@ -3,6 +3,7 @@
 mod own_host;
 mod patience;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::error::{Code, Error, Result};
 use crate::grant::WebUrl;
 use crate::integrations::claude_settings;
 use crate::origin::{Origin, OriginId, Origins as _, SessionKey, Target, Ungranted};
+use crate::output::foreign::Name;
 use crate::output::progress::note;
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::sanitize;
@@ -38,12 +40,13 @@ Examples:
   runcode connect my-ws --start --wait    boot it, return when SSH answers
   runcode connect 1234 --json             by id, for programs
   runcode connect my-ws --here ~/proj     attach it to another folder
+  runcode connect gpu                     a server of your servers.toml
   runcode connect buildhost               a host of your ~/.ssh/config
   runcode connect ssh:me@10.0.0.7         any host that ssh reaches
   runcode connect ssh:hpc --interactive --keep 8h
                                           log in once, for your agent")]
 pub struct Args {
-    /// The workspace: its id, title or display name; or a host that your ssh reaches
+    /// The workspace: its id, title or display name; a server; or a host that your ssh reaches
     workspace: String,
     /// Boot the workspace if it is stopped
     #[arg(long)]
@@ -86,19 +89,20 @@ impl Report for Connected {
     fn json(&self) -> Value {
         let meta = &self.session.meta;
         let route = self.session.route();
-        let config = match &route.way {
-            Way::Config { config, .. } => Some(config.to_string_lossy().into_owned()),
-            Way::External { .. } => None,
+        let (config, arguments) = match &route.way {
+            Way::Config { config, alias, .. } => {
+                (Some(config), vec!["-F".into(), config.into(), alias.into()])
+            }
+            Way::External(host) => (None, host.arguments().unwrap_or_default()),
         };
-        let command = match &config {
-            Some(config) => vec!["ssh", "-F", config, route.destination()],
-            None => vec!["ssh", route.destination()],
-        };
+        let words = ["ssh".into()].into_iter().chain(arguments);
+        let command = words.map(|word: OsString| word.to_string_lossy().into_owned()).collect::<Vec<_>>();
         json!({
             "origin": meta.key.origin().word(),
             "name": meta.title.json(),
             "alias": meta.alias,
-            "config": config,
+            "environment": meta.access.server().and_then(|it| it.environment.as_ref()).map(Name::json),
+            "config": config.map(|config| config.to_string_lossy()),
             "command": command,
             "host": meta.access.host(),
             "port": meta.access.port(),
@@ -123,6 +127,9 @@ impl Report for Connected {
             (None, None) => String::new(),
         };
         text.line(format!("✓ Attached {}: {how}{left}", self.session.shown()));
+        if let Some(environment) = meta.access.server().and_then(|it| it.environment.as_ref()) {
+            text.line(format!("  environment: {environment}"));
+        }
         if let Some(url) = &meta.web_url {
             text.line(format!("  on the web: {url}"));
         }
@@ -139,7 +146,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let folder = folder(args.here.as_deref(), app)?;
     let sessions = app.sessions()?;
     let target = app.resolve(&args.workspace)?;
-    if *target.key.origin() == OriginId::Ssh {
+    if matches!(target.key.origin(), OriginId::Ssh | OriginId::Server) {
         return own_host::connect(&args, app, &target.key, folder, &patience);
     }
     own_host::refuse_options(&args)?;

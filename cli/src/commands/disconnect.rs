@@ -68,7 +68,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     if !others.is_empty() {
         let folders = few(others.iter().map(Attachment::shown_folder));
         lines.push(format!("  its session stays: it is attached to {folders}, too"));
-    } else if *key.origin() != OriginId::Ssh {
+    } else if matches!(key.origin(), OriginId::Plane(_)) {
         let word = args.which.words().unwrap_or(&word);
         lines.push(format!("  power it down with: runcode stop {word}"));
     }

@@ -19,9 +19,10 @@ use crate::output::sanitize;
 Examples:
   runcode doctor                           when something does not work
   runcode doctor --editors                 also connect as editors do
-  runcode doctor ssh:buildhost             why a host of your own cannot be used")]
+  runcode doctor ssh:buildhost             why a host of your own cannot be used
+  runcode doctor gpu                       the same for a server of servers.toml")]
 pub struct Args {
-    /// Check only this host of your own
+    /// Check only this host or server of your own
     workspace: Option<String>,
     /// Also connect to the attached workspace the way editors do
     #[arg(long)]
@@ -137,6 +138,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         connection::token(app),
         connection::auth(app),
         machine::cache(app),
+        machine::servers(app),
         machine::status_line(app),
         machine::ssh_config(app),
         connection::attached(app),

@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::error::Result;
-use crate::origin::Workspace;
+use crate::origin::{OriginId, Origins as _, Workspace};
 use crate::output::foreign::Name;
 use crate::output::progress::note;
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::table::table;
 
-/// List your workspaces, and those shared with you.
+/// List your servers, your workspaces, and those shared with you.
 ///
 /// You can name a workspace by its ID, TITLE or NAME.
 #[derive(clap::Args)]
@@ -45,6 +45,7 @@ impl Report for List {
                 "name": workspace.title.json(),
                 "id": workspace.key.workspace_id(),
                 "title": workspace.title.json(),
+                "environment": workspace.environment.as_ref().map(Name::json),
                 "custom_title": workspace.custom_title.as_ref().map(Name::json),
                 "state": workspace.state.as_ref().map(Name::json),
                 "shared": workspace.shared,
@@ -72,9 +73,11 @@ fn row(workspace: &Workspace) -> Vec<String> {
     let connect = match (workspace.ssh_capable, workspace.is_connectable()) {
         (true, true) => format!("runcode connect {words}"),
         (true, false) => format!("runcode connect {words} --start"),
+        (false, _) if is_server(workspace) => "(see runcode servers list)".to_owned(),
         (false, _) => "(no SSH)".to_owned(),
     };
-    let name = workspace.custom_title.as_ref().map(Name::to_string).unwrap_or_default();
+    let name = workspace.custom_title.as_ref().or(workspace.environment.as_ref());
+    let name = name.map(Name::to_string).unwrap_or_default();
     let name = if workspace.shared { format!("{name} (shared)") } else { name };
     vec![
         workspace.key.workspace_id().map_or_else(|| "-".to_owned(), |id| id.to_string()),
@@ -85,16 +88,24 @@ fn row(workspace: &Workspace) -> Vec<String> {
     ]
 }
 
-/// Lists what the control plane lists. Without a login there is nothing to ask it for.
+fn is_server(workspace: &Workspace) -> bool {
+    *workspace.key.origin() == OriginId::Server
+}
+
+/// Lists the servers of servers.toml, and what the control plane lists. Without a login there is nothing to ask it for.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
+    let mut rows = app.origin(&OriginId::Server)?.list()?;
     if !app.has_login()? {
         note("note: you are not logged in, so no control plane was asked (`runcode login`)");
-        note("      any host that ssh reaches works without: runcode connect ssh:HOST");
-        return Ok(List { rows: Vec::new(), has_others: false }.into());
+        if rows.is_empty() {
+            note("      any host that ssh reaches works without: runcode connect ssh:HOST");
+        }
+        return Ok(List { rows, has_others: false }.into());
     }
-    let mut workspaces = app.plane()?.workspaces()?;
+    let workspaces = app.plane()?.workspaces()?;
     let count = workspaces.len();
-    workspaces.retain(|workspace| args.all || workspace.ssh_capable);
-    let has_others = workspaces.len() < count;
-    Ok(List { rows: workspaces, has_others }.into())
+    let before = rows.len();
+    rows.extend(workspaces.into_iter().filter(|workspace| args.all || workspace.ssh_capable));
+    let has_others = rows.len() < before + count;
+    Ok(List { rows, has_others }.into())
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::error::Result;
 use crate::origin::names::few;
+use crate::output::foreign::Name;
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::table::table;
 use crate::session::Session;
@@ -72,6 +73,7 @@ impl Report for Status {
                 "origin": meta.key.origin().word(),
                 "name": meta.title.json(),
                 "workspace_id": meta.key.workspace_id(),
+                "environment": meta.access.server().and_then(|it| it.environment.as_ref()).map(Name::json),
                 "alias": meta.alias,
                 "host": meta.access.host(),
                 "port": meta.access.port(),
@@ -104,9 +106,10 @@ impl Report for Status {
         }
         let cells = |row: &Row| {
             let meta = &row.session.meta;
+            let environment = meta.access.server().and_then(|server| server.environment.as_ref());
             vec![
                 meta.key.workspace_id().map_or_else(|| "-".to_owned(), |id| id.to_string()),
-                meta.title.to_string(),
+                environment.map_or_else(|| meta.title.to_string(), |it| format!("{} ({it})", meta.title)),
                 row.left(),
                 if row.is_warm { "up" } else { "idle" }.to_owned(),
                 row.attached(),

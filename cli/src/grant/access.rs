@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::grant::{Certificate, Destination, Endpoint, Pins};
+use crate::grant::{Certificate, Destination, Endpoint, NamedServer, Pins};
 use crate::sys::watched::Watched;
 
 /// What lets the client in.
@@ -71,7 +71,7 @@ impl Access {
     pub fn leads_as(&self, other: &Access) -> bool {
         match (self, other) {
             (Access::External(one), Access::External(other)) => {
-                one.destination == other.destination && one.route == other.route
+                one.destination == other.destination && one.route == other.route && one.server == other.server
             }
             (one, other) => one == other,
         }
@@ -84,6 +84,14 @@ impl Access {
             Access::External(external) => {
                 !external.config.is_empty() && external.config.iter().all(Watched::is_unchanged)
             }
+        }
+    }
+
+    /// What servers.toml says of it, where it does.
+    pub fn server(&self) -> Option<&NamedServer> {
+        match self {
+            Access::Gateway(_) => None,
+            Access::External(external) => external.server.as_ref(),
         }
     }
 
@@ -165,6 +173,9 @@ pub struct External {
     /// The config files that ssh took it from. Empty in sessions from before that was kept: ssh is asked again.
     #[serde(default)]
     pub config: Vec<Watched>,
+    /// What servers.toml says of it; none for a host that is named to ssh alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<NamedServer>,
 }
 
 #[cfg(test)]

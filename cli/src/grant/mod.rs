@@ -9,6 +9,7 @@ pub mod destination;
 pub mod endpoint;
 pub mod expiry;
 pub mod host_key;
+pub mod named_server;
 pub mod web_url;
 pub mod workdir;
 
@@ -18,6 +19,7 @@ pub use destination::Destination;
 pub use endpoint::{Endpoint, Host, Port, SshUser};
 pub use expiry::{Expiry, Lifetime};
 pub use host_key::{Pins, ServerPin, ServerPins};
+pub use named_server::NamedServer;
 pub use web_url::WebUrl;
 pub use workdir::Workdir;
 

@@ -180,22 +180,22 @@ pub fn quoted(path: &Path) -> Result<Vec<u8>> {
     Ok(quoted)
 }
 
-/// Where a master's socket goes, in order of preference: the session's own folder, then the short ones.
+/// Where a master's socket of this name goes, in order of preference: the session's own folder, then the short ones.
 ///
 /// The whole name stays under 90 bytes: ssh appends 17 while it binds, and `sun_path` holds 104 or 108.
-pub fn control_path(session: &Path, short_folders: &[PathBuf]) -> Option<PathBuf> {
+pub fn control_path(session: &Path, name: &str, short_folders: &[PathBuf]) -> Option<PathBuf> {
     const MAX: usize = 90;
-    let own = session.join("master");
+    let own = session.join(name);
     let fits = |path: &PathBuf| path.as_os_str().len() < MAX && path.to_str().is_some();
     if fits(&own) {
         return Some(own);
     }
-    short_folders.iter().map(|folder| folder.join(short_name(session))).find(fits)
+    short_folders.iter().map(|folder| folder.join(short_name(&own))).find(fits)
 }
 
-/// A name for the socket of the session in this folder, the same whoever asks.
-fn short_name(session: &Path) -> String {
-    let mut name = digest::sha256(session.as_os_str().as_encoded_bytes());
+/// A short name for this socket, the same whoever asks.
+fn short_name(own: &Path) -> String {
+    let mut name = digest::sha256(own.as_os_str().as_encoded_bytes());
     name.truncate(20);
     name
 }
@@ -243,11 +243,11 @@ mod tests {
     fn a_long_session_folder_gets_a_short_socket() {
         let short = [PathBuf::from("/run/user/1000/runcode"), PathBuf::from("/tmp/runcode-1000")];
         let near = PathBuf::from("/home/u/.cache/runcode/ws-7");
-        assert_eq!(control_path(&near, &short), Some(near.join("master")));
+        assert_eq!(control_path(&near, "master", &short), Some(near.join("master")));
         let far = PathBuf::from(format!("/{}/runcode/ws-7", "x".repeat(90)));
-        let path = control_path(&far, &short).unwrap();
+        let path = control_path(&far, "master", &short).unwrap();
         assert!(path.starts_with("/run/user/1000/runcode") && path.as_os_str().len() < 90);
         let other = PathBuf::from(format!("/{}/runcode/ws-8", "x".repeat(90)));
-        assert_ne!(control_path(&other, &short), Some(path));
+        assert_ne!(control_path(&other, "master", &short), Some(path));
     }
 }

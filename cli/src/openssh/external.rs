@@ -4,11 +4,99 @@
 //! the user has set for the host, ssh does.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::Result;
+use crate::grant::{Destination, NamedServer};
 use crate::openssh::config::{PRIVATE, quoted};
 use crate::openssh::question::Resolved;
+
+/// A host of the user's own, as ssh is called for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnHost {
+    /// What ssh connects to.
+    pub destination: Destination,
+    /// What servers.toml says of it.
+    pub server: Option<NamedServer>,
+    /// Where its pinned host keys are, if it has any.
+    pub known_hosts: PathBuf,
+}
+
+impl OwnHost {
+    /// One that is named to ssh alone.
+    pub fn named(destination: Destination) -> OwnHost {
+        OwnHost { destination, server: None, known_hosts: PathBuf::new() }
+    }
+
+    /// What its user calls it.
+    pub fn name(&self) -> &str {
+        self.server.as_ref().map_or(self.destination.as_str(), |server| &server.words)
+    }
+
+    /// The words that `connect` takes for it, whatever else has its name.
+    pub fn words(&self) -> String {
+        match &self.server {
+            Some(server) => server.words.clone(),
+            None if self.destination.as_str().starts_with("ssh://") => self.destination.to_string(),
+            None => format!("ssh:{}", self.destination),
+        }
+    }
+
+    /// Whether only the host keys of servers.toml count.
+    pub fn is_pinned(&self) -> bool {
+        self.server.as_ref().is_some_and(|server| server.host_keys.is_some())
+    }
+
+    /// The options that say where it is, beside its name.
+    pub fn place(&self) -> Vec<String> {
+        let mut place = Vec::new();
+        if let Some(server) = &self.server {
+            place.extend(server.port.iter().flat_map(|port| ["-p".to_owned(), port.to_string()]));
+            place.extend(server.user.iter().flat_map(|user| ["-l".to_owned(), user.to_string()]));
+        }
+        place
+    }
+
+    /// What ssh takes to reach it, without the program: for a person to type.
+    pub fn shown(&self) -> String {
+        let words = self.place().into_iter().chain([self.destination.to_string()]);
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    /// All that ssh takes to reach it as we do, without the program.
+    pub fn arguments(&self) -> Result<Vec<OsString>> {
+        let mut options = Options(self.place().into_iter().map(OsString::from).collect());
+        self.trust(&mut options, true)?;
+        options.0.push(self.destination.as_str().into());
+        Ok(options.0)
+    }
+
+    /// A server's host key is one that its owner pinned, or one that the user has accepted before. `has_command`: the user
+    /// has a program that ssh asks for more.
+    fn trust(&self, options: &mut Options, has_command: bool) -> Result<()> {
+        if self.server.is_none() {
+            return Ok(());
+        }
+        options.set("StrictHostKeyChecking=yes");
+        options.set("NoHostAuthenticationForLocalhost=no");
+        options.set("VerifyHostKeyDNS=no"); // its answer would count instead
+        if self.is_pinned() {
+            options.path("UserKnownHostsFile", &self.known_hosts)?;
+            options.set(if cfg!(windows) {
+                "GlobalKnownHostsFile=none"
+            } else {
+                "GlobalKnownHostsFile=/dev/null"
+            });
+            options.set(&format!("HostKeyAlias={}", self.destination.host()));
+            options.set("CheckHostIP=no");
+            options.set("UpdateHostKeys=no");
+            if has_command {
+                options.set("KnownHostsCommand=none");
+            }
+        }
+        Ok(())
+    }
+}
 
 /// What ssh is started for.
 #[derive(Debug, Clone, Copy)]
@@ -42,8 +130,9 @@ pub enum Purpose<'a> {
 }
 
 /// The options for `ssh`, as its arguments.
-pub fn options(user: &Resolved, purpose: Purpose<'_>) -> Result<Vec<OsString>> {
-    let mut options = Options(Vec::new());
+pub fn options(host: &OwnHost, user: &Resolved, purpose: Purpose<'_>) -> Result<Vec<OsString>> {
+    let mut options = Options(host.place().into_iter().map(OsString::from).collect());
+    host.trust(&mut options, user.has("knownhostscommand"))?;
     match purpose {
         Purpose::Master { .. } | Purpose::Command => options.set("BatchMode=yes"),
         Purpose::PersonalMaster { .. } => options.set("BatchMode=no"),
@@ -148,7 +237,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("config"), config).unwrap();
         let before = resolved(folder.path(), &[])?;
-        let options = options(&Resolved::from_lines(before.clone()), purpose).unwrap();
+        let host = OwnHost::named(Destination::parse("box").unwrap());
+        let options = options(&host, &Resolved::from_lines(before.clone()), purpose).unwrap();
         let mut options = options;
         options.push("-T".into());
         let after = resolved(folder.path(), &options)?;
@@ -213,6 +303,50 @@ mod tests {
             ["+connecttimeout 15", "+serveraliveinterval 15", "+controlpersist 300", "+sendenv LC_RUNCODE"]
         {
             assert!(plain.iter().any(|change| change == line), "{line}: {plain:?}");
+        }
+    }
+
+    /// A server's host key is checked as its owner says, whatever the user's config allows.
+    #[test]
+    fn pins_win_over_the_users_policy() {
+        const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEe3oXm2oOlvLcJe4QsUTYZhWzFQvuLGTtLPdcqO3IGK";
+        let lax = "Host box\n  StrictHostKeyChecking no\n  VerifyHostKeyDNS yes\n  HostKeyAlias other\n\
+                   \x20 NoHostAuthenticationForLocalhost yes\n  KnownHostsCommand /bin/echo %H\n  Port 9\n  User other\n";
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config"), lax).unwrap();
+        let Some(before) = resolved(folder.path(), &[]) else { return };
+        let named = |pins: &str| NamedServer {
+            words: "gpu".to_owned(),
+            port: Some(2222.try_into().unwrap()),
+            user: Some(crate::grant::SshUser::parse("me").unwrap()),
+            host_keys: serde_json::from_str(pins).unwrap(),
+            environment: None,
+            definition: String::new(),
+        };
+        let after = |pins: &str| {
+            let host = OwnHost {
+                server: Some(named(pins)),
+                known_hosts: "/tmp/a \"b\"/%h".into(),
+                ..OwnHost::named(Destination::parse("box").unwrap())
+            };
+            let user = Resolved::from_lines(before.clone());
+            resolved(folder.path(), &options(&host, &user, Purpose::Command).unwrap()).unwrap()
+        };
+        let has = |lines: &[String], line: &str| lines.iter().any(|it| it == line);
+        let pinned = after(&format!("[\"{KEY}\"]"));
+        for line in
+            ["hostkeyalias box", "knownhostscommand none", "userknownhostsfile \"/tmp/a \\\"b\\\"/%h\""]
+        {
+            let plain = line.replace(['"', '\\'], "");
+            let is_there = pinned.iter().any(|it| it.replace(['"', '\\'], "") == plain);
+            assert!(is_there || line.ends_with("none"), "{line}: {pinned:?}");
+        }
+        assert!(!pinned.iter().any(|line| line.starts_with("knownhostscommand /")), "{pinned:?}");
+        for lines in [pinned, after("null")] {
+            for line in ["stricthostkeychecking true", "verifyhostkeydns false", "port 2222", "user me"] {
+                assert!(has(&lines, line), "{line}: {lines:?}");
+            }
+            assert!(has(&lines, "nohostauthenticationforlocalhost no"), "{lines:?}");
         }
     }
 

@@ -88,8 +88,14 @@ pub struct Resolved(Vec<String>);
 impl Resolved {
     /// Asks ssh, which reads the config as it does to connect.
     pub fn of(ssh: &Path, destination: &Destination) -> Result<Resolved> {
+        Resolved::at(ssh, &[], destination)
+    }
+
+    /// As [`Resolved::of`], with the options that say where the destination is.
+    pub fn at(ssh: &Path, place: &[String], destination: &Destination) -> Result<Resolved> {
         // ssh_config(5): `Match` may look at what is to be run; nothing is.
-        ask(ssh, &[OsStr::new("-T")], destination.as_str()).map(Resolved)
+        let options = ["-T"].into_iter().chain(place.iter().map(String::as_str)).map(OsStr::new);
+        ask(ssh, &options.collect::<Vec<_>>(), destination.as_str()).map(Resolved)
     }
 
     /// What ssh answered, in lines.

@@ -114,6 +114,7 @@ impl SessionKey {
     pub fn words(&self) -> String {
         match (&self.origin, &self.id) {
             (OriginId::Ssh, id) => format!("ssh:{id}"),
+            (OriginId::Server, Id::Name(name)) if names::number(name).is_some() => format!("server:{name}"),
             (_, id) => id.to_string(),
         }
     }

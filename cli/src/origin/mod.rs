@@ -36,6 +36,8 @@ pub struct Workspace {
     pub title: Name,
     /// The name that a user, possibly a teammate, gave it.
     pub custom_title: Option<Name>,
+    /// What it is for, in its owner's words.
+    pub environment: Option<Name>,
     /// Its state, where the origin knows one.
     pub state: Option<Name>,
     /// Whether it is somebody else's, shared with us.
@@ -95,6 +97,12 @@ pub trait Origin {
     /// What a session of this workspace needs, every part of it validated.
     fn grant(&self, key: &SessionKey, request: &Request<'_>) -> Result<Grant, Ungranted>;
 
+    /// A digest of what the user's own files say of this workspace now. A session that was made from another one is not used.
+    /// None where they say nothing, or what they say is seen otherwise.
+    fn definition(&self, _: &SessionKey) -> Result<Option<String>, Ungranted> {
+        Ok(None)
+    }
+
     /// Boots the workspace; one that is up or on its way is fine.
     fn start(&self, key: &SessionKey) -> Result<()> {
         Err(no_power(key, "started"))
@@ -152,10 +160,14 @@ impl Selected<'_> {
 
 /// The workspace that the user's words mean.
 ///
-/// `ssh:DEST` and words with an `@` are hosts of the user's own, and nothing else is tried; so is a number for the selected
-/// control plane. Any other word is a workspace where there is a login, and else a host that the user's ssh config knows. A
-/// control plane that cannot be asked is an error: what a word means must not depend on the network.
+/// `server:NAME` is a server of servers.toml, `ssh:DEST` and words with an `@` are hosts of the user's own, and nothing else is
+/// tried; so is a number for the selected control plane. Any other word is a server, else a workspace where there is a login,
+/// and else a host that the user's ssh config knows. A file or a control plane that cannot be asked is an error: what a word
+/// means must not depend on luck.
 pub fn resolve(words: &str, origins: &dyn Origins) -> Result<Target, Unresolved> {
+    if let Some(name) = Servers::explicit(words) {
+        return origins.origin(&OriginId::Server)?.resolve(name);
+    }
     if let Some(destination) = SshHosts::explicit(words) {
         return Ok(Target { key: SessionKey::ssh(&destination?), row: None });
     }
@@ -167,25 +179,35 @@ pub fn resolve(words: &str, origins: &dyn Origins) -> Result<Target, Unresolved>
             None => plane()?.resolve(words),
         };
     }
+    let no_server = match origins.origin(&OriginId::Server)?.resolve(words) {
+        Err(Unresolved::NotFound(error)) => error,
+        found => return found,
+    };
     let own = || origins.origin(&OriginId::Ssh)?.resolve(words);
-    if !origins.has_login()? {
-        return own();
-    }
-    match plane()?.resolve(words) {
-        Err(Unresolved::NotFound(error)) => own().map_err(|own| with_both(error, &own)),
-        found => found,
-    }
+    let found = if origins.has_login()? {
+        match plane()?.resolve(words) {
+            Err(Unresolved::NotFound(error)) => own().map_err(|own| with_hint_of(error, own)),
+            found => found,
+        }
+    } else {
+        own()
+    };
+    found.map_err(|failure| match failure {
+        Unresolved::NotFound(error) => with_hint_of(error, Unresolved::NotFound(no_server)),
+        other => other,
+    })
 }
 
-/// That the control plane has no such name, and what the ssh config offers instead.
-fn with_both(plane: Error, own: &Unresolved) -> Unresolved {
-    Unresolved::NotFound(match own {
-        Unresolved::NotFound(own) => {
-            let hints = [plane.next_step(), own.next_step()].into_iter().flatten().collect::<Vec<_>>();
+/// That nobody has such a name, and what another origin offers instead.
+fn with_hint_of(error: Error, other: Unresolved) -> Unresolved {
+    let Unresolved::NotFound(other) = other else { return Unresolved::NotFound(error) };
+    let hints = [error.next_step(), other.next_step()].into_iter().flatten().collect::<Vec<_>>();
+    Unresolved::NotFound(match &hints[..] {
+        [] => error,
+        _ => {
             let hints = hints.join("; ");
-            plane.hint(hints)
+            error.hint(hints)
         }
-        Unresolved::Ambiguous(_) | Unresolved::Failed(_) => plane,
     })
 }
 
@@ -219,11 +241,16 @@ mod tests {
         base: BaseUrl,
         plane: Fake,
         own: Fake,
+        servers: Fake,
     }
 
     impl Origins for Both {
         fn origin(&self, id: &OriginId) -> Result<&dyn Origin> {
-            Ok(if *id == OriginId::Ssh { &self.own } else { &self.plane })
+            Ok(match id {
+                OriginId::Ssh => &self.own,
+                OriginId::Server => &self.servers,
+                OriginId::Plane(_) => &self.plane,
+            })
         }
 
         fn has_login(&self) -> Result<bool> {
@@ -239,23 +266,41 @@ mod tests {
         Error::new(Code::NotFound, "the control plane answered 404 Not Found")
     }
 
-    /// What the word `web` means where the ssh config has a host of that name, and the control plane answers this.
-    fn web(plane: fn(&str) -> Result<Target, Unresolved>) -> Result<Target, Unresolved> {
+    /// What the words mean where the ssh config has every host, servers.toml has `gpu`, and the control plane answers this.
+    fn meant(words: &str, plane: fn(&str) -> Result<Target, Unresolved>) -> Result<Target, Unresolved> {
         let base = BaseUrl::parse("https://a.example").unwrap();
         let own = |name: &str| {
             let destination = crate::grant::Destination::parse(name).unwrap();
             Ok(Target { key: SessionKey::ssh(&destination), row: None })
         };
         let plane = Fake(OriginId::Plane(base.clone()), plane);
-        resolve("web", &Both { base, plane, own: Fake(OriginId::Ssh, own) })
+        let servers = |name: &str| match name {
+            "gpu" => Ok(Target { key: SessionKey::server(name).unwrap(), row: None }),
+            _ => Err(Unresolved::NotFound(Error::new(Code::NotFound, "no server").hint("there is gpu"))),
+        };
+        let servers = Fake(OriginId::Server, servers);
+        resolve(words, &Both { base, plane, own: Fake(OriginId::Ssh, own), servers })
     }
 
     #[test]
     fn only_a_name_nobody_has_is_a_host() {
-        let found = web(|_| Err(Unresolved::NotFound(error()))).unwrap();
+        let found = meant("web", |_| Err(Unresolved::NotFound(error()))).unwrap();
         assert_eq!(*found.key.origin(), OriginId::Ssh);
         // An address that serves something else answers 404 too: which says nothing of the name.
-        assert!(matches!(web(|_| Err(Unresolved::Failed(error()))), Err(Unresolved::Failed(_))));
-        assert!(matches!(web(|_| Err(Unresolved::Ambiguous(error()))), Err(Unresolved::Ambiguous(_))));
+        assert!(matches!(meant("web", |_| Err(Unresolved::Failed(error()))), Err(Unresolved::Failed(_))));
+        assert!(matches!(
+            meant("web", |_| Err(Unresolved::Ambiguous(error()))),
+            Err(Unresolved::Ambiguous(_))
+        ));
+    }
+
+    #[test]
+    fn a_server_comes_first_and_nobody_else_is_asked() {
+        let unreachable = |_: &str| -> Result<Target, Unresolved> { Err(Unresolved::Failed(error())) };
+        for words in ["gpu", "server:gpu"] {
+            assert_eq!(*meant(words, unreachable).unwrap().key.origin(), OriginId::Server, "{words}");
+        }
+        assert!(matches!(meant("server:web", unreachable), Err(Unresolved::NotFound(_))));
+        assert_eq!(*meant("server@gpu", unreachable).unwrap().key.origin(), OriginId::Ssh);
     }
 }

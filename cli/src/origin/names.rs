@@ -71,6 +71,7 @@ mod tests {
             key: SessionKey::plane(&BaseUrl::parse("https://a.example").unwrap(), id).unwrap(),
             title: title.into(),
             custom_title: custom.map(Into::into),
+            environment: None,
             state: Some("running".into()),
             shared: false,
             ssh_capable: true,

@@ -1,7 +1,8 @@
 //! A host of the user's own: whatever `ssh DEST` reaches. ssh is asked what the user's config says; we never parse it.
 
 use crate::error::{Code, Error, Result};
-use crate::grant::{Credential, Destination, External, Grant, Lifetime};
+use crate::grant::{Credential, Destination, External, Grant, Lifetime, NamedServer};
+use crate::openssh::external::OwnHost;
 use crate::openssh::question::{self, Resolved};
 use crate::openssh::{SshBinary, hosts};
 use crate::origin::names::few;
@@ -49,7 +50,7 @@ impl SshHosts {
         let near = hosts::nearest(name, &self.names(), NEAREST);
         let error = Error::new(
             Code::NotFound,
-            format!("`{}` is neither a workspace nor a host of your ssh config", short(name)),
+            format!("`{}` is neither a server, a workspace nor a host of your ssh config", short(name)),
         );
         Unresolved::NotFound(if !near.is_empty() {
             error.hint(format!("did you mean {}?", few(near.iter().map(|host| format!("ssh:{host}")))))
@@ -59,6 +60,29 @@ impl SshHosts {
             error
         })
     }
+}
+
+/// What ssh makes of a destination, and of what servers.toml says of it.
+pub(super) fn external(
+    ssh: &SshBinary,
+    destination: Destination,
+    server: Option<NamedServer>,
+) -> Result<External> {
+    let ssh = ssh.find()?;
+    let host = OwnHost { server, ..OwnHost::named(destination) };
+    // Before ssh is asked: what changes meanwhile is seen as a change.
+    let config = hosts::files(question::home(&ssh).as_deref());
+    let user = Resolved::at(&ssh, &host.place(), &host.destination)?;
+    let value = |name: &str| user.value(name).unwrap_or_default().to_owned();
+    Ok(External {
+        host: value("hostname"),
+        port: user.value("port").and_then(|port| port.parse().ok()).unwrap_or(22),
+        user: value("user"),
+        route: user.route(),
+        config,
+        destination: host.destination,
+        server: host.server,
+    })
 }
 
 impl Origin for SshHosts {
@@ -85,19 +109,7 @@ impl Origin for SshHosts {
     fn grant(&self, key: &SessionKey, _: &Request<'_>) -> Result<Grant, Ungranted> {
         let destination = Destination::parse(&key.id())
             .map_err(|why| Error::new(Code::Usage, format!("the destination {why}")))?;
-        let ssh = self.ssh.find()?;
-        // Before ssh is asked: what changes meanwhile is seen as a change.
-        let config = hosts::files(question::home(&ssh).as_deref());
-        let user = Resolved::of(&ssh, &destination)?;
-        let value = |name: &str| user.value(name).unwrap_or_default().to_owned();
-        let external = External {
-            host: value("hostname"),
-            port: user.value("port").and_then(|port| port.parse().ok()).unwrap_or(22),
-            user: value("user"),
-            route: user.route(),
-            config,
-            destination: destination.clone(),
-        };
+        let external = external(&self.ssh, destination.clone(), None)?;
         Ok(Grant {
             title: destination.to_string().into(),
             credential: Credential::External(external),

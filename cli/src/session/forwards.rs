@@ -57,6 +57,12 @@ pub(super) fn are_kept(folder: &Path) -> bool {
     read(folder).is_ok_and(|kept| !kept.is_empty())
 }
 
+/// Forgets all forwards that were asked for.
+#[cfg(unix)]
+pub(super) fn forget(folder: &Path) -> Result<()> {
+    save(folder, &[])
+}
+
 /// The forwards of the session, and for each whether the connection that is up has it.
 pub fn list(sessions: &Sessions<'_>, session: &Session) -> Result<Vec<(Kept, bool)>> {
     let kept = read(&session.folder)?;

@@ -8,10 +8,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::grant::{Access, Lifetime, WebUrl, Workdir};
+use crate::grant::{Access, External, Lifetime, WebUrl, Workdir};
+use crate::openssh::external::OwnHost;
 use crate::origin::SessionKey;
 use crate::output::foreign::Name;
-use crate::session::store::{CERTIFICATE, CONFIG};
+use crate::session::store::{CERTIFICATE, CONFIG, KNOWN_HOSTS};
 use crate::sys::atomic_file;
 use crate::sys::digest::sha256;
 use crate::transport::{Route, Way};
@@ -116,10 +117,15 @@ impl Session {
                 alias: self.meta.alias.clone(),
                 gateway: gateway.endpoint.clone(),
             },
-            Access::External(external) => Way::External { destination: external.destination.clone() },
+            Access::External(external) => Way::External(self.own_host(external)),
         };
         let control_path = self.meta.control_path.as_ref().map(PathBuf::from);
         Route { way, control_path, folder: self.folder.clone() }
+    }
+
+    fn own_host(&self, external: &External) -> OwnHost {
+        let (destination, server) = (external.destination.clone(), external.server.clone());
+        OwnHost { destination, server, known_hosts: self.folder.join(KNOWN_HOSTS) }
     }
 
     /// Whether every file is what `meta.json` goes with.

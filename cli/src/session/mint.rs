@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use zeroize::Zeroizing;
 
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::grant::{Access, Certificate, Credential, Gateway, Trust};
 use crate::openssh::config::{self, HostKeys, SessionConfig};
 use crate::origin::{Origin, Request, SessionKey, Ungranted};
@@ -14,6 +14,7 @@ use crate::session::keypair::Keypair;
 use crate::session::locked::LockedSession;
 use crate::session::store::{self, Files};
 use crate::session::{Meta, Session};
+use crate::sys::digest::sha256;
 use crate::sys::env::{Env, Var};
 use crate::sys::{atomic_file, clock};
 
@@ -64,18 +65,21 @@ pub fn mint(
         .filter(|old| old.key == *key && matches!(old.access, Access::External(_)));
     let access = grant.credential.access();
     let (workdir, personal_keep) = before.map_or((None, None), |before| {
-        // Who logged in did so at the place where the name led then.
-        (before.workdir, before.personal_keep.filter(|_| before.access.leads_as(&access)))
+        // Who logged in did so at the place where the name led then; a server that was defined anew is another one.
+        let is_same = before.access.leads_as(&access);
+        let workdir = before.workdir.filter(|_| before.access.server() == access.server());
+        (workdir, before.personal_keep.filter(|_| is_same))
     });
+    let control_path = control_path(locked, env, &access)?;
     let meta = Meta {
         key: key.clone(),
         title: grant.title,
         alias,
         access,
         lifetime: grant.lifetime,
-        workdir: grant.workdir.or(workdir),
+        workdir: workdir.or(grant.workdir),
         web_url: grant.web_url,
-        control_path: control_path(locked, env)?,
+        control_path,
         ttl_seconds: order.ttl.as_secs(),
         key_created_at,
         personal_keep,
@@ -85,9 +89,19 @@ pub fn mint(
         Credential::Key { gateway, certificate } => {
             files(locked, &meta, gateway, certificate.as_ref(), &keypair)?
         }
-        Credential::External(_) => Files::new(),
+        Credential::External(_) => external_files(&meta.access)?,
     };
     Ok(locked.commit(meta, &files)?)
+}
+
+/// The files of a session on a host of the user's own: its pins, where servers.toml has any.
+pub(super) fn external_files(access: &Access) -> Result<Files> {
+    let Access::External(external) = access else {
+        return Err(Error::new(Code::Error, "the session is on no host of the user's own"));
+    };
+    let pins = external.server.as_ref().and_then(|server| server.host_keys.as_ref());
+    let text = pins.map(|pins| pins.known_hosts(external.destination.host()));
+    Ok(text.map(|text| (store::KNOWN_HOSTS, Zeroizing::new(text.into_bytes()))).into_iter().collect())
 }
 
 /// The key of the session that is there, when it is whole and young enough.
@@ -144,7 +158,10 @@ fn files(
 }
 
 /// Where the master will listen: in the session's folder, or in a short folder of ours when that name is too long.
-fn control_path(locked: &LockedSession<'_>, env: &Env) -> Result<Option<String>> {
+///
+/// On a host of the user's own it is named by where that leads: who still works on what the name meant before never comes to
+/// another machine by the same socket.
+fn control_path(locked: &LockedSession<'_>, env: &Env, access: &Access) -> Result<Option<String>> {
     if cfg!(windows) {
         return Ok(None);
     }
@@ -156,13 +173,20 @@ fn control_path(locked: &LockedSession<'_>, env: &Env) -> Result<Option<String>>
     }
     #[cfg(unix)]
     short.push(PathBuf::from(format!("/tmp/runcode-{}", crate::sys::platform::user_id())));
-    let path = config::control_path(locked.folder(), &short);
+    let path = config::control_path(locked.folder(), &socket_name(access), &short);
     if let Some(folder) =
         path.as_ref().and_then(|path| path.parent()).filter(|folder| *folder != locked.folder())
     {
         atomic_file::private_dir(folder)?;
     }
     Ok(path.and_then(|path| path.into_os_string().into_string().ok()))
+}
+
+fn socket_name(access: &Access) -> String {
+    let Access::External(external) = access else { return "master".to_owned() };
+    let definition = external.server.as_ref().map_or("", |server| &server.definition);
+    let place = format!("{} {} {definition}", external.destination, external.route);
+    format!("master-{}", &sha256(place.as_bytes())[..8])
 }
 
 /// The agent on whose behalf the session is made.

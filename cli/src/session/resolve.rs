@@ -2,7 +2,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::origin::names::{few, number};
-use crate::origin::{self, BaseUrl, SessionKey, SshHosts, Unresolved};
+use crate::origin::{self, BaseUrl, OriginId, Servers, SessionKey, SshHosts, Unresolved};
 use crate::output::foreign::Name;
 use crate::output::sanitize::short;
 use crate::session::Sessions;
@@ -29,6 +29,9 @@ pub fn known_here(name: &str, sessions: &Sessions<'_>) -> Result<Option<SessionK
         return Ok(Some(key));
     }
     let base = sessions.origins().selected()?.base;
+    if let Some(server) = Servers::explicit(name) {
+        return Ok(SessionKey::server(server));
+    }
     let explicit = || SshHosts::explicit(name)?.ok().map(|host| SessionKey::ssh(&host));
     Ok(number(name).and_then(|number| SessionKey::plane(base, number)).or_else(explicit))
 }
@@ -53,6 +56,17 @@ pub fn is_workspace(name: &str, sessions: &Sessions<'_>) -> bool {
 
 /// The one workspace of this name that has a session here or is attached.
 fn borne_here(name: &str, sessions: &Sessions<'_>) -> Result<Option<SessionKey>> {
+    // A bare name is a server first, as everywhere; one that the file no longer names may still have a session.
+    let server = match Servers::explicit(name) {
+        Some(name) => Some(name),
+        None if number(name).is_some() => None,
+        None => sessions.origins().origin(&OriginId::Server)?.resolve(name).is_ok().then_some(name),
+    };
+    if let Some(key) = server.and_then(SessionKey::server) {
+        let attachments = sessions.attachments().all().unwrap_or_default();
+        let is_here = sessions.store().has_any(&key) || attachments.iter().any(|it| it.key == key);
+        return Ok(is_here.then_some(key));
+    }
     let wanted = number(name);
     let bears = |key: &SessionKey, title: Option<&Name>| match wanted {
         Some(_) => key.workspace_id() == wanted,

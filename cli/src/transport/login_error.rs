@@ -1,46 +1,44 @@
 //! Why the user's own ssh could not log in to a host of the user's own, with what to do next.
 
 use crate::error::{Code, Error};
-use crate::grant::Destination;
+use crate::openssh::external::OwnHost;
 use crate::openssh::log;
-use crate::openssh::login::{self, Question, Refusal};
+use crate::openssh::login::{self, Fingerprint, Question, Refusal};
 use crate::output::{foreign, sanitize};
 use crate::transport::connect_error::{SANDBOX_HINT, telling};
 use crate::transport::outcome::{Cause, Unconnected};
 
 /// Makes sense of the log of an ssh that was not let in. `is_sandboxed`: an agent's sandbox is known to forbid network
 /// access.
-pub(super) fn of(log: &str, to: &Destination, is_sandboxed: bool) -> Unconnected {
+pub(super) fn of(log: &str, host: &OwnHost, is_sandboxed: bool) -> Unconnected {
     let refusal = login::refusal(log);
     let words = log::words(log);
     let said = telling(&words);
     let said = said.map_or("ssh ended without a message".to_owned(), |line| foreign::said("ssh", line));
     let fails = |message: String| Error::new(Code::Transport, message);
-    let retry = format!("see what `ssh {to}` says");
+    let (to, ssh) = (host.name(), host.shown());
+    let retry = format!("see what `ssh {ssh}` says");
     let (cause, error) = match refusal {
-        Refusal::HostKeyUnknown(fingerprint) => {
-            let shown = fingerprint.as_ref().map_or(String::new(), |it| format!(" ({})", it.as_str()));
-            let error = Error::new(
-                Code::HostKeyUnknown,
-                format!("you have never accepted the host key of `{to}`{shown}"),
+        Refusal::HostKeyUnknown(fingerprint) | Refusal::HostKeyChanged(fingerprint) if host.is_pinned() => {
+            let why = format!("`{to}` shows a host key that servers.toml does not pin");
+            let hint = format!(
+                "ask whoever runs the host before you pin another; `runcode servers pin {to}` shows what it has now"
             );
-            let error = error.hint(format!(
-                "log in once with `ssh {to}`, and compare the fingerprint with the host's own"
-            ));
-            (
-                Cause::HostKey,
-                fingerprint.iter().fold(error, |error, it| error.detail("fingerprint", it.as_str())),
-            )
+            host_key(Code::HostKeyChanged, why, fingerprint, hint)
+        }
+        Refusal::HostKeyUnknown(fingerprint) => {
+            let pin = host.server.as_ref().map(|_| format!("; or pin it: `runcode servers pin {to}`"));
+            let hint =
+                format!("log in once with `ssh {ssh}`, and compare the fingerprint with the host's own");
+            let why = format!("you have never accepted the host key of `{to}`");
+            host_key(Code::HostKeyUnknown, why, fingerprint, hint + &pin.unwrap_or_default())
         }
         Refusal::HostKeyChanged(fingerprint) => {
-            let shown = fingerprint.as_ref().map_or(String::new(), |it| format!(" ({})", it.as_str()));
-            let message = format!("`{to}` shows a different host key from the one you have accepted{shown}");
-            let error = Error::new(Code::HostKeyChanged, message)
-                .hint(format!("ask whoever runs the host before you accept the new one; `ssh {to}` says where the old one is"));
-            (
-                Cause::HostKey,
-                fingerprint.iter().fold(error, |error, it| error.detail("fingerprint", it.as_str())),
-            )
+            let why = format!("`{to}` shows a different host key from the one you have accepted");
+            let hint = format!(
+                "ask whoever runs the host before you accept the new one; `ssh {ssh}` says where the old one is"
+            );
+            host_key(Code::HostKeyChanged, why, fingerprint, hint)
         }
         Refusal::Question(question) => {
             let (why, or) = match question {
@@ -60,14 +58,14 @@ pub(super) fn of(log: &str, to: &Destination, is_sandboxed: bool) -> Unconnected
                     (format!("ssh-agent has a key for `{to}`, but did not sign with it"), String::new())
                 }
             };
-            (Cause::AuthRejected, login_required(why, to, &or))
+            (Cause::AuthRejected, login_required(why, host, &or))
         }
         Refusal::KeysRefused => {
             let error = fails(format!("`{to}` accepts none of your keys: {said}"));
             (
                 Cause::AuthRejected,
                 error.hint(format!(
-                    "`ssh -v {to}` shows which were offered; the host needs one in authorized_keys"
+                    "`ssh -v {ssh}` shows which were offered; the host needs one in authorized_keys"
                 )),
             )
         }
@@ -102,11 +100,11 @@ pub(super) fn of(log: &str, to: &Destination, is_sandboxed: bool) -> Unconnected
         ),
         Refusal::BadConfig => (
             Cause::Other,
-            fails(format!("ssh rejects your config: {said}")).hint(format!("`ssh -G {to}` shows the same")),
+            fails(format!("ssh rejects your config: {said}")).hint(format!("`ssh -G {ssh}` shows the same")),
         ),
         Refusal::NoWay(Some(jump)) => {
             let error = fails(format!("`{to}` is reached through `{jump}`, which ssh could not get through"));
-            let connect = as_typed(&jump);
+            let connect = OwnHost::named(jump.clone()).words();
             (Cause::Unreachable, error.hint(format!("`runcode connect {connect}` says why; {retry}")))
         }
         Refusal::NoWay(None) => {
@@ -122,24 +120,31 @@ pub(super) fn of(log: &str, to: &Destination, is_sandboxed: bool) -> Unconnected
     Unconnected { cause, error }
 }
 
-/// Only a person can bring the connection up: the line for that person to type.
-pub fn login_required(why: String, to: &Destination, or: &str) -> Error {
-    Error::new(Code::LoginRequired, why)
-        .hint(format!("ask the user to run: runcode connect {} --interactive{or}", as_typed(to)))
+/// A host key that does not count, with its fingerprint where ssh told it.
+fn host_key(code: Code, why: String, key: Option<Fingerprint>, hint: String) -> (Cause, Error) {
+    let error = match key {
+        Some(key) => {
+            Error::new(code, format!("{why} ({})", key.as_str())).detail("fingerprint", key.as_str())
+        }
+        None => Error::new(code, why),
+    };
+    (Cause::HostKey, error.hint(hint))
 }
 
-/// A destination as `connect` takes it, whatever else has its name.
-fn as_typed(to: &Destination) -> String {
-    if to.as_str().starts_with("ssh://") { to.to_string() } else { format!("ssh:{to}") }
+/// Only a person can bring the connection up: the line for that person to type.
+pub fn login_required(why: String, host: &OwnHost, or: &str) -> Error {
+    Error::new(Code::LoginRequired, why)
+        .hint(format!("ask the user to run: runcode connect {} --interactive{or}", host.words()))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
     use super::*;
+    use crate::grant::Destination;
 
     fn error(log: &str, to: &str) -> Error {
-        of(log, &Destination::parse(to).unwrap(), false).error
+        of(log, &OwnHost::named(Destination::parse(to).unwrap()), false).error
     }
 
     #[test]

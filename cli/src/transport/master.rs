@@ -15,9 +15,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 
 use crate::error::{Code, Error, Result};
-use crate::grant::Destination;
 use crate::openssh::config::PERSIST_SECONDS;
-use crate::openssh::external::Purpose;
+use crate::openssh::external::{OwnHost, Purpose};
 use crate::sys::atomic_file;
 use crate::sys::clock::Deadline;
 use crate::transport::dial::{acknowledge_at_once, dial};
@@ -118,7 +117,7 @@ pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Un
             if ended.is_none() {
                 settle(child, pid, deadline);
             }
-            if matches!(transport.route.way, Way::External { .. }) {
+            if matches!(transport.route.way, Way::External(_)) {
                 atomic_file::remove(&log_path).map_err(other)?; // it is there to tell why a login fails
             }
             return Ok(());
@@ -142,19 +141,19 @@ pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Un
 
 /// Has the person at the terminal log in: ssh asks there, and stays in the background for `keep` seconds after its last use.
 /// A master that is up takes nothing new. There is no deadline but the person's.
-pub(super) fn log_in(transport: &Transport, control_path: &Path, to: &Destination, keep: u32) -> Result<()> {
+pub(super) fn log_in(transport: &Transport, control_path: &Path, host: &OwnHost, keep: u32) -> Result<()> {
     retire(transport, control_path)?;
     let mut ssh = transport.ssh(Purpose::PersonalMaster { control_path, keep })?;
     ssh.stdin(Stdio::inherit()).stdout(Stdio::null()).stderr(Stdio::inherit()).current_dir("/");
     // In our process group, or the terminal would not let it ask.
     let status = ssh
         .args(["-N", "-T", "-M", "--"])
-        .arg(to.as_str())
+        .arg(host.destination.as_str())
         .status()
         .map_err(|error| Error::io("run ssh", error))?;
     match alive(control_path, ANSWER) {
         Ok(pid) if status.success() => self::keep(transport, pid),
-        _ => Err(Error::new(Code::Transport, format!("ssh could not log in to `{to}`"))
+        _ => Err(Error::new(Code::Transport, format!("ssh could not log in to `{}`", host.name()))
             .hint("its messages are above; try again")),
     }
 }
@@ -285,8 +284,8 @@ fn outlast(transport: &Transport, pid: u32, deadline: Deadline) {
 fn is_master(transport: &Transport, pid: u32) -> bool {
     let own = match (&transport.route.way, &transport.route.control_path) {
         (Way::Config { config, .. }, _) => config,
-        (Way::External { .. }, Some(control_path)) => control_path,
-        (Way::External { .. }, None) => return false,
+        (Way::External(_), Some(control_path)) => control_path,
+        (Way::External(_), None) => return false,
     };
     let own = own.as_os_str().as_encoded_bytes();
     let arguments = if cfg!(target_os = "linux") {

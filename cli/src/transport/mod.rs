@@ -41,10 +41,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::grant::{Destination, Endpoint};
+use crate::grant::Endpoint;
 use crate::openssh::SshBinary;
 use crate::openssh::config::PRIVATE;
-use crate::openssh::external::{self, Purpose};
+use crate::openssh::external::{self, OwnHost, Purpose};
 use crate::openssh::question::Resolved;
 use crate::sys::clock::Deadline;
 use crate::sys::env::{Env, Var};
@@ -109,10 +109,7 @@ pub enum Way {
         gateway: Endpoint,
     },
     /// By the user's own config.
-    External {
-        /// What ssh connects to.
-        destination: Destination,
-    },
+    External(OwnHost),
 }
 
 impl Route {
@@ -120,7 +117,7 @@ impl Route {
     pub fn destination(&self) -> &str {
         match &self.way {
             Way::Config { alias, .. } => alias,
-            Way::External { destination } => destination.as_str(),
+            Way::External(host) => host.destination.as_str(),
         }
     }
 
@@ -128,7 +125,7 @@ impl Route {
     pub fn gateway(&self) -> Option<&Endpoint> {
         match &self.way {
             Way::Config { gateway, .. } => Some(gateway),
-            Way::External { .. } => None,
+            Way::External(_) => None,
         }
     }
 }
@@ -191,12 +188,12 @@ impl Transport {
     /// Has the person at this terminal log in, and so brings up a master that stays for `keep` seconds after its last use. One
     /// that is up takes nothing new. The caller holds the session's lock.
     #[cfg(unix)]
-    pub fn log_in(&self, destination: &Destination, keep: u32) -> Result<()> {
+    pub fn log_in(&self, host: &OwnHost, keep: u32) -> Result<()> {
         let path = self.control_path()?;
         if let Some(folder) = path.parent() {
             crate::sys::atomic_file::private_dir(folder)?;
         }
-        master::log_in(self, path, destination, keep)
+        master::log_in(self, path, host, keep)
     }
 
     /// Ends the master, also one that no longer answers; returns when its process and socket are gone. None is fine.
@@ -320,7 +317,7 @@ impl Transport {
     fn refusal(&self, log: &str) -> Unconnected {
         match &self.route.way {
             Way::Config { .. } => connect_error::of(&crate::openssh::log::words(log), self.is_sandboxed),
-            Way::External { destination } => login_error::of(log, destination, self.is_sandboxed),
+            Way::External(host) => login_error::of(log, host, self.is_sandboxed),
         }
     }
 
@@ -336,11 +333,12 @@ impl Transport {
             (Way::Config { config, .. }, _) => {
                 ssh.arg("-F").arg(config);
             }
-            (Way::External { .. }, Purpose::Client { control_path }) => {
+            (Way::External(_), Purpose::Client { control_path }) => {
                 ssh.args(external::over_master(control_path)?);
             }
-            (Way::External { destination }, _) => {
-                ssh.args(external::options(&Resolved::of(program, destination)?, purpose)?);
+            (Way::External(host), _) => {
+                let user = Resolved::at(program, &host.place(), &host.destination)?;
+                ssh.args(external::options(host, &user, purpose)?);
                 if matches!(purpose, Purpose::Master { .. } | Purpose::Command) {
                     // `BatchMode` does not reach the ssh of a `ProxyJump`, which would ask at the terminal. It has every question
                     // answered by a program that fails (ssh(1), since 8.4).

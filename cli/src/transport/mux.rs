@@ -42,7 +42,7 @@ pub(super) fn start(
     let passed = Passed::of(streams)
         .map_err(|error| Failure::NotStarted(Error::io("open the streams of the command", error)))?;
     let deadline = Deadline::after(OPEN_DEADLINE);
-    let is_external = matches!(transport.route.way, Way::External { .. });
+    let is_external = matches!(transport.route.way, Way::External(_));
     match ask(&mut connection, command, is_external, &passed, deadline, interrupt) {
         Ok(Some(Reply::SessionOpened(session))) => {
             Ok(Box::new(OpenSession { connection, session, status: None, _flags: flags }))

@@ -8,7 +8,8 @@ use clap_complete::engine::CompletionCandidate;
 use crate::error::Result;
 use crate::openssh::SshBinary;
 use crate::origin::names::number;
-use crate::origin::{SessionKey, SshHosts};
+use crate::origin::servers::Places;
+use crate::origin::{Origin as _, Servers, SessionKey, SshHosts, Workspace};
 use crate::output::sanitize;
 use crate::session::Session;
 use crate::session::store::Store;
@@ -83,13 +84,21 @@ pub(super) fn files(word: &str, home: Option<&Path>) -> Vec<Offer> {
     entries.flatten().filter_map(offer).collect()
 }
 
-/// The workspaces of the sessions on this machine, and the hosts that the user's ssh config names. What is no name of one workspace (several have it, it is a number, it would
-/// be an option) is not offered as one: those go by their ids.
+/// The servers of servers.toml, the workspaces of the sessions on this machine, and the hosts that the user's ssh config names.
+/// What is no name of one workspace (several have it, it is a number, it would be an option) is not offered as one: those go
+/// by their ids.
 pub(super) fn workspaces() -> Result<Vec<CompletionCandidate>> {
     let env = Env::of_process();
     let paths = Paths::from_env(&env)?;
-    let sessions = Store::new(&paths).sessions()?;
+    let ssh = SshBinary::from_env(&env);
+    let servers = Places::from_env(None, &env, &paths).map(|places| Servers::new(places, ssh.clone()));
+    let servers = servers.and_then(|servers| servers.list()).unwrap_or_default(); // a file with mistakes names none
+    let mut sessions = Store::new(&paths).sessions()?;
+    sessions.retain(|session| servers.iter().all(|server| server.key != session.meta.key));
     let mut bearers = BTreeMap::<String, usize>::new();
+    for server in &servers {
+        *bearers.entry(server.title.raw().to_owned()).or_default() += 1;
+    }
     for session in &sessions {
         *bearers.entry(session.meta.title.raw().to_lowercase()).or_default() += 1;
     }
@@ -105,8 +114,13 @@ pub(super) fn workspaces() -> Result<Vec<CompletionCandidate>> {
             CompletionCandidate::new(key.words()).help(Some(session.meta.title.to_string().into()))
         }
     };
-    let mut found = sessions.iter().map(candidate).collect::<Vec<_>>();
-    for host in SshHosts::new(SshBinary::from_env(&env)).names() {
+    let server = |server: &Workspace| {
+        let help =
+            server.environment.as_ref().map_or_else(|| "a server".to_owned(), |it| format!("a server, {it}"));
+        CompletionCandidate::new(server.key.words()).help(Some(help.into()))
+    };
+    let mut found = servers.iter().map(server).chain(sessions.iter().map(candidate)).collect::<Vec<_>>();
+    for host in SshHosts::new(ssh).names() {
         // A bare word that is a number or a session's name is that.
         let is_bare = number(host.as_str()).is_none() && !bearers.contains_key(&host.as_str().to_lowercase());
         let is_known = sessions.iter().any(|session| session.meta.key == SessionKey::ssh(&host));

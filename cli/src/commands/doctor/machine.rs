@@ -66,6 +66,22 @@ fn upgrade() -> &'static str {
     here.map_or("upgrade OpenSSH's client with your system's package manager", |(_, command)| command)
 }
 
+/// Whether servers.toml is right.
+pub(super) fn servers(app: &App) -> Check {
+    const NAME: &str = "servers";
+    let servers = match app.servers() {
+        Ok(servers) => servers,
+        Err(error) => return Check::failed(NAME, &error),
+    };
+    let (config, issues) = servers.places().read();
+    match (issues.first(), config.servers().len()) {
+        (Some(first), _) => Check::fail(NAME, first.to_string(), "run `runcode servers check`, and fix each"),
+        (None, 0) => Check::ok(NAME, "none are named"),
+        (None, 1) => Check::ok(NAME, "1 server is named"),
+        (None, count) => Check::ok(NAME, format!("{count} servers are named")),
+    }
+}
+
 /// What this program runs on, and what that brings.
 pub(super) fn platform() -> Check {
     let connections = if cfg!(windows) {

@@ -9,6 +9,7 @@ use crate::output::foreign;
 use crate::remote::health;
 use crate::session::live::Want;
 use crate::sys::clock;
+use crate::transport::Way;
 
 /// How far apart the clocks may be, in seconds.
 const CLOCK: i64 = 60;
@@ -16,12 +17,12 @@ const CLOCK: i64 = 60;
 /// Every check of the host; none stops another that could still tell something.
 pub(super) fn checks(app: &App, words: &str) -> Result<Vec<Check>> {
     let key = app.resolve(words)?.key;
-    if *key.origin() != OriginId::Ssh {
+    if matches!(key.origin(), OriginId::Plane(_)) {
         return Err(Error::new(
             Code::Usage,
             format!("`{words}` is a workspace; doctor looks at hosts of your own"),
         )
-        .hint("name a host with ssh:HOST, or leave it out"));
+        .hint("name a host with ssh:HOST, or a server, or leave it out"));
     }
     let sessions = app.sessions()?;
     let is_new = !sessions.store().has_any(&key);
@@ -33,13 +34,17 @@ pub(super) fn checks(app: &App, words: &str) -> Result<Vec<Check>> {
 }
 
 fn of(app: &App, key: &SessionKey) -> Vec<Check> {
-    let to = key.id();
+    let to = key.id(); // until it is known where that is
     let shows = |command: &str| format!("`{command}` shows the same");
     let session = match app.sessions().and_then(|sessions| Ok(sessions.obtain(key, Want::Fresh)?)) {
         Ok(obtained) => obtained.session,
         Err(error) => return vec![failed("ssh-config", &error, &shows(&format!("ssh -G {to}")))],
     };
     let mut checks = Vec::new();
+    let to = match session.route().way {
+        Way::External(host) => host.shown(),
+        Way::Config { .. } => to,
+    };
     if let Access::External(it) = &session.meta.access {
         checks.push(Check::ok("ssh-config", format!("{}, port {}, as {}", it.host, it.port, it.user)));
     }

@@ -19,6 +19,7 @@ pub fn from_row(row: &Value, base: &BaseUrl, shared: bool) -> Option<Workspace> 
         key,
         title: text("title")?,
         custom_title: text("custom_title"),
+        environment: None,
         state: Some(state.unwrap_or_else(|| "unknown".into())),
         shared,
         ssh_capable: row.get("provider").and_then(Value::as_str) == Some("aws"),

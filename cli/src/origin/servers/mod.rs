@@ -12,7 +12,17 @@ mod tests;
 
 use std::cell::OnceCell;
 
-use crate::error::Result;
+use serde_json::json;
+
+use crate::error::{Code, Error, Result};
+use crate::grant::{Credential, Destination, Grant, Lifetime, NamedServer, SshUser};
+use crate::openssh::SshBinary;
+use crate::origin::names::few;
+use crate::origin::{
+    Origin, OriginId, Request, SessionKey, Target, Ungranted, Unresolved, Workspace, ssh_alias,
+};
+use crate::output::sanitize::short;
+use crate::sys::digest::sha256;
 
 pub use config::Config;
 pub use places::Places;
@@ -27,13 +37,19 @@ pub const STARTER: &str = include_str!("starter.toml");
 #[derive(Debug)]
 pub struct Servers {
     places: Places,
+    ssh: SshBinary,
     config: OnceCell<Config>,
 }
 
 impl Servers {
-    /// Those of these files; no I/O.
-    pub fn new(places: Places) -> Servers {
-        Servers { places, config: OnceCell::new() }
+    /// Those of these files, reached by this ssh; no I/O.
+    pub fn new(places: Places, ssh: SshBinary) -> Servers {
+        Servers { places, ssh, config: OnceCell::new() }
+    }
+
+    /// The name that the words mean without a doubt: `server:NAME`.
+    pub fn explicit(words: &str) -> Option<&str> {
+        words.strip_prefix("server:")
     }
 
     /// Where the files are.
@@ -49,4 +65,100 @@ impl Servers {
         let config = self.places.load()?;
         Ok(self.config.get_or_init(|| config))
     }
+
+    /// What ends a search: no server has the name.
+    fn not_found(&self, config: &Config, name: &str) -> Error {
+        let error = Error::new(Code::NotFound, format!("no server is called `{}`", short(name)));
+        match config.servers().len() {
+            0 => error,
+            _ => {
+                error.hint(format!("the servers are: {}", few(config.servers().map(|it| it.0.name.clone()))))
+            }
+        }
+    }
+
+    /// A server that can be used, and where it leads.
+    fn usable(&self, key: &SessionKey) -> Result<(&Server, &Destination), Ungranted> {
+        let (config, name) = (self.config()?, key.id());
+        let Some((server, _)) = config.server(&name) else {
+            let error = self.not_found(config, &name);
+            let places = self.places.shown();
+            return Err(Ungranted::Gone(error.context(places)));
+        };
+        match config.usable(server) {
+            Ok(destination) => Ok((server, destination)),
+            Err(why) => {
+                Err(Ungranted::Refused(Error::new(Code::Unavailable, format!("the server `{name}` {why}"))))
+            }
+        }
+    }
+}
+
+impl Origin for Servers {
+    fn id(&self) -> OriginId {
+        OriginId::Server
+    }
+
+    fn resolve(&self, name: &str) -> Result<Target, Unresolved> {
+        let config = self.config()?;
+        let server = config.server(name).map(|(server, _)| row(config, server));
+        match server.flatten() {
+            Some(row) => Ok(Target { key: row.key.clone(), row: Some(row) }),
+            None => Err(Unresolved::NotFound(self.not_found(config, name))),
+        }
+    }
+
+    fn list(&self) -> Result<Vec<Workspace>> {
+        let config = self.config()?;
+        Ok(config.servers().filter_map(|(server, _)| row(config, server)).collect())
+    }
+
+    fn grant(&self, key: &SessionKey, _: &Request<'_>) -> Result<Grant, Ungranted> {
+        let (server, destination) = self.usable(key)?;
+        let named = NamedServer {
+            words: key.words(),
+            port: server.port,
+            user: server.user.clone(),
+            host_keys: server.host_keys.clone(),
+            environment: server.environment.as_deref().map(Into::into),
+            definition: definition(server),
+        };
+        let external = ssh_alias::external(&self.ssh, destination.clone(), Some(named))?;
+        Ok(Grant {
+            title: server.name.as_str().into(),
+            credential: Credential::External(external),
+            lifetime: Lifetime::Open,
+            workdir: server.workdir.clone(),
+            web_url: None,
+        })
+    }
+
+    fn definition(&self, key: &SessionKey) -> Result<Option<String>, Ungranted> {
+        self.usable(key).map(|(server, _)| Some(definition(server)))
+    }
+}
+
+/// All that a session is made from; what starts the machine is not.
+fn definition(server: &Server) -> String {
+    let said = json!([
+        server.method.host(),
+        server.port.map(|port| port.number()),
+        server.user.as_ref().map(SshUser::as_str),
+        server.host_keys,
+        server.environment,
+        server.workdir,
+    ]);
+    sha256(said.to_string().as_bytes())
+}
+
+fn row(config: &Config, server: &Server) -> Option<Workspace> {
+    Some(Workspace {
+        key: SessionKey::server(&server.name)?,
+        title: server.name.as_str().into(),
+        custom_title: None,
+        environment: server.environment.as_deref().map(Into::into),
+        state: None,
+        shared: false,
+        ssh_capable: config.usable(server).is_ok(),
+    })
 }

@@ -1,14 +1,14 @@
 //! Sessions on hosts of the user's own: what is remembered of them, and a person's login.
 
 use crate::error::{Code, Error, Result};
-use crate::grant::{Access, Destination, Workdir};
+use crate::grant::Workdir;
+use crate::openssh::external::OwnHost;
 use crate::origin::SessionKey;
 use crate::session::live::heal::PROBE_DEADLINE;
 use crate::session::live::{Obtained, Sessions, Want};
-use crate::session::mint::Order;
-use crate::session::store::Files;
+use crate::session::mint::{self, Order};
 use crate::session::{Meta, Session};
-use crate::transport::{Ended, Failure, Limits, RemoteCommand, Streams, Variables};
+use crate::transport::{Ended, Failure, Limits, RemoteCommand, Streams, Variables, Way};
 
 /// What `connect` says of a host of the user's own.
 #[derive(Debug, Clone, Default)]
@@ -66,7 +66,7 @@ impl Sessions<'_> {
         let before = session.meta.personal_keep;
         self.retire_connection(&session.meta.key)?;
         let session = self.amend(&session, |meta| meta.personal_keep = Some(keep))?;
-        let logged_in = self.transport(&session).log_in(destination(&session)?, keep);
+        let logged_in = self.transport(&session).log_in(&own_host(&session)?, keep);
         if let Err(error) = logged_in {
             self.amend(&session, |meta| meta.personal_keep = before)?;
             return Err(error);
@@ -82,13 +82,13 @@ impl Sessions<'_> {
             .hint("load the key into the agent with `ssh-add`"))
     }
 
-    /// Changes what is remembered of a session that has no files of its own.
+    /// Changes what is remembered of a session on a host of the user's own.
     fn amend(&self, session: &Session, change: impl FnOnce(&mut Meta)) -> Result<Session> {
-        destination(session)?;
         let locked = self.store().lock(&session.meta.key)?;
         let mut meta = locked.read()?.map_or_else(|| session.meta.clone(), |current| current.meta);
         change(&mut meta);
-        locked.commit(meta, &Files::new())
+        let files = mint::external_files(&meta.access)?;
+        locked.commit(meta, &files)
     }
 
     /// Runs a command that does nothing in `workdir`.
@@ -116,16 +116,16 @@ impl Sessions<'_> {
                 Code::Transport,
                 format!("{name} accepts the login, but its shell runs no commands"),
             )
-            .hint(format!("see what `ssh {} true` says", destination(session)?))),
+            .hint(format!("see what `ssh {} true` says", own_host(session)?.shown()))),
         }
     }
 }
 
-/// What ssh connects to; an error for a session of another kind.
-fn destination(session: &Session) -> Result<&Destination> {
-    match &session.meta.access {
-        Access::External(external) => Ok(&external.destination),
-        Access::Gateway(_) => {
+/// How ssh is called for it; an error for a session of another kind.
+fn own_host(session: &Session) -> Result<OwnHost> {
+    match session.route().way {
+        Way::External(host) => Ok(host),
+        Way::Config { .. } => {
             Err(Error::new(Code::Error, format!("{} is no host of the user's own", session.shown())))
         }
     }

@@ -13,7 +13,8 @@ use crate::session::live::obtain::leads_to_the_same;
 use crate::session::live::{Obtained, Sessions};
 use crate::sys::clock;
 use crate::transport::{
-    Cause, Ended, Failure, Limits, RemoteCommand, Running, Streams, Unconnected, Variables, login_required,
+    Cause, Ended, Failure, Limits, RemoteCommand, Running, Streams, Unconnected, Variables, Way,
+    login_required,
 };
 
 /// How long a command that does nothing may take.
@@ -46,7 +47,11 @@ impl Sessions<'_> {
             let now = clock::now();
             current.is_fresh(now) || current.meta == session.meta && current.is_valid(now)
         };
-        if let Some(current) = current.filter(|current| serves(current) && current.is_intact()) {
+        let current = current.filter(|current| serves(current) && current.is_intact());
+        if let Some(current) = current
+            && self.is_defined_so(&current)?
+        {
+            leads_where(session, &current)?;
             match self.start_master(&current) {
                 Ok(()) => return Ok(current),
                 Err(failed) if matches!(failed.cause, Cause::NoClient | Cause::Forbidden) => {
@@ -70,6 +75,7 @@ impl Sessions<'_> {
             (Err(Ungranted::Unreachable(_)), Some((failed, _))) => return Err(failed.error),
             (Err(failure), _) => return Err(failure.about(&session.word())),
         };
+        leads_where(session, &renewed)?;
         self.start_master(&renewed)?;
         Ok(renewed)
     }
@@ -78,12 +84,11 @@ impl Sessions<'_> {
     pub(super) fn start_master(&self, session: &Session) -> Result<(), Unconnected> {
         let transport = self.transport(session);
         if session.meta.personal_keep.is_some()
-            && let Access::External(external) = &session.meta.access
+            && let Way::External(host) = session.route().way
             && !transport.is_warm()
         {
-            let why =
-                format!("the connection to `{}` that a person logged in for is gone", external.destination);
-            let error = login_required(why, &external.destination, "");
+            let why = format!("the connection to `{}` that a person logged in for is gone", host.name());
+            let error = login_required(why, &host, "");
             return Err(Unconnected { cause: Cause::AuthRejected, error });
         }
         transport.start_master()?;
@@ -121,4 +126,15 @@ impl Sessions<'_> {
             _ => Err(Error::new(Code::Transport, "SSH answers, but does not run commands yet")),
         }
     }
+}
+
+/// An error where the name of a host of the user's own came to mean another machine while a command was using it: what it does
+/// next was meant for the first one.
+fn leads_where(session: &Session, now: &Session) -> Result<()> {
+    let is_external = matches!(session.meta.access, Access::External(_));
+    if !is_external || now.meta.access.leads_as(&session.meta.access) {
+        return Ok(());
+    }
+    let error = format!("{} has come to lead elsewhere since this command began", session.shown());
+    Err(Error::new(Code::Conflict, error).hint("run it again, if it is meant for where it leads now"))
 }

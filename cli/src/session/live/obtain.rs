@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::grant::Access;
-use crate::origin::{SessionKey, Ungranted};
+use crate::origin::{OriginId, SessionKey, Ungranted};
 use crate::session::Session;
 #[cfg(unix)]
 use crate::session::forwards;
@@ -68,15 +68,38 @@ impl Sessions<'_> {
         self.renew(&self.store().lock(key)?, key, Some(order)).map(Obtained::minted)
     }
 
-    fn fresh(&self, key: &SessionKey) -> Result<Option<Session>> {
-        Ok(self.store().read(key)?.filter(|session| session.is_fresh(clock::now())))
+    fn fresh(&self, key: &SessionKey) -> Result<Option<Session>, Ungranted> {
+        let session = self.store().read(key)?.filter(|session| session.is_fresh(clock::now()));
+        match session.as_ref().map(|session| self.is_defined_so(session)) {
+            None | Some(Ok(true)) => Ok(session),
+            Some(Ok(false)) => Ok(None),
+            Some(Err(failure)) => {
+                // What its owner took out of the file, or restricts, is done with.
+                if failure.is_refusal() {
+                    let _ = self.retire_connection(key);
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Whether the user's own files still say of the session's name what it was made from.
+    pub(super) fn is_defined_so(&self, session: &Session) -> Result<bool, Ungranted> {
+        let origin = session.meta.key.origin();
+        if *origin != OriginId::Server {
+            return Ok(true);
+        }
+        let definition = self.origins.origin(origin)?.definition(&session.meta.key)?;
+        Ok(session.meta.access.server().map(|server| &server.definition) == definition.as_ref())
     }
 
     fn obtain_locked(&self, key: &SessionKey) -> Result<Obtained, Ungranted> {
         let locked = self.store().lock(key)?;
         // Whoever held the lock before us may have minted what we want.
         let current = locked.read()?.filter(Session::is_intact);
-        if let Some(session) = current.clone().filter(|session| session.is_fresh(clock::now())) {
+        if let Some(session) = current.clone().filter(|session| session.is_fresh(clock::now()))
+            && self.is_defined_so(&session)?
+        {
             return Ok(Obtained::there(session));
         }
         match self.renew(&locked, key, None) {
@@ -116,6 +139,12 @@ impl Sessions<'_> {
         match old {
             // Nothing of it has expired: ssh logged in by itself.
             Some(old) if is_external && leads_to_the_same(&old, &session) => {}
+            // Defined anew, a server is another machine: what was forwarded from the old one is not, from this one.
+            Some(old) if old.meta.access.server() != session.meta.access.server() => {
+                self.retire(&old)?;
+                #[cfg(unix)]
+                forwards::forget(&session.folder)?;
+            }
             Some(old) if is_external || leads_to_the_same(&old, &session) => {
                 self.retire(&old)?;
                 // They end with it, whether or not the command that renews needs a connection.
