@@ -57,7 +57,7 @@ def test_claude_connects_works_and_leaves(machine):
     (machine.project / "local.bin").write_bytes(bytes(range(256)) * 40)
 
     def connect(results, shown):
-        has(shown, "Attach a RunCode workspace. The user's words: `test-box", "runcode connect <workspace> --json")
+        has(shown, "The user's words: `test-box", "runcode connect <workspace> --json")
         return "runcode connect test-box --json"
 
     def orient(results, shown):
@@ -176,12 +176,12 @@ def test_codex_connects_works_and_leaves(machine):
     path = {}
 
     def read_the_skill(results, shown):
-        has(shown, "Work on a remote RunCode workspace over SSH")
+        has(shown, "Work on another machine over SSH")
         path["skill"] = re.search(r"<path>([^<]*/skills/ssh/SKILL\.md)</path>", shown)[1]
         return f"cat '{path['skill']}'"
 
     def connect(results, shown):
-        has(results[0], "two folders above the folder", "# Work on a RunCode workspace")
+        has(results[0], "two folders above the folder", "# Work on a remote workspace")
         path["runcode"] = str(pathlib.Path(path["skill"]).parents[2] / "bin/runcode")
         return f"'{path['runcode']}' connect test-box --json"
 
