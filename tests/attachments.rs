@@ -82,7 +82,7 @@ fn each_project_reaches_its_own_workspace() {
     // A deeper folder may have its own, and the rest of the project keeps what it has.
     let said = it.at(&it.c, &["connect", "other", "--here", "../a/src", "--json"]).succeeds();
     assert_eq!(said.json()["folder"], it.a.join("src").canonicalize().unwrap().to_str().unwrap());
-    assert!(said.stderr.contains("box (#1) stays"), "{said:?}");
+    assert!(said.stderr.contains("box (#1) stays attached to"), "{said:?}");
     assert_eq!((it.reached(&it.a, &[]), it.reached(&it.a.join("src"), &[])), ("box".into(), "other".into()));
 }
 

@@ -57,6 +57,10 @@ fn verbs_options_and_workspaces_complete() {
         assert_eq!(offered(&world, &[verb, ""]), ["box\tworkspace #1"], "{verb}");
         assert_eq!(inserted(&world, &format!("runcode {verb} b"), "b"), ["box "], "{verb}");
     }
+    for verb in ["exec", "put", "get", "write", "context", "forward", "current", "disconnect"] {
+        assert_eq!(offered(&world, &[verb, "-w", ""]), ["box\tworkspace #1"], "{verb}");
+        assert_eq!(inserted(&world, &format!("runcode {verb} --workspace b"), "b"), ["box "], "{verb}");
+    }
     std::fs::write(world.home().join("lo cal.txt"), "").unwrap();
     for words in [
         &["put", "lo"][..],

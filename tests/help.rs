@@ -67,6 +67,33 @@ fn manual_pages_have_a_source_and_no_date() {
 }
 
 #[test]
+fn every_synopsis_has_one_style() {
+    for verb in verbs() {
+        let page = help(&["man", &verb]);
+        let synopsis = page.split(".SH SYNOPSIS\n").nth(1).unwrap().lines().next().unwrap();
+        let name = verb.replace('-', "\\-");
+        assert!(
+            synopsis.starts_with(&format!("\\fBruncode\\fR \\fB{name}\\fR [\\fIOPTIONS\\fR]")),
+            "{synopsis}"
+        );
+        assert!(!synopsis.contains(['<', '>']), "{synopsis}");
+    }
+    assert!(help(&["man", "put"]).contains("\\fILOCAL\\fR... \\fIREMOTE\\fR\n"));
+}
+
+#[test]
+fn help_is_asked_for_in_any_way() {
+    let about_help = help(&["help", "help"]);
+    for words in [&["help", "--help"][..], &["help", "-h"]] {
+        assert_eq!(help(words), about_help);
+    }
+    for words in [&["help", "exec"][..], &["help", "exec", "--help"], &["help", "-h", "exec"]] {
+        assert_eq!(help(words), help(&["exec", "--help"]), "{words:?}");
+    }
+    assert_eq!(help(&["help"]), help(&["--help"]));
+}
+
+#[test]
 fn the_version_is_the_package_version() {
     assert_eq!(help(&["--version"]), format!("runcode {}\n", env!("CARGO_PKG_VERSION")));
 }

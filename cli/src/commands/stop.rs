@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::commands::args::OneOf;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::origin::{Origins as _, Target};
 use crate::output::foreign::Name;
 use crate::output::report::{Outcome, Simple};
@@ -50,15 +50,19 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     // Another folder that it is attached to must not come to mean another workspace by this.
     let attachment = sessions.applying().and_then(Applying::one).ok().flatten().filter(|it| it.key == *key);
     origin.stop(key)?;
-    let detached = match &attachment {
-        Some(attachment) => sessions.attachments().lock()?.remove(attachment)?,
-        None => false,
-    };
-    if args.keep {
-        sessions.end_connection(key)?;
-    } else {
-        sessions.drop_session(key)?;
-    }
+    let ended = (|| {
+        let detached = match &attachment {
+            Some(attachment) => sessions.attachments().lock()?.remove(attachment)?,
+            None => false,
+        };
+        match args.keep {
+            true => sessions.end_connection(key)?,
+            false => sessions.drop_session(key)?,
+        }
+        Ok(detached)
+    })();
+    let detached =
+        ended.map_err(|error: Error| error.context(format!("{} is stopping", key.shown(title.as_ref()))))?;
     let json = json!({
         "stopped": true,
         "workspace_id": key.workspace_id(),

@@ -121,7 +121,8 @@ pub fn ambiguous(all: &[Attachment]) -> Error {
     .hint("name one with `-w NAME`, or attach one to this folder with `runcode connect NAME`")
 }
 
-fn gone(all: &[Attachment]) -> Error {
+/// The error for attachments whose folders are all gone.
+pub fn gone(all: &[Attachment]) -> Error {
     let shown = few(all.iter().map(Attachment::shown_with_folder));
     let what = if all.len() == 1 { "folder no longer exists" } else { "folders no longer exist" };
     let again = all.first().map(|first| first.key.words()).unwrap_or_default();
@@ -143,7 +144,7 @@ pub fn attach(session: &Session, folder: &Location, attachments: Attachments<'_>
         (None, Some(around)) if around.key != session.meta.key => {
             let folder = around.shown_folder();
             note(format!(
-                "note: {name} is attached to this folder only; {} stays so to {folder}",
+                "note: {name} is attached to this folder only; {} stays attached to {folder}",
                 around.shown()
             ));
         }

@@ -11,7 +11,9 @@ use crate::openssh::config::quoted;
 use crate::origin::hosted::saved_token;
 use crate::origin::hosted::token::Source;
 use crate::origin::names::few;
+use crate::output::sanitize;
 use crate::session::Session;
+use crate::session::attachment::{Applying, ambiguous, gone};
 use crate::session::store::{IDENTITY, KNOWN_HOSTS, host_key_alias};
 use crate::sys::{atomic_file, clock};
 
@@ -77,46 +79,53 @@ pub(super) fn auth(app: &App) -> Check {
 /// What is attached, and whether its files are whole.
 pub(super) fn attached(app: &App) -> Check {
     const NAME: &str = "attached-session";
-    let found = (|| -> Result<_> {
-        let sessions = app.sessions()?;
-        let Some(attachment) = sessions.applying()?.one()? else { return Ok(None) };
-        let session = sessions.store().read(&attachment.key)?;
-        Ok(Some((attachment, session)))
-    })();
-    match found {
+    attached_session(app, NAME).unwrap_or_else(|error| Check::failed(NAME, &error))
+}
+
+fn attached_session(app: &App, name: &'static str) -> Result<Check> {
+    if let Some(named) = app.named(None) {
+        let words = sanitize::short(&named.words);
+        return Ok(Check::ok(name, format!("RUNCODE_WORKSPACE names `{words}`, whatever is attached")));
+    }
+    let sessions = app.sessions()?;
+    let attachment = match sessions.applying()? {
         // Nothing is wrong with that: commands elsewhere know which one they mean.
-        Err(error) if error.code() == Code::Ambiguous => Check::ok(NAME, error.message()),
-        Err(error) if error.code() == Code::NotFound => {
-            Check::warn(NAME, error.message(), error.next_step().unwrap_or_default())
+        Applying::Several(all) => return Ok(Check::ok(name, ambiguous(&all).message())),
+        Applying::Gone(all) => {
+            let gone = gone(&all);
+            return Ok(Check::warn(name, gone.message(), gone.next_step().unwrap_or_default()));
         }
-        Err(error) => Check::failed(NAME, &error),
-        Ok(None) => Check::ok(NAME, "no workspace is attached"),
-        Ok(Some((attachment, None))) => {
-            Check::ok(NAME, format!("{}; its session is made at the next use", attachment.shown()))
+        applying => match applying.one()? {
+            Some(attachment) => attachment,
+            None => return Ok(Check::ok(name, "no workspace is attached")),
+        },
+    };
+    let shown = attachment.shown();
+    Ok(match sessions.store().read(&attachment.key)? {
+        None => Check::ok(name, format!("{shown}; its session is made at the next use")),
+        Some(session) if !session.is_intact() => {
+            let damaged = format!("{shown}: the session's files have been changed");
+            Check::fail(name, damaged, format!("run `runcode connect {} --force`", attachment.key.words()))
         }
-        Ok(Some((attachment, Some(session)))) if !session.is_intact() => {
-            let damaged = format!("{}: the session's files have been changed", attachment.shown());
-            Check::fail(NAME, damaged, format!("run `runcode connect {} --force`", attachment.key.words()))
-        }
-        Ok(Some((_, Some(session)))) => {
-            let name = session.shown();
+        Some(session) => {
+            let shown = session.shown();
             Check::ok(
-                NAME,
+                name,
                 match session.meta.lifetime.seconds_left(clock::now()) {
                     Some(seconds) => {
-                        format!("{name}, {} min left; renewed at the next use after that", seconds / 60)
+                        format!("{shown}, {} min left; renewed at the next use after that", seconds / 60)
                     }
-                    None => name,
+                    None => shown,
                 },
             )
         }
-    }
+    })
 }
 
 /// Connects to the attached workspace as editors do, through a block like that of `config-ssh`.
 pub(super) fn editors(app: &App) -> Vec<Check> {
     let prepared = (|| -> Result<_> {
-        let session = app.sessions()?.attached()?;
+        let session = app.session(&app.sessions()?, None)?;
         let ssh = SshBinary::from_env(app.env()).find()?;
         let folder = atomic_file::temporary_dir("runcode-")?;
         let (config, host) = config(app, &session)?;
