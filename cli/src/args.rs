@@ -39,6 +39,7 @@ Start here:
 {DEMO}  runcode login                    log in, once
   runcode list                     see your workspaces
   runcode connect my-ws --start    attach one, booting it if it is stopped
+  runcode connect ssh:HOST         or any host that your ssh reaches; no login
   runcode exec -- make test        run a command on it"))]
 pub struct Cli {
     /// What applies to every command.

@@ -5,6 +5,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use serde_json::json;
+
 use super::{read, with_config};
 use crate::support::real_sshd::keygen;
 use crate::support::{CommandOutput, World, skipped, until};
@@ -188,6 +190,7 @@ fn names_and_ports_that_lead_nowhere_are_told() {
         let said = world.run(&["connect", host, "--json"]).fails_as("transport", 1).json();
         assert!(said["message"].as_str().unwrap().contains(part), "{said}");
         assert!(said["hint"].is_string());
+        assert_eq!(world.run(&["status", "--json"]).succeeds().json(), json!([]), "nothing is left");
     }
     let bad = world.home().join(".ssh/config");
     let mut bad = File::options().append(true).open(bad).unwrap();

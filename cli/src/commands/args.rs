@@ -10,7 +10,7 @@ use crate::transport::{EnvName, Secret, Variables};
 /// Which workspace a verb works on.
 #[derive(clap::Args, Debug, Default)]
 pub struct Which {
-    /// The workspace: its id, title or display name [env: RUNCODE_WORKSPACE] [default: the one attached to this folder]
+    /// The workspace: its id, title or custom title [env: RUNCODE_WORKSPACE] [default: the one attached to this folder]
     #[arg(id = "named", short = 'w', long = "workspace", value_name = "NAME")]
     named: Option<String>,
 }
@@ -42,13 +42,13 @@ impl OneOf {
 /// A remote command and how to run it: what `exec` and `run` share.
 #[derive(clap::Args)]
 pub struct Remote {
-    /// Start in the home folder instead of the project folder
+    /// Start in the home folder instead of the workdir
     #[arg(long)]
     pub home: bool,
     /// Set an environment variable for the command; may be given several times
     #[arg(long, value_name = "NAME=VALUE")]
     pub env: Vec<String>,
-    /// Set a secret variable to VALUE, or to its value here; process lists on the workspace do not show it
+    /// Set a secret variable, to VALUE or to its value in your own environment; process lists on the workspace do not show it
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub env_secret: Vec<String>,
     /// Leave stdin alone; needed inside `while read` loops
@@ -87,7 +87,10 @@ fn secret(text: &str) -> Result<(EnvName, Secret)> {
     let parsed = EnvName::parse(name).map_err(|why| usage(&format!("name `{name}` {why}")))?;
     let value = match value {
         Some(value) => value.to_owned(),
-        None => std::env::var(name).map_err(|_| usage(&format!("{name} is not set here, or is not text")))?,
+        None => std::env::var(name).map_err(|_| {
+            Error::new(Code::Usage, format!("{name} is not set in your environment, or is not text"))
+                .hint(format!("`export {name}=…` first, or write --env-secret {name}=VALUE"))
+        })?,
     };
     Ok((parsed, Secret::new(value)))
 }

@@ -46,7 +46,7 @@ Examples:
   runcode connect ssh:hpc --interactive --keep 8h
                                           log in once, for your agent")]
 pub struct Args {
-    /// The workspace: its id, title or display name; a server; or a host that your ssh reaches
+    /// The workspace: its id, title or custom title; a server; or a host that your ssh reaches
     workspace: String,
     /// Boot the workspace if it is stopped
     #[arg(long)]
@@ -72,7 +72,7 @@ pub struct Args {
     /// Attach it to this folder instead of the current one
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     here: Option<PathBuf>,
-    /// How long that connection stays after its last use, such as 30m or 8h [default: 5m]
+    /// With --interactive: how long the connection stays after its last use, such as 30m or 8h [default: 5m]
     #[arg(long, value_name = "TIME", requires = "interactive", value_parser = keep_seconds)]
     keep: Option<u32>,
 }

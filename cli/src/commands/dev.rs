@@ -31,10 +31,10 @@ const DEFAULT_PATH: &str = if cfg!(unix) { "/bin:/usr/bin" } else { "" };
 
 /// Run a control plane and an SSH gateway on this machine.
 ///
-/// Folders of this machine become workspaces: every command works on them, without an account. Both servers listen on
+/// Folders of this machine become workspaces: every command works on them, without an account. Both listen on
 /// loopback only. Commands on such a workspace run as you, in its folder, and are not confined to it.
 ///
-/// With CMD, runs CMD with runcode configured to use this server, then ends everything it started. Without CMD, serves
+/// With CMD, runs CMD with runcode configured to use this control plane, then ends everything it started. Without CMD, serves
 /// until interrupted, and prints the lines that configure another shell.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -70,7 +70,7 @@ pub struct Args {
     /// Let `runcode login` succeed without a click in the browser
     #[arg(long)]
     auto_authorize: bool,
-    /// The command to run with runcode configured to use this server
+    /// The command to run with runcode configured to use this control plane
     #[arg(value_name = "CMD", trailing_var_arg = true)]
     command: Vec<OsString>,
 }

@@ -23,7 +23,7 @@ use crate::session::resolve::{resolve_here, shown, word_for};
 Examples:
   runcode disconnect            end the session, its key and its connection
   runcode disconnect --keep     detach only: the next connect is instant
-  runcode disconnect --all      every folder, and every session of theirs")]
+  runcode disconnect --all      every folder, and their sessions")]
 pub struct Args {
     #[command(flatten)]
     which: OneOf,

@@ -8,7 +8,7 @@ use crate::session::execution::execute;
 
 /// Run a command on the workspace.
 ///
-/// On the one that `-w` or RUNCODE_WORKSPACE names, else the one attached to this folder. It runs in the project folder. stdin, stdout and stderr stream as they come, and the exit status is the command's.
+/// It runs on the workspace that `-w` or RUNCODE_WORKSPACE names, else on the one attached to this folder, in its workdir. stdin, stdout and stderr stream as they come, and the exit status is the command's.
 /// runcode's own failures end with 255 and a line on stderr that begins with `runcode:`. A command is never run
 /// twice.
 #[derive(clap::Args)]

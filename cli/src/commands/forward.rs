@@ -36,7 +36,7 @@ pub struct Args {
     /// The local port, if not the same one; 0 picks a free one
     #[arg(long, value_name = "PORT")]
     local: Option<u16>,
-    /// The host to connect to, as seen from the far side
+    /// The host to connect to, named as the other end of the forward knows it
     #[arg(long, value_name = "HOST", default_value = "localhost", value_parser = host)]
     to: String,
     /// Forward the other way: the workspace listens, and connections come to this machine

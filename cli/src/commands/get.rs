@@ -17,8 +17,8 @@ use crate::output::report::{Outcome, Report as _};
 /// One file goes to stdout; folders and several files need --out. Everything is verified and appears whole or not at all.
 /// Modes and times are kept.
 ///
-/// You can name a link of your own as --out. Below it, symlinks are never followed, and a link in a file's way is
-/// replaced. Links that lead out of a fetched folder are left out and reported, with exit status 1. Device files are
+/// --out may be a link of your own. Below it, runcode never follows a link, and replaces one that is in a file's way.
+/// Links that lead out of a fetched folder are left out and reported, with exit status 1. Device files are
 /// never created. When the file itself goes to stdout, the report of --json goes to stderr.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -27,7 +27,7 @@ Examples:
   runcode get logs/app.log --out app.log
   runcode get build dist --out artifacts/      several, into a folder")]
 pub struct Args {
-    /// The files and folders on the workspace; a relative path starts in the project folder
+    /// The files and folders on the workspace; a relative path starts in the workdir
     #[arg(value_name = "REMOTE", required = true, num_args = 1..)]
     remote: Vec<OsString>,
     /// The local destination: a name, or a folder if it ends in `/`; `-` is stdout

@@ -19,7 +19,7 @@ Examples:
   runcode run 1234 --timeout 60 -- 'make lint && make test'"
 )]
 pub struct Args {
-    /// The workspace: its id, title or display name
+    /// The workspace: its id, title or custom title
     workspace: String,
     #[command(flatten)]
     pub(crate) remote: Remote,

@@ -27,7 +27,7 @@ pub struct Args {
 enum Action {
     /// Write a servers.toml that explains itself, unless there is one
     Init(init::Args),
-    /// Say whether servers.toml is right, and every mistake in it
+    /// Check servers.toml, and show every mistake in it
     Check,
     /// List the servers that servers.toml names
     List,

@@ -8,7 +8,7 @@ use crate::transport::{RemoteCommand, Variables};
 
 /// Open a terminal on a workspace.
 ///
-/// Starts your login shell there, in the project folder. The exit status is the shell's.
+/// Starts your login shell there, in the workdir. The exit status is the shell's.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -17,7 +17,7 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     which: OneOf,
-    /// Start in the home folder instead of the project folder
+    /// Start in the home folder instead of the workdir
     #[arg(long)]
     home: bool,
 }

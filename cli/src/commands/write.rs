@@ -16,7 +16,7 @@ use crate::output::report::Outcome;
 /// Write a file on the attached workspace, from stdin or a local file.
 ///
 /// Any bytes will do. They are verified and replace the old file in one step; a failure leaves the old file. A relative
-/// path starts in the project folder, and missing folders are created. The old file's mode stays; with --file, mode and
+/// path starts in the workdir, and missing folders are created. The old file's mode stays; with --file, mode and
 /// time are those of that file.
 #[derive(clap::Args)]
 #[command(after_help = "\

@@ -31,6 +31,12 @@ pub(super) fn token(app: &App) -> Check {
     let found = app.token_source().and_then(|source| Ok((source, app.api_base()?)));
     let (source, base) = match found {
         Ok(found) => found,
+        // Hosts of one's own need none.
+        Err(error) if error.code() == Code::NoToken => {
+            let mend = "`runcode login` for a control plane's workspaces; a host that your ssh reaches needs none: \
+                        `runcode connect ssh:HOST`";
+            return with_saved(Check::warn(NAME, error.message(), mend), app);
+        }
         Err(error) => return with_saved(Check::failed(NAME, &error), app),
     };
     let is_saved =

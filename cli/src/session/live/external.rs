@@ -24,7 +24,21 @@ pub struct Wish {
 impl Sessions<'_> {
     /// The session of a host of the user's own, with its connection up and seen to run commands. It is reused when the
     /// connection was up already.
+    ///
+    /// A host that was never reached leaves nothing behind.
     pub fn open_external(&self, key: &SessionKey, wish: &Wish) -> Result<Obtained> {
+        let is_first = self.store().read(key)?.is_none();
+        let opened = self.open(key, wish);
+        if opened.is_err()
+            && is_first
+            && self.store().read(key)?.is_some_and(|session| !self.transport(&session).is_warm())
+        {
+            self.drop_session(key)?;
+        }
+        opened
+    }
+
+    fn open(&self, key: &SessionKey, wish: &Wish) -> Result<Obtained> {
         // What a name means may hang on more than files: `Match exec`, the network.
         let session = self.obtain(key, Want::New(Order::default()))?.session;
         let is_wanted = wish.personal_keep.is_none() || wish.personal_keep == session.meta.personal_keep;
@@ -102,7 +116,9 @@ impl Sessions<'_> {
             (Ended::Status(255), Some(workdir)) => {
                 let error =
                     Error::new(Code::NotFound, format!("{name} has no folder {workdir} that you may enter"));
-                Err(error.hint("name another with --workdir").ending_with(1))
+                Err(error
+                    .hint("make it with `runcode exec --home -- mkdir -p …`, or name another with --workdir")
+                    .ending_with(1))
             }
             (Ended::TimedOut { .. }, _) => {
                 let seconds = PROBE_DEADLINE.as_secs();
