@@ -116,6 +116,26 @@ fn a_file_that_others_may_write_is_refused() {
     }
 }
 
+/// Whoever may replace a link on the way chooses what is read, whether it is the file's or a folder's.
+#[test]
+fn no_link_on_the_way_is_another_users() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let Some(world) = with_servers("[servers.gpu]\nauth_method = \"ssh\"\nhost = \"box\"\n") else { return };
+    let shared = world.home().join("shared");
+    std::fs::create_dir(&shared).unwrap();
+    symlink(file(&world), shared.join("current")).unwrap();
+    symlink(file(&world).parent().unwrap(), shared.join("folder")).unwrap();
+    symlink("shared/current", world.home().join("link")).unwrap();
+    for way in ["link", "shared/folder/servers.toml"] {
+        let list = ["servers", "list", "--servers", way, "--json"];
+        world.run(&list).succeeds();
+        std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o1777)).unwrap();
+        let said = world.run(&list).fails_as("bad_config", 2).json();
+        assert!(said["issues"][0]["message"].as_str().unwrap().contains("others may write"), "{said}");
+        std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
 #[test]
 fn list_shows_servers_and_what_keeps_them() {
     let Some(world) = with_servers(

@@ -1,11 +1,16 @@
 //! Files that decide what is allowed. They count only where nobody but root and the user can have written them.
 
+use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::fs::Metadata;
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::error::reason;
 use crate::sys::platform;
+
+/// How many links a path may lead through, as on Linux.
+const LINKS: usize = 40;
 
 /// Whose files are believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,11 +59,10 @@ pub enum Distrust {
     Io(#[source] io::Error),
 }
 
-/// Reads a file of at most `max` bytes whose owner is `owner`, and which nobody else can write or replace: it, its folder and
-/// the folders above are looked at, where it is and where links to it are.
+/// Reads a file of at most `max` bytes whose owner is `owner`, and which nobody else can write or replace: it, and each folder
+/// and link that leads to it, are looked at.
 pub fn read(path: &Path, owner: Owner, max: usize) -> Result<Trusted, Distrust> {
-    let real = real(path)?;
-    judge_place(path, &real, owner)?;
+    let real = resolve(path, owner)?;
     let file = platform::open_unwaited(&real).map_err(Distrust::Io)?;
     // What was opened is judged, whatever has the name by now.
     judge_file(&real, &file.metadata().map_err(Distrust::Io)?, owner)?;
@@ -72,17 +76,9 @@ pub fn read(path: &Path, owner: Owner, max: usize) -> Result<Trusted, Distrust> 
 
 /// As [`read`], for a file that another program is to use: where it is, with links resolved.
 pub fn locate(path: &Path, owner: Owner) -> Result<PathBuf, Distrust> {
-    let real = real(path)?;
-    judge_place(path, &real, owner)?;
+    let real = resolve(path, owner)?;
     judge_file(&real, &std::fs::symlink_metadata(&real).map_err(Distrust::Io)?, owner)?;
     Ok(real)
-}
-
-fn real(path: &Path) -> Result<PathBuf, Distrust> {
-    path.canonicalize().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Distrust::Missing,
-        _ => Distrust::Io(error),
-    })
 }
 
 fn judge_file(path: &Path, metadata: &Metadata, owner: Owner) -> Result<(), Distrust> {
@@ -97,28 +93,67 @@ fn judge_file(path: &Path, metadata: &Metadata, owner: Owner) -> Result<(), Dist
     }
 }
 
-/// The folders of the file, and of the link that led to it.
-fn judge_place(path: &Path, real: &Path, owner: Owner) -> Result<(), Distrust> {
-    let named_in = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let named_in = named_in.canonicalize().map_err(Distrust::Io)?;
-    let folder = real.parent().unwrap_or(real);
-    judge_folders(folder, owner)?;
-    if named_in == folder { Ok(()) } else { judge_folders(&named_in, owner) }
+/// Where `path` leads, walked name by name as the kernel does (path_resolution(7)). Nobody else can have chosen any step.
+fn resolve(path: &Path, owner: Owner) -> Result<PathBuf, Distrust> {
+    // What is not there needs no judgement.
+    let real = path.canonicalize().map_err(lookup_error)?;
+    if cfg!(windows) {
+        return Ok(real); // access control lists stand in for owners and modes
+    }
+    let path = std::path::absolute(path).map_err(Distrust::Io)?;
+    let mut todo = names(&path);
+    let mut here = PathBuf::from("/");
+    let mut links = 0;
+    while let Some(name) = todo.pop_front() {
+        if name == ".." {
+            here.pop();
+            continue;
+        }
+        let entry = here.join(&name);
+        let found = std::fs::symlink_metadata(&entry).map_err(lookup_error)?;
+        judge_entry(&here, &entry, &found, owner)?;
+        if !found.is_symlink() {
+            here = entry;
+            continue;
+        }
+        links += 1;
+        if links > LINKS {
+            return Err(Distrust::Io(io::Error::other("too many levels of symbolic links")));
+        }
+        let target = std::fs::read_link(&entry).map_err(lookup_error)?;
+        if target.is_absolute() {
+            here = PathBuf::from("/");
+        }
+        names(&target).into_iter().rev().for_each(|name| todo.push_front(name));
+    }
+    Ok(here)
 }
 
-/// In a folder with the sticky bit, others may add files and not replace any: fine for the folders above.
-fn judge_folders(folder: &Path, owner: Owner) -> Result<(), Distrust> {
-    for above in folder.ancestors() {
-        let metadata = std::fs::symlink_metadata(above).map_err(Distrust::Io)?;
-        if !owner.is_of(&metadata) {
-            return Err(Distrust::Owner(above.to_owned()));
-        }
-        let is_kept = above != folder && platform::is_sticky(&metadata);
-        if platform::is_writable_by_others(&metadata) && !is_kept {
-            return Err(Distrust::Writable(above.to_owned()));
-        }
+/// The names that `path` leads through, `..` among them.
+fn names(path: &Path) -> VecDeque<OsString> {
+    let steps = path.components().filter(|step| matches!(step, Component::Normal(_) | Component::ParentDir));
+    steps.map(|step| step.as_os_str().to_owned()).collect()
+}
+
+/// Whether nobody else made or can replace `entry` in `folder`. With the sticky bit, others cannot replace what is not theirs;
+/// but they can give a file or a link of the user's a second name there, so it counts for folders alone.
+fn judge_entry(folder: &Path, entry: &Path, found: &Metadata, owner: Owner) -> Result<(), Distrust> {
+    let metadata = std::fs::symlink_metadata(folder).map_err(lookup_error)?;
+    if !owner.is_of(&metadata) {
+        return Err(Distrust::Owner(folder.to_owned()));
     }
-    Ok(())
+    let is_kept = found.is_dir() && platform::is_sticky(&metadata);
+    if platform::is_writable_by_others(&metadata) && !is_kept {
+        return Err(Distrust::Writable(folder.to_owned()));
+    }
+    if owner.is_of(found) { Ok(()) } else { Err(Distrust::Owner(entry.to_owned())) }
+}
+
+fn lookup_error(error: io::Error) -> Distrust {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Distrust::Missing,
+        _ => Distrust::Io(error),
+    }
 }
 
 #[cfg(all(test, unix))]
@@ -171,6 +206,44 @@ mod tests {
         assert!(outcome(&open.join("link")).is_ok());
         set_mode(&open, 0o777).unwrap();
         assert!(outcome(&open.join("link")).unwrap_err().contains("others may write"));
+    }
+
+    #[test]
+    fn every_link_and_folder_on_the_way_counts() {
+        use std::os::unix::fs::{lchown, symlink};
+        let home = tempfile::tempdir().unwrap();
+        let at = |name: &str| home.path().join(name);
+        std::fs::create_dir_all(at("open/sub")).unwrap();
+        std::fs::create_dir(at("kept")).unwrap();
+        std::fs::write(at("kept/file"), "x").unwrap();
+        set_mode(&at("kept/file"), 0o600).unwrap();
+        symlink("../kept/file", at("open/cur")).unwrap();
+        symlink("open/cur", at("middle")).unwrap();
+        symlink("../kept", at("open/dir")).unwrap();
+        symlink("open/dir", at("parent")).unwrap();
+        let ways = ["middle", "parent/file", "open/dir/file", "open/sub/../cur"];
+        for way in ways {
+            assert_eq!(outcome(&at(way)).unwrap(), b"x", "{way}");
+        }
+        for mode in [0o777, 0o775, 0o1777] {
+            set_mode(&at("open"), mode).unwrap();
+            for way in ways {
+                assert!(outcome(&at(way)).unwrap_err().contains("others may write"), "{way} {mode:o}");
+            }
+        }
+        set_mode(&at("open"), 0o755).unwrap();
+        if platform::user_id() == 0 {
+            for (foreign, through) in
+                [("open/cur", "middle"), ("open/dir", "parent/file"), ("open", "middle")]
+            {
+                lchown(at(foreign), Some(65534), None).unwrap();
+                assert!(outcome(&at(through)).unwrap_err().contains("another user"), "{foreign}");
+                lchown(at(foreign), Some(0), None).unwrap();
+            }
+        }
+        symlink("kept/file", at("0")).unwrap();
+        (1..LINKS).for_each(|number| symlink((number - 1).to_string(), at(&number.to_string())).unwrap());
+        assert!(outcome(&at(&(LINKS - 1).to_string())).is_ok());
     }
 
     #[test]
