@@ -135,6 +135,36 @@ fn fetched_links_lead_through_no_local_link() {
     assert_eq!(count(&outside), 0);
 }
 
+/// Links that are harmless alone, and lead through the user's own once all of them are there.
+#[test]
+fn links_that_came_together_lead_out_nowhere() {
+    let (world, outside) = guarded();
+    let (tree, place) = (world.workspace().join("tree"), world.home().join("p"));
+    fs::create_dir_all(tree.join("d")).unwrap();
+    fs::create_dir(tree.join("new")).unwrap();
+    fs::create_dir_all(place.join("d")).unwrap();
+    symlink(&outside, place.join("d/mine")).unwrap();
+    for number in 0..8 {
+        symlink("d", tree.join(format!("to{number}"))).unwrap();
+        symlink(format!("to{number}/mine"), tree.join(format!("through{number}"))).unwrap();
+        symlink(format!("../to{number}/mine/key"), tree.join(format!("new/a{number}"))).unwrap();
+        symlink(format!("to{number}/fine"), tree.join(format!("kept{number}"))).unwrap();
+    }
+    symlink("../d/mine/key", tree.join("new/direct")).unwrap();
+    symlink(".", tree.join("new/self")).unwrap();
+    let said = world.run(&["get", "tree", "--out", "p", "--json"]);
+    assert_eq!((said.status, said.json()["links_left_out"]["count"].as_u64()), (1, Some(17)));
+    assert!(place.join("to7").is_symlink() && place.join("kept7").is_symlink());
+    assert!(place.join("new/self").is_symlink() && !place.join("new/direct").is_symlink());
+    let real = outside.canonicalize().unwrap();
+    for folder in [place.clone(), place.join("new")] {
+        for entry in fs::read_dir(folder).unwrap() {
+            let leads = entry.unwrap().path().canonicalize();
+            assert!(!leads.as_ref().is_ok_and(|leads| leads.starts_with(&real)), "{leads:?}");
+        }
+    }
+}
+
 #[test]
 fn the_users_own_link_is_followed_when_typed() {
     let world = World::new().connected();

@@ -124,10 +124,10 @@ impl Fetch<'_> {
         let sha256 = hashed.hex();
         body.finish(&self.exchange.mark, &sha256, &self.shown, true)?;
         let mut left_out = LeftOut::default();
-        if unpacked.leads_out && !self.all_links {
-            install::prune(&stage, &mut left_out)?;
+        if unpacked.has_links && !self.all_links {
+            install::prune(&stage, &target, &mut left_out)?;
         }
-        install::install(&stage, &target, self.all_links, &mut left_out)?;
+        install::install(&stage, &target)?;
         unpacked.files = unpacked.files.saturating_sub(left_out.count);
         let mut summary = Summary::new(target.path().display().to_string(), Instant::now());
         (summary.files, summary.bytes, summary.skipped) = (unpacked.files, unpacked.bytes, unpacked.skipped);

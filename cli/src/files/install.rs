@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 
 use crate::error::{Code, Error, Result};
-use crate::files::links::{self, LeftOut};
+use crate::files::links::{self, LeftOut, Overlay};
 use crate::files::local_file::{PREFIX, RANDOM, made_parent, mark_in_use, sweep, write_error};
 use crate::files::place::LocalTarget;
 use crate::files::unpack::ROOT;
@@ -48,27 +48,32 @@ pub(super) fn stage(target: &LocalTarget) -> Result<Stage> {
     Ok(Stage { temporary, folder, _open: open })
 }
 
-/// Removes the links that lead out of what is in the stage.
-pub(super) fn prune(stage: &Stage, left_out: &mut LeftOut) -> Result<()> {
-    let root = stage.folder.folder(OsStr::new(ROOT));
-    root.and_then(|root| links::prune(&root, &mut Vec::new(), left_out))
-        .map_err(|error| write_error(stage.temporary.path(), error))
+/// Removes the links of what is in the stage that lead out of `target`: by themselves, or through a link that is there, which is
+/// the user's own. What is not there yet counts as it will be.
+pub(super) fn prune(stage: &Stage, target: &LocalTarget, left_out: &mut LeftOut) -> Result<()> {
+    let path = target.path();
+    let failed = |error| write_error(&path, error);
+    let came = stage.folder.folder(OsStr::new(ROOT)).map_err(failed)?;
+    let by_itself = |at: &[OsString], target: &[u8]| links::inside(at, target).is_none();
+    links::prune(&came, &mut Vec::new(), left_out, &by_itself).map_err(failed)?;
+    if !target.is_folder()? {
+        return Ok(());
+    }
+    let there = target.open().map_err(failed)?;
+    let overlay = Overlay { came: &came, there: &there };
+    links::prune(&came, &mut Vec::new(), left_out, &|at, target| overlay.leads_out(at, target))
+        .map_err(failed)
 }
 
 /// Makes what is in the stage be `target`, or be in it when that is a folder. Nothing is moved where something is in the
-/// way. Of the links that came, those that lead through one of the user's own stay behind, unless `all_links`.
-pub(super) fn install(
-    stage: &Stage,
-    target: &LocalTarget,
-    all_links: bool,
-    left_out: &mut LeftOut,
-) -> Result<()> {
+/// way.
+pub(super) fn install(stage: &Stage, target: &LocalTarget) -> Result<()> {
     let path = target.path();
     let failed = |error| write_error(&path, error);
     if target.is_folder()? {
         let root = target.open().map_err(failed)?;
         let staged = stage.folder.folder(OsStr::new(ROOT)).map_err(failed)?;
-        let mut merge = Merge { root: &root, shown: &path, all_links, at: Vec::new(), left_out };
+        let mut merge = Merge { shown: &path, at: Vec::new() };
         merge.folder(&staged, &root, Step::Check)?;
         return merge.folder(&staged, &root, Step::Move);
     }
@@ -88,12 +93,9 @@ enum Step {
 }
 
 struct Merge<'a> {
-    root: &'a Folder,
     shown: &'a Path,
-    all_links: bool,
     /// The path of the folder that is merged, below the root.
     at: Vec<OsString>,
-    left_out: &'a mut LeftOut,
 }
 
 impl Merge<'_> {
@@ -107,7 +109,7 @@ impl Merge<'_> {
     }
 
     fn entry(&mut self, staged: &Folder, there: &Folder, step: Step) -> Result<()> {
-        let Some((name, above)) = self.at.split_last() else { return Ok(()) };
+        let Some(name) = self.at.last() else { return Ok(()) };
         let failed = |error| self.failed(error);
         let came = staged.kind(name).map_err(failed)?;
         let found = there.kind(name).map_err(failed)?;
@@ -120,14 +122,6 @@ impl Merge<'_> {
                 Err(in_the_way(self.shown, &self.at))
             }
             _ if step == Step::Check => Ok(()),
-            (Some(FileKind::Link), _) if !self.all_links => {
-                let target = staged.read_link(name).map_err(failed)?;
-                if links::leads_through_own(self.root, above, &target) {
-                    self.left_out.add(&self.at, &target);
-                    return Ok(());
-                }
-                staged.rename(name, there, name).map_err(failed)
-            }
             _ => staged.rename(name, there, name).map_err(failed),
         }
     }

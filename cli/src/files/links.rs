@@ -6,7 +6,7 @@
 //! or another such link.
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 
 use crate::files::local_name;
@@ -72,49 +72,80 @@ pub(super) fn inside(at: &[OsString], target: &[u8]) -> Option<Vec<OsString>> {
     Some(path)
 }
 
-/// Whether a link that comes into the folder `at` below `root` leads through a link that is there and leads out of `root`:
-/// one of the user's own.
-pub(super) fn leads_through_own(root: &Folder, at: &[OsString], target: &[u8]) -> bool {
-    let Some(path) = inside(at, target) else { return true };
-    let (mut todo, mut here) = (VecDeque::from(path), Vec::new());
-    let mut chain = 0;
-    let Ok(mut folder) = root.again() else { return true };
-    while let Some(name) = todo.pop_front() {
-        match folder.kind(&name) {
-            Ok(Some(FileKind::Folder)) => match folder.folder(&name) {
-                Ok(next) => {
-                    folder = next;
-                    here.push(name);
-                }
-                Err(_) => return true,
-            },
-            Ok(Some(FileKind::Link)) => {
-                chain += 1;
-                let path = folder.read_link(&name).ok().and_then(|target| inside(&here, &target));
-                let (Some(path), Ok(top), ..=CHAIN) = (path, root.again(), chain) else { return true };
-                path.into_iter().rev().for_each(|name| todo.push_front(name));
-                folder = top;
-                here.clear();
-            }
-            Ok(_) => return false,
-            Err(_) => return true,
-        }
-    }
-    false
+/// What a folder is to be: what came, laid over what is there.
+pub(super) struct Overlay<'a> {
+    /// What came.
+    pub(super) came: &'a Folder,
+    /// The folder that it goes into.
+    pub(super) there: &'a Folder,
 }
 
-/// Removes the links below `folder`, which is `at` below the root, that lead out of the root; they are added to `left_out`.
-pub(super) fn prune(folder: &Folder, at: &mut Vec<OsString>, left_out: &mut LeftOut) -> io::Result<()> {
+impl Overlay<'_> {
+    /// Whether a link in the folder `at` leads through a link that leads out: one of the user's own, whatever else that came
+    /// is on the way.
+    pub(super) fn leads_out(&self, at: &[OsString], target: &[u8]) -> bool {
+        self.walk(at, target).unwrap_or(true)
+    }
+
+    /// None when that cannot be told.
+    fn walk(&self, at: &[OsString], target: &[u8]) -> Option<bool> {
+        let top = || Some((Some(self.came.again().ok()?), Some(self.there.again().ok()?)));
+        let (mut todo, mut here) = (VecDeque::from(inside(at, target)?), Vec::new());
+        let (mut came, mut there) = top()?;
+        let mut chain = 0;
+        while let Some(name) = todo.pop_front() {
+            let (new, old) = (kind(came.as_ref(), &name)?, kind(there.as_ref(), &name)?);
+            match new.or(old) {
+                Some(FileKind::Folder) => {
+                    came = below(came.as_ref(), new, &name)?;
+                    there = below(there.as_ref(), old, &name)?;
+                    here.push(name);
+                }
+                Some(FileKind::Link) => {
+                    chain += 1;
+                    let holder = if new.is_some() { &came } else { &there };
+                    let target = holder.as_ref()?.read_link(&name).ok()?;
+                    let path = inside(&here, &target).filter(|_| chain <= CHAIN)?;
+                    path.into_iter().rev().for_each(|name| todo.push_front(name));
+                    (came, there) = top()?;
+                    here.clear();
+                }
+                _ => return Some(false),
+            }
+        }
+        Some(false)
+    }
+}
+
+fn kind(folder: Option<&Folder>, name: &OsStr) -> Option<Option<FileKind>> {
+    folder.map_or(Some(None), |folder| folder.kind(name).ok())
+}
+
+/// The folder `name`, where it is one.
+fn below(folder: Option<&Folder>, kind: Option<FileKind>, name: &OsStr) -> Option<Option<Folder>> {
+    match (folder, kind) {
+        (Some(folder), Some(FileKind::Folder)) => folder.folder(name).ok().map(Some),
+        _ => Some(None),
+    }
+}
+
+/// Removes the links below `folder`, which is `at` below the root, of which `leads_out` says so; they are added to `left_out`.
+pub(super) fn prune(
+    folder: &Folder,
+    at: &mut Vec<OsString>,
+    left_out: &mut LeftOut,
+    leads_out: &dyn Fn(&[OsString], &[u8]) -> bool,
+) -> io::Result<()> {
     let (kept, before) = (folder.attributes()?, left_out.count);
     for name in folder.names()? {
         let name = name?;
         at.push(name);
-        let Some(name) = at.last() else { continue };
+        let Some((name, above)) = at.split_last() else { continue };
         match folder.kind(name)? {
-            Some(FileKind::Folder) => prune(&folder.folder(name)?, at, left_out)?,
+            Some(FileKind::Folder) => prune(&folder.folder(name)?, at, left_out, leads_out)?,
             Some(FileKind::Link) => {
                 let target = folder.read_link(name)?;
-                if inside(at.get(..at.len() - 1).unwrap_or_default(), &target).is_none() {
+                if leads_out(above, &target) {
                     folder.remove(name)?;
                     left_out.add(at, &target);
                 }
@@ -217,8 +248,18 @@ mod tests {
         symlink("/etc", top.path().join("d/mine")).unwrap();
         symlink("d", top.path().join("in")).unwrap();
         symlink("loop", top.path().join("loop")).unwrap();
-        let root = Folder::open(top.path()).unwrap();
+        let new = tempfile::tempdir().unwrap();
+        std::fs::create_dir(new.path().join("d")).unwrap();
+        symlink("d", new.path().join("came")).unwrap();
+        symlink("../came/mine", new.path().join("d/chain")).unwrap();
+        let (came, there) = (Folder::open(new.path()).unwrap(), Folder::open(top.path()).unwrap());
+        let overlay = Overlay { came: &came, there: &there };
         for (at, target, through) in [
+            ("", "came/mine", true),
+            ("", "d/chain", true),
+            ("new", "../came/mine/x", true),
+            ("", "came/e", false),
+            ("", "came/none", false),
             ("", "d/mine/passwd", true),
             ("", "in/mine", true),
             ("d/e", "../mine", true),
@@ -227,7 +268,7 @@ mod tests {
             ("", "d/e/new/x", false),
             ("d", "../d/e", false),
         ] {
-            assert_eq!(leads_through_own(&root, &names(at), target.as_bytes()), through, "{at} {target}");
+            assert_eq!(overlay.leads_out(&names(at), target.as_bytes()), through, "{at} {target}");
         }
     }
 }

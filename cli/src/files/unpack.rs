@@ -36,8 +36,7 @@ pub(super) struct Unpacked {
     pub(super) files: u64,
     pub(super) bytes: u64,
     pub(super) skipped: u64,
-    /// Whether a link came that may lead out of the folder.
-    pub(super) leads_out: bool,
+    pub(super) has_links: bool,
     pub(super) autorun: AutorunFiles,
 }
 
@@ -175,9 +174,9 @@ impl Unpacking<'_> {
         }
         self.done.files += 1;
         self.done.autorun.see(path);
-        match links::inside(path.get(..path.len() - 1).unwrap_or_default(), target) {
-            Some(leads) => self.done.autorun.see(&leads),
-            None => self.done.leads_out = true,
+        self.done.has_links = true;
+        if let Some(leads) = links::inside(path.get(..path.len() - 1).unwrap_or_default(), target) {
+            self.done.autorun.see(&leads);
         }
         Ok(())
     }
