@@ -225,6 +225,30 @@ fn files_that_run_by_themselves_are_named() {
     assert!(text.contains(".envrc") && text.contains("read them before"), "{text}");
 }
 
+/// What runs lies behind a link, or in a folder that got its name from the user.
+#[test]
+fn links_and_names_that_make_files_run_are_named() {
+    let world = World::new().connected();
+    let tree = world.workspace().join("tree");
+    for (folder, file) in [("g", "config"), ("c", "settings.json"), (".git/hooks", "pre-commit")] {
+        fs::create_dir_all(tree.join("sub").join(folder)).unwrap();
+        fs::write(tree.join("sub").join(folder).join(file), "").unwrap();
+    }
+    fs::write(tree.join(".git"), "gitdir: sub/g\n").unwrap();
+    fs::write(tree.join(".npmrc"), "").unwrap();
+    symlink("sub/c", tree.join(".claude")).unwrap();
+    symlink("../sub/g", tree.join("sub/.cargo")).unwrap();
+    let named = |arguments: &[&str]| {
+        let got = world.run(&[&["get"], arguments, &["--json"]].concat()).succeeds().json();
+        got["runs_by_itself"]["count"].as_u64()
+    };
+    assert_eq!(named(&["tree", "--out", "t"]), Some(5));
+    assert_eq!(named(&["tree/sub/.git", "--out", "p/.git"]), Some(1));
+    assert_eq!(named(&["tree/sub/.git/hooks", "--out", "p/.git/"]), Some(1));
+    assert_eq!(named(&["tree/sub/c", "--out", "p/.claude"]), Some(1));
+    assert_eq!(named(&["tree/sub/c", "--out", "p/c"]), None);
+}
+
 #[test]
 fn a_name_in_the_way_is_cut_and_steers_nothing() {
     let world = World::new().connected();

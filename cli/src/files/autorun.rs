@@ -2,17 +2,27 @@
 //! workspace is told that some came.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use crate::files::links;
 use crate::output::sanitize;
 
-/// By their last two names, or by the last alone; in lower case, as some file systems ignore it.
+/// By their last two names, or by the last alone; in lower case, as some file systems ignore it. A link or a file in the place
+/// of such a folder counts too: what it leads to is obeyed as if it were there.
 const PATHS: &[&str] = &[
     ".envrc",
     ".mcp.json",
     ".mise.toml",
     "mise.toml",
+    ".npmrc",
+    ".pnpmfile.cjs",
+    ".yarnrc",
+    ".yarnrc.yml",
     ".git/config",
+    ".git/config.worktree",
+    ".git/commondir",
+    ".cargo/config",
+    ".cargo/config.toml",
     ".claude/settings.json",
     ".claude/settings.local.json",
     ".codex/config.toml",
@@ -38,12 +48,17 @@ const PATHS: &[&str] = &[
 /// Folders all of whose files count.
 const FOLDERS: &[&str] = &[".git/hooks", ".claude/hooks", ".husky"];
 
+/// How many of the last names matter.
+const DEPTH: usize = 3;
+
 /// How many are named.
 const NAMED: usize = 5;
 
 /// Those that came.
 #[derive(Debug, Clone, Default)]
 pub struct AutorunFiles {
+    /// The last names of the folder that they are in.
+    folder: Vec<OsString>,
     /// How many.
     pub count: u64,
     /// The first of them, fit to be shown.
@@ -51,9 +66,17 @@ pub struct AutorunFiles {
 }
 
 impl AutorunFiles {
-    /// Counts what came as `path`, if it is one.
+    /// None yet, of what goes to `place`: a name of a folder above counts as well.
+    pub(super) fn below(place: &Path) -> AutorunFiles {
+        let real = place.canonicalize().or_else(|_| std::path::absolute(place));
+        let real = real.unwrap_or_else(|_| place.to_owned());
+        let folder = real.iter().skip(real.iter().count().saturating_sub(DEPTH - 1)).map(OsString::from);
+        AutorunFiles { folder: folder.collect(), ..AutorunFiles::default() }
+    }
+
+    /// Counts the file or link that came as `path`, if it is one.
     pub(super) fn see(&mut self, path: &[OsString]) {
-        if is_autorun(path) {
+        if is_autorun(self.folder.iter().chain(path)) {
             self.count += 1;
             if self.named.len() < NAMED {
                 self.named.push(sanitize::short(&links::shown(path)));
@@ -69,28 +92,30 @@ impl AutorunFiles {
     }
 }
 
-fn is_autorun(path: &[OsString]) -> bool {
-    let lower = |name: &OsString| name.to_string_lossy().to_lowercase();
-    let Some((last, above)) = path.split_last() else { return false };
-    let last = lower(last);
-    let ends_with = |names: &[OsString], wanted: &str| {
+fn is_autorun<'a>(path: impl DoubleEndedIterator<Item = &'a OsString>) -> bool {
+    let mut names: Vec<_> =
+        path.rev().take(DEPTH).map(|name| name.to_string_lossy().to_lowercase()).collect();
+    names.reverse();
+    let ends_with = |names: &[String], wanted: &str| {
         let count = wanted.split('/').count();
         let end = names.get(names.len().saturating_sub(count)..).unwrap_or_default();
-        end.iter().map(lower).collect::<Vec<_>>().join("/") == wanted
+        end.iter().map(String::as_str).eq(wanted.split('/'))
     };
-    PATHS.iter().any(|wanted| match wanted.rsplit_once('/') {
-        Some((folder, name)) => last == name && ends_with(above, folder),
-        None => last == *wanted,
+    let Some((last, above)) = names.split_last() else { return false };
+    PATHS.iter().chain(FOLDERS).any(|wanted| {
+        let stands_for = wanted.split_once('/').map(|(folder, _)| folder);
+        ends_with(&names, wanted) || stands_for == Some(last.as_str())
     }) || (!last.ends_with(".sample") && FOLDERS.iter().any(|folder| ends_with(above, folder)))
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
     use super::*;
 
     #[test]
     fn hooks_and_settings_are_told_from_other_files() {
-        let is = |path: &str| is_autorun(&path.split('/').map(OsString::from).collect::<Vec<_>>());
+        let is = |path: &str| is_autorun(path.split('/').map(OsString::from).collect::<Vec<_>>().iter());
         for path in [
             ".envrc",
             "a/b/.envrc",
@@ -100,13 +125,47 @@ mod tests {
             ".claude/settings.json",
             ".vscode/tasks.json",
             ".husky/pre-push",
+            // A link or a file in the place of a folder.
+            ".git",
+            "a/.Claude",
+            "a/.git/hooks",
+            ".husky",
+            ".cargo",
+            "a/.npmrc",
+            ".cargo/config.toml",
+            ".git/commondir",
         ] {
             assert!(is(path), "{path}");
         }
-        for path in
-            ["envrc", "hooks/pre-commit", ".git/hooks/pre-commit.sample", ".git/HEAD", "settings.json", "a"]
-        {
+        for path in [
+            "envrc",
+            "hooks/pre-commit",
+            ".git/hooks/pre-commit.sample",
+            ".git/HEAD",
+            "settings.json",
+            "a",
+            "git",
+            "hooks",
+            "cargo/config.toml",
+            ".git/objects/config",
+        ] {
             assert!(!is(path), "{path}");
+        }
+    }
+    #[test]
+    fn the_folders_own_name_counts() {
+        let top = tempfile::tempdir().unwrap();
+        for (place, path, counts) in [
+            (".git", "hooks/pre-commit", 1),
+            (".git/hooks", "pre-commit", 1),
+            (".claude", "settings.json", 1),
+            (".git", "HEAD", 0),
+            ("git", "hooks/pre-commit", 0),
+            (".git/x", "config", 0),
+        ] {
+            let mut seen = AutorunFiles::below(&top.path().join(place));
+            seen.see(&path.split('/').map(OsString::from).collect::<Vec<_>>());
+            assert_eq!(seen.count, counts, "{place} {path}");
         }
     }
 }

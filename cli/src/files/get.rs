@@ -13,7 +13,7 @@ use crate::files::local_file::{self, LocalFile};
 use crate::files::progress::Progress;
 use crate::files::remote_listing::split_time;
 use crate::files::script::Script;
-use crate::files::{Place, RemotePath, Summary, install, unpack};
+use crate::files::{AutorunFiles, Place, RemotePath, Summary, install, unpack};
 use crate::output::stdout;
 
 /// Fetches `remote`; it is whole at its place, or what was there stays.
@@ -120,7 +120,8 @@ impl Fetch<'_> {
         let stage = install::stage(&target)?;
         let mut body = Body::new(&mut self.exchange.output, u64::MAX);
         let mut hashed = Hashed::new(&mut body, Progress::new(None));
-        let mut unpacked = unpack::unpack(&mut hashed, stage.folder(), &self.shown)?;
+        let autorun = AutorunFiles::below(&target.path());
+        let mut unpacked = unpack::unpack(&mut hashed, stage.folder(), &self.shown, autorun)?;
         let sha256 = hashed.hex();
         body.finish(&self.exchange.mark, &sha256, &self.shown, true)?;
         let mut left_out = LeftOut::default();

@@ -40,14 +40,19 @@ pub(super) struct Unpacked {
     pub(super) autorun: AutorunFiles,
 }
 
-/// Unpacks what `from` has into `stage`, and reads it to its end.
-pub(super) fn unpack(from: &mut impl Read, stage: &Folder, shown: &str) -> Result<Unpacked, ExchangeError> {
+/// Unpacks what `from` has into `stage`, and reads it to its end. `autorun` is told of what runs by itself.
+pub(super) fn unpack(
+    from: &mut impl Read,
+    stage: &Folder,
+    shown: &str,
+    autorun: AutorunFiles,
+) -> Result<Unpacked, ExchangeError> {
     let opened = stage.make_folder(OsStr::new(ROOT)).and_then(|()| {
         let root = stage.folder(OsStr::new(ROOT))?;
         Ok((root.again()?, root))
     });
     let (here, root) = opened.map_err(|error| write_error(&[], error))?;
-    let (path, done) = (Vec::new(), Unpacked::default());
+    let (path, done) = (Vec::new(), Unpacked { autorun, ..Unpacked::default() });
     let mut unpacking = Unpacking { root, here, path, root_keeps: None, shown, unkept: 0, done };
     let mut archive = tar::Archive::new(&mut *from);
     let mut next = Names::default();
@@ -352,7 +357,7 @@ fn set_modified(file: &File, seconds: u64) -> io::Result<()> {
 #[cfg(fuzzing)]
 pub fn fuzz(mut archive: &[u8], stage: &std::path::Path) -> Option<u64> {
     let stage = Folder::open(stage).ok()?;
-    unpack(&mut archive, &stage, "x").ok().map(|unpacked| unpacked.files)
+    unpack(&mut archive, &stage, "x", AutorunFiles::default()).ok().map(|unpacked| unpacked.files)
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ fn archive(members: &[(EntryType, &str, &str, &str)]) -> Vec<u8> {
 
 fn unpacked(archive: &[u8]) -> (tempfile::TempDir, Result<Unpacked, ExchangeError>) {
     let stage = tempfile::tempdir().unwrap();
-    let done = unpack(&mut &archive[..], &Folder::open(stage.path()).unwrap(), "x");
+    let done = unpack(&mut &archive[..], &Folder::open(stage.path()).unwrap(), "x", AutorunFiles::default());
     (stage, done)
 }
 
@@ -177,7 +177,7 @@ fn what_never_ends_is_refused() {
     ] {
         let stage = tempfile::tempdir().unwrap();
         let mut from = io::Cursor::new(first).chain(Endless { piece, at: 0 });
-        let done = unpack(&mut from, &Folder::open(stage.path()).unwrap(), "x");
+        let done = unpack(&mut from, &Folder::open(stage.path()).unwrap(), "x", AutorunFiles::default());
         assert!(matches!(done, Err(ExchangeError::Told(_))), "{done:?}");
     }
 }
