@@ -74,11 +74,20 @@ exit /b %ERRORLEVEL%
 for %%F in ("%rc_bin%") do set "rc_now=%rc_expected% %%~zF %%~tF"
 exit /b 0
 
-rem The tag becomes part of a path, and of lines of this file: it is looked at before any line is made of it.
-rem What is left when every character of a tag counts as a separator is none of a tag's.
+rem The tag becomes part of a path, and of lines of this file: it is looked at before any line is made of it. Without the
+rem characters that a tag may have, in either case, nothing of it is left; and a letter or a digit comes first.
 :pinned
 setlocal EnableDelayedExpansion
-for /f "eol=A delims=ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._+-" %%A in ("v!RUNCODE_PIN_VERSION!") do goto tag
+set "rc_rest=!RUNCODE_PIN_VERSION!"
+set "rc_plain=abcdefghijklmnopqrstuvwxyz0123456789._+-/"
+:strip
+set "rc_rest=!rc_rest:%rc_plain:~0,1%=!"
+set "rc_plain=%rc_plain:~1%"
+if not defined rc_rest goto stripped
+if not "%rc_plain%"=="/" goto strip
+goto tag
+:stripped
+for %%C in (. _ + -) do if "!RUNCODE_PIN_VERSION:~0,1!"=="%%C" goto tag
 endlocal & set "rc_version=%RUNCODE_PIN_VERSION%"
 exit /b 0
 

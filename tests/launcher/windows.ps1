@@ -25,6 +25,7 @@ function Test-Launcher([string]$title, [string[]]$command, [scriptblock]$before,
 
 function Get-Cached { Get-ChildItem (Join-Path $env:RUNCODE_CACHE 'bin') -Filter '*.exe' }
 
+$tag = (Get-Content (Join-Path $root 'launcher\RUNCODE_VERSION') -TotalCount 1).Trim()
 $cmd = 'cmd.exe', '/d', '/c', (Join-Path $plugin 'bin\runcode.cmd')
 $script = (Join-Path $plugin 'launcher\runcode.ps1')
 $ways = @{
@@ -37,7 +38,10 @@ foreach ($way in $ways.GetEnumerator()) {
     Test-Launcher $way.Key $way.Value { $env:RUNCODE_DOWNLOAD_BASE = 'file:///nowhere' } $true
     Test-Launcher $way.Key $way.Value { Set-Content (Get-Cached).FullName 'tampered' } $false
     Test-Launcher $way.Key $way.Value { $env:RUNCODE_DOWNLOAD_BASE = ([uri]$release).AbsoluteUri } $true
+    Test-Launcher $way.Key $way.Value { $env:RUNCODE_PIN_VERSION = $tag } $true
+    Test-Launcher $way.Key $way.Value { $env:RUNCODE_PIN_VERSION = 'v1" & exit 0 & "' } $false
+    $env:RUNCODE_PIN_VERSION = $null
 }
 Remove-Item -Recurse -Force $stage
-Write-Output "launcher on Windows: $(4 * $ways.Count - $failed) passed, $failed failed"
+Write-Output "launcher on Windows: $(6 * $ways.Count - $failed) passed, $failed failed"
 exit $failed
