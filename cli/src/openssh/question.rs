@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
 use crate::grant::Destination;
-use crate::output::sanitize;
+use crate::output::foreign;
 use crate::sys::digest::sha256;
 use crate::sys::env::Var;
 use crate::sys::{random, subprocess};
@@ -68,8 +68,8 @@ pub fn differences(ssh: &Path, meant: &Path, whole: &Path, host: &str) -> Result
     let is_sensitive = |line: &&String| SENSITIVE.contains(&line.split(' ').next().unwrap_or_default());
     let added = whole.iter().filter(|line| !meant.contains(line)).filter(is_sensitive);
     let lost = meant.iter().filter(|line| !whole.contains(line)).filter(is_sensitive);
-    let added = added.map(|line| format!("`{}` is added or changed", sanitize::short(line)));
-    Ok(added.chain(lost.map(|line| format!("`{}` does not hold", sanitize::short(line)))).collect())
+    let added = added.map(|line| format!("{} is added or changed", foreign::path(line)));
+    Ok(added.chain(lost.map(|line| format!("{} does not hold", foreign::path(line)))).collect())
 }
 
 /// The home folder whose `.ssh/config` ssh reads: the password database's, whatever HOME says (ssh_config(5)). `None` when
@@ -158,7 +158,8 @@ fn ask(ssh: &Path, options: &[&OsStr], host: &str) -> Result<Vec<String>> {
     };
     if !finished.status.success() {
         let said = String::from_utf8_lossy(&finished.stderr);
-        let said = sanitize::short(said.lines().next().unwrap_or("it does not say why"));
+        let said =
+            said.lines().next().map_or("it does not say why".to_owned(), |line| foreign::said("it", line));
         return Err(Error::new(Code::Error, format!("ssh rejects the config: {said}")));
     }
     Ok(String::from_utf8_lossy(&finished.stdout).lines().map(str::to_owned).collect())
@@ -225,6 +226,10 @@ mod tests {
     fn a_config_that_ssh_refuses_is_told() {
         let Some((_folder, ssh)) = ssh_with("NoSuchDirective yes\n") else { return };
         let error = Resolved::of(&ssh, &Destination::parse("web").unwrap()).unwrap_err();
-        assert!(error.message().contains("ssh rejects the config"), "{}", error.message());
+        let message = error.message();
+        assert!(
+            message.contains("ssh rejects the config: it says: \"") && message.ends_with('"'),
+            "{message}"
+        );
     }
 }

@@ -46,7 +46,10 @@ fn of(app: &App, key: &SessionKey) -> Vec<Check> {
         Way::Config { .. } => to,
     };
     if let Access::External(it) = &session.meta.access {
-        checks.push(Check::ok("ssh-config", format!("{}, port {}, as {}", it.host, it.port, it.user)));
+        checks.push(Check::ok(
+            "ssh-config",
+            format!("{}, port {}, as {}", foreign::name(&it.host), it.port, foreign::name(&it.user)),
+        ));
     }
     let looked = app.sessions().and_then(|sessions| {
         let session = sessions.revive(&session)?;
