@@ -246,7 +246,7 @@ fn stop_and_clean_redirect_no_other_project() {
     let said = it.at(&it.b, &["stop", "box", "--json"]).succeeds().json();
     assert_eq!((&said["name"], &said["detached"]), (&"box".into(), &false.into()));
     let said = it.at(&it.a, &["exec", "--json", "--", "cat", "name"]).fails_as("conflict", 255).json();
-    assert!(said["hint"].as_str().unwrap().contains("runcode connect box --start"), "{said}");
+    assert!(said["hint"].as_str().unwrap().contains("runcode connect 1 --start"), "{said}");
     it.at(&it.a, &["connect", "box", "--start", "--wait"]).succeeds();
     it.at(&it.b, &["clean", "box"]).succeeds();
     assert!(!it.world.cache("ws-1").exists());

@@ -304,7 +304,7 @@ fn disconnect_unattached_points_to_clean() {
     assert!(said["hint"].as_str().unwrap().contains("runcode clean web"), "{said}");
     assert!(world.cache("attachments").exists() && world.cache("ws-1").exists());
     let said = world.run(&["disconnect", "box"]).succeeds();
-    assert!(said.text().contains("Detached from box (#1)") && said.text().contains("runcode stop box"));
+    assert!(said.text().contains("Detached from box (#1)") && said.text().contains("runcode stop 1"));
     assert!(!world.cache("attachments").exists());
 }
 

@@ -12,7 +12,7 @@ use crate::output::report::{Outcome, Simple};
 use crate::output::sanitize::short;
 use crate::session::Sessions;
 use crate::session::attachment::{Applying, Attachment, ambiguous};
-use crate::session::resolve::{resolve_here, shown, word_for};
+use crate::session::resolve::{resolve_here, shown};
 
 /// Detach this folder from its workspace and drop the session.
 ///
@@ -46,7 +46,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         return Ok(Simple { json, lines: vec!["no workspace was attached".to_owned()] }.into());
     };
     let key = &attachment.key;
-    let (name, word) = (shown(key, &sessions), word_for(key, &sessions));
+    let name = shown(key, &sessions);
     let locked = sessions.attachments().lock()?;
     locked.remove(&attachment)?;
     let others = locked.others(&attachment)?;
@@ -69,8 +69,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         let folders = few(others.iter().map(Attachment::shown_folder));
         lines.push(format!("  its session stays: it is attached to {folders}, too"));
     } else if matches!(key.origin(), OriginId::Plane(_)) {
-        let word = args.which.words().unwrap_or(&word);
-        lines.push(format!("  power it down with: runcode stop {word}"));
+        lines.push(format!("  power it down with: runcode stop {}", key.words()));
     }
     if let Some(now) = sessions.applying()?.one().ok().flatten() {
         lines.push(format!("  commands here mean {} now", now.shown_with_folder()));

@@ -9,7 +9,7 @@ use crate::origin::{Origins as _, Target};
 use crate::output::foreign::Name;
 use crate::output::report::{Outcome, Simple};
 use crate::session::attachment::Applying;
-use crate::session::resolve::{title_here, word_for};
+use crate::session::resolve::title_here;
 
 /// Power a workspace down.
 ///
@@ -45,7 +45,6 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         }
         row => row,
     };
-    let word = word_for(key, &sessions);
     let title = row.as_ref().map(|row| row.title.clone()).or_else(|| title_here(key, &sessions));
     // Another folder that it is attached to must not come to mean another workspace by this.
     let attachment = sessions.applying().and_then(Applying::one).ok().flatten().filter(|it| it.key == *key);
@@ -72,7 +71,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let name = key.shown(title.as_ref());
     let was_stopped = row.as_ref().is_some_and(|row| row.is_in("stopped"));
     let how = if was_stopped { "was stopped already" } else { "is stopping" };
-    let again = named.map_or(word, |named| named.words);
+    let again = named.map_or_else(|| key.words(), |named| named.words);
     let lines = vec![
         format!("✓ {name} {how}{}", if detached { ", and is detached" } else { "" }),
         format!("  boot it again with: runcode connect {again} --start"),

@@ -110,20 +110,14 @@ impl SessionKey {
         Some(format!("{}-{}", self.folder(), &sha256(base.to_string().as_bytes())[..8]))
     }
 
-    /// The words that a command takes for it.
+    /// The words that a command takes for it, and for it alone: a title may be another one's, too, since whoever shares a
+    /// workspace chooses its title.
     pub fn words(&self) -> String {
         match (&self.origin, &self.id) {
             (OriginId::Ssh, id) => format!("ssh:{id}"),
             (OriginId::Server, Id::Name(name)) if names::number(name).is_some() => format!("server:{name}"),
             (_, id) => id.to_string(),
         }
-    }
-
-    /// As [`SessionKey::words`], or the title of a control plane's workspace where that is a plain word.
-    pub fn word(&self, title: Option<&Name>) -> String {
-        let title = title.filter(|_| matches!(self.id, Id::Number(_))).and_then(Name::word);
-        let title = title.filter(|title| names::number(title).is_none());
-        title.map_or_else(|| self.words(), str::to_owned)
     }
 
     /// A session as a person knows it: `web (#2)`, or its own name.

@@ -64,11 +64,6 @@ impl Name {
     pub fn json(&self) -> String {
         sanitize::short(&self.0)
     }
-
-    /// The name when it is a plain word, which every shell takes as it is.
-    pub fn word(&self) -> Option<&str> {
-        Some(self.raw()).filter(|text| is_word(text))
-    }
 }
 
 impl<S: Into<String>> From<S> for Name {

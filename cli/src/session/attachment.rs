@@ -62,7 +62,7 @@ impl Attachment {
             Ungranted::Gone(error) => error
                 .context(self.shown())
                 .hint("`runcode list` shows what there is, and `runcode disconnect` detaches this one"),
-            other => other.about(&self.key.word(self.title.as_ref())),
+            other => other.about(&self.key.words()),
         }
     }
 

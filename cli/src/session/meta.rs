@@ -104,11 +104,6 @@ impl Session {
         report["workspace_id"] = self.meta.key.workspace_id().into();
     }
 
-    /// The word to give a command for it: its title where that is a plain word, else its id.
-    pub fn word(&self) -> String {
-        self.meta.key.word(Some(&self.meta.title))
-    }
-
     /// How the transport reaches it.
     pub fn route(&self) -> Route {
         let way = match &self.meta.access {

@@ -110,11 +110,6 @@ pub fn shown(key: &SessionKey, sessions: &Sessions<'_>) -> String {
     key.shown(title_here(key, sessions).as_ref())
 }
 
-/// The word to give a command for a workspace: its title where that is a plain word, else its id.
-pub fn word_for(key: &SessionKey, sessions: &Sessions<'_>) -> String {
-    key.word(title_here(key, sessions).as_ref())
-}
-
 /// The title of a workspace that has a session here.
 pub fn title_here(key: &SessionKey, sessions: &Sessions<'_>) -> Option<Name> {
     Some(sessions.store().read(key).ok().flatten()?.meta.title)

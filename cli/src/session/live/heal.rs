@@ -73,7 +73,7 @@ impl Sessions<'_> {
             (Ok(renewed), _) => renewed,
             // Without the origin, why ssh failed says more than that it cannot be reached.
             (Err(Ungranted::Unreachable(_)), Some((failed, _))) => return Err(failed.error),
-            (Err(failure), _) => return Err(failure.about(&session.word())),
+            (Err(failure), _) => return Err(failure.about(&key.words())),
         };
         leads_where(session, &renewed)?;
         self.start_master(&renewed)?;
