@@ -80,6 +80,29 @@ fn verbs_options_and_workspaces_complete() {
     assert!(inserted(&world, "runcode get lo", "lo").is_empty());
 }
 
+/// A project's settings can set the variable for whatever an agent runs.
+#[test]
+fn no_variable_makes_a_command_succeed() {
+    let world = World::new().connected();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        for (words, status) in [
+            (&["exec", "--", "exit 3"][..], 3),
+            (&["exec", "--", "runcode", "exec"], 127),
+            (&["--json", "--", "runcode", "list"], 2),
+            (&["--", "exec", "--", "false"], 2),
+            (&["--", "./runcode-not", "exec"], 2),
+            (&["--"], 2),
+        ] {
+            let mut command = world.command(words);
+            let said = CommandOutput::of(command.env("RUNCODE_COMPLETE", shell).output().unwrap());
+            assert_eq!((said.status, said.text()), (status, ""), "{shell} {words:?}: {said:?}");
+        }
+    }
+    let mut called = world.command(&["--", "/usr/bin/runcode", "config"]);
+    let said = CommandOutput::of(called.env("RUNCODE_COMPLETE", "zsh").output().unwrap()).succeeds();
+    assert!(said.text().starts_with("config-ssh\t"), "{said:?}");
+}
+
 /// Completes awkward file names on a terminal, and looks at what the command is given.
 fn names_arrive_as_one_word(shell: &str) {
     if Command::new(shell).arg("--version").output().is_err() {

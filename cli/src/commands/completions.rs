@@ -4,6 +4,7 @@ mod line;
 mod offers;
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::ValueHint;
 use clap::{Command, CommandFactory as _};
@@ -65,7 +66,7 @@ pub fn run(args: Args, _app: &App) -> Result<Outcome> {
 }
 
 /// What a completion script asks for: `runcode -- <what is typed>`, with the shell's name in `RUNCODE_COMPLETE`.
-/// `None` when the environment asks for no such thing.
+/// `None` for anything else: a project's settings can set the variable, and no command must end as if it had succeeded.
 ///
 /// bash gives the line up to the cursor and the part of it that it will replace, and inserts an answer as it is. The others
 /// give words and quote an answer themselves (PowerShell: it comes quoted); file names they find themselves, so that no name
@@ -73,13 +74,24 @@ pub fn run(args: Args, _app: &App) -> Result<Outcome> {
 pub fn answer(env: &Env, given: Vec<OsString>) -> Option<Vec<u8>> {
     let shell = env.var(Var::RuncodeComplete)?.into_string().ok()?;
     let shell = <Shell as clap::ValueEnum>::from_str(&shell, false).ok()?;
-    let given = given.into_iter().skip_while(|word| word != "--").skip(1).map(OsString::into_string);
-    let given = given.collect::<Result<Vec<_>, _>>().unwrap_or_default();
+    let mut given = given.into_iter().skip(1);
+    given.next().filter(|first| first == "--")?;
+    let given = given.map(OsString::into_string).collect::<Result<Vec<_>, _>>().unwrap_or_default();
+    called(shell, given.first()?).filter(|name| Path::new(name).file_stem() == Some("runcode".as_ref()))?;
     let lines = match shell {
         Shell::Bash => for_bash(env, &given),
         _ => for_others(shell, given),
     };
     Some(lines.unwrap_or_default().into_iter().flat_map(|line| format!("{line}\n").into_bytes()).collect())
+}
+
+/// The name that the program is called by, from the first word that a script gives.
+fn called(shell: Shell, first: &str) -> Option<String> {
+    match shell {
+        Shell::Bash => Line::of_bash(first)?.words().into_iter().next(),
+        Shell::Pwsh => first.strip_prefix(':').map(str::to_owned),
+        _ => Some(first.to_owned()),
+    }
 }
 
 fn for_bash(env: &Env, given: &[String]) -> Option<Vec<String>> {
