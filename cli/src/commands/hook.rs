@@ -1,8 +1,9 @@
 //! `runcode hook`.
 
-use crate::app::App;
+use crate::app::{App, Named};
 use crate::error::Result;
 use crate::hooks::session_start;
+use crate::origin::SessionKey;
 use crate::output::report::Outcome;
 use crate::session::resolve::known_here;
 use crate::sys::env::Var;
@@ -31,7 +32,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
 fn session_start(app: &App) -> Option<String> {
     let folder = Location::current(app.env()).ok()?;
     let key = match app.named(None) {
-        Some(named) => known_here(&named.words, &app.sessions().ok()?).ok()??,
+        Some(named) => with_session(&named, app)?,
         None => app.attachments().ok()?.applying(Some(&folder)).ok()?.of_project(&folder)?.key,
     };
     // Codex, which names the plugin's folder so, does not put its bin on PATH.
@@ -40,4 +41,12 @@ fn session_start(app: &App) -> Option<String> {
         _ => "runcode".to_owned(),
     };
     Some(session_start::answer(&key, &command))
+}
+
+/// The workspace that a variable names, where it has a session here: a project's settings can make up any other word, and a
+/// model reads the answer as ours.
+fn with_session(named: &Named, app: &App) -> Option<SessionKey> {
+    let sessions = app.sessions().ok()?;
+    let key = known_here(&named.words, &sessions).ok()??;
+    Some(sessions.store().read(&key).ok()??.meta.key)
 }
