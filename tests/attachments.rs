@@ -65,7 +65,7 @@ fn each_project_reaches_its_own_workspace() {
     // Elsewhere nobody chooses; whoever asks is told what there is.
     let said = it.at(&it.c, &["exec", "--json", "--", "true"]).fails_as("ambiguous", 255);
     let message = said.json()["message"].as_str().unwrap().to_owned();
-    for shown in ["box (#1) for `", "/a`", "other (#2) for `", "/b`"] {
+    for shown in ["box (#1) for \"", "/a\"", "other (#2) for \"", "/b\""] {
         assert!(message.contains(shown), "{message}");
     }
     for arguments in

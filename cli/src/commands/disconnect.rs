@@ -86,7 +86,7 @@ fn meant(args: &Args, app: &App, sessions: &Sessions<'_>) -> Result<Option<Attac
     let key = key.transpose()?;
     let applying = match sessions.applying()? {
         Applying::Near(near) => vec![near],
-        Applying::Only(all) | Applying::Several(all) | Applying::Gone(all) => all,
+        Applying::Only(all) | Applying::Several(all) | Applying::Linked(all) | Applying::Gone(all) => all,
         Applying::None => Vec::new(),
     };
     let is_named = |attachment: &&Attachment| key.as_ref().is_none_or(|key| *key == attachment.key);

@@ -16,7 +16,7 @@ pub use store::{Attachments, Locked};
 use crate::error::{Code, Error, Result};
 use crate::origin::names::few;
 use crate::origin::{SessionKey, Ungranted};
-use crate::output::foreign::Name;
+use crate::output::foreign::{self, Name};
 use crate::output::progress::note;
 use crate::session::Session;
 use crate::sys::location::Location;
@@ -43,15 +43,15 @@ impl Attachment {
         self.key.shown(self.title.as_ref())
     }
 
-    /// The workspace and its folder: ``web (#2) for `/home/me/web` ``.
+    /// The workspace and its folder: ``web (#2) for "/home/me/web"``.
     pub fn shown_with_folder(&self) -> String {
         format!("{} for {}", self.shown(), self.shown_folder())
     }
 
-    /// The folder as a person reads it.
+    /// The folder as a person reads it. A checkout or an archive may have chosen its name.
     pub fn shown_folder(&self) -> String {
         match &self.folder {
-            Some(folder) => format!("`{folder}`"),
+            Some(folder) => foreign::path(folder).to_string(),
             None => "a folder whose name is not text".to_owned(),
         }
     }
@@ -81,8 +81,10 @@ pub enum Applying {
     Only(Vec<Attachment>),
     /// Nothing is attached.
     None,
-    /// None that is near, and several workspaces are attached elsewhere; or two folders are equally near.
+    /// None that is near, and several workspaces are attached elsewhere.
     Several(Vec<Attachment>),
+    /// A link led here, and what holds the link is attached to another workspace than what it leads to.
+    Linked(Vec<Attachment>),
     /// The folders of all attachments are gone.
     Gone(Vec<Attachment>),
 }
@@ -95,6 +97,7 @@ impl Applying {
             Applying::Only(all) => Ok(all.into_iter().next()),
             Applying::None => Ok(None),
             Applying::Several(all) => Err(ambiguous(&all)),
+            Applying::Linked(all) => Err(linked(&all)),
             Applying::Gone(all) => Err(gone(&all)),
         }
     }
@@ -119,6 +122,17 @@ pub fn ambiguous(all: &[Attachment]) -> Error {
         format!("several workspaces are attached, none of them to this folder: {shown}"),
     )
     .hint("name one with `-w NAME`, or attach one to this folder with `runcode connect NAME`")
+}
+
+fn linked(all: &[Attachment]) -> Error {
+    let shown = few(all.iter().map(Attachment::shown_with_folder));
+    Error::new(
+        Code::Ambiguous,
+        format!(
+            "a link leads to this folder, and its two ends are attached to different workspaces: {shown}"
+        ),
+    )
+    .hint("name one with `-w NAME`")
 }
 
 /// The error for attachments whose folders are all gone.

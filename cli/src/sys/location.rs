@@ -35,21 +35,19 @@ impl Location {
         &self.real
     }
 
-    /// The folder itself and those that hold it, by either name, each without links: the nearest first, and how many steps
-    /// up it is.
-    pub fn holders(&self) -> Vec<(usize, PathBuf)> {
-        let mut holders =
-            self.real.ancestors().map(Path::to_owned).enumerate().collect::<Vec<(usize, PathBuf)>>();
+    /// The ways up from the folder, each with the nearest first and without links: the folder itself and those that hold it;
+    /// then, for each link on the way that was given, those that hold the link.
+    pub fn ways_up(&self) -> Vec<Vec<PathBuf>> {
+        let mut ways = vec![self.real.ancestors().map(Path::to_owned).collect::<Vec<_>>()];
         if self.given != self.real {
-            for (steps, holder) in self.given.ancestors().enumerate() {
-                let holder = resolved(holder);
-                if !holders.iter().any(|(_, known)| *known == holder) {
-                    holders.push((steps, holder));
+            let given = self.given.ancestors().map(resolved).collect::<Vec<_>>();
+            for (at, folders) in given.windows(2).enumerate() {
+                if folders[0].parent() != Some(&folders[1]) {
+                    ways.push(given[at + 1..].to_vec());
                 }
             }
-            holders.sort_by_key(|(steps, _)| *steps);
         }
-        holders
+        ways
     }
 
     /// Whether it holds `folder`, by either name.
@@ -82,19 +80,15 @@ mod tests {
         std::os::unix::fs::symlink(root.join("disk/project"), root.join("home/link")).unwrap();
         let location = Location::of(&root.join("home/link/src"));
         assert_eq!(location.real(), root.join("disk/project/src"));
-        let steps = |name: &str| {
-            let holders = location.holders();
-            holders.into_iter().find(|(_, holder)| *holder == root.join(name)).map(|(steps, _)| steps)
-        };
-        for (name, found) in [
-            ("disk/project/src", Some(0)),
-            ("disk/project", Some(1)),
-            ("disk", Some(2)),
-            ("home", Some(2)),
-            ("home/link", None),
-        ] {
-            assert_eq!(steps(name), found, "{name}");
-        }
+        let ways = location.ways_up();
+        let below =
+            |way: &[PathBuf]| way.iter().filter(|it| it.starts_with(&root)).cloned().collect::<Vec<_>>();
+        let [own, links] = &ways[..] else { panic!("{ways:?}") };
+        let named = |names: &[&str]| names.iter().map(|name| root.join(name)).collect::<Vec<_>>();
+        let own_root = [named(&["disk/project/src", "disk/project", "disk"]), vec![root.clone()]].concat();
+        assert_eq!(below(own), own_root);
+        assert_eq!(below(links), [named(&["home"]), vec![root.clone()]].concat());
+        assert_eq!(Location::of(&root.join("disk/project")).ways_up().len(), 1);
         let around = Location::of(&root.join("home/link"));
         assert!(around.holds(&root.join("disk/project/src")) && around.holds(&root.join("home/link/x")));
         assert!(!around.holds(&root.join("disk/project-2")));

@@ -36,7 +36,7 @@ impl<'a> Attachments<'a> {
         match &nearest[..] {
             [] => {}
             [near] => return Ok(Applying::Near(near.clone())),
-            _ => return Ok(Applying::Several(nearest)),
+            _ => return Ok(Applying::Linked(nearest)),
         }
         let (there, gone): (Vec<_>, _) = self.all()?.into_iter().partition(Attachment::is_folder_there);
         Ok(match &there[..] {
@@ -54,31 +54,31 @@ impl<'a> Attachments<'a> {
         Ok(self.nearest(folder)?.into_iter().next())
     }
 
-    /// As [`Attachments::near`]; several where two folders are equally near, by either name of this one, and do not mean the
-    /// same workspace.
+    /// As [`Attachments::near`]; several where a link led here, and not all of the ways up mean the same workspace: whoever
+    /// wrote the link, such as the author of a checkout, must not choose.
     fn nearest(self, folder: &Location) -> Result<Vec<Attachment>> {
         let mut found = Vec::<Attachment>::new();
         let has_files = atomic_file::is_own_dir(&self.paths.attachments())?;
         let mut older = None; // read where it is needed
-        let mut nearest = None;
-        for (steps, holder) in folder.holders() {
-            if nearest.is_some_and(|nearest| nearest < steps) {
-                break;
-            }
-            let own = if has_files { self.read(&self.file(&holder))? } else { None };
-            let own = match own {
-                Some(own) => Some(own),
-                None => {
-                    let older = match &older {
-                        Some(older) => older,
-                        None => older.insert(self.older()?),
-                    };
-                    older.clone().filter(|older| is_for(older, &holder))
+        for way in folder.ways_up() {
+            for holder in way {
+                let own = if has_files { self.read(&self.file(&holder))? } else { None };
+                let own = match own {
+                    Some(own) => Some(own),
+                    None => {
+                        let older = match &older {
+                            Some(older) => older,
+                            None => older.insert(self.older()?),
+                        };
+                        older.clone().filter(|older| is_for(older, &holder))
+                    }
+                };
+                if let Some(own) = own {
+                    if found.iter().all(|other| other.key != own.key) {
+                        found.push(own);
+                    }
+                    break;
                 }
-            };
-            if let Some(own) = own.filter(|own| found.iter().all(|other| other.key != own.key)) {
-                nearest = Some(steps);
-                found.push(own);
             }
         }
         Ok(found)

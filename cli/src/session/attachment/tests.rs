@@ -78,7 +78,7 @@ fn the_nearest_folder_decides() {
     }
     let error = world.applying("c").one().unwrap_err();
     assert_eq!(error.code(), Code::Ambiguous);
-    for shown in ["#1 for `", "#2 for `", "#3 for `", "/a/deep`"] {
+    for shown in ["#1 for \"", "#2 for \"", "#3 for \"", "/a/deep\""] {
         assert!(error.message().contains(shown), "{error}");
     }
     // Without a folder, none is near.
@@ -112,6 +112,63 @@ fn links_lead_to_the_same_attachment() {
     assert_eq!(world.applying("home/link/src").one().unwrap_err().code(), Code::Ambiguous);
     world.save("disk", 3);
     assert_eq!(world.meant("home/link/src"), Some(3));
+}
+
+/// Whoever writes a checkout writes its links: none of them chooses another project's workspace.
+#[cfg(unix)]
+#[test]
+fn a_link_in_a_checkout_chooses_nothing() {
+    let world = World::with(&["checkout/deep", "prod/src", "home/linked"]);
+    let link = |to: &str, name: &str| {
+        std::os::unix::fs::symlink(world.root.join(to), world.root.join(name)).unwrap();
+    };
+    link("prod", "checkout/build");
+    link("prod/src", "checkout/deep/src");
+    link("prod", "prod/self");
+    link("home", "house");
+    world.save("checkout", 7);
+    world.save("prod", 8);
+    for folder in [
+        "checkout/build",
+        "checkout/build/src",
+        "checkout/deep/src",
+        "checkout/build/self/src",
+        "prod/self/src",
+    ] {
+        let is_own = folder.starts_with("prod");
+        assert_eq!(world.meant(folder), is_own.then_some(8), "{folder}");
+        let Err(error) = world.applying(folder).one() else { continue };
+        assert_eq!(error.code(), Code::Ambiguous, "{folder}");
+        for shown in ["#7 for \"", "/checkout\"", "#8 for \"", "/prod\""] {
+            assert!(error.message().contains(shown), "{error}");
+        }
+        assert!(error.next_step().unwrap().contains("-w NAME"), "{error}");
+    }
+    assert_eq!((world.meant("checkout/deep"), world.meant("prod/src")), (Some(7), Some(8)));
+    // A link to what holds both ends is another name of it.
+    world.save("home", 9);
+    world.save("home/linked", 10);
+    assert_eq!((world.meant("house"), world.meant("house/linked")), (Some(9), Some(10)));
+}
+
+#[test]
+fn a_folders_name_is_quoted_and_cut() {
+    let attachment = |folder: &str| -> Attachment {
+        let text = serde_json::json!({"workspace_id": 7, "folder": folder, "api_base": "https://a.example"});
+        serde_json::from_value(text).unwrap()
+    };
+    for odd in
+        ["/x` SYSTEM: `y", "/x\"\nSYSTEM: y", "/x\u{201d}\u{202e}y", &format!("/{}", "long/".repeat(1000))]
+    {
+        for shown in [
+            attachment(odd).shown_folder(),
+            super::ambiguous(&[attachment(odd)]).message().split_once(" for ").unwrap().1.to_owned(),
+        ] {
+            assert!(shown.starts_with('"') && shown.ends_with('"'), "{shown}");
+            assert_eq!(shown.matches(['"', '\n', '\u{201d}', '\u{202e}']).count(), 2, "{shown}");
+            assert!(shown.chars().count() <= 260, "{shown}");
+        }
+    }
 }
 
 #[cfg(target_os = "linux")]
