@@ -119,7 +119,8 @@ impl App {
     }
 
     /// The web host that a login is authorized on: `given`, else `RUNCODE_WEB_BASE`, else the hosted one. One on another
-    /// machine is taken from the command line alone, and the hosted page's tokens go to no other control plane.
+    /// machine is taken from the command line alone. A page and a control plane belong together where they are the hosted ones,
+    /// have one origin, or are both named in the same place: else a page could hand out tokens of its own account.
     pub fn web_base(&self, given: Option<&str>) -> Result<BaseUrl> {
         let from_env = self.env.var(Var::RuncodeWebBase).map(|base| base.to_string_lossy().into_owned());
         let web = BaseUrl::parse(given.or(from_env.as_deref()).unwrap_or(BaseUrl::HOSTED_WEB))?;
@@ -139,6 +140,26 @@ impl App {
             .hint("add --web-base with the address of its own, or use `runcode login --paste`"));
         }
         Ok(web)
+        if api.is_hosted() && !web.is_hosted_web() {
+            return Err(Error::new(
+                Code::Usage,
+                format!("the login page at {web} is not that of the hosted control plane, {api}"),
+            )
+            .hint(
+                "unset RUNCODE_WEB_BASE and leave --web-base out; or name the page's own control plane with --api-base",
+            ));
+        }
+        let is_one_origin = api.is_origin_of(&web.join(""));
+        if !is_one_origin && given.is_some() != self.globals.api_base.is_some() {
+            let what = format!(
+                "nobody says that the login page at {web} and the control plane at {api} belong together"
+            );
+            return Err(Error::new(Code::Usage, what).hint(format!(
+                "for the user to decide: to log in there, add --api-base {} --web-base {}",
+                api.word(),
+                web.word()
+            )));
+        }
     }
 
     /// The control plane, with our token. Nothing is sent yet.

@@ -111,6 +111,7 @@ fn a_login_goes_where_the_user_said() {
     let world = World::new();
     let proxy = FakePlane::answering(502, "");
     let (evil, hosted_web) = ("https://evil.invalid/;touch$IFSx", "https://runcode.io");
+    let (here, elsewhere) = ("http://127.0.0.1:9", "http://127.0.0.1:6666");
     let login = |api: Option<&str>, web: &str, arguments: &[&str]| {
         let mut command = world.command(&[&["login", "--json", "--timeout", "1"], arguments].concat());
         command.env("HTTPS_PROXY", proxy.base()).env("NO_PROXY", "").env("RUNCODE_WEB_BASE", web);
@@ -129,6 +130,12 @@ fn a_login_goes_where_the_user_said() {
         login(None, evil, &browser),
         login(None, evil, &["--no-browser", "--api-base", evil]),
         login(None, evil, &["--no-browser", "--api-base", evil, "--web-base", hosted_web]),
+        // A page of the project's answers with a token of its own account, and `put` goes there.
+        login(None, elsewhere, &browser),
+        login(None, "http://[::1]:6666/x", &browser),
+        login(Some("https://app.runcode.io"), elsewhere, &["--no-browser", "--web-base", elsewhere]),
+        login(None, elsewhere, &["--no-browser", "--api-base", here]),
+        login(Some(here), hosted_web, &["--no-browser", "--web-base", elsewhere]),
     ] {
         let document = said.fails_as("usage", 2).json();
         let hint = document["hint"].as_str().unwrap();
@@ -138,6 +145,13 @@ fn a_login_goes_where_the_user_said() {
         );
     }
     assert!(proxy.seen().is_empty(), "nothing is sent");
+    for said in [
+        login(Some(here), elsewhere, &browser),
+        login(None, here, &["--no-browser", "--api-base", here]),
+        login(Some(elsewhere), evil, &["--no-browser", "--api-base", here, "--web-base", elsewhere]),
+    ] {
+        assert_ne!(said.status, 2, "these belong together: {said:?}");
+    }
     login(Some(evil), evil, &["--paste", "--api-base", "https://plane.invalid"]).fails_as("network", 1);
     assert!(proxy.seen()[0].line.starts_with("CONNECT plane.invalid:443"), "what the user named is asked");
 }
