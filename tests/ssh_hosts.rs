@@ -8,6 +8,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
+use crate::support::fake_plane::FakePlane;
 use crate::support::{CommandOutput, World, processes_with, until};
 
 fn read(path: &Path) -> String {
@@ -63,6 +64,37 @@ fn a_host_of_the_ssh_config_works_at_once() {
     world.run(&["disconnect"]).succeeds();
     assert_eq!(processes_with(world.cache("").to_str().unwrap()), Vec::<String>::new());
     assert_eq!(read(&world.home().join(".ssh/known_hosts")), before);
+}
+
+/// Whoever shares a workspace chooses its titles: none of them takes a name that the user's own hosts have.
+#[test]
+fn a_teammate_takes_no_own_hosts_name() {
+    let Some(world) = with_config("Host prod\n  User nobody") else { return };
+    world.run(&["connect", "box"]).succeeds();
+    let row = |title: &str, custom: &str| json!([{"id": 9, "title": title, "custom_title": custom, "provider": "aws", "current_state": "running"}]);
+    let at = |plane: &FakePlane, arguments: &[&str], named: Option<&str>| {
+        let mut command = world.command(arguments);
+        command.env("RUNCODE_API_BASE", plane.base()).env("RUNCODE_TOKEN", "rc-token");
+        named.map(|named| command.env("RUNCODE_WORKSPACE", named));
+        CommandOutput::of(command.output().unwrap())
+    };
+    for (name, title, custom) in [("box", "mate-1", "box"), ("prod", "Prod", ""), ("prod", "x", "prod")] {
+        let plane = FakePlane::listing(json!([]), row(title, custom));
+        for said in [
+            at(&plane, &["run", name, "--json", "--", "true"], None).fails_as("ambiguous", 255),
+            at(&plane, &["connect", name, "--json"], None).fails_as("ambiguous", 2),
+            at(&plane, &["exec", "--json", "--", "true"], Some(name)).fails_as("ambiguous", 255),
+        ] {
+            let message = said.json()["message"].as_str().unwrap().to_owned();
+            assert!(message.contains(&format!("ssh:{name}, and also 9")), "{message}");
+        }
+        assert!(plane.seen().iter().all(|request| !request.line.contains("ssh-session")));
+        // One's own comes before the host.
+        let own = FakePlane::listing(row(title, custom), json!([]));
+        at(&own, &["connect", name], None);
+        assert!(own.seen().iter().any(|request| request.line.contains("/9/ssh-session")));
+    }
+    world.run(&["run", "ssh:box", "--", "true"]).succeeds();
 }
 
 #[test]

@@ -8,9 +8,10 @@ use crate::openssh::SshBinary;
 use crate::origin::hosted::token::{Given, Source};
 use crate::origin::hosted::{BaseUrl, Client, saved_token, token};
 use crate::origin::servers::Places;
-use crate::origin::{self, Origin, OriginId, Origins, Selected, Servers, SshHosts, Target};
+use crate::origin::{self, Origin, OriginId, Origins, Selected, Servers, SessionKey, SshHosts, Target};
 use crate::session::attachment::Attachments;
 use crate::session::live::Want;
+use crate::session::store::Store;
 use crate::session::{Session, Sessions};
 use crate::sys::env::{Env, Var};
 use crate::sys::paths::Paths;
@@ -139,7 +140,6 @@ impl App {
             )
             .hint("add --web-base with the address of its own, or use `runcode login --paste`"));
         }
-        Ok(web)
         if api.is_hosted() && !web.is_hosted_web() {
             return Err(Error::new(
                 Code::Usage,
@@ -160,6 +160,7 @@ impl App {
                 web.word()
             )));
         }
+        Ok(web)
     }
 
     /// The control plane, with our token. Nothing is sent yet.
@@ -251,6 +252,13 @@ impl Origins for App {
 
     fn selected(&self) -> Result<Selected<'_>> {
         Ok(Selected { base: self.api_base()?, is_given: self.given_api_base().is_some() })
+    }
+
+    fn sessions_called(&self, name: &str) -> Result<Vec<SessionKey>> {
+        let wanted = name.to_lowercase();
+        let mut sessions = Store::new(self.paths()?).sessions()?;
+        sessions.retain(|session| session.meta.title.raw().to_lowercase() == wanted);
+        Ok(sessions.into_iter().map(|session| session.meta.key).collect())
     }
 }
 

@@ -17,6 +17,7 @@ use ssh_key::PublicKey;
 use crate::error::{Code, Error, Result};
 use crate::grant::Grant;
 use crate::output::foreign::Name;
+use crate::output::sanitize::short;
 
 pub use failure::{Ungranted, Unresolved};
 pub use hosted::BaseUrl;
@@ -128,6 +129,11 @@ pub trait Origins {
 
     /// The control plane that is meant where nobody says which.
     fn selected(&self) -> Result<Selected<'_>>;
+
+    /// The workspaces called `name` that have a session on this machine; none where no sessions are kept.
+    fn sessions_called(&self, _name: &str) -> Result<Vec<SessionKey>> {
+        Ok(Vec::new())
+    }
 }
 
 /// The control plane that is selected, and by whom.
@@ -162,7 +168,7 @@ impl Selected<'_> {
 ///
 /// `server:NAME` is a server of servers.toml, `ssh:DEST` and words with an `@` are hosts of the user's own, and nothing else is
 /// tried; so is a number for the selected control plane. Any other word is a server, else a workspace where there is a login,
-/// and else a host that the user's ssh config knows. A file or a control plane that cannot be asked is an error: what a word
+/// and else a host that the user's ssh config knows; but a workspace that somebody shares takes no such host's name. A file or a control plane that cannot be asked is an error: what a word
 /// means must not depend on luck.
 pub fn resolve(words: &str, origins: &dyn Origins) -> Result<Target, Unresolved> {
     if let Some(name) = Servers::explicit(words) {
@@ -187,6 +193,9 @@ pub fn resolve(words: &str, origins: &dyn Origins) -> Result<Target, Unresolved>
     let found = if origins.has_login()? {
         match plane()?.resolve(words) {
             Err(Unresolved::NotFound(error)) => own().map_err(|own| with_hint_of(error, own)),
+            Ok(found) if found.row.as_ref().is_some_and(|row| row.shared) => {
+                not_taken(words, found, own(), origins)
+            }
             found => found,
         }
     } else {
@@ -196,6 +205,32 @@ pub fn resolve(words: &str, origins: &dyn Origins) -> Result<Target, Unresolved>
         Unresolved::NotFound(error) => with_hint_of(error, Unresolved::NotFound(no_server)),
         other => other,
     })
+}
+
+/// `found`, which somebody else shares and has given its name, unless a host of the user's or a session here has the name, too.
+fn not_taken(
+    words: &str,
+    found: Target,
+    host: Result<Target, Unresolved>,
+    origins: &dyn Origins,
+) -> Result<Target, Unresolved> {
+    let mut ours = match host {
+        Ok(host) => vec![host.key],
+        Err(Unresolved::NotFound(_)) => Vec::new(),
+        Err(other) => return Err(other),
+    };
+    let selected = origins.selected()?;
+    ours.extend(origins.sessions_called(words)?.into_iter().filter(|key| selected.covers(key.origin())));
+    ours.retain(|key| *key != found.key);
+    ours.sort_by_key(SessionKey::words);
+    ours.dedup();
+    if ours.is_empty() {
+        return Ok(found);
+    }
+    let ours = names::few(ours.iter().map(SessionKey::words));
+    let what =
+        format!("`{}` is {ours}, and also {}, which someone else shares", short(words), found.key.words());
+    Err(Unresolved::Ambiguous(Error::new(Code::Ambiguous, what).hint("give one of these instead")))
 }
 
 /// That nobody has such a name, and what another origin offers instead.
@@ -242,6 +277,7 @@ mod tests {
         plane: Fake,
         own: Fake,
         servers: Fake,
+        here: Vec<SessionKey>,
     }
 
     impl Origins for Both {
@@ -259,6 +295,10 @@ mod tests {
 
         fn selected(&self) -> Result<Selected<'_>> {
             Ok(Selected { base: &self.base, is_given: false })
+        }
+
+        fn sessions_called(&self, _: &str) -> Result<Vec<SessionKey>> {
+            Ok(self.here.clone())
         }
     }
 
@@ -279,7 +319,7 @@ mod tests {
             _ => Err(Unresolved::NotFound(Error::new(Code::NotFound, "no server").hint("there is gpu"))),
         };
         let servers = Fake(OriginId::Server, servers);
-        resolve(words, &Both { base, plane, own: Fake(OriginId::Ssh, own), servers })
+        resolve(words, &Both { base, plane, own: Fake(OriginId::Ssh, own), servers, here: Vec::new() })
     }
 
     #[test]
@@ -292,6 +332,48 @@ mod tests {
             meant("web", |_| Err(Unresolved::Ambiguous(error()))),
             Err(Unresolved::Ambiguous(_))
         ));
+    }
+
+    fn none(_: &str) -> Result<Target, Unresolved> {
+        Err(Unresolved::NotFound(error()))
+    }
+
+    fn workspace(shared: bool) -> Target {
+        let key = SessionKey::plane(&BaseUrl::parse("https://a.example").unwrap(), 9).unwrap();
+        let row = Workspace {
+            key: key.clone(),
+            title: "web".into(),
+            custom_title: None,
+            environment: None,
+            state: None,
+            shared,
+            ssh_capable: true,
+        };
+        Target { key, row: Some(row) }
+    }
+
+    #[test]
+    fn a_shared_workspace_takes_no_hosts_name() {
+        let Err(Unresolved::Ambiguous(both)) = meant("web", |_| Ok(workspace(true))) else {
+            panic!("the host has the name, too")
+        };
+        assert!(both.message().contains("ssh:web, and also 9,"), "{both}");
+        assert_eq!(meant("web", |_| Ok(workspace(false))).unwrap().key.workspace_id(), Some(9));
+        // What the ssh config does not name may have a session here.
+        for (here, is_free) in
+            [(SessionKey::server("web"), false), (Some(workspace(true).key), true), (None, true)]
+        {
+            let base = BaseUrl::parse("https://a.example").unwrap();
+            let origins = Both {
+                plane: Fake(OriginId::Plane(base.clone()), none),
+                own: Fake(OriginId::Ssh, none),
+                servers: Fake(OriginId::Server, none),
+                here: here.into_iter().collect(),
+                base,
+            };
+            let found = not_taken("web", workspace(true), none("web"), &origins);
+            assert_eq!(found.is_ok(), is_free, "{found:?}");
+        }
     }
 
     #[test]

@@ -47,6 +47,16 @@ impl FakePlane {
         FakePlane::start(move |_, stream| respond(stream, status, &body))
     }
 
+    /// One that lists these workspaces: one's own, and those that others share.
+    pub fn listing(own: serde_json::Value, shared: serde_json::Value) -> FakePlane {
+        let body =
+            |rows| serde_json::json!({"error": false, "data": {"workspaces": rows}}).to_string().into_bytes();
+        let (own, shared) = (body(own), body(shared));
+        FakePlane::start(move |request, stream| {
+            respond(stream, 200, if request.line.contains("category=shared") { &shared } else { &own });
+        })
+    }
+
     /// Its base URL.
     pub fn base(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
