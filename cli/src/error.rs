@@ -93,6 +93,36 @@ codes! {
     Error = "error", 1;
 }
 
+/// Defines why something was not done, for code that has to decide what follows: each variant carries the [`Error`] that the
+/// user is told. The last one is what every other error becomes.
+macro_rules! failures {
+    ($(#[$doc:meta])+ $vis:vis enum $name:ident { $($(#[$variant_doc:meta])+ $variant:ident,)* .. $(#[$last_doc:meta])+ $last:ident, }) => {
+        $(#[$doc])+
+        #[derive(Debug)]
+        $vis enum $name {
+            $($(#[$variant_doc])+ $variant($crate::error::Error),)*
+            $(#[$last_doc])+
+            $last($crate::error::Error),
+        }
+
+        impl From<$crate::error::Error> for $name {
+            fn from(error: $crate::error::Error) -> $name {
+                $name::$last(error)
+            }
+        }
+
+        impl From<$name> for $crate::error::Error {
+            fn from(failure: $name) -> $crate::error::Error {
+                match failure {
+                    $($name::$variant(error) => error,)*
+                    $name::$last(error) => error,
+                }
+            }
+        }
+    };
+}
+pub(crate) use failures;
+
 /// A failure as the user is told of it: a code, what happened, and what to do next.
 #[derive(Debug)]
 pub struct Error {

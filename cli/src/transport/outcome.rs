@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::Error;
+use crate::error::{Error, failures};
 
 /// Why a command was not started, as far as it is known. What decides is whether it may be asked for again.
 #[derive(Debug)]
@@ -64,49 +64,25 @@ pub enum Ended {
     },
 }
 
-/// Why a connection was not ended.
-#[derive(Debug)]
-pub enum Unended {
-    /// Another user's process listens in the master's place: nothing was done.
-    Foreign(Error),
-    /// A file of it could not be read or removed.
-    Io(Error),
-}
-
-impl From<Error> for Unended {
-    fn from(error: Error) -> Unended {
-        Unended::Io(error)
+failures! {
+    /// Why a connection was not ended.
+    pub enum Unended {
+        /// Another user's process listens in the master's place: nothing was done.
+        Foreign,
+        ..
+        /// A file of it could not be read or removed.
+        Io,
     }
 }
 
-impl From<Unended> for Error {
-    fn from(failure: Unended) -> Error {
-        match failure {
-            Unended::Foreign(error) | Unended::Io(error) => error,
-        }
-    }
-}
-
-/// Why a forward was not opened.
-#[derive(Debug)]
-pub enum Unforwarded {
-    /// The side that was to listen does not: the port is taken there, or may not be listened on.
-    NoListener(Error),
-    /// Anything else.
-    Failed(Error),
-}
-
-impl From<Error> for Unforwarded {
-    fn from(error: Error) -> Unforwarded {
-        Unforwarded::Failed(error)
-    }
-}
-
-impl From<Unforwarded> for Error {
-    fn from(failure: Unforwarded) -> Error {
-        match failure {
-            Unforwarded::NoListener(error) | Unforwarded::Failed(error) => error,
-        }
+failures! {
+    /// Why a forward was not opened.
+    pub enum Unforwarded {
+        /// The side that was to listen does not: the port is taken there, or may not be listened on.
+        NoListener,
+        ..
+        /// Anything else.
+        Failed,
     }
 }
 
