@@ -1,6 +1,6 @@
 //! `runcode demo`.
 
-use std::io::{BufRead as _, BufReader, PipeReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, PipeReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -147,6 +147,7 @@ impl Guide {
     /// Forwards a port where something listens, and visits it as a browser does.
     #[cfg(unix)]
     fn forward(&mut self) -> Result<()> {
+        use std::io::Read as _;
         const GREETING: &str = "hello from the workspace";
         let failed = |error| Error::io("listen on a port", error);
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).map_err(failed)?;

@@ -8,6 +8,8 @@ use crate::error::{Code, Error, Result};
 use crate::output::report::{Outcome, Report, Text};
 use crate::session::forwards::{self, Kept};
 use crate::session::{Session, Sessions};
+#[cfg(not(unix))]
+use crate::transport::Way;
 #[cfg(unix)]
 use crate::{
     output::progress::{self, note},
@@ -271,11 +273,12 @@ fn act(args: &Args, _is_json: bool, _sessions: &Sessions<'_>, session: Session) 
         format!("-{side} 127.0.0.1:{listen}:{}:{to}", args.to)
     });
     let route = session.route();
+    let config = match &route.way {
+        Way::Config { config, .. } => format!("-F \"{}\" ", config.display()),
+        Way::External { .. } => String::new(),
+    };
+    let forwards = forwards.collect::<Vec<_>>().join(" ");
+    let line = format!("ssh {config}-N {forwards} {}", route.destination());
     let error = Error::new(Code::Unavailable, "ports cannot be forwarded in the background on Windows");
-    Err(error.hint(format!(
-        "keep this running in a terminal of its own: ssh -F \"{}\" -N {} {}",
-        route.config.display(),
-        forwards.collect::<Vec<_>>().join(" "),
-        route.alias
-    )))
+    Err(error.hint(format!("keep this running in a terminal of its own: {line}")))
 }

@@ -161,6 +161,7 @@ pub(super) fn prune(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
     use super::*;
+    #[cfg(unix)]
     use proptest::prelude::*;
 
     fn names(path: &str) -> Vec<OsString> {

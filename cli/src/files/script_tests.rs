@@ -1,8 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
 use super::*;
 #[cfg(unix)]
-use crate::transport::script::check;
-use crate::transport::script::shorten;
+use crate::transport::script::{check, shorten};
 
 /// What was sent when the scripts were still written in letters.
 #[cfg(unix)]

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
 use super::*;
+#[cfg(unix)]
 use crate::files::links::{LeftOut, prune};
 
 /// An archive in the making: kind, name, link target, content.
@@ -26,9 +27,11 @@ fn unpacked(archive: &[u8]) -> (tempfile::TempDir, Result<Unpacked, ExchangeErro
     (stage, done)
 }
 
+#[cfg(unix)]
 const FILE: EntryType = EntryType::Regular;
 const LINK: EntryType = EntryType::Symlink;
-const TWIN: EntryType = EntryType::Link;
+#[cfg(unix)]
+const HARD_LINK: EntryType = EntryType::Link;
 const DIR: EntryType = EntryType::Directory;
 
 #[test]
@@ -65,15 +68,15 @@ fn names_and_links_that_lead_out_are_refused() {
         &[(LINK, "l", "d", ""), (DIR, "d", "", ""), (FILE, "l/f", "", "x")],
         &[(LINK, "l", "..", ""), (DIR, "l/d", "", "")],
         &[(LINK, "l", "..", ""), (LINK, "l/k", "x", "")],
-        &[(LINK, "l", "..", ""), (TWIN, "h", "l/f", "")],
-        &[(FILE, "f", "", "x"), (LINK, "l", "..", ""), (TWIN, "l/h", "f", "")],
+        &[(LINK, "l", "..", ""), (HARD_LINK, "h", "l/f", "")],
+        &[(FILE, "f", "", "x"), (LINK, "l", "..", ""), (HARD_LINK, "l/h", "f", "")],
         &[(FILE, "f", "", "x"), (FILE, "f/g", "", "x")],
         &[(DIR, "d", "", ""), (FILE, "d", "", "x")],
         &[(DIR, "d", "", ""), (LINK, "d", "..", "")],
-        &[(TWIN, "h", "../f", "")],
-        &[(TWIN, "h", "f", "")],
-        &[(TWIN, "h", "h", "")],
-        &[(DIR, "d", "", ""), (TWIN, "h", "d", "")],
+        &[(HARD_LINK, "h", "../f", "")],
+        &[(HARD_LINK, "h", "f", "")],
+        &[(HARD_LINK, "h", "h", "")],
+        &[(DIR, "d", "", ""), (HARD_LINK, "h", "d", "")],
     ] {
         let (stage, done) = unpacked(&archive(members));
         assert!(matches!(done, Err(ExchangeError::Told(_))), "{members:?}");
@@ -90,7 +93,7 @@ fn what_leads_out_is_removed_and_named() {
         (LINK, "d/out", "../..", ""),
         (LINK, "d/in", "../f", ""),
         (LINK, "abs", "/etc/passwd", ""),
-        (TWIN, "d/twin", "abs", ""),
+        (HARD_LINK, "d/twin", "abs", ""),
         (LINK, "d/now-a-file", "/etc", ""),
         (FILE, "d/now-a-file", "", "x"),
         (FILE, "f", "", "x"),

@@ -99,7 +99,7 @@ impl Resolved {
     }
 
     /// What ssh answered, in lines.
-    #[cfg(test)]
+    #[cfg(all(test, unix))]
     pub(super) fn from_lines(lines: Vec<String>) -> Resolved {
         Resolved(lines)
     }

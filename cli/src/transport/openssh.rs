@@ -184,7 +184,7 @@ fn sleep(interrupt: Option<&Interrupt>, pause: Duration) {
 }
 
 #[cfg(windows)]
-fn sleep(_watch: Option<&Interrupt>, pause: Duration) {
+fn sleep(_interrupt: Option<&Interrupt>, pause: Duration) {
     std::thread::sleep(pause);
 }
 

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use super::*;
-use crate::error::{Code, Issue};
+#[cfg(unix)]
+use crate::error::Code;
+use crate::error::Issue;
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEe3oXm2oOlvLcJe4QsUTYZhWzFQvuLGTtLPdcqO3IGK";
 
