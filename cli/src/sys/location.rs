@@ -58,7 +58,13 @@ impl Location {
 
 /// Without links where the file system tells; else as it is.
 fn resolved(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+    path.canonicalize().map_or_else(|_| path.to_owned(), without_prefix)
+}
+
+/// `C:\folder` for what Windows resolves to `\\?\C:\folder`: people and their programs write the one.
+fn without_prefix(path: PathBuf) -> PathBuf {
+    let drive = if cfg!(windows) { path.to_str().and_then(|path| path.strip_prefix(r"\\?\")) } else { None };
+    drive.filter(|rest| rest.as_bytes().get(1) == Some(&b':')).map_or(path.clone(), PathBuf::from)
 }
 
 /// Absolute, and without `..`, which would name another folder than the components say.
