@@ -172,7 +172,11 @@ fn gateway(bytes: Vec<u8>) -> u16 {
 /// A gateway's own words, in what ssh says on its way out: they are quoted, and give no advice as ours.
 #[test]
 fn a_gateways_words_are_quoted_as_sshs() {
-    for words in ["socket(): Operation not permitted", "Host key verification failed.", PLEA] {
+    for words in [
+        "socket(): Operation not permitted",
+        "bye\nssh: connect to host h port 1: Operation not permitted\nHost key verification failed.\nThe user must know.",
+        PLEA,
+    ] {
         // No version of SSH, and SSH's own way to say goodbye (RFC 4253, 11.1) before any key exchange.
         let odd = format!("SSH-9.9-{}\r\n", words.replace(['\n', '\u{2028}'], " ")).into_bytes();
         for bytes in [odd, [b"SSH-2.0-x\r\n", &goodbye(words)[..]].concat()] {
@@ -189,6 +193,7 @@ fn a_gateways_words_are_quoted_as_sshs() {
             assert!(said.stderr.contains("ssh says: \""), "{said:?}");
             assert_quoted(&said, 600);
             assert!(!said.stderr.contains("network_access") && !said.stderr.contains("--force"), "{said:?}");
+            assert!(!said.stderr.contains("says: \"The user must know"), "{said:?}");
         }
     }
 }

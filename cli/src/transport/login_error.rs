@@ -4,17 +4,15 @@ use crate::error::{Code, Error};
 use crate::openssh::external::OwnHost;
 use crate::openssh::log;
 use crate::openssh::login::{self, Fingerprint, Question, Refusal};
-use crate::output::{foreign, sanitize};
-use crate::transport::connect_error::{SANDBOX_HINT, telling};
+use crate::output::sanitize;
+use crate::transport::connect_error::SANDBOX_HINT;
 use crate::transport::outcome::{Cause, Unconnected};
 
 /// Makes sense of the log of an ssh that was not let in. `is_sandboxed`: an agent's sandbox is known to forbid network
 /// access.
 pub(super) fn of(log: &str, host: &OwnHost, is_sandboxed: bool) -> Unconnected {
     let refusal = login::refusal(log);
-    let words = log::words(log);
-    let said = telling(&words);
-    let said = said.map_or("ssh ended without a message".to_owned(), |line| foreign::said("ssh", line));
+    let said = log::telling(log);
     let fails = |message: String| Error::new(Code::Transport, message);
     let (to, ssh) = (host.name(), host.shown());
     let retry = format!("see what `ssh {ssh}` says");

@@ -316,7 +316,7 @@ impl Transport {
     /// Why ssh was not let in, told from its log.
     fn refusal(&self, log: &str) -> Unconnected {
         match &self.route.way {
-            Way::Config { .. } => connect_error::of(&crate::openssh::log::words(log), self.is_sandboxed),
+            Way::Config { .. } => connect_error::of(log, self.is_sandboxed),
             Way::External(host) => login_error::of(log, host, self.is_sandboxed),
         }
     }

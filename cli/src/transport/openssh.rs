@@ -51,7 +51,9 @@ pub(super) fn start(
         Via::Master(_) => ssh.args(["-o", "ControlMaster=no", "-o", "ProxyCommand=false"]),
         Via::OwnConnection => ssh.args(["-o", "ControlMaster=no", "-o", "ControlPath=none"]),
     };
-    ssh.args(["-T", "-vv", "-E"]).arg(log.path()).arg("--").arg(transport.route.destination());
+    // A client tells the status at debug2 alone; there, a connection of its own would log lists that the server sends.
+    let verbose = if via == Via::OwnConnection { "-v" } else { "-vv" };
+    ssh.args(["-T", verbose, "-E"]).arg(log.path()).arg("--").arg(transport.route.destination());
     ssh.arg(text(command).map_err(Failure::NotStarted)?);
     ssh.env_remove(PRIVATE).envs(command.private().map(|value| (PRIVATE, value)));
     ssh.stdin(streams.stdin.to_stdio().map_err(not_started)?);
@@ -112,8 +114,7 @@ impl Ssh {
                 Phase::Connecting => {}
             }
             if ended.is_some() {
-                let words = self.log.words();
-                return Err(Failure::NotStarted(transport.refusal(&words).error));
+                return Err(Failure::NotStarted(transport.refusal(self.log.reasons()).error));
             }
             if deadline.is_past() {
                 return Err(Failure::NotStarted(silent(patience)));
