@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io::Read as _;
 use std::path::Path;
+use std::time::Duration;
 
 use runcode::error::{Code, Error, Result};
 use runcode::grant::{
@@ -165,7 +166,7 @@ fn another_origin_has_whole_sessions() {
     sessions.drop_session(&key).unwrap();
     assert_eq!(std::fs::read_dir(paths.cache()).unwrap().count(), 0);
     assert_eq!(processes_with(&paths.cache().to_string_lossy()), Vec::<String>::new());
-    for refused in [fake.start(&key), fake.stop(&key)] {
+    for refused in [fake.start(&key, Duration::MAX), fake.stop(&key)] {
         assert_eq!(refused.unwrap_err().code(), Code::Unavailable);
     }
 }

@@ -178,7 +178,7 @@ impl App {
         get_or_try(&self.servers, || {
             let given = self.globals.servers.as_deref();
             let places = Places::from_env(given, &self.env, self.paths()?)?;
-            Ok(Servers::new(places, SshBinary::from_env(&self.env)))
+            Ok(Servers::new(places, &self.env))
         })
     }
 

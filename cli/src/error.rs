@@ -61,9 +61,9 @@ codes! {
     Unavailable = "unavailable", 2;
     /// Another HTTP error status.
     HttpError = "http_error", 2;
-    /// The control plane refused to start the workspace.
+    /// The control plane refused to start the workspace, or the program that starts a server failed.
     StartFailed = "start_failed", 2;
-    /// The control plane refused to stop the workspace.
+    /// The control plane refused to stop the workspace, or the program that stops a server failed.
     StopFailed = "stop_failed", 2;
     /// The workspace was not up, or SSH did not answer, in the time allowed.
     NotReady = "not_ready", 1;

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::process::Command;
 
 use runcode::error::{Code, Result};
-use runcode::openssh::SshBinary;
 use runcode::origin::servers::Places;
 use runcode::origin::{BaseUrl, Origin, OriginId, Origins, Selected, Servers, SessionKey};
 use runcode::session::Sessions;
@@ -243,7 +242,7 @@ fn a_command_never_goes_on_elsewhere() {
     ]);
     let paths = Paths::below(world.home());
     let own = || Own {
-        servers: Servers::new(Places::from_env(None, &env, &paths).unwrap(), SshBinary::from_env(&env)),
+        servers: Servers::new(Places::from_env(None, &env, &paths).unwrap(), &env),
         base: BaseUrl::parse(BaseUrl::HOSTED_API).unwrap(),
     };
     let key = SessionKey::server("gpu").unwrap();

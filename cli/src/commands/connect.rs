@@ -54,9 +54,9 @@ pub struct Args {
     /// Wait until an SSH command has been answered
     #[arg(long)]
     wait: bool,
-    /// How long --start and --wait may take in total, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = clap::value_parser!(u64).range(1..=86400))]
-    timeout: u64,
+    /// How long --start and --wait may take in total, in seconds [default: 180, once the machine was told to start]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
+    timeout: Option<u64>,
     /// The session lifetime to request, in seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
     ttl: Option<u64>,
@@ -147,7 +147,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
     let target = app.resolve(&args.workspace)?;
     if matches!(target.key.origin(), OriginId::Ssh | OriginId::Server) {
-        return own_host::connect(&args, app, &target.key, folder, &patience);
+        return own_host::connect(&args, app, &target, folder, &patience);
     }
     own_host::refuse_options(&args)?;
     let started = args.start && boot(app.origin(target.key.origin())?, &target, &patience)?;
@@ -196,28 +196,25 @@ fn is_statusline_installed(app: &App) -> bool {
 
 /// Boots the workspace unless it is up, and waits until it is; says whether it had to.
 fn boot(origin: &dyn Origin, target: &Target, patience: &Patience) -> Result<bool> {
-    let row = || Ok::<_, Error>(origin.list()?.into_iter().find(|row| row.key == target.key));
-    let listed = match &target.row {
-        Some(row) => Some(row.clone()),
-        None => row()?,
+    let listed = match target.row.as_ref().and_then(|row| row.state.clone()) {
+        Some(state) => Some(state),
+        None => origin.state(&target.key)?,
     };
-    if listed.as_ref().is_some_and(|row| row.is_running()) {
+    if listed.as_ref().is_some_and(|state| state.raw() == "running") {
         return Ok(false);
     }
-    let name = target.key.shown(None);
-    note(format!("starting workspace {name}…"));
-    origin.start(&target.key)?;
+    origin.start(&target.key, patience.for_start())?;
     patience.starts();
-    // One that is not listed (a team's) cannot be watched: whether it is up shows when the session is asked for.
+    // One whose state nobody tells (a team's workspace) cannot be watched: whether it is up shows when the session is asked for.
     if listed.is_none() {
         return Ok(true);
     }
     let mut pauses = Pauses::new();
     loop {
-        match row()? {
-            Some(row) if row.is_running() => return Ok(true),
-            row if patience.deadline.is_past() => {
-                let state = row.and_then(|row| row.state).unwrap_or_else(|| "gone".into());
+        match origin.state(&target.key)? {
+            Some(state) if state.raw() == "running" => return Ok(true),
+            state if patience.is_over() => {
+                let (name, state) = (target.key.shown(None), state.unwrap_or_else(|| "gone".into()));
                 return Err(not_ready(&format!("workspace {name} is still {state}")));
             }
             _ => pauses.next(patience)?,
@@ -241,9 +238,7 @@ fn open(
     let mut pauses = Pauses::new();
     loop {
         match sessions.obtain(key, Want::New(order)) {
-            Err(Ungranted::NotRunning(_)) if started && !patience.deadline.is_past() => {
-                pauses.next(patience)?
-            }
+            Err(Ungranted::NotRunning(_)) if started && !patience.is_over() => pauses.next(patience)?,
             Err(Ungranted::NotRunning(error)) if started => return Err(not_ready(error.message()).into()),
             done => return done,
         }
@@ -260,7 +255,7 @@ fn wait(sessions: &Sessions<'_>, session: Session, patience: &Patience) -> Resul
         };
     note("waiting for SSH…");
     let mut pauses = Pauses::new();
-    while !patience.deadline.is_past() {
+    while !patience.is_over() {
         pauses.next(patience)?;
         let current = sessions.store().read(&session.meta.key)?.unwrap_or_else(|| session.clone());
         match sessions.probe(&current) {

@@ -1,10 +1,12 @@
 //! `runcode list`.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::error::Result;
-use crate::origin::{OriginId, Origins as _, Workspace};
+use crate::origin::{Origin as _, OriginId, Workspace};
 use crate::output::foreign::Name;
 use crate::output::progress::note;
 use crate::output::report::{Outcome, Report, Text};
@@ -17,11 +19,15 @@ use crate::output::table::table;
 #[command(after_help = "\
 Examples:
   runcode list                            those that SSH can reach
+  runcode list --state                    also which of your servers are up
   runcode list --json | jq '.[].title'    for programs: an array of workspaces")]
 pub struct Args {
     /// Also list workspaces without SSH
     #[arg(long)]
     all: bool,
+    /// Also ask the servers that say it for their state, all of them side by side
+    #[arg(long)]
+    state: bool,
 }
 
 struct List {
@@ -94,7 +100,11 @@ fn is_server(workspace: &Workspace) -> bool {
 
 /// Lists the servers of servers.toml, and what the control plane lists. Without a login there is nothing to ask it for.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
-    let mut rows = app.origin(&OriginId::Server)?.list()?;
+    let mut rows = app.servers()?.list()?;
+    let states = if args.state { app.servers()?.states()? } else { BTreeMap::new() };
+    for row in &mut rows {
+        row.state = states.get(row.title.raw()).map(|state| state.word().into());
+    }
     if !app.has_login()? {
         note("note: you are not logged in, so no control plane was asked (`runcode login`)");
         if rows.is_empty() {

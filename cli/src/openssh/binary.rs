@@ -1,10 +1,11 @@
 //! Which ssh client is used.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::error::{Code, Error, Result};
 use crate::sys::env::{Env, Var};
+use crate::sys::program;
 
 /// Where to look for the ssh client.
 #[derive(Debug, Clone)]
@@ -29,7 +30,7 @@ impl SshBinary {
     pub fn find(&self) -> Result<PathBuf> {
         if let Some(named) = &self.named {
             let path = PathBuf::from(named);
-            return if path.is_absolute() && is_program(&path) {
+            return if path.is_absolute() && program::is_program(&path) {
                 Ok(path)
             } else {
                 Err(Error::new(Code::SshMissing, "RUNCODE_SSH is not the absolute path of a program")
@@ -37,10 +38,7 @@ impl SshBinary {
             };
         }
         let name = if cfg!(windows) { "ssh.exe" } else { "ssh" };
-        let folders = self.path.iter().flat_map(std::env::split_paths).filter(|folder| folder.is_absolute());
-        folders
-            .map(|folder| folder.join(name))
-            .find(|path| is_program(path))
+        program::find(name, self.path.as_deref())
             .ok_or_else(|| Error::new(Code::SshMissing, "there is no `ssh` on PATH").hint(install_hint()))
     }
 }
@@ -54,15 +52,4 @@ pub fn install_hint() -> &'static str {
     } else {
         "install it: `apt install openssh-client`, `dnf install openssh-clients` or `apk add openssh-client`"
     }
-}
-
-#[cfg(unix)]
-fn is_program(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
-}
-
-#[cfg(windows)]
-fn is_program(path: &Path) -> bool {
-    path.is_file()
 }

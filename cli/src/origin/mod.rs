@@ -104,8 +104,15 @@ pub trait Origin {
         Ok(None)
     }
 
-    /// Boots the workspace; one that is up or on its way is fine.
-    fn start(&self, key: &SessionKey) -> Result<()> {
+    /// The state of the workspace; none where the origin cannot tell.
+    fn state(&self, key: &SessionKey) -> Result<Option<Name>> {
+        Ok(self.list()?.into_iter().find(|row| row.key == *key).and_then(|row| row.state))
+    }
+
+    /// Boots the workspace, and says on stderr that it does; one that is up or on its way is fine. What is done on this machine
+    /// takes no longer than `within`.
+    fn start(&self, key: &SessionKey, within: Duration) -> Result<()> {
+        let _ = within;
         Err(no_power(key, "started"))
     }
 
@@ -117,6 +124,7 @@ pub trait Origin {
 
 fn no_power(key: &SessionKey, what: &str) -> Error {
     Error::new(Code::Unavailable, format!("`{}` cannot be {what} from here", key.words()))
+        .hint("a server of servers.toml can be, by the programs of its `power`")
 }
 
 /// The origins that a command can ask. Each is set up when it is first asked.

@@ -11,6 +11,7 @@ pub mod lock;
 #[cfg(unix)]
 pub mod parent;
 pub mod paths;
+pub mod program;
 pub mod random;
 pub mod standard_input;
 pub mod subprocess;

@@ -19,11 +19,37 @@ pub struct Finished {
     pub stdout: Vec<u8>,
     /// The start of its stderr.
     pub stderr: Vec<u8>,
+    /// The end of its stderr, up to 4 KiB.
+    pub last_words: Vec<u8>,
+}
+
+/// What became of a program.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It ended.
+    Finished(Finished),
+    /// It took too long: its whole process group has been killed.
+    TimedOut,
+    /// It was not wanted any more: its process group has been told to end, and then killed.
+    Cancelled,
 }
 
 /// Runs `command` and keeps up to `max` bytes of each stream; what comes after them is read and dropped. `None` when it took
 /// longer than `patience`: its whole process group has been killed.
 pub fn run(command: &mut Command, patience: Duration, max: usize) -> io::Result<Option<Finished>> {
+    Ok(match run_unless(command, patience, max, &|| false)? {
+        Outcome::Finished(finished) => Some(finished),
+        Outcome::TimedOut | Outcome::Cancelled => None,
+    })
+}
+
+/// As [`run`], until `is_cancelled`.
+pub fn run_unless(
+    command: &mut Command,
+    patience: Duration,
+    max: usize,
+    is_cancelled: &dyn Fn() -> bool,
+) -> io::Result<Outcome> {
     let deadline = Deadline::after(patience);
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
@@ -34,10 +60,14 @@ pub fn run(command: &mut Command, patience: Duration, max: usize) -> io::Result<
     let status = loop {
         match child.try_wait() {
             Ok(Some(status)) => break status,
+            Ok(None) if is_cancelled() => {
+                end(&mut child);
+                return Ok(Outcome::Cancelled);
+            }
             Ok(None) if !deadline.is_past() => deadline.pause(pause),
             Ok(None) => {
                 kill(&mut child);
-                return Ok(None);
+                return Ok(Outcome::TimedOut);
             }
             Err(error) => {
                 kill(&mut child);
@@ -46,23 +76,55 @@ pub fn run(command: &mut Command, patience: Duration, max: usize) -> io::Result<
         }
         pause = (pause * 2).min(Duration::from_millis(10));
     };
-    let kept = |stream: Option<Receiver<Vec<u8>>>| {
+    let kept = |stream: Option<Receiver<Kept>>| {
         stream.and_then(|stream| stream.recv_timeout(LINGER).ok()).unwrap_or_default()
     };
-    Ok(Some(Finished { status, stdout: kept(stdout), stderr: kept(stderr) }))
+    let (stdout, stderr) = (kept(stdout), kept(stderr));
+    Ok(Outcome::Finished(Finished {
+        status,
+        stdout: stdout.start,
+        stderr: stderr.start,
+        last_words: stderr.end,
+    }))
 }
 
-fn collect(mut stream: impl Read + Send + 'static, max: usize) -> Receiver<Vec<u8>> {
+/// The start of a stream, and its end.
+#[derive(Default)]
+struct Kept {
+    start: Vec<u8>,
+    end: Vec<u8>,
+}
+
+fn collect(mut stream: impl Read + Send + 'static, max: usize) -> Receiver<Kept> {
     let (sender, receiver) = mpsc::channel();
     let reading = move || {
-        let mut kept = Vec::new();
-        let _ = stream.by_ref().take(max as u64).read_to_end(&mut kept);
-        let mut rest = [0; 4096];
-        while stream.read(&mut rest).is_ok_and(|count| count > 0) {}
+        let mut kept = Kept::default();
+        let mut piece = [0; 4096];
+        while let Ok(count @ 1..) = stream.read(&mut piece) {
+            let piece = piece.get(..count).unwrap_or_default();
+            let room = max.saturating_sub(kept.start.len()).min(count);
+            kept.start.extend_from_slice(piece.get(..room).unwrap_or_default());
+            kept.end.extend_from_slice(piece);
+            kept.end.drain(..kept.end.len().saturating_sub(4096));
+        }
         sender.send(kept)
     };
     let _ = std::thread::Builder::new().spawn(reading); // without a thread nothing is kept
     receiver
+}
+
+/// Tells the process group to end, and kills it where it does not.
+fn end(child: &mut Child) {
+    const GRACE: Duration = Duration::from_secs(2);
+    #[cfg(unix)]
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::TERM);
+        let deadline = Deadline::after(GRACE);
+        while !deadline.is_past() && child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            deadline.pause(Duration::from_millis(10));
+        }
+    }
+    kill(child);
 }
 
 fn kill(child: &mut Child) {

@@ -1,14 +1,13 @@
 //! servers.toml: what is no issue is a server whose every value can stand in ssh's arguments; no value is in an issue.
 #![no_main]
-use std::path::Path;
-
 use libfuzzer_sys::fuzz_target;
 use runcode::grant::Destination;
-use runcode::origin::servers::Config;
+use runcode::origin::servers::{Config, File};
+use runcode::sys::trusted_file::Owner;
 
 fuzz_target!(|text: &str| {
     let mut config = Config::default();
-    let issues = config.add(Path::new("f"), text);
+    let issues = config.add(file("f"), text);
     assert!(issues.len() <= 101);
     let lines = text.split('\n').count();
     for issue in &issues {
@@ -16,7 +15,7 @@ fuzz_target!(|text: &str| {
     }
     // Who says something a second time is told so, and changes nothing.
     let first = config.clone();
-    let again = config.add(Path::new("g"), text);
+    let again = config.add(file("g"), text);
     for (server, file) in first.servers() {
         let (same, place) = config.server(&server.name).unwrap();
         assert!(same == server && place == file);
@@ -33,3 +32,7 @@ fuzz_target!(|text: &str| {
         assert!(known_hosts.is_none_or(|text| text.lines().all(|line| line.split(' ').count() <= 4)));
     }
 });
+
+fn file(path: &str) -> File {
+    File { path: path.into(), owner: Owner::User }
+}

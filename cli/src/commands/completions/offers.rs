@@ -91,7 +91,7 @@ pub(super) fn workspaces() -> Result<Vec<CompletionCandidate>> {
     let env = Env::of_process();
     let paths = Paths::from_env(&env)?;
     let ssh = SshBinary::from_env(&env);
-    let servers = Places::from_env(None, &env, &paths).map(|places| Servers::new(places, ssh.clone()));
+    let servers = Places::from_env(None, &env, &paths).map(|places| Servers::new(places, &env));
     let servers = servers.and_then(|servers| servers.list()).unwrap_or_default(); // a file with mistakes names none
     let mut sessions = Store::new(&paths).sessions()?;
     sessions.retain(|session| servers.iter().all(|server| server.key != session.meta.key));

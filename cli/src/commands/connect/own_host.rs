@@ -3,32 +3,26 @@
 use std::io::IsTerminal as _;
 
 use super::patience::{Patience, Pauses};
-use super::{Args, Connected, attached};
+use super::{Args, Connected, attached, boot};
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::grant::Workdir;
 use crate::openssh::config::PERSIST_SECONDS;
-use crate::origin::SessionKey;
+use crate::origin::{Origins as _, SessionKey, Target};
 use crate::output::progress::note;
 use crate::output::report::Outcome;
 use crate::session::live::{Obtained, Wish};
 use crate::sys::location::Location;
 
-/// Brings the connection up, sees that commands run, attaches.
+/// Starts the machine when asked, brings the connection up, sees that commands run, attaches.
 pub(super) fn connect(
     args: &Args,
     app: &App,
-    key: &SessionKey,
+    target: &Target,
     folder: Location,
     patience: &Patience,
 ) -> Result<Outcome> {
     let usage = |why: &str, hint: &str| Error::new(Code::Usage, why).hint(hint);
-    if args.start {
-        let why = format!("`{}` cannot be started from here", key.words());
-        return Err(
-            Error::new(Code::Unavailable, why).hint("start it yourself, then connect without --start")
-        );
-    }
     if args.ttl.is_some() {
         return Err(usage("a host of your own has no --ttl", "leave it out: ssh alone decides who gets in"));
     }
@@ -41,21 +35,22 @@ pub(super) fn connect(
     let workdir = args.workdir.as_deref().map(Workdir::parse_own).transpose();
     let workdir =
         workdir.map_err(|why| usage(&format!("--workdir {why}"), "give an absolute path, or ~/FOLDER"))?;
+    let started = args.start && boot(app.origin(target.key.origin())?, target, patience)?;
     let wish = Wish {
         workdir,
         personal_keep: args.interactive.then_some(args.keep.unwrap_or(PERSIST_SECONDS)),
-        anew: args.force,
+        anew: args.force || started,
     };
-    let Obtained { session, reused } = open(args, app, key, &wish, patience)?;
-    attached(app, Connected { session, folder, reused, started: false, statusline_installed: false })
+    let Obtained { session, reused } = open(app, &target.key, &wish, args.wait || started, patience)?;
+    attached(app, Connected { session, folder, reused, started, statusline_installed: false })
 }
 
-fn open(args: &Args, app: &App, key: &SessionKey, wish: &Wish, patience: &Patience) -> Result<Obtained> {
+fn open(app: &App, key: &SessionKey, wish: &Wish, waits: bool, patience: &Patience) -> Result<Obtained> {
     let sessions = app.sessions()?;
     let mut pauses = Pauses::new();
     loop {
         match sessions.open_external(key, wish) {
-            Err(error) if args.wait && error.code() == Code::Transport && !patience.deadline.is_past() => {
+            Err(error) if waits && error.code() == Code::Transport && !patience.is_over() => {
                 note(format!("waiting for SSH: {}", error.message()));
                 pauses.next(patience)?;
             }

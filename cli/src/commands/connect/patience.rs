@@ -7,10 +7,14 @@ use crate::error::{Code, Error, Result};
 use crate::sys::clock::Deadline;
 use crate::sys::interrupt::Interrupt;
 
+/// How long the user waits who does not say.
+const DEFAULT: Duration = Duration::from_secs(180);
+
 /// How long to wait, and what to say when the user does not.
 pub(super) struct Patience {
-    /// When to give up.
-    pub(super) deadline: Deadline,
+    deadline: Cell<Deadline>,
+    /// Whether the user said how long.
+    is_given: bool,
     workspace: String,
     interrupt: Option<Interrupt>,
     has_started: Cell<bool>,
@@ -18,15 +22,35 @@ pub(super) struct Patience {
 
 impl Patience {
     /// For a workspace as the user calls it. Without waiting, Ctrl-C is what it always is.
-    pub(super) fn new(workspace: &str, seconds: u64, waits: bool) -> Result<Patience> {
+    pub(super) fn new(workspace: &str, seconds: Option<u64>, waits: bool) -> Result<Patience> {
         let interrupt = if waits { Some(Interrupt::listen_once()?) } else { None };
-        let deadline = Deadline::after(Duration::from_secs(seconds));
-        Ok(Patience { deadline, workspace: workspace.to_owned(), interrupt, has_started: Cell::new(false) })
+        let deadline = Cell::new(Deadline::after(seconds.map_or(DEFAULT, Duration::from_secs)));
+        Ok(Patience {
+            deadline,
+            is_given: seconds.is_some(),
+            workspace: workspace.to_owned(),
+            interrupt,
+            has_started: Cell::new(false),
+        })
     }
 
-    /// The workspace was told to start: it goes on with that, whatever becomes of us.
+    /// How long telling the workspace to start may take.
+    pub(super) fn for_start(&self) -> Duration {
+        if self.is_given { self.deadline.get().remaining() } else { Duration::MAX }
+    }
+
+    /// The workspace was told to start: it goes on with that, whatever becomes of us. Where the user did not say how long all of
+    /// it may take, the wait begins now.
     pub(super) fn starts(&self) {
         self.has_started.set(true);
+        if !self.is_given {
+            self.deadline.set(Deadline::after(DEFAULT));
+        }
+    }
+
+    /// Whether it is time to give up.
+    pub(super) fn is_over(&self) -> bool {
+        self.deadline.get().is_past()
     }
 
     /// An error once the user has interrupted.
@@ -39,12 +63,12 @@ impl Patience {
 
     fn sleep(&self, pause: Duration) -> Result<()> {
         match &self.interrupt {
-            Some(interrupt) if interrupt.comes_within(pause.min(self.deadline.remaining())) => {
+            Some(interrupt) if interrupt.comes_within(pause.min(self.deadline.get().remaining())) => {
                 Err(self.interrupted())
             }
             Some(_) => Ok(()),
             None => {
-                self.deadline.pause(pause);
+                self.deadline.get().pause(pause);
                 Ok(())
             }
         }

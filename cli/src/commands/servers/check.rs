@@ -58,7 +58,7 @@ impl Report for Findings {
 /// Reads the files and uses nothing of them.
 pub(super) fn run(app: &App) -> Result<Outcome> {
     let (config, errors) = app.servers()?.places().read();
-    let files = config.files().iter().map(|file| file.display().to_string()).collect();
+    let files = config.files().iter().map(|file| file.path.display().to_string()).collect();
     let warnings = warnings(&config, &app.sessions()?)?;
     Ok(Findings { files, count: config.servers().len(), errors, warnings }.into())
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::error::Result;
 use crate::grant::SshUser;
-use crate::origin::servers::{AuthMethod, Server};
+use crate::origin::servers::{AuthMethod, Power, Server};
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::table::table;
 
@@ -37,6 +37,7 @@ impl Report for List {
                 "requires_approval": server.policy.requires_approval,
                 "enforced": enforced,
                 "unrestricted_sessions": server.policy.unrestricted_sessions,
+                "power": server.power != Power::default(),
                 "usable": why_not.is_none(),
                 "file": file,
             })
@@ -70,7 +71,7 @@ pub(super) fn run(app: &App) -> Result<Outcome> {
     let config = app.servers()?.config()?;
     let rows = config.servers().map(|(server, file)| Row {
         server: server.clone(),
-        file: file.display().to_string(),
+        file: file.path.display().to_string(),
         why_not: config.usable(server).err(),
     });
     Ok(List(rows.collect()).into())

@@ -15,6 +15,8 @@ pub use base_url::BaseUrl;
 pub use client::Client;
 pub use token::Token;
 
+use std::time::Duration;
+
 use runcode_wire::SessionRequest;
 
 use crate::error::{Code, Error, Result};
@@ -60,7 +62,8 @@ impl Origin for Client {
         bundle::validate(answer.get(), &asked).map_err(Ungranted::Refused)
     }
 
-    fn start(&self, key: &SessionKey) -> Result<()> {
+    fn start(&self, key: &SessionKey, _: Duration) -> Result<()> {
+        note(format!("starting workspace {}…", key.shown(None)));
         self.boot(number(key)?)
     }
 

@@ -1,7 +1,7 @@
 //! What the files say, all of them together.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::error::Issue;
 use crate::grant::Destination;
@@ -9,15 +9,25 @@ use crate::origin::servers::policy::{Known, path};
 use crate::origin::servers::profile::{check_profile, check_signer};
 use crate::origin::servers::reader::{Document, Section};
 use crate::origin::servers::server::{AuthMethod, Server, Word, is_name};
+use crate::sys::trusted_file::Owner;
 
 const MAX_SERVERS: usize = 1000;
 const MAX_PROFILES: usize = 1000;
 const MAX_SIGNERS: usize = 64;
 
+/// A file that names servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// Where it is, with links resolved.
+    pub path: PathBuf,
+    /// Whose the files have to be that it names.
+    pub owner: Owner,
+}
+
 /// The servers, and what holds for all of them.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
-    files: Vec<PathBuf>,
+    files: Vec<File>,
     servers: BTreeMap<String, (usize, Server)>,
     known: Known,
     /// The keys of `[broker]` that were said, and what they demand that this version does not do.
@@ -26,10 +36,10 @@ pub struct Config {
 
 impl Config {
     /// Adds what a file says; what is wrong with it. A file may refer to what was added before, and says none of it anew.
-    pub fn add(&mut self, file: &Path, text: &str) -> Vec<Issue> {
+    pub fn add(&mut self, file: File, text: &str) -> Vec<Issue> {
         let number = self.files.len();
-        self.files.push(file.to_owned());
-        let document = Document::parse(text, file.display().to_string());
+        let document = Document::parse(text, file.path.display().to_string());
+        self.files.push(file);
         let mut root = document.root();
         let mut profiles = root.named("profiles", MAX_PROFILES, is_name);
         let mut signers = root.named("signers", MAX_SIGNERS, is_name);
@@ -83,23 +93,19 @@ impl Config {
         section.finish();
     }
 
-    /// The files, with links resolved.
-    pub fn files(&self) -> &[PathBuf] {
+    /// The files.
+    pub fn files(&self) -> &[File] {
         &self.files
     }
 
     /// The servers by name, and the file that each is in.
-    pub fn servers(&self) -> impl ExactSizeIterator<Item = (&Server, &Path)> {
-        self.servers.values().map(|(file, server)| (server, self.file(*file)))
+    pub fn servers(&self) -> impl ExactSizeIterator<Item = (&Server, &File)> {
+        self.servers.values().map(|(file, server)| (server, &self.files[*file]))
     }
 
     /// The server of this name, and the file that it is in.
-    pub fn server(&self, name: &str) -> Option<(&Server, &Path)> {
-        self.servers.get(name).map(|(file, server)| (server, self.file(*file)))
-    }
-
-    fn file(&self, number: usize) -> &Path {
-        self.files.get(number).map_or(Path::new(""), PathBuf::as_path)
+    pub fn server(&self, name: &str) -> Option<(&Server, &File)> {
+        self.servers.get(name).map(|(file, server)| (server, &self.files[*file]))
     }
 
     /// Where a server leads, if this version can do all that its owner asks for; else why not, as the rest of a sentence.

@@ -11,6 +11,9 @@ mod server;
 mod tests;
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -21,13 +24,18 @@ use crate::origin::names::few;
 use crate::origin::{
     Origin, OriginId, Request, SessionKey, Target, Ungranted, Unresolved, Workspace, ssh_alias,
 };
+use crate::output::foreign::Name;
+use crate::output::progress::note;
 use crate::output::sanitize::short;
 use crate::sys::digest::sha256;
+use crate::sys::env::{Env, Var};
 
-pub use config::Config;
+use power::Machine;
+
+pub use config::{Config, File};
 pub use places::Places;
 pub use policy::Policy;
-pub use power::Power;
+pub use power::{Power, State};
 pub use server::{AuthMethod, Server};
 
 /// A servers.toml that explains itself and names no server yet.
@@ -38,13 +46,15 @@ pub const STARTER: &str = include_str!("starter.toml");
 pub struct Servers {
     places: Places,
     ssh: SshBinary,
+    path: Option<OsString>,
     config: OnceCell<Config>,
 }
 
 impl Servers {
-    /// Those of these files, reached by this ssh; no I/O.
-    pub fn new(places: Places, ssh: SshBinary) -> Servers {
-        Servers { places, ssh, config: OnceCell::new() }
+    /// Those of these files, with the programs that `env` leads to; no I/O.
+    pub fn new(places: Places, env: &Env) -> Servers {
+        let (ssh, path) = (SshBinary::from_env(env), env.var(Var::Path));
+        Servers { places, ssh, path, config: OnceCell::new() }
     }
 
     /// The name that the words mean without a doubt: `server:NAME`.
@@ -77,16 +87,49 @@ impl Servers {
         }
     }
 
-    /// A server that can be used, and where it leads.
-    fn usable(&self, key: &SessionKey) -> Result<(&Server, &Destination), Ungranted> {
+    /// The states of the servers that say them, asked side by side. What goes wrong is noted.
+    pub fn states(&self) -> Result<BTreeMap<String, State>> {
+        let config = self.config()?;
+        let asked = config
+            .servers()
+            .filter(|(server, _)| server.power.state.is_some() && config.usable(server).is_ok());
+        let (states, errors) =
+            power::states(asked.map(|(server, file)| self.machine(server, file)).collect());
+        for error in errors {
+            if error.code() == Code::Interrupted {
+                return Err(error);
+            }
+            note(format!("note: {}", error.message()));
+        }
+        Ok(states)
+    }
+
+    fn machine(&self, server: &Server, file: &File) -> Machine {
+        Machine {
+            name: server.name.clone(),
+            power: server.power.clone(),
+            file: file.path.clone(),
+            owner: file.owner,
+            path: self.path.clone(),
+        }
+    }
+
+    /// The programs of a server that can be used.
+    fn machine_of(&self, key: &SessionKey) -> Result<Machine> {
+        let (server, file, _) = self.usable(key)?;
+        Ok(self.machine(server, file))
+    }
+
+    /// A server that can be used, its file, and where it leads.
+    fn usable(&self, key: &SessionKey) -> Result<(&Server, &File, &Destination), Ungranted> {
         let (config, name) = (self.config()?, key.id());
-        let Some((server, _)) = config.server(&name) else {
+        let Some((server, file)) = config.server(&name) else {
             let error = self.not_found(config, &name);
             let places = self.places.shown();
             return Err(Ungranted::Gone(error.context(places)));
         };
         match config.usable(server) {
-            Ok(destination) => Ok((server, destination)),
+            Ok(destination) => Ok((server, file, destination)),
             Err(why) => {
                 Err(Ungranted::Refused(Error::new(Code::Unavailable, format!("the server `{name}` {why}"))))
             }
@@ -114,7 +157,7 @@ impl Origin for Servers {
     }
 
     fn grant(&self, key: &SessionKey, _: &Request<'_>) -> Result<Grant, Ungranted> {
-        let (server, destination) = self.usable(key)?;
+        let (server, _, destination) = self.usable(key)?;
         let named = NamedServer {
             words: key.words(),
             port: server.port,
@@ -134,7 +177,33 @@ impl Origin for Servers {
     }
 
     fn definition(&self, key: &SessionKey) -> Result<Option<String>, Ungranted> {
-        self.usable(key).map(|(server, _)| Some(definition(server)))
+        self.usable(key).map(|(server, ..)| Some(definition(server)))
+    }
+
+    /// What cannot be told is no reason not to go on.
+    fn state(&self, key: &SessionKey) -> Result<Option<Name>> {
+        match self.machine_of(key)?.state() {
+            Ok(state) => Ok(state.map(|state| state.word().into())),
+            Err(error) if error.code() == Code::Interrupted => Err(error),
+            Err(error) => {
+                note(format!("note: {}", error.message()));
+                Ok(Some("unknown".into()))
+            }
+        }
+    }
+
+    fn start(&self, key: &SessionKey, within: Duration) -> Result<()> {
+        let machine = self.machine_of(key)?;
+        match machine.state() {
+            // Not every program takes being told twice.
+            Ok(Some(State::Running | State::Starting)) => Ok(()),
+            Err(error) if error.code() == Code::Interrupted => Err(error),
+            _ => machine.start(within),
+        }
+    }
+
+    fn stop(&self, key: &SessionKey) -> Result<()> {
+        self.machine_of(key)?.stop()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Error, Issue, Result};
-use crate::origin::servers::config::Config;
+use crate::origin::servers::config::{Config, File};
 use crate::sys::env::{Env, Var};
 use crate::sys::paths::Paths;
 use crate::sys::trusted_file::{self, Distrust, Owner};
@@ -71,10 +71,10 @@ impl Places {
     pub fn read(&self) -> (Config, Vec<Issue>) {
         let (mut config, mut issues) = (Config::default(), Vec::new());
         let (files, is_needed) = match self {
-            Places::Named(file) => (vec![file], true),
-            Places::Usual { operator, user } => (vec![operator, user], false),
+            Places::Named(file) => (vec![(file, Owner::User)], true),
+            Places::Usual { operator, user } => (vec![(operator, Owner::Root), (user, Owner::User)], false),
         };
-        for file in files {
+        for (file, owner) in files {
             let whole = |message: String| Issue {
                 file: file.display().to_string(),
                 line: 0,
@@ -85,7 +85,9 @@ impl Places {
                 Err(Distrust::Missing) if !is_needed => {}
                 Err(why) => issues.push(whole(why.to_string())),
                 Ok(found) => match std::str::from_utf8(&found.bytes) {
-                    Ok(text) => issues.extend(config.add(&found.path, text)),
+                    Ok(text) => {
+                        issues.extend(config.add(File { path: found.path, owner }, text));
+                    }
                     Err(_) => issues.push(whole("is not UTF-8".to_owned())),
                 },
             }

@@ -6,12 +6,17 @@ use super::*;
 #[cfg(unix)]
 use crate::error::Code;
 use crate::error::Issue;
+use crate::sys::trusted_file::Owner;
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEe3oXm2oOlvLcJe4QsUTYZhWzFQvuLGTtLPdcqO3IGK";
 
+fn file(path: &str) -> File {
+    File { path: path.into(), owner: Owner::User }
+}
+
 fn read(text: &str) -> (Config, Vec<Issue>) {
     let mut config = Config::default();
-    let issues = config.add(Path::new("f"), text);
+    let issues = config.add(file("f"), text);
     (config, issues)
 }
 
@@ -32,7 +37,7 @@ fn a_whole_file_is_understood() {
     let names = config.servers().map(|(server, _)| server.name.as_str()).collect::<Vec<_>>();
     assert_eq!(names, ["a", "gpu"]);
     let (gpu, file) = config.server("gpu").unwrap();
-    assert_eq!((file, gpu.method.host(), gpu.method.word()), (Path::new("f"), "me@10.0.0.7", "ssh"));
+    assert_eq!((&*file.path, gpu.method.host(), gpu.method.word()), (Path::new("f"), "me@10.0.0.7", "ssh"));
     assert_eq!(gpu.port.map(|port| port.number()), Some(2222));
     assert_eq!(gpu.host_keys.as_ref().map(|keys| keys.all().len()), Some(2));
     assert_eq!(gpu.power.start.as_deref(), Some(&["cloud".to_owned(), "up".to_owned()][..]));
@@ -181,18 +186,17 @@ fn the_operators_word_stands() {
     let mut config = Config::default();
     let operators = "[broker]\ncert_ttl_seconds = 60\n[servers.a]\nauth_method = \"ssh\"\nhost = \"a\"\n\
                      [profiles.p]\ntemplate = \"df\"\n";
-    assert_eq!(config.add(Path::new("/etc"), operators), []);
+    assert_eq!(config.add(file("/etc"), operators), []);
     let own = "[broker]\ncert_ttl_seconds = 61\n[servers.a]\nauth_method = \"ssh\"\nhost = \"evil\"\n\
                [profiles.p]\ntemplate = \"rm\"\n[servers.b]\nauth_method = \"ssh\"\nhost = \"b\"\nallowed_profiles = [\"p\"]\n";
-    let at =
-        config.add(Path::new("own"), own).into_iter().map(|issue| (issue.at, issue.line)).collect::<Vec<_>>();
+    let at = config.add(file("own"), own).into_iter().map(|issue| (issue.at, issue.line)).collect::<Vec<_>>();
     let expected = [("broker.cert_ttl_seconds", 2), ("servers.a", 3), ("profiles.p", 6)];
     assert_eq!(at, expected.map(|(at, line)| (at.to_owned(), line)));
     assert_eq!(config.server("a").unwrap().0.method.host(), "a");
     // What the operator's file refers to stands in it, and not in the user's.
     let mut config = Config::default();
     let refers = "[servers.a]\nauth_method = \"ssh\"\nhost = \"a\"\nallowed_profiles = [\"q\"]\n";
-    assert_eq!(config.add(Path::new("/etc"), refers).len(), 1);
+    assert_eq!(config.add(file("/etc"), refers).len(), 1);
 }
 
 #[cfg(unix)]

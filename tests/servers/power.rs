@@ -1,0 +1,143 @@
+//! Machines of one's own that a program starts and stops.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde_json::json;
+
+use super::{file, with_servers, write};
+use crate::support::{CommandOutput, World, is_running, until};
+
+/// A world whose server `gpu` has this `power`, with a program `cloud` beside its servers.toml.
+fn with_power(power: &str, cloud: &str) -> Option<World> {
+    let world = with_servers("")?;
+    let gpu = "[servers.gpu]\nauth_method = \"ssh\"\nhost = \"box\"\n";
+    write(&world, &format!("{gpu}[servers.gpu.power]\n{power}\n"));
+    let program = beside(&world, "cloud");
+    std::fs::write(&program, format!("#!/bin/sh\n{cloud}\n")).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    Some(world)
+}
+
+/// A file beside servers.toml, where programs run.
+fn beside(world: &World, name: &str) -> PathBuf {
+    file(world).with_file_name(name)
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+const ALL: &str =
+    "start = [\"./cloud\", \"start\"]\nstop = [\"./cloud\", \"stop\"]\nstate = [\"./cloud\", \"state\"]";
+
+#[test]
+fn a_machine_is_started_watched_and_stopped() {
+    // It is up once it has been asked for its state a second time.
+    let cloud = "echo $1 >> calls\ncase $1 in\nstart) echo starting > is;;\nstop) echo stopped > is;;\n\
+                 state) cat is; grep -q starting is && echo running > is; true;;\nesac";
+    let Some(world) = with_power(ALL, cloud) else { return };
+    std::fs::write(beside(&world, "is"), "stopped\n").unwrap();
+    let rows = || world.run(&["list", "--state", "--json"]).succeeds().json();
+    assert_eq!((&rows()[0]["state"], &rows()[0]["connectable"]), (&json!("stopped"), &json!(false)));
+    assert!(world.run(&["list", "--state"]).succeeds().text().contains("runcode connect gpu --start"));
+    let said = world.run(&["connect", "gpu", "--start", "--wait", "--json"]).succeeds();
+    assert_eq!((&said.json()["started"], &said.json()["reused"]), (&json!(true), &json!(false)));
+    assert!(said.stderr.contains("starting gpu…"), "{}", said.stderr);
+    assert_eq!(rows()[0]["state"], "running");
+    // One that is up is not started again.
+    let said = world.run(&["connect", "gpu", "--start", "--json"]).succeeds().json();
+    assert_eq!((&said["started"], &said["reused"]), (&json!(false), &json!(true)));
+    let said = world.run(&["stop", "gpu", "--json"]).succeeds().json();
+    assert_eq!((&said["stopped"], &said["detached"]), (&json!(true), &json!(true)));
+    assert!(!world.cache("srv-gpu").exists());
+    let calls = read(&beside(&world, "calls"));
+    assert_eq!((calls.matches("start").count(), calls.matches("stop").count()), (1, 1), "{calls}");
+    assert_eq!(rows()[0]["state"], "stopped");
+    // Without --state nobody is asked.
+    let count = read(&beside(&world, "calls")).lines().count();
+    assert_eq!(world.run(&["list", "--json"]).succeeds().json()[0]["state"], json!(null));
+    assert_eq!(read(&beside(&world, "calls")).lines().count(), count);
+}
+
+#[test]
+fn a_program_that_fails_has_the_last_word() {
+    let cloud = "echo first >&2; printf 'no \\033[2Jquota\\n\\n' >&2; exit 3";
+    let Some(world) = with_power(ALL, cloud) else { return };
+    for (arguments, code) in [
+        (&["connect", "gpu", "--start", "--json"][..], "start_failed"),
+        (&["stop", "gpu", "--json"], "stop_failed"),
+    ] {
+        let said = world.run(arguments).fails_as(code, 2).json();
+        let message = said["message"].as_str().unwrap();
+        assert!(message.contains("cloud\" says: \"no \u{fffd}[2Jquota\""), "{message}");
+    }
+    // Of what it says of a state, nothing is believed.
+    let said = world.run(&["list", "--state", "--json"]).succeeds();
+    assert_eq!(said.json()[0]["state"], json!(null));
+    assert!(said.stderr.contains("the state of `gpu` is not known"), "{}", said.stderr);
+    write(&world, "[servers.gpu]\nauth_method = \"ssh\"\nhost = \"box\"\n");
+    for arguments in [&["connect", "gpu", "--start", "--json"][..], &["stop", "gpu", "--json"]] {
+        let said = world.run(arguments).fails_as("unavailable", 2).json();
+        assert!(said["hint"].as_str().unwrap().contains("[servers.gpu.power]"), "{said}");
+    }
+    for arguments in [&["connect", "ssh:box", "--start", "--json"][..], &["stop", "ssh:box", "--json"]] {
+        world.run(arguments).fails_as("unavailable", 2);
+    }
+}
+
+#[test]
+fn a_program_gets_its_words_and_no_stdin() {
+    let Some(world) = with_power(
+        "start = [\"./cloud\", \"$(touch hacked)\", \"a b\", \"\"]",
+        "for word; do echo \"<$word>\"; done > words; cat >> words; echo \"$CLOUD_REGION\" >> words",
+    ) else {
+        return;
+    };
+    let mut connect = world.command(&["connect", "gpu", "--start"]);
+    let mut child = connect.env("CLOUD_REGION", "eu").stdin(Stdio::piped()).spawn().unwrap();
+    until("it is done, though our stdin stays open", || child.try_wait().unwrap().is_some());
+    assert!(child.wait().unwrap().success());
+    assert_eq!(read(&beside(&world, "words")), "<$(touch hacked)>\n<a b>\n<>\neu\n");
+    assert!(!beside(&world, "hacked").exists());
+}
+
+#[test]
+fn a_program_that_takes_too_long_is_killed_whole() {
+    let Some(world) = with_power(ALL, "sleep 1000 & echo $! > pid; wait") else { return };
+    write(&world, &read(&file(&world)).replace("state = ", "# state = "));
+    let said =
+        world.run(&["connect", "gpu", "--start", "--timeout", "1", "--json"]).fails_as("start_failed", 2);
+    assert!(said.json()["message"].as_str().unwrap().contains("longer than"), "{said:?}");
+    let pid = || read(&beside(&world, "pid")).trim().parse::<i32>().unwrap();
+    let first = pid();
+    until("all of it is gone", || !is_running(first));
+    // And so is one that is not wanted any more.
+    std::fs::remove_file(beside(&world, "pid")).unwrap();
+    let child = world.command(&["stop", "gpu", "--json"]).spawn().unwrap();
+    until("it runs", || read(&beside(&world, "pid")).ends_with('\n'));
+    let runcode = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(runcode, rustix::process::Signal::INT).unwrap();
+    CommandOutput::of(child.wait_with_output().unwrap()).fails_as("interrupted", 130);
+    let second = pid();
+    until("all of it is gone", || !is_running(second));
+}
+
+#[test]
+fn a_program_that_others_may_write_is_not_run() {
+    let Some(world) = with_power(ALL, "touch ran") else { return };
+    let program = beside(&world, "cloud");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o722)).unwrap();
+    let said = world.run(&["stop", "gpu", "--json"]).fails_as("bad_config", 2).json();
+    assert!(said["message"].as_str().unwrap().contains("others may write"), "{said}");
+    // What lies in the current folder is none that PATH leads to.
+    write(&world, &read(&file(&world)).replace("./cloud", "cloud"));
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let mut stop = world.command(&["stop", "gpu", "--json"]);
+    let path = format!(".:{}", std::env::var("PATH").unwrap());
+    let said =
+        CommandOutput::of(stop.env("PATH", path).current_dir(program.parent().unwrap()).output().unwrap());
+    said.fails_as("bad_config", 2);
+    assert!(!beside(&world, "ran").exists());
+}
