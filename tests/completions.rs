@@ -88,7 +88,7 @@ fn no_variable_makes_a_command_succeed() {
         for (words, status) in [
             (&["exec", "--", "exit 3"][..], 3),
             (&["exec", "--", "runcode", "exec"], 127),
-            (&["--json", "--", "runcode", "list"], 2),
+            (&["list", "--", "runcode", "list"], 2),
             (&["--", "exec", "--", "false"], 2),
             (&["--", "./runcode-not", "exec"], 2),
             (&["--"], 2),

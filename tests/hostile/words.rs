@@ -133,7 +133,7 @@ fn the_session_start_hook_says_no_foreign_word() {
 
 /// A project's settings can make up a workspace; only one with a session here is told.
 #[test]
-fn the_session_start_hook_tells_of_no_made_up_word() {
+fn the_hook_tells_of_no_made_up_workspace() {
     let world = World::new().connected();
     let told = |words: &str| {
         let mut command = world.command(&["hook", "session-start"]);
