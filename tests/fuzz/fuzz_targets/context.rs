@@ -11,7 +11,7 @@ fuzz_target!(|text: &str| {
     let marked = text.lines().map(|line| format!("MARK {line}\n")).collect::<String>() + "MARK end \n";
     for answer in [text, &marked] {
         let Some(context) = Context::parse(answer, "MARK") else { continue };
-        let git = context.git.clone().unwrap_or_default();
+        let git = context.git.into_iter().flat_map(|git| [git.branch, git.remote, git.head]);
         let strings = [
             context.os,
             context.arch,
@@ -22,7 +22,8 @@ fuzz_target!(|text: &str| {
             context.container,
         ]
         .into_iter()
-        .chain([git.branch, git.remote, git.head, Some(context.cwd)])
+        .chain(git)
+        .chain([Some(context.cwd)])
         .flatten()
         .chain(context.markers)
         .chain(context.tools.into_iter().flat_map(|(name, version)| [Some(name), version]).flatten());
