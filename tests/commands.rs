@@ -382,7 +382,7 @@ fn demo_json_is_one_document() {
     for line in said.stderr.lines().filter(|line| !line.is_empty()) {
         let is_told = line.starts_with(|c: char| c.is_ascii_uppercase() || c.is_ascii_digit());
         let is_told =
-            is_told || ["just ", "below ", "for RunCode"].iter().any(|words| line.starts_with(words));
+            is_told || ["just ", "below ", "`runcode login` for"].iter().any(|words| line.starts_with(words));
         assert!(is_told || line.starts_with("   "), "{line:?} stands alone in {}", said.stderr);
     }
     let narrow = said.stderr.lines().filter(|line| !line.contains(" works in ") && !line.contains("http://"));

@@ -138,8 +138,8 @@ impl Guide {
         let seconds = started.elapsed().as_secs_f64();
         self.say(&format!("\nThat was all of it, in {seconds:.1} s. Nothing is left behind."))?;
         if app.env().var(Var::RuncodeToken).is_none() {
-            self.say("Next: `runcode connect ssh:HOST` for any host that your ssh reaches, `runcode login`")?;
-            self.say("for RunCode's workspaces, or `runcode dev` to serve folders of this machine.")?;
+            self.say("Next: `runcode connect ssh:HOST` for any host that your ssh reaches,")?;
+            self.say("`runcode login` for RunCode's workspaces, or `runcode dev` for folders here.")?;
         }
         Ok(())
     }
