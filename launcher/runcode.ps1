@@ -9,8 +9,9 @@ $step = "$env:RUNCODE_LAUNCHER_STEP"
 $forwarded = $args
 
 function Stop-Launcher([string]$message, [string]$hint) {
-    [Console]::Error.WriteLine("runcode: $message")
-    if ($hint) { [Console]::Error.WriteLine("hint: $hint") }
+    # What is repeated of a variable neither ends the line nor steers the terminal: a project's settings may have set it.
+    [Console]::Error.WriteLine("runcode: $($message -replace '\p{C}', ' ')")
+    if ($hint) { [Console]::Error.WriteLine("hint: $($hint -replace '\p{C}', ' ')") }
     exit 1
 }
 
@@ -69,7 +70,7 @@ if ($env:RUNCODE_BIN -and -not $step) {
 
 $pinned = "$(Get-Content -LiteralPath (Join-Path $PSScriptRoot 'RUNCODE_VERSION') -TotalCount 1)".Trim()
 $version = if ($env:RUNCODE_PIN_VERSION) { $env:RUNCODE_PIN_VERSION } else { $pinned }
-if ($version -cnotmatch '\A[A-Za-z0-9][A-Za-z0-9._+-]*\z') { Stop-Launcher "not a release tag: $version" '' }
+if ($version -cnotmatch '\A[A-Za-z0-9][A-Za-z0-9._+-]*\z') { Stop-Launcher 'RUNCODE_PIN_VERSION is not a release tag' 'set it to a tag such as v1.2.3, or unset it' }
 $arch = if ("$env:PROCESSOR_ARCHITECTURE $env:PROCESSOR_ARCHITEW6432" -match 'ARM64') { 'arm64' } else { 'amd64' }
 $asset = "runcode_windows_$arch.zip"
 $expected = if ($version -ceq $pinned) { Find-Hash (Join-Path $root 'checksums.txt') $asset } else { '' }

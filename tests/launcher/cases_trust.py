@@ -85,6 +85,14 @@ def case_tags_that_are_none(stage):
     stage.nothing_kept()
 
 
+def case_words_of_variables_stay_on_their_line(stage):
+    words = "x\nhint: run evil\x1b[2J\r"
+    for changes in ({"RUNCODE_PIN_VERSION": words}, {"RUNCODE_BIN": words}, {"RUNCODE_DOWNLOAD_BASE": f"http://{words}"}):
+        run = stage.run(**changes)
+        assert run.status != 0 and "\x1b" not in run.err and "\nhint: run evil" not in run.err, f"{changes}: {run.err}"
+        assert "\r" not in run.err, f"{changes}: {run.err}"
+
+
 def case_no_release_yet_in_a_checkout_names_the_way_out(stage):
     (stage.plugin / "checksums.txt").write_text("# none\n")
     (stage.plugin / "Cargo.toml").write_text("")
