@@ -87,6 +87,28 @@ fn each_project_reaches_its_own_workspace() {
 }
 
 #[test]
+fn projects_at_work_at_once_never_mix() {
+    let it = Projects::new();
+    std::thread::scope(|scope| {
+        for (folder, name) in [(&it.a, "box"), (&it.b, "other"), (&it.c, "box")] {
+            let it = &it;
+            scope.spawn(move || {
+                for round in 0..4 {
+                    it.at(folder, &["connect", name]).succeeds();
+                    assert_eq!(it.reached(folder, &[]), name, "round {round}");
+                    let file = format!("{}-{round}", folder.file_name().unwrap().to_str().unwrap());
+                    it.world.command(&["write", &file]).current_dir(folder).status().unwrap();
+                    let said = it.at(&folder.join("src"), &["exec", "--", "ls", &file]).succeeds();
+                    assert_eq!(said.text(), format!("{file}\n"));
+                    it.at(folder, &["disconnect"]).succeeds();
+                }
+            });
+        }
+    });
+    assert_eq!(std::fs::read_dir(it.world.cache("")).unwrap().count(), 0);
+}
+
+#[test]
 fn a_named_workspace_comes_before_attached_ones() {
     let it = Projects::connected();
     for options in [&["-w", "other"][..], &["-wOTHER"], &["--workspace=2"]] {

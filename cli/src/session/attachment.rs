@@ -124,7 +124,8 @@ pub fn ambiguous(all: &[Attachment]) -> Error {
     .hint("name one with `-w NAME`, or attach one to this folder with `runcode connect NAME`")
 }
 
-fn linked(all: &[Attachment]) -> Error {
+/// The error for a folder that a link led to, where both ends of the link have an attachment of their own.
+pub fn linked(all: &[Attachment]) -> Error {
     let shown = few(all.iter().map(Attachment::shown_with_folder));
     Error::new(
         Code::Ambiguous,

@@ -13,7 +13,7 @@ use crate::origin::hosted::token::Source;
 use crate::origin::names::few;
 use crate::output::sanitize;
 use crate::session::Session;
-use crate::session::attachment::{Applying, ambiguous, gone};
+use crate::session::attachment::{Applying, ambiguous, gone, linked};
 use crate::session::store::{IDENTITY, KNOWN_HOSTS, host_key_alias};
 use crate::sys::{atomic_file, clock};
 
@@ -97,6 +97,7 @@ fn attached_session(app: &App, name: &'static str) -> Result<Check> {
     let attachment = match sessions.applying()? {
         // Nothing is wrong with that: commands elsewhere know which one they mean.
         Applying::Several(all) => return Ok(Check::ok(name, ambiguous(&all).message())),
+        Applying::Linked(all) => return Ok(Check::ok(name, linked(&all).message())),
         Applying::Gone(all) => {
             let gone = gone(&all);
             return Ok(Check::warn(name, gone.message(), gone.next_step().unwrap_or_default()));
