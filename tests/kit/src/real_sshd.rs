@@ -235,7 +235,8 @@ pub fn user() -> String {
 
 fn authorize(folder: &Path, key: &str) {
     let keys = std::fs::File::options().append(true).open(folder.join("keys"));
-    writeln!(keys.unwrap(), "{key}").unwrap();
+    // In one write: several sessions may be made at the same time.
+    keys.unwrap().write_all(format!("{key}\n").as_bytes()).unwrap();
 }
 
 /// A certificate over a key, for `user` and so many seconds, by the CA in `folder`.
