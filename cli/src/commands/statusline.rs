@@ -10,6 +10,7 @@ use crate::output::report::Outcome;
 use crate::session::Session;
 use crate::session::resolve::known_here;
 use crate::session::store::Store;
+use crate::sys::env::Env;
 use crate::sys::location::Location;
 use crate::sys::{clock, standard_input};
 
@@ -50,7 +51,7 @@ struct Folders {
 /// Looks at what is attached. Whatever goes wrong, the line is empty.
 pub fn run(args: Args, app: &App) -> crate::error::Result<Outcome> {
     let input = standard_input::read_if_given(MAX_INPUT);
-    let own = asking(&input).and_then(|asking| segment(&asking, args.plain, app));
+    let own = asking(&input, app.env()).and_then(|asking| segment(&asking, args.plain, app));
     let Some(theirs) = &args.wrap else {
         return Ok(Outcome::Raw(own.map(|own| format!("{own}\n").into_bytes()).unwrap_or_default()));
     };
@@ -59,25 +60,35 @@ pub fn run(args: Args, app: &App) -> crate::error::Result<Outcome> {
     Ok(Outcome::Raw(line))
 }
 
-/// The folders of the session that asks: its project, and where commands run now. Without any input, our own.
-fn asking(input: &[u8]) -> Option<(PathBuf, PathBuf)> {
+/// Who asks: the folder of its project, and the folder where its commands run now.
+#[derive(Debug, PartialEq)]
+struct Place {
+    project: Location,
+    current: Location,
+}
+
+/// Where the session that asks is. Without any input, where we are.
+fn asking(input: &[u8], env: &Env) -> Option<Place> {
     if input.trim_ascii().is_empty() {
-        return std::env::current_dir().ok().map(|folder| (folder.clone(), folder));
+        let current = Location::current(env).ok()?;
+        return Some(Place { project: current.clone(), current });
     }
     let asking = serde_json::from_slice::<Asking>(input).ok()?;
     let folders = asking.workspace.unwrap_or_default();
     let current = folders.current_dir.or(asking.cwd);
     let project = folders.project_dir.or(current.clone())?;
-    let current = current.filter(|current| current.starts_with(&project));
-    Some((project.clone(), current.unwrap_or(project)))
+    let current = current.filter(|current| current.starts_with(&project) && *current != project);
+    let project = Location::of(&project);
+    let current = current.map_or_else(|| project.clone(), |current| Location::of(&current));
+    Some(Place { project, current })
 }
 
-fn segment((project, current): &(PathBuf, PathBuf), is_plain: bool, app: &App) -> Option<String> {
+fn segment(Place { project, current }: &Place, is_plain: bool, app: &App) -> Option<String> {
     let key = match app.named(None) {
         Some(named) => known_here(&named.words, &app.sessions().ok()?).ok()??,
         None => {
-            let applying = app.attachments().ok()?.applying(Some(&Location::of(current))).ok()?;
-            applying.of_project(&Location::of(project))?.key
+            let applying = app.attachments().ok()?.applying(Some(current)).ok()?;
+            applying.of_project(project)?.key
         }
     };
     let session = Store::new(app.paths().ok()?).read(&key).ok()??;
@@ -115,6 +126,8 @@ fn output_of(command: &str, input: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -122,7 +135,10 @@ mod tests {
         let real = br#"{"session_id":"1","transcript_path":"/t","cwd":"/home/u/p/src","model":{"id":"m","display_name":"M"},
             "workspace":{"current_dir":"/home/u/p/src","project_dir":"/home/u/p","added_dirs":[]},"version":"2.1.329",
             "output_style":{"name":"default"},"cost":{"total_cost_usd":0.1},"exceeds_200k_tokens":false}"#;
-        let both = |project: &str, current: &str| Some((project.into(), current.into()));
+        let env = Env::fixed::<&str>([]);
+        let asking = |input: &[u8]| super::asking(input, &env);
+        let of = |folder: &str| Location::of(Path::new(folder));
+        let both = |project: &str, current: &str| Some(Place { project: of(project), current: of(current) });
         assert_eq!(asking(real), both("/home/u/p", "/home/u/p/src"));
         for (input, expected) in [
             (r#"{"cwd":"/c","workspace":{"current_dir":"/d"}}"#, both("/d", "/d")),
@@ -132,7 +148,7 @@ mod tests {
         ] {
             assert_eq!(asking(input.as_bytes()), expected, "{input}");
         }
-        assert_eq!(asking(b" \n").map(|(project, _)| project), std::env::current_dir().ok());
+        assert_eq!(asking(b" \n").map(|place| place.project), Location::current(&env).ok());
         for garbage in [&b"{"[..], b"[]", b"null", b"\xff\xfe", b"{\"cwd\":7}", b"{}", b"{\"workspace\":[]}"]
         {
             assert_eq!(asking(garbage), None, "{garbage:?}");
