@@ -12,6 +12,15 @@ pub struct Location {
     real: PathBuf,
 }
 
+/// A folder and those that hold it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WayUp {
+    /// The link that the first of them holds; none when the way starts at the folder itself.
+    pub link: Option<PathBuf>,
+    /// The folders, the nearest first and without links.
+    pub folders: Vec<PathBuf>,
+}
+
 impl Location {
     /// The working directory, by `$PWD` where that is the same folder: a shell keeps there how the user came to it.
     pub fn current(env: &Env) -> Result<Location> {
@@ -30,20 +39,31 @@ impl Location {
         Location { given: path.to_owned(), real: resolved(path) }
     }
 
+    /// The name by which it was come to, where links are on the way.
+    pub fn given(&self) -> Option<&Path> {
+        (self.given != self.real).then_some(&*self.given)
+    }
+
+    /// Whether it was come to by way of `given`, which leads to the folder `real` today.
+    pub fn is_within(&self, given: &Path, real: &Path) -> bool {
+        self.given.starts_with(given) && resolved(given) == real
+    }
+
     /// Its name without links: one for each folder.
     pub fn real(&self) -> &Path {
         &self.real
     }
 
-    /// The ways up from the folder, each with the nearest first and without links: the folder itself and those that hold it;
-    /// then, for each link on the way that was given, those that hold the link.
-    pub fn ways_up(&self) -> Vec<Vec<PathBuf>> {
-        let mut ways = vec![self.real.ancestors().map(Path::to_owned).collect::<Vec<_>>()];
+    /// The ways up from the folder: from itself; then, for each link on the way that was given, from the folder that holds
+    /// the link.
+    pub fn ways_up(&self) -> Vec<WayUp> {
+        let mut ways =
+            vec![WayUp { link: None, folders: self.real.ancestors().map(Path::to_owned).collect() }];
         if self.given != self.real {
-            let given = self.given.ancestors().map(resolved).collect::<Vec<_>>();
-            for (at, folders) in given.windows(2).enumerate() {
-                if folders[0].parent() != Some(&folders[1]) {
-                    ways.push(given[at + 1..].to_vec());
+            let real = self.given.ancestors().map(resolved).collect::<Vec<_>>();
+            for (at, given) in self.given.ancestors().enumerate() {
+                if real.get(at + 1).is_some_and(|holder| real[at].parent() != Some(holder)) {
+                    ways.push(WayUp { link: Some(given.to_owned()), folders: real[at + 1..].to_vec() });
                 }
             }
         }
@@ -88,12 +108,13 @@ mod tests {
         assert_eq!(location.real(), root.join("disk/project/src"));
         let ways = location.ways_up();
         let below =
-            |way: &[PathBuf]| way.iter().filter(|it| it.starts_with(&root)).cloned().collect::<Vec<_>>();
+            |way: &WayUp| way.folders.iter().filter(|it| it.starts_with(&root)).cloned().collect::<Vec<_>>();
         let [own, links] = &ways[..] else { panic!("{ways:?}") };
         let named = |names: &[&str]| names.iter().map(|name| root.join(name)).collect::<Vec<_>>();
         let own_root = [named(&["disk/project/src", "disk/project", "disk"]), vec![root.clone()]].concat();
         assert_eq!(below(own), own_root);
         assert_eq!(below(links), [named(&["home"]), vec![root.clone()]].concat());
+        assert_eq!((own.link.as_deref(), links.link.as_deref()), (None, Some(&*root.join("home/link"))));
         assert_eq!(Location::of(&root.join("disk/project")).ways_up().len(), 1);
         let around = Location::of(&root.join("home/link"));
         assert!(around.holds(&root.join("disk/project/src")) && around.holds(&root.join("home/link/x")));

@@ -55,13 +55,18 @@ impl<'a> Attachments<'a> {
     }
 
     /// As [`Attachments::near`]; several where a link led here, and not all of the ways up mean the same workspace: whoever
-    /// wrote the link, such as the author of a checkout, must not choose.
+    /// wrote the link, such as the author of a checkout, must not choose. A link that the user came by when attaching the
+    /// folder was the user's choice.
     fn nearest(self, folder: &Location) -> Result<Vec<Attachment>> {
         let mut found = Vec::<Attachment>::new();
         let has_files = atomic_file::is_own_dir(&self.paths.attachments())?;
         let mut older = None; // read where it is needed
+        let mut chosen = None; // by the user, who attached it there
         for way in folder.ways_up() {
-            for holder in way {
+            if way.link.is_some_and(|link| is_chosen_by(chosen.as_ref(), folder, &link)) {
+                continue;
+            }
+            for holder in way.folders {
                 let own = if has_files { self.read(&self.file(&holder))? } else { None };
                 let own = match own {
                     Some(own) => Some(own),
@@ -80,6 +85,7 @@ impl<'a> Attachments<'a> {
                     break;
                 }
             }
+            chosen = chosen.or_else(|| found.first().cloned());
         }
         Ok(found)
     }
@@ -109,8 +115,14 @@ impl<'a> Attachments<'a> {
         folder: &Location,
     ) -> Result<Option<Attachment>> {
         let file = self.file(folder.real());
-        let text = folder.real().to_str().map(str::to_owned);
-        let attachment = Attachment { key: key.clone(), title: title.cloned(), folder: text, file };
+        let text = |path: &Path| path.to_str().map(str::to_owned);
+        let attachment = Attachment {
+            key: key.clone(),
+            title: title.cloned(),
+            folder: text(folder.real()),
+            given: folder.given().and_then(text),
+            file,
+        };
         let bytes =
             serde_json::to_vec(&attachment).map_err(|error| Error::new(Code::Error, error.to_string()))?;
         let locked = self.lock()?;
@@ -196,6 +208,13 @@ impl<'a> Attachments<'a> {
         let attachment = bytes.and_then(|bytes| serde_json::from_slice::<Attachment>(&bytes).ok());
         Ok(attachment.map(|attachment| Attachment { file, ..attachment }))
     }
+}
+
+/// Whether the user came by `link` when attaching this, and now again.
+fn is_chosen_by(attachment: Option<&Attachment>, folder: &Location, link: &Path) -> bool {
+    let names =
+        attachment.and_then(|it| Some((Path::new(it.given.as_ref()?), Path::new(it.folder.as_ref()?))));
+    names.is_some_and(|(given, real)| given.starts_with(link) && folder.is_within(given, real))
 }
 
 fn is_for(attachment: &Attachment, folder: &Path) -> bool {

@@ -114,6 +114,35 @@ fn links_lead_to_the_same_attachment() {
     assert_eq!(world.meant("home/link/src"), Some(3));
 }
 
+/// Someone who has attached the home folder and comes to a project by a link chose that link by attaching the project there.
+#[cfg(unix)]
+#[test]
+fn a_link_that_was_attached_is_chosen() {
+    let world = World::with(&["disk/project/src", "disk/project/vendor", "home", "other"]);
+    let link = |to: &str, name: &str| {
+        std::os::unix::fs::symlink(world.root.join(to), world.root.join(name)).unwrap();
+    };
+    link("disk/project", "home/link");
+    link("disk/project", "home/second");
+    link("disk/project/vendor", "other/back");
+    link("other", "disk/project/out");
+    world.save("home", 1);
+    world.save("home/link", 2);
+    for folder in ["home/link", "home/link/src", "disk/project/src"] {
+        assert_eq!(world.meant(folder), Some(2), "{folder}");
+    }
+    // Another link to it was not chosen, nor are the links below it.
+    assert_eq!(world.meant("home/second/src"), None);
+    assert_eq!(world.meant("home/link/out/back"), Some(2));
+    world.save("other", 3);
+    assert_eq!(world.meant("home/link/out/back"), None);
+    // Nor is one that leads elsewhere by now.
+    std::fs::create_dir_all(world.root.join("disk/project/inner")).unwrap();
+    std::fs::remove_file(world.root.join("home/link")).unwrap();
+    link("disk/project/inner", "home/link");
+    assert_eq!(world.meant("home/link"), None);
+}
+
 /// Whoever writes a checkout writes its links: none of them chooses another project's workspace.
 #[cfg(unix)]
 #[test]
