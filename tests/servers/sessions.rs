@@ -125,7 +125,7 @@ fn only_the_pinned_host_key_counts() {
     write(&world, &pinned(&another));
     let said = world.run(&["connect", "gpu", "--json"]).fails_as("host_key_changed", 1).json();
     assert!(said["fingerprint"].as_str().unwrap().starts_with("SHA256:"), "{said}");
-    assert!(said["hint"].as_str().unwrap().contains("host_keys"), "{said}");
+    assert!(said["hint"].as_str().unwrap().contains("`runcode servers pin gpu`"), "{said}");
     write(&world, &pinned(&key));
     world.run(&["connect", "gpu"]).succeeds();
     // A key that is pinned no longer ends the trust in the connection that stands.
@@ -160,7 +160,7 @@ fn without_pins_a_host_key_has_to_be_known() {
     let known = read(&ssh.join("known_hosts"));
     std::fs::write(ssh.join("known_hosts"), "").unwrap();
     let said = world.run(&["connect", "gpu", "--json"]).fails_as("host_key_unknown", 1).json();
-    assert!(said["hint"].as_str().unwrap().contains("host_keys"), "{said}");
+    assert!(said["hint"].as_str().unwrap().contains("`runcode servers pin gpu`"), "{said}");
     assert_eq!(read(&ssh.join("known_hosts")), "");
     std::fs::write(ssh.join("known_hosts"), known).unwrap();
     world.run(&["connect", "gpu"]).succeeds();

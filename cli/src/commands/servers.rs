@@ -3,6 +3,7 @@
 mod check;
 mod init;
 mod list;
+mod pin;
 
 use crate::app::App;
 use crate::error::Result;
@@ -17,7 +18,9 @@ use crate::output::report::Outcome;
 Examples:
   runcode servers init               write an example that explains itself
   runcode servers check              is it right? every mistake, with its line
-  runcode servers list               what it names")]
+  runcode servers check gpu          and does this server let you in?
+  runcode servers list               what it names
+  runcode servers pin gpu            its host keys, for you to compare and paste")]
 pub struct Args {
     #[command(subcommand)]
     action: Action,
@@ -28,16 +31,19 @@ enum Action {
     /// Write a servers.toml that explains itself, unless there is one
     Init(init::Args),
     /// Check servers.toml, and show every mistake in it
-    Check,
+    Check(check::Args),
     /// List the servers that servers.toml names
     List,
+    /// Show a server's host keys, as host_keys takes them; it writes nothing
+    Pin(pin::Args),
 }
 
 /// Does what the action says.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     match args.action {
         Action::Init(args) => init::run(args, app),
-        Action::Check => check::run(app),
+        Action::Check(args) => check::run(args, app),
         Action::List => list::run(app),
+        Action::Pin(args) => pin::run(args, app),
     }
 }

@@ -75,6 +75,25 @@ pub struct ServerPin {
     key: String,
 }
 
+/// The type of the key that signs by this algorithm, if it is one that may be pinned.
+pub fn pinned_type(algorithm: &str) -> Option<&'static str> {
+    let name = match algorithm {
+        "rsa-sha2-512" | "rsa-sha2-256" => "ssh-rsa", // RFC 8332
+        name => name,
+    };
+    ALGORITHMS.into_iter().find(|known| *known == name)
+}
+
+/// The algorithms by which such keys sign, where ssh does not say which it takes.
+pub const SIGNING: [&str; 6] = [
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+];
+
 /// What stands before an authority's key (sshd(8)).
 const AUTHORITY: &str = "@cert-authority";
 
@@ -95,6 +114,16 @@ impl ServerPin {
     /// The key, `algorithm base64`.
     pub fn key(&self) -> &str {
         &self.key
+    }
+
+    /// Its type: `ssh-ed25519`.
+    pub fn key_type(&self) -> &str {
+        self.key.split(' ').next().unwrap_or_default()
+    }
+
+    /// Whether it vouches for hosts by certificates, and is no host's own.
+    pub fn is_authority(&self) -> bool {
+        self.is_authority
     }
 
     /// Its SHA-256 fingerprint, as ssh shows it.

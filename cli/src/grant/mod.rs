@@ -18,7 +18,7 @@ pub use certificate::Certificate;
 pub use destination::Destination;
 pub use endpoint::{Endpoint, Host, Port, SshUser};
 pub use expiry::{Expiry, Lifetime};
-pub use host_key::{Pins, ServerPin, ServerPins};
+pub use host_key::{Pins, SIGNING, ServerPin, ServerPins, pinned_type};
 pub use named_server::NamedServer;
 pub use web_url::WebUrl;
 pub use workdir::Workdir;

@@ -66,14 +66,14 @@ impl OwnHost {
     /// All that ssh takes to reach it as we do, without the program.
     pub fn arguments(&self) -> Result<Vec<OsString>> {
         let mut options = Options(self.place().into_iter().map(OsString::from).collect());
-        self.trust(&mut options, true)?;
+        self.trust(&mut options, |directive| directive == "knownhostscommand")?;
         options.0.push(self.destination.as_str().into());
         Ok(options.0)
     }
 
-    /// A server's host key is one that its owner pinned, or one that the user has accepted before. `has_command`: the user
-    /// has a program that ssh asks for more.
-    fn trust(&self, options: &mut Options, has_command: bool) -> Result<()> {
+    /// A server's host key is one that its owner pinned, or one that the user has accepted before. `has`: whether ssh knows a
+    /// directive.
+    fn trust(&self, options: &mut Options, has: impl Fn(&str) -> bool) -> Result<()> {
         if self.server.is_none() {
             return Ok(());
         }
@@ -90,8 +90,11 @@ impl OwnHost {
             options.set(&format!("HostKeyAlias={}", self.destination.host()));
             options.set("CheckHostIP=no");
             options.set("UpdateHostKeys=no");
-            if has_command {
+            if has("knownhostscommand") {
                 options.set("KnownHostsCommand=none");
+            }
+            if has("gssapikeyexchange") {
+                options.set("GSSAPIKeyExchange=no"); // Kerberos would vouch for the host in place of its key
             }
         }
         Ok(())
@@ -132,7 +135,7 @@ pub enum Purpose<'a> {
 /// The options for `ssh`, as its arguments.
 pub fn options(host: &OwnHost, user: &Resolved, purpose: Purpose<'_>) -> Result<Vec<OsString>> {
     let mut options = Options(host.place().into_iter().map(OsString::from).collect());
-    host.trust(&mut options, user.has("knownhostscommand"))?;
+    host.trust(&mut options, |directive| user.has(directive))?;
     match purpose {
         Purpose::Master { .. } | Purpose::Command => options.set("BatchMode=yes"),
         Purpose::PersonalMaster { .. } => options.set("BatchMode=no"),
@@ -175,6 +178,33 @@ pub fn options(host: &OwnHost, user: &Resolved, purpose: Purpose<'_>) -> Result<
             options.set("ControlMaster=no");
             options.set("ControlPath=none");
         }
+    }
+    Ok(options.0)
+}
+
+/// The options under which ssh takes any host key of these algorithms, notes it in `known_hosts`, and logs nobody in. They
+/// come before those for [`Purpose::Command`].
+pub fn taking_any_host_key(
+    user: &Resolved,
+    algorithms: &[String],
+    known_hosts: &Path,
+) -> Result<Vec<OsString>> {
+    let mut options = Options(Vec::new());
+    options.set("StrictHostKeyChecking=accept-new");
+    options.path("UserKnownHostsFile", known_hosts)?;
+    options.set(if cfg!(windows) { "GlobalKnownHostsFile=none" } else { "GlobalKnownHostsFile=/dev/null" });
+    options.set("HashKnownHosts=no");
+    options.set("CheckHostIP=no");
+    options.set("UpdateHostKeys=no");
+    options.set("VerifyHostKeyDNS=no");
+    options.set("NoHostAuthenticationForLocalhost=no");
+    options.set(&format!("HostKeyAlgorithms={}", algorithms.join(",")));
+    options.set("PreferredAuthentications=none");
+    if user.has("knownhostscommand") {
+        options.set("KnownHostsCommand=none");
+    }
+    if user.has("gssapikeyexchange") {
+        options.set("GSSAPIKeyExchange=no");
     }
     Ok(options.0)
 }

@@ -99,8 +99,8 @@ impl Resolved {
     }
 
     /// What ssh answered, in lines.
-    #[cfg(all(test, unix))]
-    pub(super) fn from_lines(lines: Vec<String>) -> Resolved {
+    #[cfg(test)]
+    pub(crate) fn from_lines(lines: Vec<String>) -> Resolved {
         Resolved(lines)
     }
 

@@ -19,14 +19,16 @@ pub(super) fn of(log: &str, host: &OwnHost, is_sandboxed: bool) -> Unconnected {
     let (cause, error) = match refusal {
         Refusal::HostKeyUnknown(fingerprint) | Refusal::HostKeyChanged(fingerprint) if host.is_pinned() => {
             let why = format!("`{to}` shows a host key that servers.toml does not pin");
-            let hint = "ask whoever runs the host before you put another into its host_keys".to_owned();
+            let hint = format!(
+                "ask whoever runs the host why, before you pin another; `runcode servers pin {to}` shows what it shows now"
+            );
             host_key(Code::HostKeyChanged, why, fingerprint, hint)
         }
         Refusal::HostKeyUnknown(fingerprint) => {
             let pin = host
                 .server
                 .as_ref()
-                .map(|_| "; or put its public key into host_keys in servers.toml".to_owned());
+                .map(|server| format!("; or pin it: `runcode servers pin {}`", server.words));
             let hint =
                 format!("log in once with `ssh {ssh}`, and compare the fingerprint with the host's own");
             let why = format!("you have never accepted the host key of `{to}`");

@@ -8,6 +8,7 @@
 
 pub mod command;
 mod connect_error;
+pub mod contact;
 #[cfg(unix)]
 mod descriptors;
 pub mod dial;
@@ -340,18 +341,26 @@ impl Transport {
                 let user = Resolved::at(program, &host.place(), &host.destination)?;
                 ssh.args(external::options(host, &user, purpose)?);
                 if matches!(purpose, Purpose::Master { .. } | Purpose::Command) {
-                    // `BatchMode` does not reach the ssh of a `ProxyJump`, which would ask at the terminal. It has every question
-                    // answered by a program that fails (ssh(1), since 8.4).
-                    ssh.envs([("SSH_ASKPASS_REQUIRE", "force"), ("SSH_ASKPASS", "false")]);
+                    asks_nobody(&mut ssh);
                 }
-                // The user's own config may send any variable (`SendEnv`), but ours are no business of the host's.
-                let ours = Var::ALL.iter().map(|var| var.name()).filter(|name| name.starts_with("RUNCODE_"));
-                for name in ours.chain([PRIVATE]) {
-                    ssh.env_remove(name);
-                }
+                without_our_variables(&mut ssh);
             }
         }
         ssh.env_remove(Var::RuncodeToken.name()); // a master lives long, and has no use for it
         Ok(ssh)
+    }
+}
+
+/// `BatchMode` does not reach the ssh of a `ProxyJump`, which would ask at the terminal. It has every question answered by a
+/// program that fails (ssh(1), since 8.4).
+fn asks_nobody(ssh: &mut Command) {
+    ssh.envs([("SSH_ASKPASS_REQUIRE", "force"), ("SSH_ASKPASS", "false")]);
+}
+
+/// The user's own config may send any variable (`SendEnv`), but ours are no business of the host's.
+fn without_our_variables(ssh: &mut Command) {
+    let ours = Var::ALL.iter().map(|var| var.name()).filter(|name| name.starts_with("RUNCODE_"));
+    for name in ours.chain([PRIVATE]) {
+        ssh.env_remove(name);
     }
 }

@@ -3,17 +3,27 @@
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::error::{Code, Issue, Result};
+use crate::error::{Code, Error, Issue, Result};
 use crate::origin::names::number;
 use crate::origin::servers::Config;
 use crate::output::report::{Outcome, Report, Text, issue};
 use crate::session::Sessions;
+use crate::transport::contact::Contact;
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Also log in to this server once: its host key, your login, its shell
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+}
 
 struct Findings {
     files: Vec<String>,
     count: usize,
     errors: Vec<Issue>,
     warnings: Vec<Warning>,
+    /// The server that let us in.
+    reached: Option<String>,
 }
 
 /// What is no mistake and may surprise.
@@ -48,6 +58,9 @@ impl Report for Findings {
             };
             text.line(format!("✓ {what}"));
         }
+        if let Some(name) = &self.reached {
+            text.line(format!("✓ {name}: its host key counts, it lets you in and runs commands"));
+        }
     }
 
     fn exit_status(&self) -> u8 {
@@ -55,12 +68,51 @@ impl Report for Findings {
     }
 }
 
-/// Reads the files and uses nothing of them.
-pub(super) fn run(app: &App) -> Result<Outcome> {
+/// Reads the files; a server that is named is tried as well, once the files are right.
+pub(super) fn run(args: Args, app: &App) -> Result<Outcome> {
     let (config, errors) = app.servers()?.places().read();
     let files = config.files().iter().map(|file| file.path.display().to_string()).collect();
     let warnings = warnings(&config, &app.sessions()?)?;
-    Ok(Findings { files, count: config.servers().len(), errors, warnings }.into())
+    let count = config.servers().len();
+    let mut findings = Findings { files, count, errors, warnings, reached: None };
+    if let Some(words) = args.name.as_deref().filter(|_| findings.errors.is_empty()) {
+        try_out(words, app, &mut findings)?;
+    }
+    Ok(findings.into())
+}
+
+/// Logs in to the server once, on a connection of its own, and runs a command that does nothing.
+fn try_out(words: &str, app: &App, findings: &mut Findings) -> Result<()> {
+    let (server, file, host) = app.servers()?.own_host(words)?;
+    let (name, is_pinned) = (server.name.clone(), host.is_pinned());
+    let doctor = format!("`runcode doctor {}` shows it", host.words());
+    match Contact::new(host, app.env()).and_then(|contact| contact.log_in()) {
+        Ok(noise) => {
+            if !noise.is_empty() {
+                let message = format!("prints text that mixes with the output of commands: {doctor}");
+                findings.warnings.push(Warning { server: name.clone(), message });
+            }
+            findings.reached = Some(name);
+        }
+        Err(error) if error.code() == Code::Interrupted => return Err(error),
+        // It came as far as the login: the host key counted, and the rest is a person's.
+        Err(error) if error.code() == Code::LoginRequired => {
+            findings.warnings.push(Warning { server: name, message: failed(&error) });
+        }
+        Err(error) => {
+            let is_key = matches!(error.code(), Code::HostKeyChanged | Code::HostKeyUnknown);
+            let key = if is_key && is_pinned { ".host_keys" } else { "" };
+            let (file, at) = (file.path.display().to_string(), format!("servers.{name}{key}"));
+            findings.errors.push(Issue { file, line: 0, at, message: failed(&error) });
+        }
+    }
+    Ok(())
+}
+
+/// The failure, as the rest of a sentence about the server.
+fn failed(error: &Error) -> String {
+    let hint = error.next_step().map(|hint| format!("; {hint}")).unwrap_or_default();
+    format!("was tried, and failed: {}{hint}", error.message())
 }
 
 fn warnings(config: &Config, sessions: &Sessions<'_>) -> Result<Vec<Warning>> {

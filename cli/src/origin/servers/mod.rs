@@ -20,6 +20,7 @@ use serde_json::json;
 use crate::error::{Code, Error, Result};
 use crate::grant::{Credential, Destination, Grant, Lifetime, NamedServer, SshUser};
 use crate::openssh::SshBinary;
+use crate::openssh::external::OwnHost;
 use crate::origin::names::few;
 use crate::origin::{
     Origin, OriginId, Request, SessionKey, Target, Ungranted, Unresolved, Workspace, ssh_alias,
@@ -104,6 +105,15 @@ impl Servers {
         Ok(states)
     }
 
+    /// The server that `words` name, with or without `server:` before it, its file, and how ssh is called for it.
+    pub fn own_host(&self, words: &str) -> Result<(&Server, &File, OwnHost)> {
+        let name = Servers::explicit(words).unwrap_or(words);
+        let Some(key) = SessionKey::server(name) else { return Err(self.not_found(self.config()?, name)) };
+        let (server, file, destination) = self.usable(&key)?;
+        let host = OwnHost { server: Some(named(server, &key)), ..OwnHost::named(destination.clone()) };
+        Ok((server, file, host))
+    }
+
     fn machine(&self, server: &Server, file: &File) -> Machine {
         Machine {
             name: server.name.clone(),
@@ -158,15 +168,7 @@ impl Origin for Servers {
 
     fn grant(&self, key: &SessionKey, _: &Request<'_>) -> Result<Grant, Ungranted> {
         let (server, _, destination) = self.usable(key)?;
-        let named = NamedServer {
-            words: key.words(),
-            port: server.port,
-            user: server.user.clone(),
-            host_keys: server.host_keys.clone(),
-            environment: server.environment.as_deref().map(Into::into),
-            definition: definition(server),
-        };
-        let external = ssh_alias::external(&self.ssh, destination.clone(), Some(named))?;
+        let external = ssh_alias::external(&self.ssh, destination.clone(), Some(named(server, key)))?;
         Ok(Grant {
             title: server.name.as_str().into(),
             credential: Credential::External(external),
@@ -204,6 +206,18 @@ impl Origin for Servers {
 
     fn stop(&self, key: &SessionKey) -> Result<()> {
         self.machine_of(key)?.stop()
+    }
+}
+
+/// What the file says of it, for whoever calls ssh.
+fn named(server: &Server, key: &SessionKey) -> NamedServer {
+    NamedServer {
+        words: key.words(),
+        port: server.port,
+        user: server.user.clone(),
+        host_keys: server.host_keys.clone(),
+        environment: server.environment.as_deref().map(Into::into),
+        definition: definition(server),
     }
 }
 
