@@ -5,6 +5,7 @@ mod bytes;
 mod cuts;
 mod faults;
 mod folders;
+mod git;
 mod hostile;
 mod large;
 mod links;

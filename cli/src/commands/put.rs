@@ -8,7 +8,7 @@ use crate::commands::args::Which;
 use crate::commands::host_path::{refuse_local, refuse_remote};
 use crate::commands::transferred::Transferred;
 use crate::error::{Code, Error, Result};
-use crate::files::{self, Exchanges, RemotePath, Selection};
+use crate::files::{self, Exchanges, Git, RemotePath, Selection};
 use crate::output::report::Outcome;
 
 /// Send files and folders to the attached workspace.
@@ -31,7 +31,7 @@ pub struct Args {
     /// Leave out what matches, as in .gitignore; may be given several times
     #[arg(long, value_name = "PATTERN")]
     exclude: Vec<String>,
-    /// Leave out what git ignores, and the folder `.git`
+    /// Send what `git ls-files -co --exclude-standard` lists: all but what git ignores, and the folder `.git`
     #[arg(long)]
     git: bool,
     #[command(flatten)]
@@ -54,7 +54,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let remote = RemotePath::parse(remote, session.meta.workdir.as_ref())?;
     let start = |command: &_, streams: &_| sessions.start(&session, command, streams);
     let exchanges = Exchanges::new(&start, app.env());
-    let selection = Selection { exclude: args.exclude, git: args.git };
+    let selection = Selection { exclude: args.exclude, git: args.git.then(|| Git::from_env(app.env())) };
     let summary = files::put(&exchanges, &local, &remote, &selection)?;
     Ok(Transferred::sent(session, summary).into())
 }

@@ -1,14 +1,17 @@
 //! What there is to send below a folder of this machine.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ignore::WalkBuilder;
-use ignore::gitignore::GitignoreBuilder;
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use crate::error::{Code, Error, Result};
+use crate::files::git::{Git, Listed};
+use crate::files::names::Missing;
 use crate::sys::platform;
 
 /// What is left out.
@@ -16,8 +19,8 @@ use crate::sys::platform;
 pub struct Selection {
     /// Patterns as in .gitignore.
     pub exclude: Vec<String>,
-    /// Whether what git ignores is left out, and its own folder.
-    pub git: bool,
+    /// Whom to ask for what git ignores, which is left out, as its own folder is.
+    pub git: Option<Git>,
 }
 
 /// A file, folder or link to send.
@@ -61,52 +64,172 @@ pub(super) enum EntryKind {
     Link(Vec<u8>),
 }
 
-/// Adds what `source` is and has to `entries`, under `name`; returns how much is of a kind that cannot be sent. A link that
-/// is named itself is followed, one further down is not.
-pub(super) fn walk(
-    source: &Path,
-    name: &[u8],
-    selection: &Selection,
-    entries: &mut Vec<Entry>,
-) -> Result<u64> {
-    let failed = |error| Error::io(format_args!("read `{}`", source.display()), error);
-    let source = &fs::canonicalize(source).map_err(failed)?;
-    let (now, mut skipped) = (SystemTime::now(), 0);
-    for found in walker(source, selection)?.build() {
-        let found = found.map_err(|error| {
-            let kind = error.io_error().map(std::io::Error::kind); // its own words name the path once more
-            let why = kind.map_or_else(|| error.to_string(), |kind| crate::error::reason(&kind.into()));
-            Error::new(Code::Io, format!("cannot list `{}`: {why}", source.display()))
-        })?;
-        let path = found.path();
-        let metadata = fs::symlink_metadata(path)
-            .map_err(|error| Error::io(format_args!("read `{}`", path.display()), error))?;
-        let Some(kind) = kind(path, &metadata)? else {
-            skipped += 1;
-            continue;
-        };
-        entries.push(Entry {
-            local: path.to_owned(),
-            name: below(name, path.strip_prefix(source).unwrap_or(path))?,
-            mode: mode(&metadata),
-            modified: Modified::of(&metadata, now),
-            kind,
-        });
-    }
-    Ok(skipped)
+/// What was found in folders of this machine.
+#[derive(Debug, Default)]
+pub(super) struct Tree {
+    /// Each folder before what is in it.
+    pub(super) entries: Vec<Entry>,
+    /// How much is of a kind that cannot be sent.
+    pub(super) skipped: u64,
+    pub(super) missing: Missing,
 }
 
-fn walker(source: &Path, selection: &Selection) -> Result<WalkBuilder> {
-    let mut walker = WalkBuilder::new(source);
-    walker.standard_filters(false).follow_links(false);
-    if selection.git {
-        // What lies above a repository is not its business, as for git; outside of any, only what is sent counts.
-        let is_in_repository = source.ancestors().any(|folder| folder.join(".git").exists());
-        walker.git_ignore(true).git_exclude(true).git_global(true);
-        walker.parents(is_in_repository).require_git(is_in_repository);
+impl Tree {
+    /// Adds what `source` is and has, under `name`. A link that is named itself is followed, one further down is not.
+    pub(super) fn walk(&mut self, source: &Path, name: &[u8], selection: &Selection) -> Result<()> {
+        let failed = |error| Error::io(format_args!("read `{}`", source.display()), error);
+        let top = fs::canonicalize(source).map_err(failed)?;
+        let is_folder = fs::metadata(&top).map_err(failed)?.is_dir();
+        if is_folder {
+            fs::read_dir(&top)
+                .map_err(|error| Error::io(format_args!("list `{}`", source.display()), error))?;
+        }
+        let exclude = exclude(&top, &selection.exclude)?;
+        let mut walk = Walk { tree: self, top: &top, name, exclude, now: SystemTime::now() };
+        match &selection.git {
+            Some(git) if is_folder => walk.listed(git.list(&top)?),
+            _ => walk.all(),
+        }
     }
+}
+
+/// A walk through what is below `top`, which is called `name` on the workspace.
+struct Walk<'a> {
+    tree: &'a mut Tree,
+    top: &'a Path,
+    name: &'a [u8],
+    exclude: Gitignore,
+    now: SystemTime,
+}
+
+impl Walk<'_> {
+    /// All there is.
+    fn all(&mut self) -> Result<()> {
+        let mut todo = vec![PathBuf::new()];
+        while let Some(at) = todo.pop() {
+            if !self.add(&at)? {
+                continue;
+            }
+            let found = fs::read_dir(self.at(&at)).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+            match found {
+                Ok(found) => {
+                    // What is below a folder comes right after it: the workspace enters each one once.
+                    let (folders, files): (Vec<_>, Vec<_>) =
+                        found.iter().partition(|found| found.file_type().is_ok_and(|kind| kind.is_dir()));
+                    for file in files {
+                        self.add(&at.join(file.file_name()))?;
+                    }
+                    todo.extend(folders.iter().map(|folder| at.join(folder.file_name())));
+                }
+                Err(error) => {
+                    // Without what is in it, it is nothing to send.
+                    self.tree.entries.pop();
+                    self.missing(&at, &error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What git lists, and the folders that it is in.
+    fn listed(&mut self, listed: Listed) -> Result<()> {
+        listed.warnings.iter().for_each(|warning| self.tree.missing.unread.add(warning, ""));
+        let mut folders = HashMap::from([(PathBuf::new(), self.add(Path::new(""))?)]);
+        let mut last = PathBuf::new();
+        for path in listed.paths {
+            if path == last {
+                continue; // of a merge conflict, git lists each side
+            }
+            if self.is_in(&path, &mut folders)? && !folders.contains_key(&path) && !self.is_gone(&path) {
+                let is_folder = self.add(&path)?;
+                folders.insert(path.clone(), is_folder);
+            }
+            last = path;
+        }
+        Ok(())
+    }
+
+    /// Whether what `path` is in is to be sent; folders that were not seen before are added.
+    fn is_in(&mut self, path: &Path, folders: &mut HashMap<PathBuf, bool>) -> Result<bool> {
+        let above = path.ancestors().skip(1).collect::<Vec<_>>();
+        for folder in above.into_iter().rev() {
+            let is_sent = match folders.get(folder) {
+                Some(is_sent) => *is_sent,
+                None => {
+                    // A link in the place of a folder that git tracked is no way to what it leads to.
+                    let found = fs::symlink_metadata(self.at(folder));
+                    let is_sent = match found {
+                        Ok(found) => found.is_dir() && self.add(folder)?,
+                        Err(_) if self.is_gone(folder) => false,
+                        Err(error) => {
+                            self.missing(folder, &error);
+                            false
+                        }
+                    };
+                    folders.insert(folder.to_owned(), is_sent);
+                    is_sent
+                }
+            };
+            if !is_sent {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether nothing is there: what git tracks may have been removed long ago.
+    fn is_gone(&self, path: &Path) -> bool {
+        let found = fs::symlink_metadata(self.at(path));
+        found.is_err_and(|error| {
+            matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+        })
+    }
+
+    /// Adds what is at `path`; whether that is a folder.
+    fn add(&mut self, path: &Path) -> Result<bool> {
+        let at = self.at(path);
+        let found = fs::symlink_metadata(&at).and_then(|metadata| Ok((kind(&at, &metadata)?, metadata)));
+        let (kind, metadata) = match found {
+            Ok(found) => found,
+            Err(error) if path.as_os_str().is_empty() => {
+                return Err(Error::io(format_args!("read `{}`", at.display()), error));
+            }
+            Err(error) => {
+                self.missing(path, &error);
+                return Ok(false);
+            }
+        };
+        let is_folder = kind == Some(EntryKind::Folder);
+        if !path.as_os_str().is_empty() && self.exclude.matched(&at, is_folder).is_ignore() {
+            return Ok(false);
+        }
+        let Some(kind) = kind else {
+            self.tree.skipped += 1;
+            return Ok(false);
+        };
+        self.tree.entries.push(Entry {
+            name: below(self.name, path)?,
+            mode: mode(&metadata),
+            modified: Modified::of(&metadata, self.now),
+            local: at,
+            kind,
+        });
+        Ok(is_folder)
+    }
+
+    fn missing(&mut self, path: &Path, error: &io::Error) {
+        self.tree.missing.add(&self.at(path).display().to_string(), error);
+    }
+
+    fn at(&self, path: &Path) -> PathBuf {
+        // Joining nothing would end it in a slash.
+        if path.as_os_str().is_empty() { self.top.to_owned() } else { self.top.join(path) }
+    }
+}
+
+fn exclude(source: &Path, patterns: &[String]) -> Result<Gitignore> {
     let mut exclude = GitignoreBuilder::new(source);
-    for pattern in &selection.exclude {
+    for pattern in patterns {
         let usage = |why: String| {
             Error::new(Code::Usage, format!("--exclude `{pattern}` is not a valid pattern: {why}"))
         };
@@ -116,26 +239,19 @@ fn walker(source: &Path, selection: &Selection) -> Result<WalkBuilder> {
         let escape = if pattern.starts_with('#') { "\\" } else { "" }; // there are no comments here
         exclude.add_line(None, &format!("{escape}{pattern}")).map_err(|error| usage(error.to_string()))?;
     }
-    let exclude = exclude.build().map_err(|error| Error::new(Code::Usage, error.to_string()))?;
-    let is_git = selection.git;
-    walker.filter_entry(move |entry| {
-        let is_folder = entry.file_type().is_some_and(|kind| kind.is_dir());
-        entry.depth() == 0
-            || !(is_git && entry.file_name() == ".git"
-                || exclude.matched(entry.path(), is_folder).is_ignore())
-    });
-    Ok(walker)
+    exclude.build().map_err(|error| Error::new(Code::Usage, error.to_string()))
 }
 
-fn kind(path: &Path, metadata: &Metadata) -> Result<Option<EntryKind>> {
+fn kind(path: &Path, metadata: &Metadata) -> io::Result<Option<EntryKind>> {
     Ok(if metadata.is_dir() {
         Some(EntryKind::Folder)
     } else if metadata.is_file() {
         Some(EntryKind::File(metadata.len()))
     } else if metadata.is_symlink() {
-        let target = fs::read_link(path)
-            .map_err(|error| Error::io(format_args!("read the link `{}`", path.display()), error))?;
-        Some(EntryKind::Link(bytes(target.as_os_str())?.to_vec()))
+        let target = fs::read_link(path)?;
+        let target =
+            bytes(target.as_os_str()).map_err(|error| io::Error::other(error.message().to_owned()))?;
+        Some(EntryKind::Link(target.to_vec()))
     } else {
         None
     })

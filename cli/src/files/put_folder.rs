@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::error::{Code, Error, Result};
 use crate::files::archive::{self, Sent, Unsent};
 use crate::files::exchange::{Exchange, ExchangeError, Exchanges, Task, TransferError};
-use crate::files::local_tree::{self, Entry, EntryKind, Selection};
+use crate::files::local_tree::{self, Entry, EntryKind, Selection, Tree};
 use crate::files::progress::Progress;
 use crate::files::put_file;
 use crate::files::remote_listing::{Format, Listing};
@@ -29,10 +29,11 @@ pub(super) fn put(
     selection: &Selection,
 ) -> Result<Summary> {
     let began = Instant::now();
-    let (mut entries, mut skipped) = (Vec::new(), 0);
+    let mut tree = Tree::default();
     for (path, name) in sources {
-        skipped += local_tree::walk(path, name, selection, &mut entries)?;
+        tree.walk(path, name, selection)?;
     }
+    let Tree { entries, skipped, missing } = tree;
     let mut arguments = vec![target.argument()];
     let names = sources.iter().map(|(_, name)| name);
     if sources.iter().any(|(_, name)| name.is_empty()) || names.clone().map(Vec::len).sum::<usize>() > NAMES {
@@ -62,6 +63,7 @@ pub(super) fn put(
         Err(undone) => return Err(undone.into()),
     }
     summary.skipped += skipped;
+    summary.missing.append(&missing);
     summary.seconds = began.elapsed().as_secs_f64();
     Ok(summary)
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::files::{AutorunFiles, LeftOut};
+use crate::files::{AutorunFiles, LeftOut, Missing};
 use crate::output::foreign;
 use crate::output::report::{Report, Text};
 
@@ -25,6 +25,8 @@ pub struct Summary {
     pub skipped: u64,
     /// The links that were left out, since they lead out of the folder.
     pub left_out: LeftOut,
+    /// What could not be read, or went away.
+    pub missing: Missing,
     /// The files among those that travelled that other programs run or obey by themselves.
     pub autorun: AutorunFiles,
     /// How long it took, in seconds.
@@ -42,6 +44,7 @@ impl Summary {
             sha256: None,
             skipped: 0,
             left_out: LeftOut::default(),
+            missing: Missing::default(),
             autorun: AutorunFiles::default(),
             seconds: start.elapsed().as_secs_f64(),
         }
@@ -54,6 +57,7 @@ impl Summary {
         self.unchanged += other.unchanged;
         self.skipped += other.skipped;
         self.left_out.append(&other.left_out);
+        self.missing.append(&other.missing);
         self.autorun.append(&other.autorun);
         self.seconds += other.seconds;
         self.sha256 = None;
@@ -73,6 +77,8 @@ impl Report for Summary {
         });
         for (field, count, named) in [
             ("links_left_out", self.left_out.count, &self.left_out.named),
+            ("unread", self.missing.unread.count, &self.missing.unread.named),
+            ("vanished", self.missing.vanished.count, &self.missing.vanished.named),
             ("runs_by_itself", self.autorun.count, &self.autorun.named),
         ] {
             if count > 0 {
@@ -82,14 +88,14 @@ impl Report for Summary {
         report
     }
 
-    /// Links that were left out are a part that is missing.
+    /// Links that were left out and files that could not be read are a part that is missing. What went away is not.
     fn exit_status(&self) -> u8 {
-        u8::from(self.left_out.count > 0)
+        u8::from(self.left_out.count > 0 || self.missing.unread.count > 0)
     }
 
     fn text(&self, text: &mut Text) {
         let plural = |count: u64| if count == 1 { "" } else { "s" };
-        let mark = if self.left_out.count > 0 { "✗" } else { "✓" };
+        let mark = if self.exit_status() > 0 { "✗" } else { "✓" };
         let mut line = format!(
             "{mark} {}: {} byte{} in {} file{}, {:.1} s",
             self.to,
@@ -112,6 +118,14 @@ impl Report for Summary {
                 text.line(format!("    and {} more", count - named.len() as u64));
             }
         };
+        for (what, names) in
+            [("could not be read", &self.missing.unread), ("went away meanwhile", &self.missing.vanished)]
+        {
+            if names.count > 0 {
+                text.line(format!("  left out: {} that {what}", names.count));
+                list(text, names.count, &names.named);
+            }
+        }
         let count = self.left_out.count;
         if count > 0 {
             text.line(format!(
