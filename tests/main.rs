@@ -13,6 +13,7 @@ mod attachments;
 mod commands;
 mod completions;
 mod config_ssh;
+mod connections;
 mod context;
 #[cfg(feature = "dev")]
 mod dev;

@@ -17,6 +17,8 @@ pub mod http;
 mod processes;
 pub mod real_sshd;
 pub mod reference_sshd;
+pub mod relay;
+pub mod rough;
 pub mod ssh_session;
 mod sshd_process;
 mod world;

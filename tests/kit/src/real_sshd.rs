@@ -182,7 +182,18 @@ impl RealSshd {
         (self.port, self.host_key())
     }
 
-    fn host_key(&self) -> String {
+    /// The port that it listens on.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What lets a key in, from any thread, for as long as there is the folder.
+    pub(crate) fn authorizer(&self) -> impl Fn(&str) + Clone + Send + Sync + use<> {
+        let folder = self.folder.clone();
+        move |key| authorize(&folder, key)
+    }
+
+    pub(crate) fn host_key(&self) -> String {
         std::fs::read_to_string(self.folder.join("host_key.pub")).unwrap()
     }
 
@@ -235,8 +246,9 @@ pub fn user() -> String {
 
 fn authorize(folder: &Path, key: &str) {
     let keys = std::fs::File::options().append(true).open(folder.join("keys"));
+    let Ok(mut keys) = keys else { return }; // the test is over
     // In one write: several sessions may be made at the same time.
-    keys.unwrap().write_all(format!("{key}\n").as_bytes()).unwrap();
+    keys.write_all(format!("{key}\n").as_bytes()).unwrap();
 }
 
 /// A certificate over a key, for `user` and so many seconds, by the CA in `folder`.
@@ -249,7 +261,8 @@ fn signed(folder: &Path, key: &str, user: &str, ttl: i64) -> String {
     std::fs::read_to_string(folder.join("asked-cert.pub")).unwrap()
 }
 
-fn jiff_now_plus(seconds: i64) -> String {
+/// So many seconds from now.
+pub(crate) fn jiff_now_plus(seconds: i64) -> String {
     (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds)).to_string()
 }
 

@@ -72,9 +72,14 @@ impl World {
         std::fs::create_dir(home.path().join("box")).unwrap();
         let sshd = RealSshd::start(home.path())?;
         let plane = sshd.plane();
+        Some(World::behind(home, sshd, plane))
+    }
+
+    /// A world whose workspace is behind this sshd, and granted by this plane.
+    pub(crate) fn behind(home: tempfile::TempDir, sshd: RealSshd, plane: FakePlane) -> World {
         let (api_base, token) = (plane.base(), "token".to_owned());
         let web_base = api_base.clone();
-        Some(World {
+        World {
             home,
             plane: None,
             sshd: Some((sshd, plane)),
@@ -83,7 +88,7 @@ impl World {
             token,
             options: Options::default(),
             own_host: None,
-        })
+        }
     }
 
     /// A world without a control plane or a login, whose ssh config has a host `box`: a real sshd, as the user who runs the

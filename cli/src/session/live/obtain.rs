@@ -60,12 +60,18 @@ impl Sessions<'_> {
                 };
             }
         };
+        let is_alike = |session: &Session| session.meta.ttl() == order.ttl;
         if matches!(want, Want::Lasting(_))
-            && let Some(session) = self.fresh(key)?.filter(|session| session.meta.ttl() == order.ttl)
+            && let Some(session) = self.fresh(key)?.filter(is_alike)
         {
             return Ok(Obtained::there(session));
         }
-        self.renew(&self.store().lock(key)?, key, Some(order)).map(Obtained::minted)
+        let locked = self.store().lock(key)?;
+        let current = match want {
+            Want::Lasting(_) => locked.read()?.filter(Session::is_intact).filter(is_alike),
+            _ => None,
+        };
+        self.unless_refused(self.renew(&locked, key, Some(order)), current)
     }
 
     fn fresh(&self, key: &SessionKey) -> Result<Option<Session>, Ungranted> {
@@ -102,11 +108,25 @@ impl Sessions<'_> {
         {
             return Ok(Obtained::there(session));
         }
-        match self.renew(&locked, key, None) {
-            // A session in its last moments is better than none while the origin is out of reach.
-            Err(Ungranted::Unreachable(error)) => {
-                let lasting = current.filter(|session| session.is_valid(clock::now()));
-                lasting.map(Obtained::there).ok_or(Ungranted::Unreachable(error))
+        let renewed = self.renew(&locked, key, None);
+        self.unless_refused(renewed, current)
+    }
+
+    /// The renewed session, or the current one in its last moments: while the origin is out of reach, too busy, or not itself, it
+    /// has not said no.
+    fn unless_refused(
+        &self,
+        renewed: Result<Session, Ungranted>,
+        current: Option<Session>,
+    ) -> Result<Obtained, Ungranted> {
+        match renewed {
+            Err(failure) if !failure.is_refusal() => {
+                let serves = |session: &Session| {
+                    session.is_valid(clock::now())
+                        && session.meta.access.is_current()
+                        && self.is_defined_so(session).is_ok_and(|is_so| is_so)
+                };
+                current.filter(serves).map(Obtained::there).ok_or(failure)
             }
             renewed => renewed.map(Obtained::minted),
         }

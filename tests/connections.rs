@@ -1,0 +1,3 @@
+//! Connections that are dead, full, slow or young: what is needed for one to serve happens by itself, once, and in seconds.
+
+mod renewal;
