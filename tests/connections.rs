@@ -1,3 +1,4 @@
 //! Connections that are dead, full, slow or young: what is needed for one to serve happens by itself, once, and in seconds.
 
+mod first;
 mod renewal;

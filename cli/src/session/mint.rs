@@ -82,6 +82,7 @@ pub fn mint(
         control_path,
         ttl_seconds: order.ttl.as_secs(),
         key_created_at,
+        granted_at: Some(now),
         personal_keep,
         files: std::collections::BTreeMap::new(),
     };

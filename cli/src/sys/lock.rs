@@ -10,7 +10,7 @@ use crate::sys::clock::Deadline;
 use crate::sys::platform;
 
 /// How long a command waits for another one that works on the same thing: longer than any of them works on it.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+pub const PATIENCE: Duration = Duration::from_secs(210);
 
 /// An exclusive lock.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ pub(super) fn of(log: &str, is_sandboxed: bool) -> Unconnected {
         }
         _ => Error::new(Code::Transport, format!("cannot connect to the workspace: {said}")),
     };
-    let error = if cause == Cause::Forbidden || (is_sandboxed && cause == Cause::Unreachable) {
+    let error = if cause == Cause::Forbidden || (is_sandboxed && cause.is_out_of_reach()) {
         error.hint(SANDBOX_HINT)
     } else {
         error
@@ -48,18 +48,18 @@ fn cause(log: &str) -> Cause {
         Cause::AuthRejected
     } else if log::is_forbidden(log) {
         Cause::Forbidden
+    } else if ssh_says(&["Connection refused"]) {
+        Cause::Refused
     } else if ssh_says(&[
-        "Connection refused",
-        "Connection timed out",
-        "Operation timed out",
+        "timed out",
         "No route to host",
-    ]) || ssh_says(&[
         "Network is unreachable",
         "Could not resolve hostname",
-        "Connection reset by",
-        "timed out",
-    ]) || says(&["Connection closed by", "Connection to "])
-    {
+    ]) {
+        Cause::Unreachable
+    } else if ssh_says(&["Connection reset by"]) || says(&["Connection closed by", "Broken pipe"]) {
+        Cause::Dropped
+    } else if says(&["Connection to "]) {
         Cause::Unreachable
     } else {
         Cause::Other
@@ -73,10 +73,12 @@ mod tests {
     #[test]
     fn causes() {
         for (words, expected) in [
-            ("ssh: connect to host 127.0.0.1 port 1: Connection refused", Cause::Unreachable),
+            ("ssh: connect to host 127.0.0.1 port 1: Connection refused", Cause::Refused),
             ("ssh: connect to host a port 1: Operation timed out", Cause::Unreachable),
             ("ssh: Could not resolve hostname a: Name or service not known", Cause::Unreachable),
-            ("kex_exchange_identification: Connection closed by remote host", Cause::Unreachable),
+            ("kex_exchange_identification: Connection closed by remote host", Cause::Dropped),
+            ("kex_exchange_identification: read: Connection reset by peer", Cause::Dropped),
+            ("Connection closed by UNKNOWN port 65535", Cause::Dropped),
             ("u@h: Permission denied (publickey).", Cause::AuthRejected),
             (
                 "@@@\nWARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!\nHost key verification failed.",

@@ -83,7 +83,7 @@ pub(super) fn of(log: &str, host: &OwnHost, is_sandboxed: bool) -> Unconnected {
         }
         Refusal::PortRefused => {
             let error = fails(format!("nothing listens there: {said}"));
-            (Cause::Unreachable, error.hint(format!("is sshd running, and is this its port? {retry}")))
+            (Cause::Refused, error.hint(format!("is sshd running, and is this its port? {retry}")))
         }
         Refusal::Silent => {
             let error = fails(format!("`{to}` does not answer: {said}"));
@@ -106,18 +106,18 @@ pub(super) fn of(log: &str, host: &OwnHost, is_sandboxed: bool) -> Unconnected {
         Refusal::NoWay(Some(jump)) => {
             let error = fails(format!("`{to}` is reached through `{jump}`, which ssh could not get through"));
             let connect = OwnHost::named(jump.clone()).words();
-            (Cause::Unreachable, error.hint(format!("`runcode connect {connect}` says why; {retry}")))
+            (Cause::Dropped, error.hint(format!("`runcode connect {connect}` says why; {retry}")))
         }
         Refusal::NoWay(None) => {
             let error = fails(format!("`{to}` is reached through a `ProxyCommand`, which ended: {said}"));
-            (Cause::Unreachable, error.hint(retry))
+            (Cause::Dropped, error.hint(retry))
         }
         Refusal::HungUp => {
-            (Cause::Unreachable, fails(format!("`{to}` closed the connection: {said}")).hint(retry))
+            (Cause::Dropped, fails(format!("`{to}` closed the connection: {said}")).hint(retry))
         }
         Refusal::Other => (Cause::Other, fails(format!("cannot connect to `{to}`: {said}")).hint(retry)),
     };
-    let error = if is_sandboxed && cause == Cause::Unreachable { error.hint(SANDBOX_HINT) } else { error };
+    let error = if is_sandboxed && cause.is_out_of_reach() { error.hint(SANDBOX_HINT) } else { error };
     Unconnected { cause, error }
 }
 

@@ -101,7 +101,8 @@ pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Un
         if ended.is_some_and(|status| !status.success()) {
             let failed = transport.refusal(&log_of(&log_path));
             // By itself it may do better: an old one, one that is wrapped, one that resolves the name to another address.
-            if !matches!(failed.cause, Cause::AuthRejected | Cause::Unreachable) && gateway.take().is_some() {
+            let is_final = failed.cause == Cause::AuthRejected || failed.cause.is_out_of_reach();
+            if !is_final && gateway.take().is_some() {
                 child = spawn(transport, control_path, &log_path, None)?;
                 continue;
             }

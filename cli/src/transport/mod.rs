@@ -58,7 +58,7 @@ pub use env_name::EnvName;
 #[cfg(unix)]
 pub use forward::{Forward, Side};
 pub use login_error::login_required;
-pub use outcome::{Cause, Ended, Failure, Limits, Unconnected, Unended, Unforwarded};
+pub use outcome::{Cause, Ended, Failure, Limits, TRIES, Unconnected, Unended, Unforwarded};
 pub use running::Running;
 pub use stream::{Stream, Streams};
 

@@ -89,8 +89,12 @@ failures! {
 /// Why no connection could be made, for whoever can do something about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// Nothing listens there, the name is unknown, or nothing answers.
+    /// The name is unknown, or nothing answers.
     Unreachable,
+    /// Nothing listens there.
+    Refused,
+    /// The connection was closed before anybody was let in: the server is busy, or starts anew.
+    Dropped,
     /// The gateway does not take the key: the session may be over.
     AuthRejected,
     /// The gateway shows a host key other than the pinned one.
@@ -102,6 +106,28 @@ pub enum Cause {
     /// Anything else.
     Other,
 }
+
+impl Cause {
+    /// Whether nobody there has said anything about us.
+    pub fn is_out_of_reach(self) -> bool {
+        matches!(self, Cause::Unreachable | Cause::Refused | Cause::Dropped)
+    }
+
+    /// How long to wait before the next try, after so many; `None` where another try is no use. `is_new`: the gateway may not
+    /// have learned of the key yet.
+    pub fn pause(self, tries: usize, is_new: bool) -> Option<Duration> {
+        let pauses: &[u64] = match self {
+            Cause::Dropped => &[300, 600, 1200, 1800],
+            Cause::Refused => &[500],
+            Cause::AuthRejected if is_new => &[1000, 1500, 2000, 3000],
+            _ => &[],
+        };
+        pauses.get(tries).copied().map(Duration::from_millis)
+    }
+}
+
+/// How long tries may go on; one that has begun may end.
+pub const TRIES: Duration = Duration::from_secs(8);
 
 /// A connection that could not be made.
 #[derive(Debug)]

@@ -9,11 +9,12 @@ use crate::output::progress::note;
 use crate::session::Session;
 #[cfg(unix)]
 use crate::session::forwards;
+use crate::session::live::first;
 use crate::session::live::obtain::leads_to_the_same;
 use crate::session::live::{Obtained, Sessions};
-use crate::sys::clock;
+use crate::sys::clock::{self, Deadline};
 use crate::transport::{
-    Cause, Ended, Failure, Limits, RemoteCommand, Running, Streams, Unconnected, Variables, Way,
+    Cause, Ended, Failure, Limits, RemoteCommand, Running, Streams, TRIES, Unconnected, Variables, Way,
     login_required,
 };
 
@@ -57,6 +58,8 @@ impl Sessions<'_> {
                 Err(failed) if matches!(failed.cause, Cause::NoClient | Cause::Forbidden) => {
                     return Err(failed.error);
                 }
+                // What was just granted is as good as what the next grant would be.
+                Err(failed) if first::is_new(&current, clock::now()) => return Err(failed.error),
                 // Nobody is there to ask, or there is nothing that a new grant would change.
                 Err(failed) if !is_askable || current.meta.lifetime == Lifetime::Open => {
                     return Err(failed.error);
@@ -66,7 +69,7 @@ impl Sessions<'_> {
         }
         let renewed = match (self.renew(&locked, key, None), failure) {
             (Ok(renewed), Some((failed, old)))
-                if failed.cause == Cause::Unreachable && leads_to_the_same(&old, &renewed) =>
+                if failed.cause.is_out_of_reach() && leads_to_the_same(&old, &renewed) =>
             {
                 return Err(failed.error); // where nothing answers, a new session changes nothing
             }
@@ -91,7 +94,15 @@ impl Sessions<'_> {
             let error = login_required(why, &host, "");
             return Err(Unconnected { cause: Cause::AuthRejected, error });
         }
-        transport.start_master()?;
+        let (is_new, patience) = (first::is_new(session, clock::now()), Deadline::after(TRIES));
+        let mut tries = 0;
+        while let Err(failed) = transport.start_master() {
+            let pause = failed.cause.pause(tries, is_new).filter(|_| !patience.is_past());
+            let Some(pause) = pause else { return Err(failed) };
+            std::thread::sleep(pause);
+            tries += 1;
+        }
+        first::served(session);
         #[cfg(unix)]
         forwards::restore(&transport, &session.folder);
         Ok(())

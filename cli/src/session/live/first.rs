@@ -1,0 +1,44 @@
+//! Whether a session has served yet. The gateway may learn of its key some seconds after the control plane has granted it;
+//! and where no connection can be made with it, another one would be no better.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::grant::Access;
+use crate::session::Session;
+use crate::sys::atomic_file;
+
+/// The name of the file that says for which grant a connection was made.
+const SERVED: &str = "served";
+
+/// How long a session that has not served counts as new.
+const NEW: SignedDuration = SignedDuration::from_secs(60);
+
+/// Whether it was granted within the last minute, and no connection was made with it since.
+pub(super) fn is_new(session: &Session, now: Timestamp) -> bool {
+    let Some(granted_at) = granted_at(session) else { return false };
+    let age = now.duration_since(granted_at);
+    !age.is_negative() && age < NEW && !has_served(session, granted_at)
+}
+
+/// When our key was granted; none for a host that the user's own ssh gets into.
+fn granted_at(session: &Session) -> Option<Timestamp> {
+    session.meta.granted_at.filter(|_| matches!(session.meta.access, Access::Gateway(_)))
+}
+
+fn has_served(session: &Session, granted_at: Timestamp) -> bool {
+    let served = atomic_file::read(&session.folder.join(SERVED), 64).ok().flatten();
+    served.is_some_and(|text| text == granted_at.to_string().as_bytes())
+}
+
+/// Notes that a connection was made with it.
+pub(super) fn served(session: &Session) {
+    let Some(granted_at) = granted_at(session) else { return };
+    if !has_served(session, granted_at) {
+        // Without it, a session whose key was revoked within its first minute is given up later.
+        let _ = atomic_file::write_unsynced(
+            &session.folder.join(SERVED),
+            granted_at.to_string().as_bytes(),
+            0o600,
+        );
+    }
+}
