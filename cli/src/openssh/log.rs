@@ -1,7 +1,7 @@
-//! What ssh writes about a connection: whether a command was started, and what of it are ssh's own words.
+//! What ssh writes about a command, while it runs: whether it was started, and whether its status was told.
 //!
-//! ssh passes on what the server says with its line breaks (log.c), so a line after such words may be the server's. How far
-//! a log is believed therefore depends on what the server can have said before: see [`before_host`] and [`own_lines`].
+//! ssh passes on what the server says with its line breaks (log.c), so a line after such words may be the server's. What
+//! counts here is what no server can write before ssh has verified it; why ssh ends, [`super::told`] makes out.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
@@ -9,7 +9,7 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-use crate::output::foreign;
+use super::told::is_last;
 
 /// How large a log may become: a workspace can have ssh write without end (SSH_MSG_DEBUG). More is read, and then cut off.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -30,12 +30,24 @@ pub enum Phase {
     Started,
 }
 
+/// What an ssh connects to, and so what its log says once the command was asked for.
+#[derive(Debug, Clone, Copy)]
+pub enum Through<'a> {
+    /// A master, whose words are ssh's own.
+    Master,
+    /// A server. Until it is verified it may write anything, but it does not know the random word with which the command
+    /// begins.
+    Server(&'a str),
+}
+
 /// A log file that is deleted when this is dropped.
 pub struct Log {
     file: NamedTempFile,
     reader: File,
     /// What was read and is no whole line yet.
     rest: Vec<u8>,
+    /// The command's random word; none where ssh goes through a master.
+    word: Option<String>,
     phase: Phase,
     has_status: bool,
     /// What tells why ssh ends: all up to the line that ssh ends with.
@@ -45,12 +57,16 @@ pub struct Log {
 
 impl Log {
     /// A new empty log in `folder`, which is the owner's alone.
-    pub fn create(folder: &Path) -> io::Result<Log> {
+    pub fn create(folder: &Path, through: Through<'_>) -> io::Result<Log> {
         let file = tempfile::Builder::new().prefix(".ssh-").suffix(".log").tempfile_in(folder)?;
         let reader = file.reopen()?;
         let (phase, has_status) = (Phase::Connecting, false);
         let (reasons, has_ended) = (String::new(), false);
-        Ok(Log { file, reader, rest: Vec::new(), phase, has_status, reasons, has_ended })
+        let word = match through {
+            Through::Master => None,
+            Through::Server(word) => Some(word.to_owned()),
+        };
+        Ok(Log { file, reader, rest: Vec::new(), word, phase, has_status, reasons, has_ended })
     }
 
     /// Where ssh writes it.
@@ -101,123 +117,62 @@ impl Log {
     fn take_line(&mut self) {
         let line = std::mem::take(&mut self.rest);
         let line = String::from_utf8_lossy(&line);
-        if self.phase == Phase::Connecting {
-            self.phase = phase(&line);
-        }
-        self.has_status |= has_status(&line);
-        if !self.has_ended && self.reasons.len() < MAX {
-            self.reasons.push_str(&line);
-            self.reasons.push('\n');
-            self.has_ended = is_last(&line);
-        }
-    }
-}
-
-fn phase(log: &str) -> Phase {
-    for line in log.lines() {
         let line = line.trim_end_matches('\r');
-        if line.starts_with("debug1: mux_client_request_session: master session id:")
-            || line.starts_with("debug1: Sending command:")
-        {
-            return Phase::Started;
+        let word = self.word.as_deref();
+        match self.phase {
+            Phase::Connecting => self.phase = phase(line, word),
+            // Who has been sent the command is verified, and says how it ended.
+            Phase::Started => self.has_status |= has_status(line, word),
+            Phase::NoMaster | Phase::Full => {}
         }
-        if line.starts_with("debug1: Control socket \"") || line.starts_with("Control socket connect(") {
-            return Phase::NoMaster;
-        }
-        if line.contains("session request failed: Session open refused by peer") {
-            return Phase::Full;
+        if !self.has_ended && self.reasons.len() < MAX {
+            self.reasons.push_str(line);
+            self.reasons.push('\n');
+            self.has_ended = is_last(line);
         }
     }
-    Phase::Connecting
 }
 
-fn has_status(log: &str) -> bool {
-    log.lines().any(|line| {
-        let told = line
-            .strip_prefix("debug2: Received exit status from master ")
-            .or_else(|| line.strip_prefix("debug1: Exit status "));
-        told.is_some_and(|status| status.trim().parse::<u8>().is_ok())
-    })
+/// `word`: the command's, on a connection of its own.
+fn phase(line: &str, word: Option<&str>) -> Phase {
+    if let Some(word) = word {
+        let sent = line.strip_prefix("debug1: Sending command: ");
+        return if sent.is_some_and(|sent| sent.contains(word)) { Phase::Started } else { Phase::Connecting };
+    }
+    if line.starts_with("debug1: mux_client_request_session: master session id:") {
+        Phase::Started
+    } else if line.starts_with("debug1: Control socket \"") || line.starts_with("Control socket connect(") {
+        Phase::NoMaster
+    } else if line
+        .starts_with("mux_client_request_session: session request failed: Session open refused by peer")
+    {
+        Phase::Full
+    } else {
+        Phase::Connecting
+    }
 }
 
-/// Whether ssh ends with this line, which passes on words of the server's: they may go on in the next lines.
-fn is_last(line: &str) -> bool {
-    const LAST: [&str; 3] = ["Received disconnect from", "Their offer: ", "Permission denied ("];
-    LAST.iter().any(|last| line.contains(last))
-}
-
-/// Whether the server may have a say in the lines after this one: once the keys are exchanged, a banner stands in the log as
-/// it came.
-fn is_open(line: &str) -> bool {
-    line.contains("Remote: ") || line.starts_with("debug1: SSH2_MSG_NEWKEYS received")
-}
-
-/// The lines up to the one that ssh ends with: what comes after that may be the server's.
-pub fn heard(log: &str) -> impl Iterator<Item = &str> {
-    let mut has_ended = false;
-    log.lines().take_while(move |line| {
-        let is_heard = !has_ended;
-        has_ended |= is_last(line);
-        is_heard
-    })
-}
-
-/// The lines that ssh writes of itself, without those that quote the server and all that come after: what we advise must not
-/// be the server's idea.
-pub fn own_lines(log: &str) -> impl Iterator<Item = &str> {
-    /// These quote one line, and no more.
-    const ONE_LINE: [&str; 4] = [
-        "banner line ",
-        "Bad remote protocol version identification",
-        "remote software version",
-        "Remote protocol version",
-    ];
-    heard(log)
-        .take_while(|line| !is_last(line) && !is_open(line))
-        .filter(|line| !ONE_LINE.iter().any(|quoting| line.contains(quoting)))
-}
-
-/// The lines that ssh writes before it hears anything of the server.
-pub fn before_host(log: &str) -> impl Iterator<Item = &str> {
-    own_lines(log).take_while(|line| !line.starts_with("debug1: Local version string"))
-}
-
-/// Whether this machine does not let ssh connect (a sandbox).
-pub fn is_forbidden(log: &str) -> bool {
-    before_host(log).any(|line| {
-        let is_own = ["ssh: connect to host ", "socket"].iter().any(|start| line.starts_with(start));
-        is_own && line.trim_end().ends_with("Operation not permitted")
-    })
-}
-
-/// The last line for people that says why ssh has ended, as it may be shown: with whose words it is.
-pub fn telling(log: &str) -> String {
-    const NOISE: [&str; 3] =
-        ["Connection closed by UNKNOWN", "banner exchange: Connection to UNKNOWN", "@@@"];
-    let is_telling = |line: &&str| is_for_people(line) && !NOISE.iter().any(|noise| line.contains(noise));
-    let last = heard(log).filter(is_telling).last();
-    let Some(last) = last else { return "ssh ended without a message".to_owned() };
-    let is_own = !heard(log).any(is_open);
-    foreign::said(if is_own { "ssh" } else { "ssh, or the host through it," }, last.trim())
-}
-
-fn is_for_people(line: &str) -> bool {
-    !line.trim().is_empty()
-        && !["debug1:", "debug2:", "debug3:", "OpenSSH_"].iter().any(|start| line.starts_with(start))
+fn has_status(line: &str, word: Option<&str>) -> bool {
+    let told = match word {
+        Some(_) => "debug1: Exit status ",
+        None => "debug2: Received exit status from master ",
+    };
+    line.strip_prefix(told).is_some_and(|status| status.trim().parse::<u8>().is_ok())
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use std::io::Write as _;
+
     use super::*;
 
     /// A workspace that has ssh write without end: neither the disk nor the memory grows with it, and what counts is still
     /// seen.
     #[test]
     fn a_log_without_end_is_cut() {
-        use std::io::Write as _;
         let folder = tempfile::tempdir().unwrap();
-        let mut log = Log::create(folder.path()).unwrap();
+        let mut log = Log::create(folder.path(), Through::Server("echo")).unwrap();
         let mut ssh = File::options().append(true).open(log.path()).unwrap();
         ssh.write_all(b"debug1: Sending command: echo\n").unwrap();
         let noise = format!("debug1: Remote: {}\nodd \n", "x".repeat(900)).repeat(500);
@@ -237,67 +192,53 @@ mod tests {
         );
     }
 
+    const WORD: &str = "runcode-0123";
+
     #[test]
     fn the_first_decisive_line_tells_the_phase() {
-        let opened = "debug1: mux_client_request_session: master session id: 2\n";
-        for (log, expected) in [
+        for (line, expected) in [
             ("", Phase::Connecting),
-            ("debug2: mux_client_hello_exchange: master version 4\n", Phase::Connecting),
-            (opened, Phase::Started),
-            ("debug1: Control socket \"/a b/c\" does not exist\r\n", Phase::NoMaster),
-            ("Control socket connect(/a): Connection refused\n", Phase::NoMaster),
-            (
-                "mux_client_request_session: session request failed: Session open refused by peer\n",
-                Phase::Full,
-            ),
-            ("debug1: Sending command: echo 1\n", Phase::Started),
+            ("debug2: mux_client_hello_exchange: master version 4", Phase::Connecting),
+            ("debug1: mux_client_request_session: master session id: 2", Phase::Started),
+            ("debug1: Control socket \"/a b/c\" does not exist", Phase::NoMaster),
+            ("Control socket connect(/a): Connection refused", Phase::NoMaster),
+            ("mux_client_request_session: session request failed: Session open refused by peer", Phase::Full),
         ] {
-            assert_eq!(phase(log), expected, "{log}");
+            assert_eq!(phase(line, None), expected, "{line}");
+            assert_eq!(phase(line, Some(WORD)), Phase::Connecting, "{line}");
         }
-        // A command of several lines cannot undo that it was sent.
-        assert_eq!(phase("debug1: Sending command: a\ndebug1: Control socket \"x\"\n"), Phase::Started);
+        assert_eq!(phase("debug1: Sending command: : runcode-0123; date", Some(WORD)), Phase::Started);
+    }
+
+    /// Who is not verified writes whole lines (`debug1: Remote: …`, a certificate's ID), but has not seen the command.
+    #[test]
+    fn no_server_forges_that_a_command_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = Log::create(folder.path(), Through::Server(WORD)).unwrap();
+        let mut ssh = File::options().append(true).open(log.path()).unwrap();
+        for forged in [
+            "debug1: Sending command: : runcode-4567; date",
+            "debug1: mux_client_request_session: master session id: 2",
+            "debug1: Control socket \"x\" does not exist",
+            "mux_client_request_session: session request failed: Session open refused by peer",
+            "debug1: Exit status 255",
+            "debug2: Received exit status from master 255",
+        ] {
+            ssh.write_all(format!("debug1: Remote: x\n{forged}\r\n").as_bytes()).unwrap();
+            assert_eq!(log.phase().unwrap(), Phase::Connecting, "{forged}");
+            assert!(!log.has_status().unwrap(), "{forged}");
+        }
+        ssh.write_all(b"debug1: Sending command: : runcode-0123; a\ndebug1: Control socket \"x\"\n").unwrap();
+        assert_eq!(log.phase().unwrap(), Phase::Started);
+        ssh.write_all(b"debug1: Exit status 7\r\n").unwrap();
+        assert!(log.has_status().unwrap());
     }
 
     #[test]
     fn a_status_is_told_by_the_box_alone() {
-        assert!(has_status("debug2: Received exit status from master 255\n"));
-        assert!(has_status("debug1: Exit status 255\r\n"));
-        assert!(!has_status("debug1: Exit status -1\n"));
-        assert!(!has_status("debug2: Control master terminated unexpectedly\n"));
-    }
-
-    #[test]
-    fn people_get_the_words_meant_for_them() {
-        let log = "OpenSSH_9.2p1\ndebug1: x\r\nssh: connect to host a port 1: Connection refused\r\n\n";
-        assert_eq!(telling(log), "ssh says: \"ssh: connect to host a port 1: Connection refused\"");
-        assert_eq!(telling("debug1: x\n\n"), "ssh ended without a message");
-    }
-
-    /// Whatever quotes the server, the lines after it are nobody's.
-    #[test]
-    fn nothing_counts_after_the_servers_words() {
-        let forged = "ssh: connect to host h port 1: Operation not permitted";
-        for quoting in [
-            "Received disconnect from h port 1:2: bye",
-            "Unable to negotiate with h port 1: no matching cipher found. Their offer: bye",
-            "me@h: Permission denied (publickey",
-        ] {
-            let log = format!("debug1: own\r\n{quoting}\n{forged}\r\ndebug1: x\r\n");
-            assert_eq!(own_lines(&log).collect::<Vec<_>>(), ["debug1: own"], "{quoting}");
-            assert_eq!(heard(&log).collect::<Vec<_>>(), ["debug1: own", quoting]);
-            assert!(!is_forbidden(&log) && !telling(&log).contains("permitted"), "{}", telling(&log));
-        }
-        for said in [
-            "debug1: Remote: bye",
-            "debug1: SSH2_MSG_NEWKEYS received",
-            "debug1: Local version string SSH-2.0-x",
-        ] {
-            let log = format!("{said}\r\n{forged}\r\n");
-            assert!(!is_forbidden(&log), "{said}");
-        }
-        let banner =
-            format!("debug1: SSH2_MSG_NEWKEYS received\r\n{forged}\nConnection closed by UNKNOWN port 1\r\n");
-        assert!(telling(&banner).starts_with("ssh, or the host through it, says: \""));
-        assert!(is_forbidden(forged));
+        assert!(has_status("debug2: Received exit status from master 255", None));
+        assert!(has_status("debug1: Exit status 255", Some(WORD)));
+        assert!(!has_status("debug1: Exit status -1", Some(WORD)));
+        assert!(!has_status("debug2: Control master terminated unexpectedly", None));
     }
 }

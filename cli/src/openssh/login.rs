@@ -4,7 +4,7 @@
 //! host key it did not know, is in what it says to its developers alone (sshconnect.c, sshconnect2.c of OpenSSH 8 to 10).
 
 use crate::grant::Destination;
-use crate::openssh::log::{before_host, heard, is_forbidden, own_lines};
+use crate::openssh::told::Told;
 
 /// Why ssh did not get in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,9 @@ pub enum Refusal {
     HostKeyUnknown(Option<Fingerprint>),
     /// Another host key is known for the host, or this one is revoked.
     HostKeyChanged(Option<Fingerprint>),
+    /// Whoever answers had its own say in the log before ssh verified it, so that nothing tells whether its key counts. What
+    /// was seen of the key before.
+    Unclear(Option<Fingerprint>),
     /// Somebody would have to answer.
     Question(Question),
     /// The host takes none of the keys, and offers nothing else.
@@ -71,78 +74,88 @@ impl Fingerprint {
 
 /// Makes sense of the log.
 pub fn refusal(log: &str) -> Refusal {
-    let has = |line: &str, any: &[&str]| any.iter().any(|phrase| line.contains(phrase));
-    let says = |any: &[&str]| heard(log).any(|line| has(line, any));
-    let ssh_says = |any: &[&str]| own_lines(log).any(|line| has(line, any));
-    let ssh_knows = |any: &[&str]| before_host(log).any(|line| has(line, any));
-    if ssh_says(&["REMOTE HOST IDENTIFICATION HAS CHANGED", "REVOKED HOST KEY DETECTED", "has been revoked"])
-    {
-        Refusal::HostKeyChanged(shown(log))
-    } else if ssh_says(&["Host key verification failed", "No matching host key", "host key is known for"]) {
-        Refusal::HostKeyUnknown(shown(log))
-    } else if let Some(question) = question(log) {
+    let told = Told::by(log);
+    if told.is_host_key_changed() {
+        Refusal::HostKeyChanged(shown(&told))
+    } else if told.is_host_key_unknown() {
+        Refusal::HostKeyUnknown(shown(&told))
+    } else if told.is_unclear() {
+        Refusal::Unclear(shown(&told))
+    } else if let Some(question) = question(&told) {
         Refusal::Question(question)
-    } else if says(&["Too many authentication failures"]) {
+    } else if told.is_over_many_keys() {
         Refusal::TooManyKeys
-    } else if says(&["Permission denied ("]) {
+    } else if told.denied().is_some() {
         Refusal::KeysRefused
-    } else if ssh_knows(&["Could not resolve hostname"]) {
+    } else if told.errors_before().any(|line| line.starts_with("ssh: Could not resolve hostname ")) {
         Refusal::UnknownName
-    } else if is_forbidden(log) {
+    } else if told.is_forbidden() {
         Refusal::Forbidden
-    } else if ssh_knows(&["Connection refused"]) {
+    } else if told.is_unconnected(&["Connection refused"]) {
         Refusal::PortRefused
-    } else if ssh_says(&["timed out", "No route to host", "Network is unreachable", "Host is down"]) {
-        Refusal::Silent
-    } else if says(&["Unable to negotiate with", "no matching host key type"]) {
-        Refusal::NoCommonAlgorithm
-    } else if ssh_knows(&[
-        "Bad configuration option",
-        "bad configuration options",
-        "Bad owner or permissions on",
-    ]) || ssh_knows(&["keyword has no argument", "missing argument", "Can't open user config file"])
+    } else if told.has_timed_out()
+        || told.is_unconnected(&["timed out", "No route to host", "Network is unreachable", "Host is down"])
     {
+        Refusal::Silent
+    } else if told.nothing_common().is_some() {
+        Refusal::NoCommonAlgorithm
+    } else if told.errors_before().any(is_about_the_config) {
         Refusal::BadConfig
-    } else if ssh_knows(&["Executing proxy command: "]) && !says(&["Remote protocol version"]) {
-        Refusal::NoWay(jump(log))
-    } else if says(&["Connection closed by", "Connection reset by", "Connection to ", "Broken pipe"]) {
+    } else if told.before.iter().any(|line| line.starts_with("debug1: Executing proxy command: "))
+        && !told.hears(&["debug1: Remote protocol version "])
+    {
+        Refusal::NoWay(jump(&told))
+    } else if told.hears(&["Connection closed by ", "Connection reset by ", "Connection to "])
+        || told.hears(&["kex_exchange_identification: ", "client_loop: send disconnect: "])
+    {
         Refusal::HungUp
     } else {
         Refusal::Other
     }
 }
 
+/// Whether ssh says this, before it connects, of a config that it does not take.
+fn is_about_the_config(line: &str) -> bool {
+    const WORDS: [&str; 4] = [
+        "Bad configuration option",
+        "bad configuration options",
+        "keyword has no argument",
+        "missing argument",
+    ];
+    WORDS.iter().any(|words| line.contains(words))
+        || ["Bad owner or permissions on ", "Can't open user config file "]
+            .iter()
+            .any(|it| line.starts_with(it))
+}
+
 /// The last jump host on the way: the last word of the command that ssh makes of `ProxyJump` (ssh.c).
-fn jump(log: &str) -> Option<Destination> {
-    let command =
-        before_host(log).find_map(|line| line.split_once("implicit ProxyCommand from ProxyJump: "))?.1;
+fn jump(told: &Told<'_>) -> Option<Destination> {
+    let made = "debug1: Setting implicit ProxyCommand from ProxyJump: ";
+    let command = told.before.iter().find_map(|line| line.strip_prefix(made))?;
     Destination::parse(command.split_whitespace().last()?).ok()
 }
 
-/// The host key that was shown. A host on the way (`ProxyJump`) has an ssh of its own, which does not log this.
-fn shown(log: &str) -> Option<Fingerprint> {
-    let line = own_lines(log).find_map(|line| line.strip_prefix("debug1: Server host key: "))?;
-    line.split_whitespace().find_map(Fingerprint::parse)
+fn shown(told: &Told<'_>) -> Option<Fingerprint> {
+    told.fingerprint().and_then(Fingerprint::parse)
 }
 
 /// What ssh would have asked, had it been allowed to. Who is not let in is told by `Permission denied`.
 /// A server can have any of this asked, so it is believed; but a key is named only where ssh listed it beforehand.
-fn question(log: &str) -> Option<Question> {
-    let denied = heard(log).find(|line| line.contains("Permission denied ("))?;
-    let methods = denied.split_once("Permission denied (")?.1.split(')').next().unwrap_or_default();
-    if heard(log).any(|line| line.contains("agent refused operation")) {
+fn question(told: &Told<'_>) -> Option<Question> {
+    let methods = told.denied()?;
+    if told.has_agent_refused() {
         return Some(Question::Agent);
     }
     let is_wanted = |method: &str| methods.split(',').any(|wanted| wanted == method);
     // A key that the host takes and that did not let us in could not be used: nobody gave its passphrase.
-    let accepted = heard(log).filter_map(|line| line.strip_prefix("debug1: Server accepts key: ")).last();
+    let accepted = told.after("debug1: Server accepts key: ");
     if let Some(accepted) = accepted.filter(|_| is_wanted("publickey")) {
         // "PATH TYPE FINGERPRINT [explicit|agent|token…]": the path may have blanks in it.
         let words = accepted.split(' ').collect::<Vec<_>>();
         let end = words.iter().position(|word| Fingerprint::parse(word).is_some()).unwrap_or(words.len());
         let path = words[..end.saturating_sub(1)].join(" ");
         let listed = format!("debug1: identity file {path} type ");
-        let is_listed = before_host(log).any(|line| line.starts_with(&listed));
+        let is_listed = told.before.iter().any(|line| line.starts_with(&listed));
         return Some(Question::Key(if is_listed { path } else { String::new() }));
     }
     (is_wanted("password") || is_wanted("keyboard-interactive")).then_some(Question::Answer)
@@ -173,7 +186,7 @@ mod tests {
             ),
             (
                 format!(
-                    "{KEY}@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\r\nHost key verification failed.\r\n"
+                    "{KEY}@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r\nHost key verification failed.\r\n"
                 ),
                 Refusal::HostKeyChanged(fingerprint),
             ),
@@ -189,7 +202,7 @@ mod tests {
     #[test]
     fn questions_that_ssh_may_not_ask() {
         let listed = "debug1: identity file /home/a b/id type 3\r\n";
-        let began = "debug1: Local version string SSH-2.0-x\r\n";
+        let began = "debug1: Local version string SSH-2.0-x\r\ndebug1: SSH2_MSG_NEWKEYS sent\r\n";
         let accepted = "debug1: Server accepts key: /home/a b/id ED25519 SHA256:5fPlcK9f5bubT01wFREe1jZPVvs6Vgb3yVv9K3+KOFA explicit";
         for (log, expected) in [
             (
@@ -236,9 +249,8 @@ mod tests {
         ] {
             let log = format!("{own}Received disconnect from h port 1:2: bye\n{words}\r\n");
             assert_eq!(refusal(&log), Refusal::Other, "{log}");
-            let log = format!(
-                "{own}debug1: SSH2_MSG_NEWKEYS received\r\n{words}\nConnection closed by h port 1\r\n"
-            );
+            let log =
+                format!("{own}debug1: SSH2_MSG_NEWKEYS sent\r\n{words}\nConnection closed by h port 1\r\n");
             assert_eq!(refusal(&log), Refusal::HungUp, "{log}");
         }
         let forged = "debug1: Server host key: ssh-rsa SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -249,8 +261,12 @@ mod tests {
         let log = format!(
             "{own}{KEY}debug1: Server host certificate: x ID \"a\n{forged}\nHost key verification failed."
         );
-        let Refusal::HostKeyUnknown(Some(shown)) = refusal(&log) else { panic!("{:?}", refusal(&log)) };
+        let Refusal::Unclear(Some(shown)) = refusal(&log) else { panic!("{:?}", refusal(&log)) };
         assert!(KEY.contains(shown.as_str()));
+        let log = format!(
+            "{own}debug1: Remote: a\ndebug1: SSH2_MSG_NEWKEYS sent\nme@h: Permission denied (password).\r\n"
+        );
+        assert_eq!(refusal(&log), Refusal::Unclear(None));
     }
 
     #[test]
@@ -264,7 +280,7 @@ mod tests {
             ("ssh: connect to host h port 1: Operation not permitted", Refusal::Forbidden),
             ("Received disconnect from h port 22:2: Operation not permitted", Refusal::Other),
             ("Received disconnect from h port 22:2: Host key verification failed.", Refusal::Other),
-            ("debug1: Remote: REMOTE HOST IDENTIFICATION HAS CHANGED!", Refusal::Other),
+            ("debug1: Remote: REMOTE HOST IDENTIFICATION HAS CHANGED!", Refusal::Unclear(None)),
             ("Unable to negotiate with h port 22: no matching cipher found", Refusal::NoCommonAlgorithm),
             ("/c: line 1: Bad configuration option: x", Refusal::BadConfig),
             ("kex_exchange_identification: Connection closed by remote host", Refusal::HungUp),

@@ -7,6 +7,7 @@ pub mod hosts;
 pub mod log;
 pub mod login;
 pub mod question;
+pub mod told;
 pub mod version;
 
 pub use binary::{SshBinary, install_hint};

@@ -170,7 +170,8 @@ impl RemoteCommand {
             command.push(b' ');
             quote::word(&mut command, argument);
         }
-        let mut text = b"exec ".to_vec();
+        // The token comes first: ssh's log, by which we know that the command was sent, has the beginning alone.
+        let mut text = format!(": {token}; exec ").into_bytes();
         text.append(&mut quote::on_one_line(command, &token));
         RemoteCommand::checked(text, token, None)
     }

@@ -226,3 +226,17 @@ fn names_of_variables() {
         assert!(EnvName::parse(bad).is_err(), "{bad:?}");
     }
 }
+
+/// ssh's log has 1 KiB of it.
+#[test]
+fn every_command_begins_with_its_word() {
+    let long = "x".repeat(5000);
+    for command in [
+        RemoteCommand::script(&long, &[long.as_bytes()]).unwrap(),
+        RemoteCommand::snippet(None, &Variables::default(), &long).unwrap(),
+        RemoteCommand::arguments(None, &Variables::default(), &[&long]).unwrap(),
+    ] {
+        let start = format!(": {}; ", command.token());
+        assert!(command.text().starts_with(start.as_bytes()), "{command:?}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Why ssh could not connect, told by its own words.
 
 use crate::error::{Code, Error};
-use crate::openssh::log;
+use crate::openssh::told::{self, Told};
 use crate::transport::outcome::{Cause, Unconnected};
 
 /// What a sandboxed agent's user has to change.
@@ -11,7 +11,7 @@ pub(super) const SANDBOX_HINT: &str = "the sandbox that this runs in forbids net
 /// Makes sense of the log of an ssh that could not connect. `is_sandboxed`: an agent's sandbox is known to forbid network access.
 pub(super) fn of(log: &str, is_sandboxed: bool) -> Unconnected {
     let cause = cause(log);
-    let said = log::telling(log);
+    let said = told::telling(log);
     let error = match cause {
         Cause::HostKey => Error::new(
             Code::Transport,
@@ -31,35 +31,33 @@ pub(super) fn of(log: &str, is_sandboxed: bool) -> Unconnected {
     Unconnected { cause, error }
 }
 
-/// A line of ssh's can quote the gateway (`Received disconnect from …: <its words>`). What makes us advise something comes
-/// from lines that ssh writes of itself.
+/// What makes us advise something comes from lines that ssh writes of itself.
 fn cause(log: &str) -> Cause {
-    let has = |line: &str, any: &[&str]| any.iter().any(|phrase| line.contains(phrase));
-    let says = |any: &[&str]| log::heard(log).any(|line| has(line, any));
-    let ssh_says = |any: &[&str]| log::own_lines(log).any(|line| has(line, any));
-    if ssh_says(&[
-        "Host key verification failed",
-        "REMOTE HOST IDENTIFICATION HAS CHANGED",
-        "No matching host key",
-        "no matching host key type found",
-    ]) {
+    let told = Told::by(log);
+    if told.is_host_key_changed()
+        || told.is_host_key_unknown()
+        || told.nothing_common() == Some("host key type")
+    {
         Cause::HostKey
-    } else if says(&["Permission denied (", "Too many authentication failures"]) {
+    } else if told.is_unclear() {
+        Cause::Other
+    } else if told.denied().is_some() || told.is_over_many_keys() {
         Cause::AuthRejected
-    } else if log::is_forbidden(log) {
+    } else if told.is_forbidden() {
         Cause::Forbidden
-    } else if ssh_says(&["Connection refused"]) {
+    } else if told.is_unconnected(&["Connection refused"]) {
         Cause::Refused
-    } else if ssh_says(&[
-        "timed out",
-        "No route to host",
-        "Network is unreachable",
-        "Could not resolve hostname",
-    ]) {
+    } else if told.is_unconnected(&["timed out", "No route to host", "Network is unreachable"])
+        || told.has_timed_out()
+        || told.says(&["ssh: Could not resolve hostname "])
+    {
         Cause::Unreachable
-    } else if ssh_says(&["Connection reset by"]) || says(&["Connection closed by", "Broken pipe"]) {
+    } else if told.hears(&["Connection closed by ", "Connection reset by ", "kex_exchange_identification: "])
+        || told.hears(&["client_loop: send disconnect: "])
+        || told.is_unconnected(&["Connection reset by peer"])
+    {
         Cause::Dropped
-    } else if says(&["Connection to "]) {
+    } else if told.hears(&["Connection to "]) {
         Cause::Unreachable
     } else {
         Cause::Other
@@ -81,7 +79,7 @@ mod tests {
             ("Connection closed by UNKNOWN port 65535", Cause::Dropped),
             ("u@h: Permission denied (publickey).", Cause::AuthRejected),
             (
-                "@@@\nWARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!\nHost key verification failed.",
+                "@@@\n@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!\nHost key verification failed.",
                 Cause::HostKey,
             ),
             ("No ED25519 host key is known for x.\nHost key verification failed.", Cause::HostKey),

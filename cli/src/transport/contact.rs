@@ -11,15 +11,14 @@ use crate::error::{Code, Error, Result};
 use crate::grant::{SIGNING, ServerPin, pinned_type};
 use crate::openssh::SshBinary;
 use crate::openssh::external::{self, OwnHost, Purpose};
-use crate::openssh::log::Log;
+use crate::openssh::log::{Log, Through};
 use crate::openssh::login::{self, Refusal};
 use crate::openssh::question::Resolved;
 use crate::sys::atomic_file;
 use crate::sys::env::{Env, Var};
 use crate::sys::interrupt::{Cancel, Interrupt};
 use crate::sys::subprocess::{self, Finished, Outcome};
-use crate::transport::outcome::Unconnected;
-use crate::transport::{asks_nobody, login_error, without_our_variables};
+use crate::transport::{asks_nobody, login_error, second_look, without_our_variables};
 
 /// How long one may take: `ConnectTimeout` is 15 s, and keys are exchanged after that.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -69,12 +68,12 @@ impl Contact {
         while !left.is_empty() {
             let known_hosts = folder.path().join(format!("known_hosts-{}", keys.len()));
             let options = external::taking_any_host_key(&self.user, &left, &known_hosts)?;
-            let ended = self.connect(&host, options, folder.path())?;
+            let ended = self.connect(&host, &options, folder.path())?;
             let Some(key) = noted(&known_hosts)? else {
                 if !keys.is_empty() && login::refusal(&ended.log) == Refusal::NoCommonAlgorithm {
                     break; // it has no other
                 }
-                return Err(self.refused(&ended.log).error);
+                return Err(self.refused(&ended.log, &host, &options, folder.path()));
             };
             let before = left.len();
             left.retain(|algorithm| pinned_type(algorithm) != Some(key.key_type()));
@@ -103,10 +102,10 @@ impl Contact {
             let text = pins.known_hosts(host.destination.host());
             atomic_file::write_unsynced(&host.known_hosts, text.as_bytes(), 0o600)?;
         }
-        let ended = self.connect(&host, Vec::new(), folder.path())?;
+        let ended = self.connect(&host, &[], folder.path())?;
         match ended.finished.status.code() {
             Some(0) => Ok(String::from_utf8_lossy(&ended.finished.stdout).trim().to_owned()),
-            Some(255) | None => Err(self.refused(&ended.log).error),
+            Some(255) | None => Err(self.refused(&ended.log, &host, &[], folder.path())),
             Some(_) => {
                 let name = self.host.name();
                 let error = format!("`{name}` accepts the login, but its shell runs no commands");
@@ -116,20 +115,32 @@ impl Contact {
         }
     }
 
-    fn refused(&self, log: &str) -> Unconnected {
-        login_error::of(log, &self.host, self.is_sandboxed)
+    /// Why ssh was not let in, told from its log; or else from that of a second look.
+    fn refused(&self, log: &str, host: &OwnHost, first: &[OsString], folder: &Path) -> Error {
+        let second = second_look::is_needed(log).then(|| {
+            let quiet = second_look::QUIET.map(OsString::from);
+            let ssh = self.ssh(host, &[&quiet, first].concat()).ok()?;
+            second_look::log(ssh, host.destination.as_str(), folder, PATIENCE, None)
+        });
+        login_error::of(log, second.flatten().as_deref(), &self.host, self.is_sandboxed).error
+    }
+
+    /// `ssh` with `first` before all other options, without its destination.
+    fn ssh(&self, host: &OwnHost, first: &[OsString]) -> Result<Command> {
+        let mut ssh = Command::new(&self.program);
+        ssh.args(first).args(external::options(host, &self.user, Purpose::Command)?);
+        asks_nobody(&mut ssh);
+        without_our_variables(&mut ssh);
+        Ok(ssh)
     }
 
     /// Runs ssh with `first` before all other options. Its log is kept apart from what a jump host's ssh writes.
-    fn connect(&self, host: &OwnHost, first: Vec<OsString>, folder: &Path) -> Result<Ended> {
+    fn connect(&self, host: &OwnHost, first: &[OsString], folder: &Path) -> Result<Ended> {
         let io = |error| Error::io("run ssh", error);
-        let log = RefCell::new(Log::create(folder).map_err(io)?);
-        let mut ssh = Command::new(&self.program);
-        ssh.args(first).args(external::options(host, &self.user, Purpose::Command)?);
+        let log = RefCell::new(Log::create(folder, Through::Master).map_err(io)?);
+        let mut ssh = self.ssh(host, first)?;
         ssh.args(["-T", "-v", "-E"]).arg(log.borrow().path());
         ssh.arg("--").arg(host.destination.as_str()).arg("exit 0");
-        asks_nobody(&mut ssh);
-        without_our_variables(&mut ssh);
         let interrupt = Interrupt::of_command(&Cancel::default())?;
         let is_cancelled = || {
             let _ = log.borrow_mut().read(); // so that it stays small

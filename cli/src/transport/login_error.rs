@@ -2,17 +2,16 @@
 
 use crate::error::{Code, Error};
 use crate::openssh::external::OwnHost;
-use crate::openssh::log;
-use crate::openssh::login::{self, Fingerprint, Question, Refusal};
+use crate::openssh::login::{Fingerprint, Question, Refusal};
 use crate::output::sanitize;
 use crate::transport::connect_error::SANDBOX_HINT;
 use crate::transport::outcome::{Cause, Unconnected};
+use crate::transport::second_look;
 
-/// Makes sense of the log of an ssh that was not let in. `is_sandboxed`: an agent's sandbox is known to forbid network
-/// access.
-pub(super) fn of(log: &str, host: &OwnHost, is_sandboxed: bool) -> Unconnected {
-    let refusal = login::refusal(log);
-    let said = log::telling(log);
+/// Makes sense of the log of an ssh that was not let in, and of that of a second look, if there was need of one.
+/// `is_sandboxed`: an agent's sandbox is known to forbid network access.
+pub(super) fn of(log: &str, second: Option<&str>, host: &OwnHost, is_sandboxed: bool) -> Unconnected {
+    let (refusal, said) = second_look::refusal(log, second);
     let fails = |message: String| Error::new(Code::Transport, message);
     let (to, ssh) = (host.name(), host.shown());
     let retry = format!("see what `ssh {ssh}` says");
@@ -23,6 +22,13 @@ pub(super) fn of(log: &str, host: &OwnHost, is_sandboxed: bool) -> Unconnected {
                 "ask whoever runs the host why, before you pin another; `runcode servers pin {to}` shows what it shows now"
             );
             host_key(Code::HostKeyChanged, why, fingerprint, hint)
+        }
+        Refusal::Unclear(fingerprint) => {
+            let why = format!("whoever answers as `{to}` hides whether its host key counts");
+            let hint = format!(
+                "see what `ssh {ssh}` says, and compare the fingerprint with the host's own (`ssh-keygen -lf` there)"
+            );
+            host_key(Code::HostKeyUnknown, why, fingerprint, hint)
         }
         Refusal::HostKeyUnknown(fingerprint) => {
             let pin = host
@@ -145,7 +151,7 @@ mod tests {
     use crate::grant::Destination;
 
     fn error(log: &str, to: &str) -> Error {
-        of(log, &OwnHost::named(Destination::parse(to).unwrap()), false).error
+        of(log, None, &OwnHost::named(Destination::parse(to).unwrap()), false).error
     }
 
     #[test]
@@ -155,7 +161,7 @@ mod tests {
         for (log, code, part) in [
             (format!("{key}Host key verification failed."), Code::HostKeyUnknown, "never accepted"),
             (
-                format!("{key}REMOTE HOST IDENTIFICATION HAS CHANGED!"),
+                format!("{key}@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @"),
                 Code::HostKeyChanged,
                 "different host key",
             ),

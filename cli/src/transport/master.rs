@@ -99,7 +99,7 @@ pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Un
     loop {
         let ended = child.try_wait().ok().flatten();
         if ended.is_some_and(|status| !status.success()) {
-            let failed = transport.refusal(&log_of(&log_path));
+            let failed = transport.refusal(&log_of(&log_path), deadline.remaining(), None);
             // By itself it may do better: an old one, one that is wrapped, one that resolves the name to another address.
             let is_final = failed.cause == Cause::AuthRejected || failed.cause.is_out_of_reach();
             if !is_final && gateway.take().is_some() {
@@ -124,7 +124,7 @@ pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Un
             return Ok(());
         }
         if ended.is_some() {
-            return Err(transport.refusal(&log_of(&log_path)));
+            return Err(transport.refusal(&log_of(&log_path), deadline.remaining(), None));
         }
         let is_endless = std::fs::metadata(&log_path).is_ok_and(|log| log.len() > MAX_LOG);
         if deadline.is_past() || is_endless {
@@ -170,7 +170,7 @@ fn spawn(
     let io = |error| other(Error::io(format_args!("write `{}`", log_path.display()), error));
     let purpose = Purpose::Master { control_path, keep: PERSIST_SECONDS };
     let program = transport.binary.find().map_err(no_client)?;
-    let mut ssh = transport.ssh_at(&program, purpose).map_err(other)?;
+    let mut ssh = transport.ssh_at(&program, &[], purpose).map_err(other)?;
     atomic_file::remove(log_path).map_err(other)?;
     let log = crate::sys::platform::open_private(log_path).map_err(io)?;
     ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).current_dir("/");

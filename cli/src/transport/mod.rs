@@ -35,6 +35,7 @@ pub mod remote_end;
 mod retired;
 mod running;
 pub mod script;
+mod second_look;
 mod stream;
 
 use std::path::{Path, PathBuf};
@@ -314,22 +315,32 @@ impl Transport {
         openssh::terminal(self, command)
     }
 
-    /// Why ssh was not let in, told from its log.
-    fn refusal(&self, log: &str) -> Unconnected {
+    /// Why ssh was not let in, told from its log; or else from that of a second look, which takes `patience` at most.
+    fn refusal(&self, log: &str, patience: Duration, interrupt: Option<&Interrupt>) -> Unconnected {
+        let quiet = second_look::is_needed(log).then(|| self.ssh_with(&second_look::QUIET, Purpose::Command));
+        let second = quiet.and_then(Result::ok).and_then(|ssh| {
+            second_look::log(ssh, self.route.destination(), &self.route.folder, patience, interrupt)
+        });
         match &self.route.way {
-            Way::Config { .. } => connect_error::of(log, self.is_sandboxed),
-            Way::External(host) => login_error::of(log, host, self.is_sandboxed),
+            Way::Config { .. } => connect_error::of(second.as_deref().unwrap_or(log), self.is_sandboxed),
+            Way::External(host) => login_error::of(log, second.as_deref(), host, self.is_sandboxed),
         }
     }
 
     /// `ssh`, set up for `purpose` on this route.
     fn ssh(&self, purpose: Purpose<'_>) -> Result<Command> {
-        self.ssh_at(&self.binary.find()?, purpose)
+        self.ssh_with(&[], purpose)
     }
 
-    /// As [`Transport::ssh`], for the client at `program`.
-    fn ssh_at(&self, program: &Path, purpose: Purpose<'_>) -> Result<Command> {
+    /// As [`Transport::ssh`], with `first` before all other arguments.
+    fn ssh_with(&self, first: &[&str], purpose: Purpose<'_>) -> Result<Command> {
+        self.ssh_at(&self.binary.find()?, first, purpose)
+    }
+
+    /// As [`Transport::ssh_with`], for the client at `program`.
+    fn ssh_at(&self, program: &Path, first: &[&str], purpose: Purpose<'_>) -> Result<Command> {
         let mut ssh = Command::new(program);
+        ssh.args(first);
         match (&self.route.way, purpose) {
             (Way::Config { config, .. }, _) => {
                 ssh.arg("-F").arg(config);

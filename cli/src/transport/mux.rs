@@ -48,7 +48,9 @@ pub(super) fn start(
             Ok(Box::new(OpenSession { connection, session, status: None, _flags: flags }))
         }
         Ok(Some(Reply::Refused(words))) if mux_wire::is_full(&words) => Err(Failure::Busy(openssh::full())),
-        Ok(Some(Reply::Refused(words))) => Err(Failure::NotStarted(transport.refusal(&words).error)),
+        Ok(Some(Reply::Refused(words))) => {
+            Err(Failure::NotStarted(transport.refusal(&words, Duration::ZERO, None).error))
+        }
         Ok(Some(_)) => Err(failed(Trouble::Nonsense)),
         Ok(None) => Err(failed(Trouble::Gone)),
         Err(Trouble::Silent) => Err(give_up(path, &mut connection)),
@@ -176,7 +178,7 @@ pub(super) fn failure(transport: &Transport, path: &Path, trouble: Trouble) -> F
         Trouble::Gone => error("the connection to the workspace was lost".to_owned()),
         Trouble::Nonsense => error(format!("`{}` does not belong to an ssh master", path.display())),
         Trouble::Foreign => error(format!("`{}` belongs to another user", path.display())),
-        Trouble::Forbidden => transport.refusal("Operation not permitted").error,
+        Trouble::Forbidden => transport.refusal("Operation not permitted", Duration::ZERO, None).error,
         Trouble::Io(cause) => {
             error(format!("cannot reach the connection's master: {}", crate::error::reason(&cause)))
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::error::{Code, Error, Result};
 use crate::openssh::config::PRIVATE;
 use crate::openssh::external::Purpose;
-use crate::openssh::log::{Log, Phase};
+use crate::openssh::log::{Log, Phase, Through};
 use crate::sys::clock::Deadline;
 use crate::sys::interrupt::Interrupt;
 use crate::transport::command::RemoteCommand;
@@ -38,7 +38,12 @@ pub(super) fn start(
     interrupt: Option<&Interrupt>,
 ) -> Result<Box<dyn Process>, Failure> {
     let not_started = |error: std::io::Error| Failure::NotStarted(Error::io("run ssh", error));
-    let log = Log::create(&transport.route.folder).map_err(not_started)?;
+    let through = match via {
+        #[cfg(unix)]
+        Via::Master(_) => Through::Master,
+        Via::OwnConnection => Through::Server(command.token()),
+    };
+    let log = Log::create(&transport.route.folder, through).map_err(not_started)?;
     let purpose = match (via, transport.route.control_path.as_deref()) {
         #[cfg(unix)]
         (Via::Master(_), Some(control_path)) => Purpose::Client { control_path },
@@ -114,7 +119,9 @@ impl Ssh {
                 Phase::Connecting => {}
             }
             if ended.is_some() {
-                return Err(Failure::NotStarted(transport.refusal(self.log.reasons()).error));
+                let patience = deadline.remaining();
+                let refusal = transport.refusal(self.log.reasons(), patience, interrupt);
+                return Err(Failure::NotStarted(refusal.error));
             }
             if deadline.is_past() {
                 return Err(Failure::NotStarted(silent(patience)));

@@ -1,0 +1,348 @@
+//! Why ssh ends, as its log tells it: which of its lines may be believed, and for what.
+//!
+//! A log has three parts. Until ssh hears the server, it speaks alone. Until it has verified the server's host key
+//! (`SSH2_MSG_NEWKEYS sent`), anybody on the way may have it write lines of their own: in a certificate's ID, in
+//! `SSH_MSG_DEBUG`. There, a line counts only while all before it have a form that is known to pass on no more than one line;
+//! what follows any other is nobody's ([`Told::is_unclear`]). After that, the server's words are the verified server's: it is
+//! believed about logins, which are its own to refuse, and about nothing else.
+
+use crate::output::foreign;
+
+/// A log, by who can have written its lines.
+#[derive(Debug, Default)]
+pub struct Told<'a> {
+    /// What ssh writes before it hears the server, or where it writes errors alone.
+    pub before: Vec<&'a str>,
+    /// What ssh writes itself until the server is verified.
+    unverified: Vec<&'a str>,
+    /// What comes after that; ssh's, or the server's.
+    verified: Vec<&'a str>,
+    /// Whether the server had its own say before it was verified.
+    is_unclear: bool,
+}
+
+/// What begins the lines that hold no line break of the server's, from the first that ssh hears of it on.
+const KNOWN: [&str; 37] = [
+    "debug1: Remote protocol version ",
+    "debug1: compat_banner: ",
+    "debug1: match: ",
+    "debug1: no match: ",
+    "debug1: kex_exchange_identification: banner line ",
+    "debug1: Authenticating to ",
+    "debug1: load_hostkeys: ",
+    "debug1: SSH2_MSG_KEX",
+    "debug1: kex: ",
+    "debug1: expecting SSH2_MSG_",
+    "debug1: got SSH2_MSG_KEX",
+    "debug1: sending SSH2_MSG_",
+    "debug1: Server host key: ",
+    "debug1: using hostkeyalias: ",
+    "debug1: checking without port identifier",
+    "debug1: found matching key w/out port",
+    "debug1: Host '",
+    "debug1: Found key in ",
+    "debug1: hostkeys_find_by_key_",
+    "debug1: ssh_packet_",
+    "debug1: set_newkeys: ",
+    "debug1: rekey ",
+    "debug1: Enabling compatibility mode",
+    "@",
+    CHANGED[0],
+    CHANGED[1],
+    UNKNOWN[0],
+    UNKNOWN[1],
+    "Connection closed by ",
+    "Connection reset by ",
+    "Connection to ",
+    "Connection timed out during banner exchange",
+    "banner exchange: ",
+    "kex_exchange_identification: ",
+    "ssh_exchange_identification: ",
+    "ssh_dispatch_run_fatal: ",
+    "Bad remote protocol version identification: ",
+];
+
+/// What begins the line after which ssh hears the server; and, should a version of it not have that, lines about the server.
+const HEARD: [&str; 3] = ["debug1: Local version string ", "debug1: Remote", "debug1: Server host "];
+
+/// How the lines begin in which ssh finds another key, or a revoked one.
+const CHANGED: [&str; 2] =
+    ["@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!", "@       WARNING: REVOKED HOST KEY DETECTED!"];
+
+/// How the lines begin in which ssh does not take the key.
+const UNKNOWN: [&str; 2] = ["Host key verification failed.", "No "];
+
+const CERTIFICATE: &str = "debug1: Server host certificate: ";
+
+impl<'a> Told<'a> {
+    /// Makes out the parts.
+    pub fn by(log: &'a str) -> Told<'a> {
+        let (mut told, mut has_heard, mut is_verified) = (Told::default(), false, false);
+        for line in log.lines() {
+            let line = line.trim_end_matches('\r');
+            if is_verified {
+                told.verified.push(line);
+            } else if !has_heard && !HEARD.iter().any(|start| line.starts_with(start)) {
+                told.before.push(line);
+            } else if !has_heard && line.starts_with(HEARD[0]) {
+                has_heard = true;
+            } else if line == "debug1: SSH2_MSG_NEWKEYS sent" {
+                is_verified = true;
+            } else {
+                has_heard = true;
+                told.unverified.push(line);
+                if !is_last(line) && !KNOWN.iter().any(|known| line.starts_with(known)) {
+                    told.is_unclear = true;
+                    break;
+                }
+            }
+            if is_last(line) {
+                break;
+            }
+        }
+        told
+    }
+
+    /// Whether the server had its own say before it was verified: nothing tells what came of it.
+    pub fn is_unclear(&self) -> bool {
+        self.is_unclear && !self.is_host_key_changed() && !self.is_host_key_unknown()
+    }
+
+    /// Whether ssh heard from the server, and never verified it.
+    pub fn is_nobodys(&self) -> bool {
+        !self.unverified.is_empty() && self.verified.is_empty()
+    }
+
+    /// What ssh writes of itself until the server is verified.
+    fn own(&self) -> impl Iterator<Item = &'a str> {
+        self.before.iter().chain(&self.unverified).copied()
+    }
+
+    /// Whether a line that is ssh's own begins with one of `starts`, up to when the server is verified.
+    pub fn says(&self, starts: &[&str]) -> bool {
+        self.own().any(|line| starts.iter().any(|start| line.starts_with(start)))
+    }
+
+    /// Whether a line begins with one of `starts`, which may be the verified server's.
+    pub fn hears(&self, starts: &[&str]) -> bool {
+        self.says(starts)
+            || self.verified.iter().any(|line| starts.iter().any(|start| line.starts_with(start)))
+    }
+
+    /// What ssh says to people before it hears the server.
+    pub fn errors_before(&self) -> impl Iterator<Item = &'a str> {
+        self.before.iter().copied().filter(|line| is_for_people(line))
+    }
+
+    /// Whether ssh knows another key for the host, or this one as revoked.
+    pub fn is_host_key_changed(&self) -> bool {
+        let revoked = |line: &str| {
+            (line.starts_with("Host key ") && line.contains(" revoked by file "))
+                || (line.starts_with("The ") && line.ends_with(" is marked as revoked."))
+        };
+        self.says(&CHANGED) || self.own().any(revoked)
+    }
+
+    /// Whether ssh does not take the host's key.
+    pub fn is_host_key_unknown(&self) -> bool {
+        let is_strict = |line: &str| {
+            line.starts_with(UNKNOWN[1])
+                && line.contains(" host key is known for ")
+                && line.ends_with(" and you have requested strict checking.")
+        };
+        self.own().any(|line| line == UNKNOWN[0] || is_strict(line))
+    }
+
+    /// The fingerprint of the key that the host shows, as ssh writes it before any word of the host's. A host on the way
+    /// (`ProxyJump`) has an ssh of its own, which does not log this.
+    pub fn fingerprint(&self) -> Option<&'a str> {
+        let shown = |line: &'a str| {
+            line.strip_prefix("debug1: Server host key: ").or_else(|| line.strip_prefix(CERTIFICATE))
+        };
+        let words = self.unverified.iter().copied().find_map(shown)?;
+        Some(words.split(' ').nth(1)?.trim_end_matches(','))
+    }
+
+    /// The methods by which the server would still let us in, where it has refused to.
+    pub fn denied(&self) -> Option<&'a str> {
+        let heard = self.before.iter().chain(&self.verified);
+        heard.copied().find_map(denied).map(|methods| methods.split(')').next().unwrap_or_default())
+    }
+
+    /// Whether the server hung up over how many keys it was offered.
+    pub fn is_over_many_keys(&self) -> bool {
+        let heard = self.before.iter().chain(&self.verified);
+        heard.copied().any(|line| {
+            line.starts_with("Received disconnect from ")
+                && line.ends_with(": Too many authentication failures")
+        })
+    }
+
+    /// What the two sides have none in common of.
+    pub fn nothing_common(&self) -> Option<&'a str> {
+        let rest = self.own().find_map(|line| line.strip_prefix("Unable to negotiate with "))?;
+        let what = rest.split_once(": no matching ")?.1;
+        Some(what.split_once(" found").map_or(what, |(what, _)| what))
+    }
+
+    /// The verified server's lines, or ssh's, after `start`.
+    pub fn after(&self, start: &str) -> Option<&'a str> {
+        let heard = self.before.iter().chain(&self.verified);
+        heard.copied().filter_map(|line| line.strip_prefix(start)).next_back()
+    }
+
+    /// Whether ssh-agent was asked for a signature and gave none.
+    pub fn has_agent_refused(&self) -> bool {
+        self.before.iter().chain(&self.verified).any(|line| {
+            line.starts_with("sign_and_send_pubkey: ") && line.ends_with("agent refused operation")
+        })
+    }
+
+    /// Whether this machine does not let ssh connect (a sandbox).
+    pub fn is_forbidden(&self) -> bool {
+        self.errors_before().any(|line| {
+            let is_own = ["ssh: connect to host ", "socket"].iter().any(|start| line.starts_with(start));
+            is_own && line.trim_end().ends_with("Operation not permitted")
+        })
+    }
+
+    /// Whether `ssh: connect to host …` ends with one of `reasons`.
+    pub fn is_unconnected(&self, reasons: &[&str]) -> bool {
+        self.errors_before().any(|line| {
+            line.starts_with("ssh: connect to host ")
+                && reasons.iter().any(|reason| line.trim_end().ends_with(reason))
+        })
+    }
+
+    /// Whether ssh gave up waiting for the server.
+    pub fn has_timed_out(&self) -> bool {
+        self.own().any(|line| {
+            line.starts_with("Connection timed out during banner exchange")
+                || (line.starts_with("Connection to ") && line.trim_end().ends_with(" timed out"))
+        })
+    }
+}
+
+fn denied(line: &str) -> Option<&str> {
+    let (user, methods) = line.split_once("Permission denied (")?;
+    (user.is_empty() || (user.contains('@') && user.ends_with(": ") && is_for_people(user)))
+        .then_some(methods)
+}
+
+/// Whether ssh ends with this line, which passes on words of the server's: they may go on in the next lines.
+pub fn is_last(line: &str) -> bool {
+    const LAST: [&str; 3] = ["Received disconnect from ", "Unable to negotiate with ", "GSSAPI Error"];
+    LAST.iter().any(|last| line.starts_with(last)) || denied(line).is_some()
+}
+
+/// The last line for people that says why ssh has ended, as it may be shown: with whose words it is.
+pub fn telling(log: &str) -> String {
+    const NOISE: [&str; 3] =
+        ["Connection closed by UNKNOWN", "banner exchange: Connection to UNKNOWN", "@@@"];
+    let mut has_ended = false;
+    let heard = log.lines().take_while(|line| !std::mem::replace(&mut has_ended, is_last(line)));
+    let is_telling = |line: &&str| is_for_people(line) && !NOISE.iter().any(|noise| line.contains(noise));
+    let Some(last) = heard.filter(is_telling).last() else { return "ssh ended without a message".to_owned() };
+    let told = Told::by(log);
+    let is_own = told.verified.is_empty() && !told.is_unclear;
+    foreign::said(if is_own { "ssh" } else { "ssh, or the host through it," }, last.trim())
+}
+
+fn is_for_people(line: &str) -> bool {
+    !line.trim().is_empty()
+        && !["debug1:", "debug2:", "debug3:", "OpenSSH_"].iter().any(|start| line.starts_with(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: &str = "debug1: Local version string SSH-2.0-x\r\n";
+    const KEY: &str = "debug1: Server host key: ssh-ed25519 SHA256:own\r\n";
+    const SENT: &str = "debug1: SSH2_MSG_NEWKEYS sent\r\n";
+
+    #[test]
+    fn people_get_the_words_meant_for_them() {
+        let log = "OpenSSH_9.2p1\ndebug1: x\r\nssh: connect to host a port 1: Connection refused\r\n\n";
+        assert_eq!(telling(log), "ssh says: \"ssh: connect to host a port 1: Connection refused\"");
+        assert_eq!(telling("debug1: x\n\n"), "ssh ended without a message");
+        let banner = format!("{OWN}{SENT}socket: Operation not permitted\nConnection closed by h port 1\r\n");
+        assert!(telling(&banner).starts_with("ssh, or the host through it, says: \""));
+        let id =
+            format!("{OWN}{CERTIFICATE}x SHA256:own, serial 0 ID \"\nsocket: Operation not permitted\r\n");
+        assert!(telling(&id).starts_with("ssh, or the host through it, says: \""));
+    }
+
+    /// Whatever the server can have written is not ssh's, until it is verified and after.
+    #[test]
+    fn nothing_counts_after_the_servers_words() {
+        const FORGED: [&str; 7] = [
+            "debug1: Server host key: ssh-ed25519 SHA256:forged",
+            "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @",
+            "Host key verification failed.",
+            "No ED25519 host key is known for h and you have requested strict checking.",
+            "socket: Operation not permitted",
+            "debug1: SSH2_MSG_NEWKEYS sent\r\nme@h: Permission denied (password).",
+            "Received disconnect from h port 1:2: Too many authentication failures",
+        ];
+        for opening in [
+            "debug1: Server host certificate: x SHA256:own, serial 0 ID \"a",
+            "debug1: Remote: bye",
+            "debug1: a line of another version: bye",
+            "Received disconnect from h port 1:2: bye",
+            "Unable to negotiate with h port 1: no matching cipher found. Their offer: bye",
+            "GSSAPI Error: ",
+        ] {
+            for forged in FORGED {
+                let log = format!("{OWN}{opening}\n{forged}\r\nConnection closed by h port 1\r\n");
+                let told = Told::by(&log);
+                assert!(!told.is_host_key_changed() && !told.is_host_key_unknown(), "{log}");
+                assert!(
+                    told.denied().is_none() && !told.is_over_many_keys() && !told.is_forbidden(),
+                    "{log}"
+                );
+                assert!(!told.fingerprint().is_some_and(|shown| shown.ends_with("forged")), "{log}");
+                assert_eq!(told.is_unclear(), opening.starts_with("debug1: "), "{log}");
+            }
+        }
+        for forged in
+            FORGED.iter().filter(|forged| !forged.contains("denied") && !forged.contains("Too many"))
+        {
+            let log = format!("{OWN}{KEY}{SENT}{forged}\r\nme@h: Permission denied (publickey).");
+            let told = Told::by(&log);
+            assert!(!told.is_host_key_changed() && !told.is_host_key_unknown() && !told.is_forbidden());
+            assert_eq!((told.denied(), told.fingerprint()), (Some("publickey"), Some("SHA256:own")), "{log}");
+        }
+    }
+
+    /// What a server says in one line is part of ssh's line, and of no other form.
+    #[test]
+    fn words_inside_a_line_are_not_its_form() {
+        for words in ["REMOTE HOST IDENTIFICATION HAS CHANGED", "Host key verification failed.", "timed out"]
+        {
+            for line in [
+                format!("debug1: Remote protocol version 2.0, remote software version {words}"),
+                format!("debug1: compat_banner: no match: {words}"),
+                format!("debug1: match: {words} pat x compat 0x0"),
+                format!("debug1: kex_exchange_identification: banner line 0: {words}"),
+                format!("Bad remote protocol version identification: '{words}'"),
+            ] {
+                let log = format!("{OWN}{line}\r\nConnection closed by h port 1\r\n");
+                let told = Told::by(&log);
+                assert!(!told.is_host_key_changed() && !told.is_host_key_unknown(), "{line}");
+                assert!(!told.has_timed_out() && !told.is_unclear(), "{line}");
+            }
+            let proxy = format!("debug1: Executing proxy command: exec echo \"{words}\"");
+            let told = Told::by(&proxy);
+            assert!(!told.is_host_key_changed() && !told.is_host_key_unknown() && !told.has_timed_out());
+        }
+    }
+
+    #[test]
+    fn the_lines_of_a_common_login_are_known() {
+        let log = include_str!("told_login.txt");
+        let told = Told::by(log);
+        assert!(!told.is_unclear() && told.denied() == Some("publickey"), "{told:?}");
+        assert!(told.fingerprint().is_some_and(|shown| shown.starts_with("SHA256:")));
+    }
+}
