@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use crate::files::links;
+use crate::files::tally::Tally;
 use crate::output::sanitize;
 
 /// By their last two names, or by the last alone; in lower case, as some file systems ignore it. A link or a file in the place
@@ -51,18 +52,13 @@ const FOLDERS: &[&str] = &[".git/hooks", ".claude/hooks", ".husky"];
 /// How many of the last names matter.
 const DEPTH: usize = 3;
 
-/// How many are named.
-const NAMED: usize = 5;
-
 /// Those that came.
 #[derive(Debug, Clone, Default)]
-pub struct AutorunFiles {
+pub(super) struct AutorunFiles {
     /// The last names of the folder that they are in.
     folder: Vec<OsString>,
-    /// How many.
-    pub count: u64,
-    /// The first of them, fit to be shown.
-    pub named: Vec<String>,
+    /// Which they are.
+    pub(super) found: Tally,
 }
 
 impl AutorunFiles {
@@ -77,18 +73,8 @@ impl AutorunFiles {
     /// Counts the file or link that came as `path`, if it is one.
     pub(super) fn see(&mut self, path: &[OsString]) {
         if is_autorun(self.folder.iter().chain(path)) {
-            self.count += 1;
-            if self.named.len() < NAMED {
-                self.named.push(sanitize::short(&links::shown(path)));
-            }
+            self.found.add(|| sanitize::short(&links::shown(path)));
         }
-    }
-
-    /// All that `other` has as well.
-    pub(super) fn append(&mut self, other: &AutorunFiles) {
-        self.count += other.count;
-        let room = NAMED.saturating_sub(self.named.len());
-        self.named.extend(other.named.iter().take(room).cloned());
     }
 }
 
@@ -165,7 +151,7 @@ mod tests {
         ] {
             let mut seen = AutorunFiles::below(&top.path().join(place));
             seen.see(&path.split('/').map(OsString::from).collect::<Vec<_>>());
-            assert_eq!(seen.count, counts, "{place} {path}");
+            assert_eq!(seen.found.count, counts, "{place} {path}");
         }
     }
 }

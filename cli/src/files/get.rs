@@ -4,16 +4,16 @@ use std::io;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Code, Error, Result};
+use crate::files::autorun::AutorunFiles;
 use crate::files::body::Body;
 use crate::files::exchange::{Exchange, ExchangeError, Exchanges, Task, TransferError};
 use crate::files::failure::FailureKind;
 use crate::files::hashing::{Hashed, Stop, pump};
-use crate::files::links::LeftOut;
 use crate::files::local_file::{self, LocalFile};
 use crate::files::progress::Progress;
 use crate::files::remote_listing::split_time;
 use crate::files::script::Script;
-use crate::files::{AutorunFiles, Place, RemotePath, Summary, install, unpack};
+use crate::files::{Place, RemotePath, Summary, Tally, install, unpack};
 use crate::output::stdout;
 
 /// Fetches `remote`; it is whole at its place, or what was there stays.
@@ -124,7 +124,7 @@ impl Fetch<'_> {
         let mut unpacked = unpack::unpack(&mut hashed, stage.folder(), &self.shown, autorun)?;
         let sha256 = hashed.hex();
         body.finish(&self.exchange.mark, &sha256, &self.shown, true)?;
-        let mut left_out = LeftOut::default();
+        let mut left_out = Tally::default();
         if unpacked.has_links && !self.all_links {
             install::prune(&stage, &target, &mut left_out)?;
         }
@@ -132,7 +132,7 @@ impl Fetch<'_> {
         unpacked.files = unpacked.files.saturating_sub(left_out.count);
         let mut summary = Summary::new(target.path().display().to_string(), Instant::now());
         (summary.files, summary.bytes, summary.skipped) = (unpacked.files, unpacked.bytes, unpacked.skipped);
-        (summary.left_out, summary.autorun) = (left_out, unpacked.autorun);
+        (summary.left_out, summary.autorun) = (left_out, unpacked.autorun.found);
         summary.sha256 = Some(sha256);
         Ok(summary)
     }

@@ -7,9 +7,10 @@ use std::io;
 use std::path::Path;
 
 use crate::error::{Code, Error, Result};
-use crate::files::links::{self, LeftOut, Overlay};
+use crate::files::links::{self, Overlay};
 use crate::files::local_file::{PREFIX, RANDOM, made_parent, mark_in_use, sweep, write_error};
 use crate::files::place::LocalTarget;
+use crate::files::tally::Tally;
 use crate::files::unpack::ROOT;
 use crate::output::foreign;
 use crate::sys::folder::{FileKind, Folder, allow_many_open_files};
@@ -50,7 +51,7 @@ pub(super) fn stage(target: &LocalTarget) -> Result<Stage> {
 
 /// Removes the links of what is in the stage that lead out of `target`: by themselves, or through a link that is there, which is
 /// the user's own. What is not there yet counts as it will be.
-pub(super) fn prune(stage: &Stage, target: &LocalTarget, left_out: &mut LeftOut) -> Result<()> {
+pub(super) fn prune(stage: &Stage, target: &LocalTarget, left_out: &mut Tally) -> Result<()> {
     let path = target.path();
     let failed = |error| write_error(&path, error);
     let came = stage.folder.folder(OsStr::new(ROOT)).map_err(failed)?;

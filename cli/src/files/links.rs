@@ -10,6 +10,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 
 use crate::files::local_name;
+use crate::files::tally::Tally;
 use crate::output::sanitize;
 use crate::sys::folder::{FileKind, Folder};
 
@@ -19,34 +20,9 @@ pub(super) const TARGET_MAX: usize = 4095;
 /// How many links one path may lead through (`SYMLOOP_MAX` is 8 at least, 40 on Linux).
 const CHAIN: usize = 40;
 
-/// How many of the links that were left out are named.
-const NAMED: usize = 5;
-
-/// The links that were left out, since they lead out of the folder.
-#[derive(Debug, Clone, Default)]
-pub struct LeftOut {
-    /// How many.
-    pub count: u64,
-    /// The first of them, as `name -> target`, fit to be shown.
-    pub named: Vec<String>,
-}
-
-impl LeftOut {
-    /// One more.
-    pub(super) fn add(&mut self, name: &[OsString], target: &[u8]) {
-        self.count += 1;
-        if self.named.len() < NAMED {
-            let name = sanitize::short(&shown(name));
-            self.named.push(format!("{name} -> {}", sanitize::short(&String::from_utf8_lossy(target))));
-        }
-    }
-
-    /// All that `other` has as well.
-    pub(super) fn append(&mut self, other: &LeftOut) {
-        self.count += other.count;
-        let room = NAMED.saturating_sub(self.named.len());
-        self.named.extend(other.named.iter().take(room).cloned());
-    }
+/// A link, for people.
+fn link(name: &[OsString], target: &[u8]) -> String {
+    format!("{} -> {}", sanitize::short(&shown(name)), sanitize::short(&String::from_utf8_lossy(target)))
 }
 
 /// A path below the folder, for people.
@@ -133,7 +109,7 @@ fn below(folder: Option<&Folder>, kind: Option<FileKind>, name: &OsStr) -> Optio
 pub(super) fn prune(
     folder: &Folder,
     at: &mut Vec<OsString>,
-    left_out: &mut LeftOut,
+    left_out: &mut Tally,
     leads_out: &dyn Fn(&[OsString], &[u8]) -> bool,
 ) -> io::Result<()> {
     let (kept, before) = (folder.attributes()?, left_out.count);
@@ -147,7 +123,7 @@ pub(super) fn prune(
                 let target = folder.read_link(name)?;
                 if leads_out(above, &target) {
                     folder.remove(name)?;
-                    left_out.add(at, &target);
+                    left_out.add(|| link(at, &target));
                 }
             }
             _ => {}
@@ -161,6 +137,7 @@ pub(super) fn prune(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
     use super::*;
+    use crate::files::tally::KEPT;
     #[cfg(unix)]
     use proptest::prelude::*;
 
@@ -192,11 +169,11 @@ mod tests {
 
     #[test]
     fn what_was_left_out_is_named_up_to_a_bound() {
-        let mut left_out = LeftOut::default();
+        let mut left_out = Tally::default();
         for _ in 0..1000 {
-            left_out.add(&names("a/\u{1b}[2J"), &[b'x'; 4000]);
+            left_out.add(|| link(&names("a/\u{1b}[2J"), &[b'x'; 4000]));
         }
-        assert_eq!((left_out.count, left_out.named.len()), (1000, NAMED));
+        assert_eq!((left_out.count, left_out.named.len()), (1000, KEPT));
         assert!(left_out.named.iter().all(|name| name.len() < 500 && !name.contains('\u{1b}')));
     }
 

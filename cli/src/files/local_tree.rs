@@ -11,7 +11,7 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use crate::error::{Code, Error, Result};
 use crate::files::git::{Git, Listed};
-use crate::files::names::Missing;
+use crate::files::tally::Missing;
 use crate::sys::platform;
 
 /// What is left out.
@@ -133,7 +133,7 @@ impl Walk<'_> {
 
     /// What git lists, and the folders that it is in.
     fn listed(&mut self, listed: Listed) -> Result<()> {
-        listed.warnings.iter().for_each(|warning| self.tree.missing.unread.add(warning, ""));
+        listed.warnings.iter().for_each(|warning| self.tree.missing.unread.add(|| warning.clone()));
         let mut folders = HashMap::from([(PathBuf::new(), self.add(Path::new(""))?)]);
         let mut last = PathBuf::new();
         for path in listed.paths {

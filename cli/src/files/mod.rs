@@ -18,7 +18,6 @@ mod links;
 mod local_file;
 mod local_name;
 mod local_tree;
-mod names;
 mod place;
 mod progress;
 mod put_file;
@@ -29,6 +28,7 @@ mod script;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod splice;
 mod summary;
+mod tally;
 mod unpack;
 mod watchdog;
 
@@ -39,15 +39,13 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-pub use autorun::AutorunFiles;
 pub use exchange::{Exchanges, Start};
 pub use git::Git;
-pub use links::LeftOut;
 pub use local_tree::Selection;
-pub use names::{Missing, Names};
 pub use place::Place;
 pub use remote_path::RemotePath;
 pub use summary::Summary;
+pub use tally::{Missing, Tally};
 
 use crate::error::{Code, Error, Result};
 

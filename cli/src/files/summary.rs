@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::files::{AutorunFiles, LeftOut, Missing};
+use crate::files::{Missing, Tally};
 use crate::output::foreign;
 use crate::output::report::{Report, Text};
 
@@ -24,11 +24,11 @@ pub struct Summary {
     /// What was left behind: devices, sockets and the like.
     pub skipped: u64,
     /// The links that were left out, since they lead out of the folder.
-    pub left_out: LeftOut,
+    pub left_out: Tally,
     /// What could not be read, or went away.
     pub missing: Missing,
     /// The files among those that travelled that other programs run or obey by themselves.
-    pub autorun: AutorunFiles,
+    pub autorun: Tally,
     /// How long it took, in seconds.
     pub seconds: f64,
 }
@@ -43,9 +43,9 @@ impl Summary {
             unchanged: 0,
             sha256: None,
             skipped: 0,
-            left_out: LeftOut::default(),
+            left_out: Tally::default(),
             missing: Missing::default(),
-            autorun: AutorunFiles::default(),
+            autorun: Tally::default(),
             seconds: start.elapsed().as_secs_f64(),
         }
     }
@@ -143,5 +143,24 @@ impl Report for Summary {
             ));
             list(text, count, &self.autorun.named);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    /// What could not be read was asked for, and is missing. What went away while the folder was sent is as gone as it looks.
+    #[test]
+    fn what_is_missing_is_named_and_counted() {
+        let mut summary = Summary::new("x".to_owned(), Instant::now());
+        summary.missing.add("/p/gone", &Error::from(ErrorKind::NotFound));
+        assert_eq!((summary.exit_status(), summary.json()["vanished"].is_null()), (0, false));
+        (0..9).for_each(|_| summary.missing.add("/p/d", &Error::from(ErrorKind::PermissionDenied)));
+        assert_eq!(summary.exit_status(), 1);
+        let report = summary.json().to_string();
+        assert!(report.contains("/p/gone") && report.contains("/p/d (") && report.contains('9'), "{report}");
     }
 }

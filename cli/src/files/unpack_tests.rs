@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
 use super::*;
 #[cfg(unix)]
-use crate::files::links::{LeftOut, prune};
+use crate::files::links::prune;
+use crate::files::tally::Tally;
 
 /// An archive in the making: kind, name, link target, content.
 fn archive(members: &[(EntryType, &str, &str, &str)]) -> Vec<u8> {
@@ -100,7 +101,7 @@ fn what_leads_out_is_removed_and_named() {
     ];
     let (stage, done) = unpacked(&archive(&members));
     assert!(done.unwrap().has_links);
-    let mut left_out = LeftOut::default();
+    let mut left_out = Tally::default();
     let root = Folder::open(&stage.path().join(ROOT)).unwrap();
     let leads_out = |at: &[OsString], target: &[u8]| links::inside(at, target).is_none();
     prune(&root, &mut Vec::new(), &mut left_out, &leads_out).unwrap();

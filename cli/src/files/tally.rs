@@ -1,31 +1,30 @@
-//! A few names, and how many there were in all.
+//! How many of a kind there were, and the names of a few.
 
 use crate::output::sanitize;
 
-/// How many are kept.
-const KEPT: usize = 5;
+/// How many names are kept.
+pub(super) const KEPT: usize = 5;
 
-/// The first of some names, fit to be shown, and how many there are.
+/// A count, and the first of the names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Names {
+pub struct Tally {
     /// How many.
     pub count: u64,
-    /// The first of them.
+    /// The first of them, fit to be shown.
     pub named: Vec<String>,
 }
 
-impl Names {
-    /// One more: its name, and what is to be said of it.
-    pub(super) fn add(&mut self, name: &str, why: &str) {
+impl Tally {
+    /// One more, of which this is shown.
+    pub(super) fn add(&mut self, shown: impl FnOnce() -> String) {
         self.count += 1;
         if self.named.len() < KEPT {
-            let name = sanitize::short(name);
-            self.named.push(if why.is_empty() { name } else { format!("{name} ({why})") });
+            self.named.push(shown());
         }
     }
 
     /// All that `other` has as well.
-    pub(super) fn append(&mut self, other: &Names) {
+    pub(super) fn append(&mut self, other: &Tally) {
         self.count += other.count;
         let room = KEPT.saturating_sub(self.named.len());
         self.named.extend(other.named.iter().take(room).cloned());
@@ -36,18 +35,18 @@ impl Names {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Missing {
     /// What could not be read, or changed while it was read.
-    pub unread: Names,
+    pub unread: Tally,
     /// What went away between the listing and its turn.
-    pub vanished: Names,
+    pub vanished: Tally,
 }
 
 impl Missing {
     /// One more, which `error` kept from being read.
     pub(super) fn add(&mut self, name: &str, error: &std::io::Error) {
         if error.kind() == std::io::ErrorKind::NotFound {
-            self.vanished.add(name, "");
+            self.vanished.add(|| sanitize::short(name));
         } else {
-            self.unread.add(name, &crate::error::reason(error));
+            self.unread.add(|| format!("{} ({})", sanitize::short(name), crate::error::reason(error)));
         }
     }
 
