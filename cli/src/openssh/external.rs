@@ -90,12 +90,7 @@ impl OwnHost {
             options.set(&format!("HostKeyAlias={}", self.destination.host()));
             options.set("CheckHostIP=no");
             options.set("UpdateHostKeys=no");
-            if has("knownhostscommand") {
-                options.set("KnownHostsCommand=none");
-            }
-            if has("gssapikeyexchange") {
-                options.set("GSSAPIKeyExchange=no"); // Kerberos would vouch for the host in place of its key
-            }
+            options.nothing_else_vouches(has);
         }
         Ok(())
     }
@@ -200,12 +195,7 @@ pub fn taking_any_host_key(
     options.set("NoHostAuthenticationForLocalhost=no");
     options.set(&format!("HostKeyAlgorithms={}", algorithms.join(",")));
     options.set("PreferredAuthentications=none");
-    if user.has("knownhostscommand") {
-        options.set("KnownHostsCommand=none");
-    }
-    if user.has("gssapikeyexchange") {
-        options.set("GSSAPIKeyExchange=no");
-    }
+    options.nothing_else_vouches(|directive| user.has(directive));
     Ok(options.0)
 }
 
@@ -224,6 +214,18 @@ struct Options(Vec<OsString>);
 impl Options {
     fn set(&mut self, option: &str) {
         self.0.extend(["-o".into(), option.into()]);
+    }
+
+    /// Neither a program of the user's nor Kerberos vouches for the host in place of its key. `has`: whether ssh knows a
+    /// directive.
+    fn nothing_else_vouches(&mut self, has: impl Fn(&str) -> bool) {
+        for (directive, option) in
+            [("knownhostscommand", "KnownHostsCommand=none"), ("gssapikeyexchange", "GSSAPIKeyExchange=no")]
+        {
+            if has(directive) {
+                self.set(option);
+            }
+        }
     }
 
     fn path(&mut self, name: &str, path: &Path) -> Result<()> {

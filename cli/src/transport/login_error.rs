@@ -24,7 +24,9 @@ pub(super) fn of(log: &str, second: Option<&str>, host: &OwnHost, is_sandboxed: 
             host_key(Code::HostKeyChanged, why, fingerprint, hint)
         }
         Refusal::Unclear(fingerprint) => {
-            let why = format!("whoever answers as `{to}` hides whether its host key counts");
+            let why = format!(
+                "nothing tells whether the host key of `{to}` is the right one, since whoever answers wrote into ssh's log"
+            );
             let hint = format!(
                 "see what `ssh {ssh}` says, and compare the fingerprint with the host's own (`ssh-keygen -lf` there)"
             );
@@ -112,11 +114,11 @@ pub(super) fn of(log: &str, second: Option<&str>, host: &OwnHost, is_sandboxed: 
         Refusal::NoWay(Some(jump)) => {
             let error = fails(format!("`{to}` is reached through `{jump}`, which ssh could not get through"));
             let connect = OwnHost::named(jump.clone()).words();
-            (Cause::Dropped, error.hint(format!("`runcode connect {connect}` says why; {retry}")))
+            (Cause::Unreachable, error.hint(format!("`runcode connect {connect}` says why; {retry}")))
         }
         Refusal::NoWay(None) => {
             let error = fails(format!("`{to}` is reached through a `ProxyCommand`, which ended: {said}"));
-            (Cause::Dropped, error.hint(retry))
+            (Cause::Unreachable, error.hint(retry))
         }
         Refusal::HungUp => {
             (Cause::Dropped, fails(format!("`{to}` closed the connection: {said}")).hint(retry))
@@ -152,6 +154,19 @@ mod tests {
 
     fn error(log: &str, to: &str) -> Error {
         of(log, None, &OwnHost::named(Destination::parse(to).unwrap()), false).error
+    }
+
+    /// Each try logs in to the jump host, or runs the user's program: what failed there is not tried again by itself.
+    #[test]
+    fn a_way_that_fails_is_tried_once() {
+        for made in ["debug1: Setting implicit ProxyCommand from ProxyJump: ssh -W '[%h]:%p' jump\r\n", ""] {
+            let log = format!(
+                "{made}debug1: Executing proxy command: exec x\r\nConnection closed by UNKNOWN port 65535\r\n"
+            );
+            let failed = of(&log, None, &OwnHost::named(Destination::parse("h").unwrap()), false);
+            assert!(failed.error.message().contains("is reached through"), "{}", failed.error);
+            assert_eq!(failed.cause.pause(0, true), None);
+        }
     }
 
     #[test]
