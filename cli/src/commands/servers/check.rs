@@ -59,7 +59,7 @@ impl Report for Findings {
             text.line(format!("✓ {what}"));
         }
         if let Some(name) = &self.reached {
-            text.line(format!("✓ {name}: its host key counts, it lets you in and runs commands"));
+            text.line(format!("✓ {name}: its host key is right, it lets you in, and it runs commands"));
         }
     }
 

@@ -109,7 +109,7 @@ impl Report for Shown {
             }
             Pinned::Authorities => {
                 text.line(format!(
-                    "! {file} pins an authority for {name}: add keys only if it is to count no more."
+                    "! {file} pins an authority for {name}: add keys only if the authority should no longer count."
                 ));
             }
             Pinned::Shown if keys.iter().all(|key| self.is_pinned(key)) => {

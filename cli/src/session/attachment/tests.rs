@@ -37,6 +37,11 @@ impl World {
         Location::of(&self.root.join(folder))
     }
 
+    #[cfg(unix)]
+    fn link(&self, to: &str, name: &str) {
+        std::os::unix::fs::symlink(self.root.join(to), self.root.join(name)).unwrap();
+    }
+
     fn save(&self, folder: &str, id: u64) {
         self.attachments().save(&key(id), None, &self.at(folder)).unwrap();
     }
@@ -93,10 +98,7 @@ fn the_nearest_folder_decides() {
 #[test]
 fn links_lead_to_the_same_attachment() {
     let world = World::with(&["disk/project/src", "home", "disk/other"]);
-    let link = |to: &str, name: &str| {
-        std::os::unix::fs::symlink(world.root.join(to), world.root.join(name)).unwrap();
-    };
-    link("disk/project", "home/link");
+    world.link("disk/project", "home/link");
     world.save("home/link", 1);
     world.save("disk/other", 9);
     for folder in ["home/link/src", "disk/project/src", "disk/project"] {
@@ -119,13 +121,10 @@ fn links_lead_to_the_same_attachment() {
 #[test]
 fn a_link_that_was_attached_is_chosen() {
     let world = World::with(&["disk/project/src", "disk/project/vendor", "home", "other"]);
-    let link = |to: &str, name: &str| {
-        std::os::unix::fs::symlink(world.root.join(to), world.root.join(name)).unwrap();
-    };
-    link("disk/project", "home/link");
-    link("disk/project", "home/second");
-    link("disk/project/vendor", "other/back");
-    link("other", "disk/project/out");
+    world.link("disk/project", "home/link");
+    world.link("disk/project", "home/second");
+    world.link("disk/project/vendor", "other/back");
+    world.link("other", "disk/project/out");
     world.save("home", 1);
     world.save("home/link", 2);
     for folder in ["home/link", "home/link/src", "disk/project/src"] {
@@ -139,7 +138,7 @@ fn a_link_that_was_attached_is_chosen() {
     // Nor is one that leads elsewhere by now.
     std::fs::create_dir_all(world.root.join("disk/project/inner")).unwrap();
     std::fs::remove_file(world.root.join("home/link")).unwrap();
-    link("disk/project/inner", "home/link");
+    world.link("disk/project/inner", "home/link");
     assert_eq!(world.meant("home/link"), None);
 }
 
@@ -148,13 +147,10 @@ fn a_link_that_was_attached_is_chosen() {
 #[test]
 fn a_link_in_a_checkout_chooses_nothing() {
     let world = World::with(&["checkout/deep", "prod/src", "home/linked"]);
-    let link = |to: &str, name: &str| {
-        std::os::unix::fs::symlink(world.root.join(to), world.root.join(name)).unwrap();
-    };
-    link("prod", "checkout/build");
-    link("prod/src", "checkout/deep/src");
-    link("prod", "prod/self");
-    link("home", "house");
+    world.link("prod", "checkout/build");
+    world.link("prod/src", "checkout/deep/src");
+    world.link("prod", "prod/self");
+    world.link("home", "house");
     world.save("checkout", 7);
     world.save("prod", 8);
     for folder in [
