@@ -137,10 +137,14 @@ while ! mkdir "$rc_lock" 2>/dev/null && [ -d "$rc_lock" ] && [ "$rc_left" -gt 0 
     ! verified || exit 0
 done
 rc_tmp=''
-trap 'rm -rf ${rc_tmp:+"$rc_tmp"} "$rc_lock"' EXIT
 # A second signal must not end, in its middle, what clears up after the first.
-trap 'trap "" HUP INT TERM; exit 130' INT
-trap 'trap "" HUP INT TERM; exit 143' HUP TERM
+clear_up() {
+    trap '' HUP INT TERM
+    rm -rf ${rc_tmp:+"$rc_tmp"} "$rc_lock"
+}
+trap clear_up EXIT
+trap 'clear_up; exit 130' INT
+trap 'clear_up; exit 143' HUP TERM
 { mkdir -p "$rc_lock" && printf '%s\n' $$ >"$rc_lock/pid" && touch "$rc_lock"; } 2>/dev/null || :
 ! verified || exit 0 # put there between the first look and the lock
 rc_tmp=$(mktemp -d "$rc_cache/bin/.fetch-XXXXXX") || fail io "cannot write to the cache folder $rc_cache/bin"
