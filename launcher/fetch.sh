@@ -93,11 +93,18 @@ download() {
     : >"$rc_tmp/error"
     for rc_url in "$rc_base/$1" "$rc_base/$rc_version/$1"; do
         (
+            trap - HUP INT TERM # Ctrl-C ends the download, and what waits for it clears up
             [ -t 2 ] || exec 2>"$rc_tmp/error"
             rc_path=${rc_url#file://}
             [ "$rc_scheme" != file ] || [ ! -f "$rc_path" ] || exec cp "$rc_path" "$2"
             "with_$rc_tool" "$rc_url" "$2"
         ) && return
+        rc_ended=$?
+        [ "$rc_ended" -le 128 ] || case $(kill -l "$rc_ended" 2>/dev/null) in
+            HUP) exit 129 ;; # whoever sent it needs no words
+            INT) exit 130 ;;
+            TERM) exit 143 ;;
+        esac
         [ -n "${RUNCODE_DOWNLOAD_BASE-}" ] || break
     done
     fail network "cannot download $1 from $rc_base: $(head -n 1 "$rc_tmp/error" | tr -d '\000-\037\177')" "$rc_own"
@@ -137,14 +144,10 @@ while ! mkdir "$rc_lock" 2>/dev/null && [ -d "$rc_lock" ] && [ "$rc_left" -gt 0 
     ! verified || exit 0
 done
 rc_tmp=''
-# A second signal must not end, in its middle, what clears up after the first.
-clear_up() {
-    trap '' HUP INT TERM
-    rm -rf ${rc_tmp:+"$rc_tmp"} "$rc_lock"
-}
-trap clear_up EXIT
-trap 'clear_up; exit 130' INT
-trap 'clear_up; exit 143' HUP TERM
+# No signal ends this in a middle: not clearing up, not between a binary and its stamp. Only downloads take long, and
+# they end by theirs.
+trap '' HUP INT TERM
+trap 'rm -rf ${rc_tmp:+"$rc_tmp"} "$rc_lock"' EXIT
 { mkdir -p "$rc_lock" && printf '%s\n' $$ >"$rc_lock/pid" && touch "$rc_lock"; } 2>/dev/null || :
 ! verified || exit 0 # put there between the first look and the lock
 rc_tmp=$(mktemp -d "$rc_cache/bin/.fetch-XXXXXX") || fail io "cannot write to the cache folder $rc_cache/bin"
