@@ -1,6 +1,6 @@
 //! `config-ssh`: a block at the top of `~/.ssh/config`, and every other byte as it was.
 
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::PathBuf;
 
 use runcode_gateway::WorkspaceSpec;
@@ -87,6 +87,24 @@ fn a_linked_ssh_config_stays_a_link() {
 }
 
 #[test]
+fn a_file_that_is_not_ours_is_shown_and_stays() {
+    let world = World::new();
+    write(&world, b"Host mine\n");
+    let elsewhere = world.home().join("store");
+    std::fs::rename(config(&world), &elsewhere).unwrap();
+    symlink(&elsewhere, config(&world)).unwrap();
+    if chown(&elsewhere, Some(65534), None).is_err() {
+        eprintln!("skipped: only root can give a file away");
+        return;
+    }
+    let shown = world.run(&["config-ssh", "--dry-run"]).succeeds();
+    assert!(shown.text().contains("+Host runcode."), "{shown:?}");
+    let refused = world.run(&["config-ssh", "--json"]).fails_as("io", 1);
+    assert!(refused.json()["hint"].as_str().unwrap().contains("config-ssh --dry-run"), "{refused:?}");
+    assert_eq!(std::fs::read(&elsewhere).unwrap(), b"Host mine\n");
+}
+
+#[test]
 fn unpaired_markers_stop_config_ssh() {
     let world = World::new();
     let (begin, end) = ("# >>> runcode managed block (do not edit) >>>", "# <<< runcode managed block <<<");
@@ -117,6 +135,25 @@ fn config_ssh_warns_about_user_overrides() {
     write(&world, b"NoSuchDirective yes\n");
     let broken = world.run(&["config-ssh", "--json"]).succeeds().json()["warnings"].to_string();
     assert!(broken.contains("nosuchdirective"), "{broken}");
+}
+
+#[test]
+fn config_ssh_tells_what_breaks_its_hosts() {
+    let world = World::new();
+    for (default, is_told) in [
+        ("PubkeyAcceptedAlgorithms ssh-rsa", true),
+        ("HostKeyAlgorithms ssh-rsa", true),
+        ("KexAlgorithms diffie-hellman-group14-sha256", true),
+        ("Ciphers aes128-ctr", true),
+        ("SessionType none", true),
+        ("RequestTTY force", false),
+        ("Compression yes", false),
+    ] {
+        write(&world, format!("Host *\n  {default}\n").as_bytes());
+        let warnings = world.run(&["config-ssh", "--json"]).succeeds().json()["warnings"].to_string();
+        let name = default.split(' ').next().unwrap().to_lowercase();
+        assert_eq!(warnings.matches(&name).count(), usize::from(is_told), "{default}: {warnings}");
+    }
 }
 
 #[test]

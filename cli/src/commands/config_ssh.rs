@@ -145,7 +145,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let block = if args.remove { None } else { Some(block(app, &mut report)?) };
     atomic_file::private_dir(app.paths()?.cache())?;
     let _lock = Lock::acquire(&app.paths()?.cache().join("config-ssh.lock"), lock::PATIENCE)?;
-    let file = UserFile::open(&path)?;
+    let file = if args.dry_run { UserFile::look(&path)? } else { UserFile::open(&path).map_err(by_hand)? };
     let old = file.content();
     let here = |error: Error| error.context(format!("`{}`", file.target().display()));
     let new = match (&block, old) {
@@ -158,7 +158,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         report.diff = text_diff::unified(&name, old.unwrap_or_default(), new.as_deref().unwrap_or_default());
         if !args.dry_run {
             report.backup = keep_pristine(&path, old)?;
-            file.replace(new.as_deref(), 0o600)?;
+            file.replace(new.as_deref(), 0o600).map_err(by_hand)?;
         }
     }
     if block.is_some() {
@@ -171,6 +171,15 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         }
     }
     Ok(report.into())
+}
+
+/// What to do where the file is not to be written: another program may write it, such as a package manager.
+fn by_hand(error: Error) -> Error {
+    if error.code() == Code::Io {
+        error.hint("`runcode config-ssh --dry-run` shows the lines: put them where that file is written from")
+    } else {
+        error
+    }
 }
 
 /// The block's lines for what the control plane lists.

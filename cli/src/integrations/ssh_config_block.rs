@@ -154,8 +154,9 @@ fn is_plain(word: &str) -> bool {
 
 /// What is the same for every workspace. No HostName (JetBrains would dial it), no RemoteCommand and no forwards
 /// (VS Code brings its own), no multiplexing (a proxy's end would be the end of everybody's connection).
-const FIXED: [(&str, &str); 7] = [
+const FIXED: [(&str, &str); 8] = [
     ("ProxyUseFdpass", "no"),
+    ("RequestTTY", "auto"),
     ("ControlMaster", "no"),
     ("ControlPath", "none"),
     ("ServerAliveInterval", "15"),

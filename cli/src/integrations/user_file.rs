@@ -27,6 +27,15 @@ impl UserFile {
     pub fn open(path: &Path) -> Result<UserFile> {
         let target = follow(path)?;
         clear_up(&target);
+        UserFile::read(target, true)
+    }
+
+    /// Reads it only to show what would change: it may be somebody else's, such as a package manager's.
+    pub fn look(path: &Path) -> Result<UserFile> {
+        UserFile::read(follow(path)?, false)
+    }
+
+    fn read(target: PathBuf, must_be_own: bool) -> Result<UserFile> {
         let metadata = match std::fs::metadata(&target) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -39,7 +48,7 @@ impl UserFile {
         if !metadata.is_file() {
             return Err(refuse("is not a file"));
         }
-        if !platform::is_own(&metadata) {
+        if must_be_own && !platform::is_own(&metadata) {
             return Err(refuse("belongs to another user"));
         }
         let content = atomic_file::read(&target, MAX_BYTES)?;

@@ -18,30 +18,36 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The longest answer that is read.
 const MAX: usize = 256 * 1024;
 
-/// The directives that decide whom a connection trusts, who it is, where it leads and what it runs.
-const SENSITIVE: [&str; 36] = [
+/// The directives that decide whom a connection trusts, who it is, where it leads, what it runs, and whether it comes about.
+const TELLING: [&str; 47] = [
     "addkeystoagent",
     "batchmode",
     "canonicalizehostname",
+    "casignaturealgorithms",
     "certificatefile",
     "checkhostip",
+    "ciphers",
     "controlmaster",
     "controlpath",
     "dynamicforward",
+    "forkafterauthentication",
     "forwardagent",
     "forwardx11",
     "globalknownhostsfile",
     "hostbasedauthentication",
+    "hostkeyalgorithms",
     "hostkeyalias",
     "hostname",
     "identitiesonly",
     "identityagent",
     "identityfile",
     "kbdinteractiveauthentication",
+    "kexalgorithms",
     "knownhostscommand",
     "localcommand",
     "localforward",
     "loglevel",
+    "macs",
     "passwordauthentication",
     "permitlocalcommand",
     "pkcs11provider",
@@ -49,8 +55,13 @@ const SENSITIVE: [&str; 36] = [
     "proxycommand",
     "proxyjump",
     "proxyusefdpass",
+    "pubkeyacceptedalgorithms",
+    "pubkeyacceptedkeytypes",
     "remotecommand",
     "remoteforward",
+    "requesttty",
+    "sessiontype",
+    "stdinnull",
     "stricthostkeychecking",
     "tunnel",
     "updatehostkeys",
@@ -62,14 +73,17 @@ const SENSITIVE: [&str; 36] = [
 const ROUTE: [&str; 7] =
     ["hostname", "port", "user", "proxyjump", "proxycommand", "hostkeyalias", "bindinterface"];
 
-/// What `whole` says about `host` that `meant` does not, or the other way round: sensitive directives only.
+/// What `whole` says about `host` that `meant` does not, or the other way round: telling directives only.
 pub fn differences(ssh: &Path, meant: &Path, whole: &Path, host: &str) -> Result<Vec<String>> {
     let (meant, whole) = (resolve(ssh, meant, host)?, resolve(ssh, whole, host)?);
-    let is_sensitive = |line: &&String| SENSITIVE.contains(&line.split(' ').next().unwrap_or_default());
-    let added = whole.iter().filter(|line| !meant.contains(line)).filter(is_sensitive);
-    let lost = meant.iter().filter(|line| !whole.contains(line)).filter(is_sensitive);
-    let added = added.map(|line| format!("{} is added or changed", foreign::path(line)));
-    Ok(added.chain(lost.map(|line| format!("{} does not hold", foreign::path(line)))).collect())
+    let name = |line: &String| line.split(' ').next().unwrap_or_default().to_owned();
+    let is_telling = |line: &&String| TELLING.contains(&name(line).as_str());
+    let added = whole.iter().filter(|line| !meant.contains(line)).filter(is_telling).collect::<Vec<_>>();
+    let is_named = |line: &&String| added.iter().any(|other| name(other) == name(line));
+    let lost = meant.iter().filter(|line| !whole.contains(line) && !is_named(line)).filter(is_telling);
+    let lost = lost.map(|line| format!("{} does not hold", foreign::path(line))).collect::<Vec<_>>();
+    let added = added.into_iter().map(|line| format!("{} is added or changed", foreign::path(line)));
+    Ok(added.chain(lost).collect())
 }
 
 /// The home folder whose `.ssh/config` ssh reads: the password database's, whatever HOME says (ssh_config(5)). `None` when
