@@ -12,6 +12,7 @@ pub mod lock;
 pub mod parent;
 pub mod paths;
 pub mod program;
+pub mod project;
 pub mod random;
 pub mod standard_input;
 pub mod subprocess;

@@ -3,11 +3,17 @@
 use std::fs::{File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The user id of this process.
 pub fn user_id() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+/// This user's home folder in the password database, which no variable changes.
+pub fn home() -> Option<PathBuf> {
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).ok().flatten();
+    user.map(|user| user.dir)
 }
 
 /// Whether this process's user owns the file.

@@ -2,7 +2,12 @@
 
 use std::fs::{File, Metadata, Permissions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// This user's home folder as Windows knows it, which no variable changes.
+pub fn home() -> Option<PathBuf> {
+    directories::BaseDirs::new().map(|folders| folders.home_dir().to_owned())
+}
 
 /// Files below the user's profile are the user's own.
 pub fn is_own(_metadata: &Metadata) -> bool {

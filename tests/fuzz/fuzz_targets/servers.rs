@@ -34,5 +34,5 @@ fuzz_target!(|text: &str| {
 });
 
 fn file(path: &str) -> File {
-    File { path: path.into(), owner: Owner::User }
+    File { given: path.into(), path: path.into(), owner: Owner::User }
 }

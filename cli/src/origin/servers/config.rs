@@ -18,6 +18,8 @@ const MAX_SIGNERS: usize = 64;
 /// A file that names servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
+    /// The path by which it was found.
+    pub given: PathBuf,
     /// Where it is, with links resolved.
     pub path: PathBuf,
     /// Whose the files have to be that it names.

@@ -13,6 +13,7 @@ mod tests;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::json;
@@ -25,13 +26,16 @@ use crate::origin::names::few;
 use crate::origin::{
     Origin, OriginId, Request, SessionKey, Target, Ungranted, Unresolved, Workspace, ssh_alias,
 };
-use crate::output::foreign::Name;
+use crate::output::foreign::{self, Name};
 use crate::output::progress::note;
 use crate::output::sanitize::short;
 use crate::sys::digest::sha256;
 use crate::sys::env::{Env, Var};
+use crate::sys::paths::Paths;
+use crate::sys::project::{self, Project};
+use crate::sys::trusted_file::Owner;
 
-use power::Machine;
+use power::{Machine, Refusal};
 
 pub use config::{Config, File};
 pub use places::Places;
@@ -42,12 +46,30 @@ pub use server::{AuthMethod, Server};
 /// A servers.toml that explains itself and names no server yet.
 pub const STARTER: &str = include_str!("starter.toml");
 
+/// What decides whether a file is the user's own.
+#[derive(Debug)]
+struct Whereabouts {
+    project: Project,
+    /// The user's configuration folder where no variable says otherwise, without links.
+    own: Option<PathBuf>,
+}
+
+impl Whereabouts {
+    fn of(env: &Env) -> Whereabouts {
+        let own = project::home(env).map(|home| Paths::below(&home).config().to_owned());
+        let own = own.map(|own| own.canonicalize().unwrap_or(own));
+        Whereabouts { project: Project::current(env), own }
+    }
+}
+
 /// The servers that servers.toml names. The files are read when one is first asked for.
 #[derive(Debug)]
 pub struct Servers {
     places: Places,
     ssh: SshBinary,
     path: Option<OsString>,
+    env: Env,
+    whereabouts: OnceCell<Whereabouts>,
     config: OnceCell<Config>,
 }
 
@@ -55,7 +77,8 @@ impl Servers {
     /// Those of these files, with the programs that `env` leads to; no I/O.
     pub fn new(places: Places, env: &Env) -> Servers {
         let (ssh, path) = (SshBinary::from_env(env), env.var(Var::Path));
-        Servers { places, ssh, path, config: OnceCell::new() }
+        let (env, whereabouts) = (env.clone(), OnceCell::new());
+        Servers { places, ssh, path, env, whereabouts, config: OnceCell::new() }
     }
 
     /// The name that the words mean without a doubt: `server:NAME`.
@@ -121,7 +144,28 @@ impl Servers {
             file: file.path.clone(),
             owner: file.owner,
             path: self.path.clone(),
+            distrust: self.distrust(server, file),
         }
+    }
+
+    /// Why no program of this file runs: the current project may have brought the file, whoever names it. The operator's is where
+    /// no project can have put it, and so is what lies in the user's own folder.
+    fn distrust(&self, server: &Server, file: &File) -> Option<Refusal> {
+        if server.power == Power::default() || (file.owner == Owner::Root && cfg!(unix)) {
+            return None;
+        }
+        let here = self.whereabouts.get_or_init(|| Whereabouts::of(&self.env));
+        if !here.project.holds(&file.given) || here.own.as_ref().is_some_and(|own| file.path.starts_with(own))
+        {
+            return None;
+        }
+        let (file, name) = (foreign::path(&file.given.display().to_string()), &server.name);
+        let why = format!(
+            "{file} lies in this project, which must not choose programs to run: not those of `{name}`"
+        );
+        let own = here.own.as_ref().map(|own| format!(": {}", own.join(places::NAME).display()));
+        let hint = "for the user to decide: move the server to a servers.toml of their own";
+        Some(Refusal { why, hint: format!("{hint}{}", own.unwrap_or_default()) })
     }
 
     /// The programs of a server that can be used.

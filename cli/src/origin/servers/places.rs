@@ -12,7 +12,7 @@ use crate::sys::trusted_file::{self, Distrust, Owner};
 const MAX: usize = 1024 * 1024;
 
 /// The name of the file.
-const NAME: &str = "servers.toml";
+pub(super) const NAME: &str = "servers.toml";
 
 /// The files that name servers.
 #[derive(Debug, Clone)]
@@ -86,7 +86,8 @@ impl Places {
                 Err(why) => issues.push(whole(why.to_string())),
                 Ok(found) => match std::str::from_utf8(&found.bytes) {
                     Ok(text) => {
-                        issues.extend(config.add(File { path: found.path, owner }, text));
+                        issues
+                            .extend(config.add(File { given: file.clone(), path: found.path, owner }, text));
                     }
                     Err(_) => issues.push(whole("is not UTF-8".to_owned())),
                 },

@@ -121,6 +121,15 @@ pub(super) struct Machine {
     pub(super) owner: Owner,
     /// Where programs without a path are looked for.
     pub(super) path: Option<OsString>,
+    /// Why none of them runs, where none does.
+    pub(super) distrust: Option<Refusal>,
+}
+
+/// Why no program of a server runs, and what to do about it.
+#[derive(Debug, Clone)]
+pub(super) struct Refusal {
+    pub(super) why: String,
+    pub(super) hint: String,
 }
 
 impl Machine {
@@ -137,19 +146,18 @@ impl Machine {
     /// Its state; none where no program tells it. What goes wrong is for a note.
     pub(super) fn state(&self) -> Result<Option<State>> {
         let Some(words) = self.power.state.as_deref() else { return Ok(None) };
-        let unknown = |why: String| {
-            Error::new(Code::Error, format!("the state of `{}` is not known: {why}", self.name))
-        };
-        let finished = match self.run(words, STATE).map_err(|error| unknown(error.message().to_owned()))? {
+        let unknown =
+            |why: &str| Error::new(Code::Error, format!("the state of `{}` is not known: {why}", self.name));
+        let finished = match self.run(words, STATE).map_err(|error| unknown(error.message()))? {
             Outcome::Finished(finished) if finished.status.success() => finished,
-            Outcome::Finished(finished) => return Err(unknown(said(words, &finished))),
+            Outcome::Finished(finished) => return Err(unknown(&said(words, &finished))),
             Outcome::TimedOut => {
-                return Err(unknown(format!("{} took longer than {} s", shown(words), STATE.as_secs())));
+                return Err(unknown(&format!("{} took longer than {} s", shown(words), STATE.as_secs())));
             }
             Outcome::Cancelled => return Err(Error::interrupted()),
         };
         let state = State::parse(&finished.stdout).ok_or_else(|| {
-            unknown(format!("{} printed none of running, stopped, starting, stopping", shown(words)))
+            unknown(&format!("{} printed none of running, stopped, starting, stopping", shown(words)))
         });
         state.map(Some)
     }
@@ -161,6 +169,7 @@ impl Machine {
             return Err(Error::new(Code::Unavailable, error)
                 .hint(format!("add it: {key} = [\"PROGRAM\", \"ARGUMENT\"] below [servers.{name}.power]")));
         };
+        self.check()?;
         note(match code {
             Code::StopFailed => format!("stopping {name}…"),
             _ => format!("starting {name}…"),
@@ -181,7 +190,16 @@ impl Machine {
         }
     }
 
+    /// Whether its programs may run.
+    fn check(&self) -> Result<()> {
+        match &self.distrust {
+            Some(Refusal { why, hint }) => Err(Error::new(Code::BadConfig, why).hint(hint)),
+            None => Ok(()),
+        }
+    }
+
     fn run(&self, words: &[String], patience: Duration) -> Result<Outcome> {
+        self.check()?;
         let mut command = Command::new(self.program(words)?);
         command.args(words.iter().skip(1));
         command.current_dir(self.file.parent().unwrap_or(Path::new("/")));

@@ -11,7 +11,7 @@ use crate::sys::trusted_file::Owner;
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEe3oXm2oOlvLcJe4QsUTYZhWzFQvuLGTtLPdcqO3IGK";
 
 fn file(path: &str) -> File {
-    File { path: path.into(), owner: Owner::User }
+    File { given: path.into(), path: path.into(), owner: Owner::User }
 }
 
 fn read(text: &str) -> (Config, Vec<Issue>) {

@@ -1,0 +1,122 @@
+//! The project that a command runs in. Whoever writes a checkout writes all that lies in it: none of that is the user's word.
+
+use std::path::{Path, PathBuf};
+
+use crate::sys::env::Env;
+use crate::sys::paths;
+use crate::sys::platform;
+
+/// What a project's top folder holds, one of them at least.
+const MARKS: &[&str] = &[".git", ".claude", ".codex"];
+
+/// The current project: its top folders, without links.
+#[derive(Debug, Clone, Default)]
+pub struct Project(Vec<PathBuf>);
+
+impl Project {
+    /// That of the working directory.
+    pub fn current(env: &Env) -> Project {
+        let Some(folder) = std::env::current_dir().ok().and_then(|folder| folder.canonicalize().ok()) else {
+            return Project::default();
+        };
+        Project::around(&folder, home(env).as_deref())
+    }
+
+    /// That of `folder`: every folder above it, or itself, that bears a mark; where none does, itself. What holds the user's home
+    /// is no project.
+    fn around(folder: &Path, home: Option<&Path>) -> Project {
+        let is_above_home = |folder: &Path| home.is_some_and(|home| home.starts_with(folder));
+        let may_be = |folder: &&Path| folder.parent().is_some() && !is_above_home(folder);
+        let is_marked =
+            |folder: &&Path| MARKS.iter().any(|mark| folder.join(mark).symlink_metadata().is_ok());
+        let mut tops: Vec<_> =
+            folder.ancestors().filter(may_be).filter(is_marked).map(Path::to_owned).collect();
+        if tops.is_empty() && may_be(&folder) {
+            tops.push(folder.to_owned());
+        }
+        Project(tops)
+    }
+
+    /// Whether `path`, or what it leads to, lies in the project.
+    pub fn holds(&self, path: &Path) -> bool {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let named = path.parent().and_then(|parent| parent.canonicalize().ok());
+        let named = named.zip(path.file_name()).map(|(parent, name)| parent.join(name));
+        let places = [path.canonicalize().ok(), named];
+        let is_there = places.iter().any(Option::is_some);
+        let places = places.into_iter().flatten().chain((!is_there).then_some(path));
+        places.into_iter().any(|place| self.0.iter().any(|top| place.starts_with(top)))
+    }
+}
+
+/// The user's home folder as the system knows it. A project's settings can set `HOME`, which counts only where the system
+/// knows none.
+pub fn home(env: &Env) -> Option<PathBuf> {
+    let known = platform::home().filter(|home| home.is_absolute());
+    known.or_else(|| paths::home(env).ok()).map(|home| home.canonicalize().unwrap_or(home))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_project_reaches_up_to_every_mark() {
+        let top = tempfile::tempdir().unwrap();
+        let top = top.path().canonicalize().unwrap();
+        for folder in
+            ["home/.claude", "home/mono/.git", "home/mono/app/.codex", "home/mono/app/src", "home/x/y"]
+        {
+            std::fs::create_dir_all(top.join(folder)).unwrap();
+        }
+        std::fs::write(top.join("home/x/.git"), "gitdir: ../mono/.git/worktrees/x").unwrap();
+        let home = top.join("home");
+        let tops = |folder: &str| Project::around(&top.join(folder), Some(&home)).0;
+        let named = |names: &[&str]| names.iter().map(|name| top.join(name)).collect::<Vec<_>>();
+        assert_eq!(tops("home/mono/app/src"), named(&["home/mono/app", "home/mono"]));
+        assert_eq!(tops("home/x/y"), named(&["home/x"]));
+        assert_eq!(tops("home/none"), named(&["home/none"]));
+        assert_eq!(tops("home"), named(&[]), "the home is no project, whatever it holds");
+        assert_eq!(tops(""), named(&[]), "nor is what holds it");
+        assert!(Project::around(Path::new("/"), None).0.is_empty());
+    }
+
+    #[test]
+    fn links_on_either_side_hide_nothing() {
+        let top = tempfile::tempdir().unwrap();
+        let top = top.path().canonicalize().unwrap();
+        std::fs::create_dir_all(top.join("app/.git")).unwrap();
+        std::fs::create_dir(top.join("own")).unwrap();
+        for file in ["app/file", "own/file"] {
+            std::fs::write(top.join(file), "").unwrap();
+        }
+        symlink(top.join("app"), top.join("way")).unwrap();
+        symlink(top.join("app/file"), top.join("own/link")).unwrap();
+        symlink(top.join("own/file"), top.join("app/link")).unwrap();
+        let project = Project::around(&top.join("app"), None);
+        for (path, is_held) in [
+            ("app/file", true),
+            ("way/file", true),
+            ("own/link", true),
+            ("app/link", true),
+            ("own/../app/file", true),
+            ("app/none/none", true),
+            ("own/file", false),
+            ("app/../own/file", false),
+            ("app2/file", false),
+        ] {
+            assert_eq!(project.holds(&top.join(path)), is_held, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_variable_moves_no_known_home() {
+        let moved = Env::fixed([(crate::sys::env::Var::Home, "/elsewhere")]);
+        assert_eq!(
+            home(&moved).is_some_and(|home| home == Path::new("/elsewhere")),
+            platform::home().is_none()
+        );
+    }
+}
