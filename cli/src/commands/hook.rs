@@ -6,7 +6,6 @@ use crate::hooks::session_start;
 use crate::origin::SessionKey;
 use crate::output::report::Outcome;
 use crate::session::resolve::known_here;
-use crate::sys::env::Var;
 use crate::sys::location::Location;
 
 /// Answer an agent client's hook with JSON. The plugins call it.
@@ -35,12 +34,7 @@ fn session_start(app: &App) -> Option<String> {
         Some(named) => with_session(&named, app)?,
         None => app.attachments().ok()?.applying(Some(&folder)).ok()?.of_project(&folder)?.key,
     };
-    // Codex, which names the plugin's folder so, does not put its bin on PATH.
-    let command = match app.env().var(Var::PluginRoot).and_then(|root| root.into_string().ok()) {
-        Some(root) if !root.is_empty() => format!("'{root}/bin/runcode'"),
-        _ => "runcode".to_owned(),
-    };
-    Some(session_start::answer(&key, &command))
+    Some(session_start::answer(&key))
 }
 
 /// The workspace that a variable names, where it has a session here: a project's settings can make up any other word, and a

@@ -53,8 +53,6 @@ variables! {
     RuncodeNoRenewal = "RUNCODE_NO_RENEWAL";
     /// Set by a shell that completes a command line: its name.
     RuncodeComplete = "RUNCODE_COMPLETE";
-    /// Set by Codex for a plugin's hook: the plugin's folder.
-    PluginRoot = "PLUGIN_ROOT";
     /// The working directory by the name that a shell keeps for it; ignored when that is another folder.
     Pwd = "PWD";
     /// The user's home folder.
@@ -94,7 +92,7 @@ variables! {
 }
 
 /// The environment that a command sees: the process's own, or a fixed one in tests.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Env(Option<HashMap<String, OsString>>);
 
 impl Env {
