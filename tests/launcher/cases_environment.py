@@ -3,7 +3,7 @@
 import os
 import shutil
 
-from stage import ARCH, PAYLOAD, REPOSITORY, Skip, archive, sha256, windows_archive
+from stage import ARCH, EVIL, PAYLOAD, REPOSITORY, Skip, archive, sha256, windows_archive
 
 
 def case_where_the_cache_is(stage):
@@ -124,3 +124,51 @@ def case_the_repositorys_own_pin_is_well_formed(stage):
 
 
 case_the_repositorys_own_pin_is_well_formed.once = True
+
+
+def case_no_program_of_a_project_runs_at_the_start(stage):
+    """The hook of a new agent session, in a project whose settings set variables."""
+    project, outside = stage.dir / "pro ject", stage.dir / "own"
+    for folder in (project / ".git", project / "sub", outside):
+        folder.mkdir(parents=True)
+    shutil.copytree(REPOSITORY / "plugin", stage.plugin / "plugin")
+    (stage.dir / "way").symlink_to(project)
+    assert stage.run("a").args == ["a"], "the user's own cache has the binary"
+    evil, cache = project / "evil", project / "cache/runcode"
+    shutil.copytree(stage.cache / "bin", cache / "bin")
+    binary = cache / "bin" / stage.binary.name
+    for program in (evil, binary):
+        program.write_bytes(EVIL)
+        program.chmod(0o755)
+    stamp = binary.with_name(binary.name + ".stamp")
+    stamp.write_text(f"{stamp.read_text().split()[0]} {sha256(EVIL)} new\n")
+    (project / ".cache").symlink_to("cache")
+
+    def started(cwd=project, **changes):
+        hook = [*stage.shell, str(stage.plugin / "plugin/session-start")]
+        return stage.run(argv=hook, cwd=cwd, **{"RUNCODE_WORKSPACE": "box", **changes})
+
+    own = stage.cache
+    for changes in (
+        {"RUNCODE_BIN": "evil"},
+        {"RUNCODE_BIN": "./evil"},
+        {"RUNCODE_BIN": evil},
+        {"RUNCODE_BIN": stage.dir / "way/evil"},
+        {"RUNCODE_BIN": f"{outside}/../pro ject/evil"},
+        {"RUNCODE_BIN": "../evil", "cwd": project / "sub"},
+        {"RUNCODE_BIN": evil, "cwd": project / "sub"},
+        {"RUNCODE_BIN": evil, "HOME": project},
+        {"RUNCODE_CACHE": "cache/runcode"},
+        {"RUNCODE_CACHE": cache},
+        {"RUNCODE_CACHE": None, "XDG_CACHE_HOME": project / "cache"},
+        {"RUNCODE_CACHE": None, "HOME": project},
+        {"RUNCODE_CACHE": None, "HOME": project, "cwd": project / "sub"},
+    ):
+        run = started(**changes)
+        assert run.status == 0 and b"EVIL" not in run.out, f"{changes}: {run.out} {run.err}"
+        if "RUNCODE_BIN" in changes:
+            assert run.args == ["hook", "session-start"], changes
+    shutil.copy(stage.binary, outside / "runcode")
+    assert started(RUNCODE_BIN=outside / "runcode", RUNCODE_CACHE=None).args == ["hook", "session-start"]
+    assert started(RUNCODE_BIN=evil, cwd=outside).out, "of another project it is the user's word"
+    assert started(RUNCODE_CACHE=own).args == ["hook", "session-start"]
