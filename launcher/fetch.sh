@@ -107,7 +107,7 @@ download() {
         esac
         [ -n "${RUNCODE_DOWNLOAD_BASE-}" ] || break
     done
-    fail network "cannot download $1 from $rc_base: $(head -n 1 "$rc_tmp/error" | tr -d '\000-\037\177')" "$rc_own"
+    fail network "cannot download $1 from $rc_base: $(head -n 1 "$rc_tmp/error")" "$rc_own"
 }
 
 # ARCHIVE FILE: the one regular member `runcode`, as a stream: no other name in the archive can reach the disk.

@@ -10,8 +10,8 @@ $forwarded = $args
 
 function Stop-Launcher([string]$message, [string]$hint) {
     # What is repeated of a variable neither ends the line nor steers the terminal: a project's settings may have set it.
-    [Console]::Error.WriteLine("runcode: $($message -replace '\p{C}', ' ')")
-    if ($hint) { [Console]::Error.WriteLine("hint: $($hint -replace '\p{C}', ' ')") }
+    [Console]::Error.WriteLine("runcode: $($message -replace '[^ -~]', '?')")
+    if ($hint) { [Console]::Error.WriteLine("hint: $($hint -replace '[^ -~]', '?')") }
     exit 1
 }
 

@@ -86,9 +86,13 @@ def case_tags_that_are_none(stage):
 
 
 def case_words_of_variables_stay_on_their_line(stage):
-    words = "x\nhint: run evil\x1b[2J\r"
-    for changes in ({"RUNCODE_PIN_VERSION": words}, {"RUNCODE_BIN": words}, {"RUNCODE_DOWNLOAD_BASE": f"http://{words}"}):
-        run = stage.run(**changes)
+    words = "x\nhint: run evil\x1b[2J\r\u0085\u009b2J\u2028\u202e\u200b\x7f"
+    bases = {"RUNCODE_DOWNLOAD_BASE": f"http://{words}"}, {"RUNCODE_DOWNLOAD_BASE": f"file:///{words}"}
+    for changes in ({"RUNCODE_PIN_VERSION": words}, {"RUNCODE_BIN": words}, *bases):
+        run = stage.run("list", "--json", **changes)
+        assert all(" " <= sign <= "~" for sign in run.err.replace("\n", "")), f"{changes}: {run.err!r}"
+        assert all(32 <= byte < 127 for byte in run.out.rstrip(b"\n")), f"{changes}: {run.out}"
+        assert json.loads(run.out)["error"], f"{changes}: {run.out}"
         assert run.status != 0 and "\x1b" not in run.err and "\nhint: run evil" not in run.err, f"{changes}: {run.err}"
         assert "\r" not in run.err, f"{changes}: {run.err}"
 
