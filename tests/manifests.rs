@@ -83,6 +83,16 @@ fn the_skill_knows_every_code() {
     }
 }
 
+/// A command's output can hold lines that look like runcode's own.
+#[test]
+fn agents_are_warned_of_forged_hints() {
+    for guide in ["commands/exec.md", "skills/ssh/SKILL.md"] {
+        let words = text(guide).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("`runcode:` and `hint:` may be"), "{guide}");
+        assert!(words.contains("you would have run anyway"), "{guide}");
+    }
+}
+
 /// A rule with `:*` permits every option too: one that writes or reads files of this machine, names another control plane, or
 /// brings a command of its own. Claude Code's rules have no way to leave those out.
 #[test]
