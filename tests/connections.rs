@@ -1,4 +1,5 @@
 //! Connections that are dead, full, slow or young: what is needed for one to serve happens by itself, once, and in seconds.
 
+mod dead;
 mod first;
 mod renewal;

@@ -9,7 +9,8 @@ use crate::sys::clock::Deadline;
 use crate::transport::mux_socket::{Connection, Trouble};
 use crate::transport::mux_wire::{self, ForwardRequest, Reply};
 use crate::transport::outcome::{Failure, Unforwarded};
-use crate::transport::{OPEN_DEADLINE, Transport, mux};
+use crate::transport::start::OPEN_DEADLINE;
+use crate::transport::{Transport, mux};
 
 /// A port forward.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 
 use crate::error::{Code, Error, Result};
-use crate::openssh::config::PERSIST_SECONDS;
+use crate::openssh::config::{PERSIST_SECONDS, quoted};
 use crate::openssh::external::{OwnHost, Purpose};
 use crate::sys::atomic_file;
 use crate::sys::clock::Deadline;
@@ -37,13 +38,13 @@ const DIAL: Duration = Duration::from_secs(7);
 const START: Duration = Duration::from_secs(30);
 
 /// The longest log of a login. A host may have ssh write without end before it lets anybody in.
-const MAX_LOG: u64 = 1024 * 1024;
+pub(super) const MAX_LOG: u64 = 1024 * 1024;
 
 /// How long a master takes to end when told to.
 const END: Duration = Duration::from_secs(3);
 
 /// How long a process takes to be gone once it is killed.
-const KILL: Duration = Duration::from_secs(1);
+pub(super) const KILL: Duration = Duration::from_secs(1);
 
 /// The longest that ending a master takes, whatever it does: asked, told, outlasted, killed, and so the one that was kept.
 pub(super) const SLOWEST_END: Duration = Duration::from_secs(
@@ -160,7 +161,7 @@ pub(super) fn log_in(transport: &Transport, control_path: &Path, host: &OwnHost,
 }
 
 /// Starts `ssh`, which takes the connection to the gateway from us where there is one.
-fn spawn(
+pub(super) fn spawn(
     transport: &Transport,
     control_path: &Path,
     log_path: &Path,
@@ -185,13 +186,18 @@ fn spawn(
     if matches!(transport.route.way, Way::Config { .. }) {
         ssh.args(["-o", "LogLevel=ERROR"]); // a gateway's banners may go on for ever
     }
+    if transport.route.control_path.as_deref() != Some(control_path) {
+        let mut option = b"ControlPath=".to_vec(); // another one than the config names
+        option.extend(quoted(control_path).map_err(other)?);
+        ssh.arg("-o").arg(std::ffi::OsString::from_vec(option));
+    }
     ssh.args(["-N", "-T", "-M", "--"]).arg(transport.route.destination());
     openssh::spawn(&mut ssh).map_err(no_client)
 }
 
 /// Sees the started `ssh` off: it ends once its copy in the background serves. One that found somebody else's socket in
 /// its place would stay, and serve nobody.
-fn settle(mut child: Child, pid: u32, deadline: Deadline) {
+pub(super) fn settle(mut child: Child, pid: u32, deadline: Deadline) {
     if pid == child.id() {
         return;
     }
@@ -205,7 +211,7 @@ fn settle(mut child: Child, pid: u32, deadline: Deadline) {
     kill(&mut child);
 }
 
-fn kill(child: &mut Child) {
+pub(super) fn kill(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();
 }
@@ -264,7 +270,7 @@ pub(super) fn retire(transport: &Transport, control_path: &Path) -> Result<()> {
 }
 
 /// Waits until the process is gone, and kills it once the deadline has passed, if it is still a master of this session.
-fn outlast(transport: &Transport, pid: u32, deadline: Deadline) {
+pub(super) fn outlast(transport: &Transport, pid: u32, deadline: Deadline) {
     while is_master(transport, pid) {
         if deadline.is_past() {
             if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
@@ -289,6 +295,8 @@ fn is_master(transport: &Transport, pid: u32) -> bool {
         (Way::External(_), None) => return false,
     };
     let own = own.as_os_str().as_encoded_bytes();
+    // One that began beside another one has another socket's name, which differs in its end alone.
+    let own = own.get(..own.len().saturating_sub(1)).unwrap_or_default();
     let arguments = if cfg!(target_os = "linux") {
         std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
     } else {
@@ -299,7 +307,7 @@ fn is_master(transport: &Transport, pid: u32) -> bool {
     arguments.windows(own.len().max(1)).any(|part| part == own)
 }
 
-fn remove_socket(control_path: &Path) -> Result<(), Unended> {
+pub(super) fn remove_socket(control_path: &Path) -> Result<(), Unended> {
     use std::os::unix::fs::FileTypeExt as _;
     match std::fs::symlink_metadata(control_path) {
         Ok(metadata) if !crate::sys::platform::is_own(&metadata) => {
@@ -328,7 +336,7 @@ fn pid_path(transport: &Transport) -> PathBuf {
     transport.route.folder.join("master.pid")
 }
 
-fn keep(transport: &Transport, pid: u32) -> Result<()> {
+pub(super) fn keep(transport: &Transport, pid: u32) -> Result<()> {
     atomic_file::write_unsynced(&pid_path(transport), pid.to_string().as_bytes(), 0o600)
 }
 
@@ -337,7 +345,7 @@ fn kept(transport: &Transport) -> Option<u32> {
     std::str::from_utf8(&bytes).ok()?.trim().parse().ok().filter(|&pid| pid > 1)
 }
 
-fn log_of(log_path: &Path) -> String {
+pub(super) fn log_of(log_path: &Path) -> String {
     let mut text = Vec::new();
     if let Ok(file) = File::open(log_path) {
         let _ = file.take(MAX_LOG).read_to_end(&mut text);

@@ -6,6 +6,8 @@
 //!
 //! Both do the same as far as anybody can see. Control calls (alive, exit, forwards) speak the protocol either way.
 
+#[cfg(unix)]
+mod beside;
 pub mod command;
 mod connect_error;
 pub mod contact;
@@ -15,6 +17,7 @@ pub mod dial;
 pub mod env_name;
 #[cfg(unix)]
 pub mod forward;
+mod late;
 mod login_error;
 #[cfg(unix)]
 mod master;
@@ -36,28 +39,29 @@ mod retired;
 mod running;
 pub mod script;
 mod second_look;
+mod start;
 mod stream;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::grant::Endpoint;
 use crate::openssh::SshBinary;
 use crate::openssh::config::PRIVATE;
 use crate::openssh::external::{self, OwnHost, Purpose};
 use crate::openssh::question::Resolved;
-use crate::sys::clock::Deadline;
 use crate::sys::env::{Env, Var};
 use crate::sys::interrupt::{Cancel, Interrupt};
 
-use running::Process;
-
+#[cfg(unix)]
+pub use beside::Settled;
 pub use command::{RemoteCommand, Secret, Variables};
 pub use env_name::EnvName;
 #[cfg(unix)]
 pub use forward::{Forward, Side};
+pub use late::Late;
 pub use login_error::login_required;
 pub use outcome::{Cause, Ended, Failure, Limits, TRIES, Unconnected, Unended, Unforwarded};
 pub use running::Running;
@@ -66,15 +70,6 @@ pub use stream::{Stream, Streams};
 /// How long [`Transport::is_warm`] waits for an answer.
 #[cfg(unix)]
 const WARM: Duration = Duration::from_secs(2);
-
-/// How long the workspace may take to open a session on a connection that stands.
-const OPEN_DEADLINE: Duration = Duration::from_secs(20);
-
-/// After a signal, how long to wait to learn whether the command started: if it did, it must be ended.
-const AFTER_SIGNAL: Duration = Duration::from_secs(3);
-
-/// How long a command waits for one of those to end that take up the connection (`MaxSessions`).
-const QUEUE: Duration = Duration::from_secs(60);
 
 /// The longest that [`Transport::start_master`] takes: whoever holds a lock meanwhile is waited for so long.
 pub const SLOWEST_START: Duration = SLOWEST[0];
@@ -215,81 +210,6 @@ impl Transport {
             return master::retire(self, path);
         }
         Ok(())
-    }
-
-    /// Asks the workspace to run `command`; returns once it has been asked. A full connection is waited for.
-    ///
-    /// The streams are lent: to see the end of a pipe's other side, drop them afterwards. A signal that asks this process
-    /// to end does so as long as nothing was started, unless another command hears of it too; one that comes later is kept
-    /// for [`Running::wait`].
-    pub fn start(&self, command: &RemoteCommand, streams: &Streams) -> Result<Running, Failure> {
-        let deadline = Deadline::after(QUEUE);
-        let mut pause = Duration::from_millis(5);
-        let interrupt = Interrupt::of_command(&self.cancel).map_err(Failure::NotStarted)?;
-        while !interrupt.has_any() {
-            let failure = match self.start_once(command, streams, Some(&interrupt)) {
-                Ok(process) => return Ok(self.running(command, process, Some(interrupt))),
-                Err(failure) => failure,
-            };
-            if matches!(failure, Failure::Busy(_)) && !deadline.is_past() {
-                interrupt.comes_within(pause);
-                pause = (pause * 3 / 2).min(Duration::from_millis(250));
-                continue;
-            }
-            let is_interrupted = interrupt.let_pass();
-            return Err(match failure {
-                Failure::MayHaveStarted(_) => failure,
-                _ if is_interrupted => Failure::Interrupted(Error::interrupted()),
-                failure => failure,
-            });
-        }
-        interrupt.let_pass();
-        Err(Failure::Interrupted(Error::interrupted()))
-    }
-
-    /// As [`Transport::start`], on a connection of its own where the master's is full: for what must not wait.
-    fn start_beside(&self, command: &RemoteCommand, streams: &Streams) -> Result<Running, Failure> {
-        let process = match self.start_once(command, streams, None) {
-            Err(Failure::Busy(_)) => {
-                openssh::start(self, command, streams, openssh::Via::OwnConnection, None)?
-            }
-            done => done?,
-        };
-        Ok(self.running(command, process, None))
-    }
-
-    fn start_once(
-        &self,
-        command: &RemoteCommand,
-        streams: &Streams,
-        interrupt: Option<&Interrupt>,
-    ) -> Result<Box<dyn Process>, Failure> {
-        match &self.route.control_path {
-            #[cfg(unix)]
-            Some(path) if self.through_ssh => {
-                let (_, listener) = master::answers(path, master::ANSWER)
-                    .map_err(|trouble| mux::failure(self, path, trouble))?;
-                openssh::start(self, command, streams, openssh::Via::Master(listener), interrupt)
-            }
-            #[cfg(unix)]
-            Some(path) => mux::start(self, path, command, streams, interrupt),
-            _ => openssh::start(self, command, streams, openssh::Via::OwnConnection, interrupt),
-        }
-    }
-
-    #[cfg(unix)]
-    fn has_delivered(&self, listener: mux_socket::Listener) -> bool {
-        let path = self.route.control_path.as_deref();
-        path.is_some_and(|path| master::has_delivered(self, path, listener))
-    }
-
-    fn running(
-        &self,
-        command: &RemoteCommand,
-        process: Box<dyn Process>,
-        interrupt: Option<Interrupt>,
-    ) -> Running {
-        Running { process, transport: self.clone(), token: command.token().to_owned(), interrupt }
     }
 
     /// Opens a forward, for as long as the master lives. One that is open already is fine. The protocol has no way to ask

@@ -16,75 +16,94 @@ use crate::sys::clock::Deadline;
 use crate::sys::interrupt::Interrupt;
 use crate::transport::command::RemoteCommand;
 use crate::transport::descriptors::{Flags, Passed};
+use crate::transport::late::Asked;
 use crate::transport::master;
 use crate::transport::mux_socket::{Connection, Listener, Trouble};
 use crate::transport::mux_wire::{self, Reply};
 use crate::transport::openssh;
 use crate::transport::outcome::{Ended, Failure};
 use crate::transport::running::Process;
+use crate::transport::start::OPEN_DEADLINE;
 use crate::transport::stream::Streams;
-use crate::transport::{AFTER_SIGNAL, OPEN_DEADLINE, Transport, Way};
+use crate::transport::{Transport, Way};
 
 /// How long a master takes to say hello, on a machine that is busy.
 const HELLO: Duration = master::ANSWER;
 
-/// Has the master run `command`; returns once the workspace has been asked.
-pub(super) fn start(
+/// Asks the master to run `command`.
+pub(super) fn ask(
     transport: &Transport,
     path: &Path,
     command: &RemoteCommand,
     streams: &Streams,
-    interrupt: Option<&Interrupt>,
-) -> Result<Box<dyn Process>, Failure> {
+) -> Result<Box<dyn Asked>, Failure> {
     let failed = |trouble| failure(transport, path, trouble);
     let mut connection = Connection::open(path, Deadline::after(HELLO)).map_err(failed)?;
     let flags = Flags::of_process();
     let passed = Passed::of(streams)
         .map_err(|error| Failure::NotStarted(Error::io("open the streams of the command", error)))?;
-    let deadline = Deadline::after(OPEN_DEADLINE);
-    let is_external = matches!(transport.route.way, Way::External(_));
-    match ask(&mut connection, command, is_external, &passed, deadline, interrupt) {
-        Ok(Some(Reply::SessionOpened(session))) => {
-            Ok(Box::new(OpenSession { connection, session, status: None, _flags: flags }))
-        }
-        Ok(Some(Reply::Refused(words))) if mux_wire::is_full(&words) => Err(Failure::Busy(openssh::full())),
-        Ok(Some(Reply::Refused(words))) => {
-            Err(Failure::NotStarted(transport.refusal(&words, Duration::ZERO, None).error))
-        }
-        Ok(Some(_)) => Err(failed(Trouble::Nonsense)),
-        Ok(None) => Err(failed(Trouble::Gone)),
-        Err(Trouble::Silent) => Err(give_up(path, &mut connection)),
-        Err(trouble) => Err(failed(trouble)),
-    }
+    let with_agent = matches!(transport.route.way, Way::External(_));
+    send(&mut connection, command, with_agent, &passed).map_err(failed)?;
+    Ok(Box::new(Request { connection, session: None, flags }))
 }
 
-fn ask(
+fn send(
     connection: &mut Connection,
     command: &RemoteCommand,
     with_agent: bool,
     passed: &Passed,
-    deadline: Deadline,
-    interrupt: Option<&Interrupt>,
-) -> Result<Option<Reply>, Trouble> {
+) -> Result<(), Trouble> {
+    let deadline = Deadline::after(OPEN_DEADLINE);
     let variable = command.private().map(|value| format!("{PRIVATE}={value}"));
     connection.send(&mux_wire::new_session(command.text(), variable.as_deref(), with_agent), deadline)?;
-    for fd in passed.fds() {
-        connection.pass(fd, deadline)?;
+    passed.fds().try_for_each(|fd| connection.pass(fd, deadline))
+}
+
+/// A command that the master was asked for. While the workspace has not answered, the master hears nothing of what becomes
+/// of its client: it asks for the command when the answer comes, however late.
+struct Request {
+    connection: Connection,
+    session: Option<u32>,
+    flags: Flags,
+}
+
+impl Asked for Request {
+    fn listener(&self) -> Listener {
+        self.connection.listener()
     }
-    // After a signal the answer is still waited for, if not for long: taken back at the wrong moment, the command may run.
-    let (mut deadline, mut interrupt) = (deadline, interrupt);
-    loop {
-        if let Some(reply) = connection.next()? {
-            return Ok(reply);
+
+    fn is_confirmed(
+        &mut self,
+        transport: &Transport,
+        interrupt: Option<&Interrupt>,
+        deadline: Deadline,
+    ) -> Result<bool, Failure> {
+        let path = transport.route.control_path.as_deref().unwrap_or(Path::new(""));
+        let failed = |trouble| failure(transport, path, trouble);
+        loop {
+            match self.connection.next().map_err(failed)? {
+                Some(Some(Reply::SessionOpened(session))) => {
+                    self.session = Some(session);
+                    return Ok(true);
+                }
+                Some(Some(Reply::Refused(words))) if mux_wire::is_full(&words) => {
+                    return Err(Failure::Busy(openssh::full()));
+                }
+                Some(Some(Reply::Refused(words))) => {
+                    return Err(Failure::NotStarted(transport.refusal(&words, Duration::ZERO, None).error));
+                }
+                Some(Some(_)) => return Err(failed(Trouble::Nonsense)),
+                Some(None) => return Err(failed(Trouble::Gone)),
+                None if deadline.is_past() || interrupt.is_some_and(Interrupt::has_any) => return Ok(false),
+                None => ready(&self.connection, interrupt, deadline)
+                    .map_err(|errno| failed(Trouble::Io(errno.into())))?,
+            }
         }
-        if interrupt.is_some_and(Interrupt::has_any) {
-            interrupt = None;
-            deadline = Deadline::after(AFTER_SIGNAL.min(deadline.remaining()));
-        }
-        if deadline.is_past() {
-            return Err(Trouble::Silent);
-        }
-        ready(connection, interrupt, deadline)?;
+    }
+
+    fn opened(self: Box<Self>) -> Box<dyn Process> {
+        let Request { connection, session, flags } = *self;
+        Box::new(OpenSession { connection, session: session.unwrap_or(0), status: None, _flags: flags })
     }
 }
 
@@ -101,19 +120,6 @@ fn ready(connection: &Connection, interrupt: Option<&Interrupt>, deadline: Deadl
     match polled {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(errno) => Err(errno),
-    }
-}
-
-/// Takes the request back. A master drops it when it sees us hang up, and it looks after its clients before it reads what
-/// the workspace answers; so once it has answered another client, the command is not going to be started. (When the
-/// workspace does answer in the end, OpenSSH's master takes the missing client for a fatal error and ends.)
-fn give_up(path: &Path, connection: &mut Connection) -> Failure {
-    connection.hang_up();
-    let had_opened = !matches!(connection.next(), Ok(Some(None)));
-    if !had_opened && master::alive(path, HELLO).is_ok() {
-        Failure::NotStarted(openssh::silent(OPEN_DEADLINE))
-    } else {
-        Failure::MayHaveStarted(openssh::silent(OPEN_DEADLINE).hint("the command may still have started"))
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) struct Connection {
 
 /// Who listens on a control socket, for as long as it does. On Linux the process that began to listen, which is not the
 /// master itself: that one has gone to the background since. From within another pid namespace, and elsewhere, the system
-/// does not tell: all are alike.
+/// does not tell: there it is the number of the socket's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Listener(pub(super) u32);
 
@@ -142,11 +142,6 @@ impl Connection {
         self.listener
     }
 
-    /// Hangs up: the master sees it at once. What it had said before can still be read.
-    pub(super) fn hang_up(&self) {
-        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
-    }
-
     fn ready(&self, events: PollFlags, deadline: Deadline) -> Result<(), Trouble> {
         loop {
             let remaining = deadline.remaining();
@@ -201,21 +196,29 @@ fn new_socket() -> Result<OwnedFd, Errno> {
     Ok(socket)
 }
 
-/// Who listens is asked of the kernel where it tells; elsewhere the socket's own owner has to do.
+/// Who listens is asked of the kernel where it tells; elsewhere the owner of the socket's file has to do.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn listener(socket: &OwnedFd, _path: &Path) -> Result<Listener, Trouble> {
+fn listener(socket: &OwnedFd, path: &Path) -> Result<Listener, Trouble> {
     let peer = nix::sys::socket::getsockopt(socket, nix::sys::socket::sockopt::PeerCredentials);
     let peer = peer.map_err(|errno| Trouble::Io(errno.into()))?;
     if peer.uid() != rustix::process::geteuid().as_raw() {
         return Err(Trouble::Foreign);
     }
-    Ok(Listener(peer.pid().unsigned_abs()))
+    Ok(match peer.pid().unsigned_abs() {
+        0 => socket_number(&std::fs::symlink_metadata(path).map_err(Trouble::Io)?), // of another pid namespace
+        pid => Listener(pid),
+    })
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn listener(_socket: &OwnedFd, path: &Path) -> Result<Listener, Trouble> {
     let metadata = std::fs::symlink_metadata(path).map_err(Trouble::Io)?;
-    if crate::sys::platform::is_own(&metadata) { Ok(Listener(0)) } else { Err(Trouble::Foreign) }
+    if crate::sys::platform::is_own(&metadata) { Ok(socket_number(&metadata)) } else { Err(Trouble::Foreign) }
+}
+
+fn socket_number(metadata: &std::fs::Metadata) -> Listener {
+    let number = std::os::unix::fs::MetadataExt::ino(metadata);
+    Listener((number ^ (number >> 32)) as u32)
 }
 
 /// Where the system has it, so that a master that hangs up never ends us by SIGPIPE.

@@ -50,7 +50,9 @@ impl FakeMaster {
         };
         let transport = Transport::new(route, &Env::fixed::<&str>([]));
         let command = RemoteCommand::snippet(None, &Variables::default(), "true").unwrap();
-        start(&transport, &self.path(), &command, &Streams::null(), None)
+        let mut asked = ask(&transport, &self.path(), &command, &Streams::null())?;
+        assert!(asked.is_confirmed(&transport, None, Deadline::after(HELLO))?);
+        Ok(asked.opened())
     }
 
     fn ended(self) {

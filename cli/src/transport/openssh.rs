@@ -10,13 +10,15 @@ use crate::openssh::external::Purpose;
 use crate::openssh::log::{Log, Phase, Through};
 use crate::sys::clock::Deadline;
 use crate::sys::interrupt::Interrupt;
+use crate::transport::Transport;
 use crate::transport::command::RemoteCommand;
+use crate::transport::late::Asked;
 #[cfg(unix)]
 use crate::transport::mux_socket::Listener;
 use crate::transport::outcome::{Ended, Failure};
 use crate::transport::running::Process;
+use crate::transport::start::AFTER_SIGNAL;
 use crate::transport::stream::Streams;
-use crate::transport::{AFTER_SIGNAL, OPEN_DEADLINE, Transport};
 
 /// What a connection of its own may take longer than a session on one that is up: `ConnectTimeout`, then the keys.
 const COLD_DEADLINE: Duration = Duration::from_secs(40);
@@ -29,14 +31,39 @@ pub(super) enum Via {
     OwnConnection,
 }
 
-/// Runs `command` through `ssh`, and returns once the workspace has been asked to run it.
+/// Runs `command` through `ssh` on a connection of its own, and returns once the workspace has been asked to run it.
 pub(super) fn start(
     transport: &Transport,
     command: &RemoteCommand,
     streams: &Streams,
-    via: Via,
     interrupt: Option<&Interrupt>,
 ) -> Result<Box<dyn Process>, Failure> {
+    let mut ssh = launch(transport, command, streams, Via::OwnConnection)?;
+    // After a signal the answer is still waited for, if not for long: the command may just have started.
+    let deadline = Deadline::after(COLD_DEADLINE);
+    let is_started = ssh.is_confirmed(transport, interrupt, deadline)?
+        || interrupt.is_some_and(Interrupt::has_any)
+            && ssh.is_confirmed(transport, None, Deadline::after(AFTER_SIGNAL.min(deadline.remaining())))?;
+    if is_started { Ok(Box::new(ssh)) } else { Err(Failure::NotStarted(silent(COLD_DEADLINE))) }
+}
+
+/// Has `ssh` ask the master known as `listener` to run `command`.
+#[cfg(unix)]
+pub(super) fn ask(
+    transport: &Transport,
+    command: &RemoteCommand,
+    streams: &Streams,
+    listener: Listener,
+) -> Result<Box<dyn Asked>, Failure> {
+    Ok(Box::new(launch(transport, command, streams, Via::Master(listener))?))
+}
+
+fn launch(
+    transport: &Transport,
+    command: &RemoteCommand,
+    streams: &Streams,
+    via: Via,
+) -> Result<Ssh, Failure> {
     let not_started = |error: std::io::Error| Failure::NotStarted(Error::io("run ssh", error));
     let through = match via {
         #[cfg(unix)]
@@ -67,7 +94,7 @@ pub(super) fn start(
     #[cfg(unix)]
     let flags = crate::transport::descriptors::Flags::of_process();
     let child = spawn(&mut ssh).map_err(Failure::NotStarted)?;
-    let mut running = Ssh {
+    Ok(Ssh {
         child,
         log,
         ended: None,
@@ -75,9 +102,7 @@ pub(super) fn start(
         via,
         #[cfg(unix)]
         _flags: flags,
-    };
-    running.opened(transport, via, interrupt)?;
-    Ok(Box::new(running))
+    })
 }
 
 /// An `ssh` that runs one command.
@@ -91,28 +116,30 @@ struct Ssh {
     _flags: crate::transport::descriptors::Flags,
 }
 
-impl Ssh {
+impl Asked for Ssh {
+    #[cfg(unix)]
+    fn listener(&self) -> Listener {
+        match self.via {
+            Via::Master(listener) => listener,
+            Via::OwnConnection => Listener(0),
+        }
+    }
+
     /// Waits until the log says that the command was asked for.
-    fn opened(
+    fn is_confirmed(
         &mut self,
         transport: &Transport,
-        via: Via,
         interrupt: Option<&Interrupt>,
-    ) -> Result<(), Failure> {
-        let patience = if via == Via::OwnConnection { COLD_DEADLINE } else { OPEN_DEADLINE };
-        let (mut deadline, mut interrupt) = (Deadline::after(patience), interrupt);
+        deadline: Deadline,
+    ) -> Result<bool, Failure> {
         let mut pause = Duration::from_micros(500);
         loop {
-            if interrupt.is_some_and(Interrupt::has_any) {
-                interrupt = None;
-                deadline = Deadline::after(AFTER_SIGNAL.min(deadline.remaining()));
-            }
             let ended = self.child.try_wait().ok().flatten(); // before the log, so that the log is whole
             let io = |error| Failure::MayHaveStarted(Error::io("read the log of ssh", error));
             match self.log.phase().map_err(io)? {
                 Phase::Started => {
                     self.ended = ended;
-                    return Ok(());
+                    return Ok(true);
                 }
                 Phase::NoMaster => return Err(Failure::NoMaster(no_master())),
                 Phase::Full => return Err(Failure::Busy(full())),
@@ -123,14 +150,21 @@ impl Ssh {
                 let refusal = transport.refusal(self.log.reasons(), patience, interrupt);
                 return Err(Failure::NotStarted(refusal.error));
             }
-            if deadline.is_past() {
-                return Err(Failure::NotStarted(silent(patience)));
+            if deadline.is_past() || interrupt.is_some_and(Interrupt::has_any) {
+                return Ok(false);
             }
             sleep(interrupt, pause.min(deadline.remaining()));
             pause = (pause * 2).min(Duration::from_millis(10));
         }
     }
 
+    #[cfg(unix)]
+    fn opened(self: Box<Self>) -> Box<dyn Process> {
+        self
+    }
+}
+
+impl Ssh {
     fn outcome(&mut self, status: ExitStatus) -> Result<Ended> {
         let told = self.log.has_status().map_err(|error| Error::io("read the log of ssh", error))?;
         Ok(match status.code().and_then(|code| u8::try_from(code).ok()) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, failures};
+use crate::transport::late::Late;
 
 /// Why a command was not started, as far as it is known. What decides is whether it may be asked for again.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub enum Failure {
     Busy(Error),
     /// The connection is dead, or could not be made. Nothing was started: renew it and ask again.
     NotStarted(Error),
+    /// It was asked for, and nothing is heard of it. It may still start, so it may not be asked for again.
+    Late(Late),
     /// It was interrupted before anything was started.
     Interrupted(Error),
     /// The command may have run, in part or whole: never ask again.
@@ -29,6 +32,10 @@ impl Failure {
             | Failure::NotStarted(error)
             | Failure::Interrupted(error)
             | Failure::MayHaveStarted(error) => error,
+            #[cfg(unix)]
+            Failure::Late(late) => late.unresolved(),
+            #[cfg(windows)]
+            Failure::Late(late) => match late {},
         }
     }
 }

@@ -4,12 +4,15 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 #[derive(Default)]
 struct State {
     accepted: AtomicUsize,
     drop_next: AtomicUsize,
     is_down: AtomicBool,
+    is_stalled: AtomicBool,
+    is_slow: AtomicBool,
     is_over: AtomicBool,
     /// Whether it is silent, for each connection that was made.
     open: Mutex<Vec<Arc<AtomicBool>>>,
@@ -60,6 +63,16 @@ impl Relay {
         }
     }
 
+    /// Whether everything waits that is on its way, on every connection; none of it is lost.
+    pub fn set_stalled(&self, is_stalled: bool) {
+        self.state.is_stalled.store(is_stalled, Ordering::SeqCst);
+    }
+
+    /// Whether each connection moves no more than some 200 kB in a second.
+    pub fn set_slow(&self, is_slow: bool) {
+        self.state.is_slow.store(is_slow, Ordering::SeqCst);
+    }
+
     /// Whether new connections are silent from the start.
     pub fn set_down(&self, is_down: bool) {
         self.state.is_down.store(is_down, Ordering::SeqCst);
@@ -74,7 +87,7 @@ impl Drop for Relay {
 }
 
 impl State {
-    fn accept(&self, here: TcpStream, port: u16) {
+    fn accept(self: &Arc<State>, here: TcpStream, port: u16) {
         self.accepted.fetch_add(1, Ordering::SeqCst);
         if self.drop_next.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
         {
@@ -86,15 +99,24 @@ impl State {
         for (from, to) in [(&here, &there), (&there, &here)] {
             let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
             from.set_nodelay(true).unwrap();
-            let silent = Arc::clone(&silent);
-            std::thread::spawn(move || pass(from, to, &silent));
+            let (state, silent) = (Arc::clone(self), Arc::clone(&silent));
+            std::thread::spawn(move || pass(from, to, &state, &silent));
         }
     }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, silent: &AtomicBool) {
+fn pass(mut from: TcpStream, mut to: TcpStream, state: &State, silent: &AtomicBool) {
     let mut piece = vec![0; 64 * 1024];
-    while let Ok(count @ 1..) = from.read(&mut piece) {
+    loop {
+        let is_slow = state.is_slow.load(Ordering::SeqCst);
+        let most = if is_slow { 4 * 1024 } else { piece.len() };
+        let Ok(count @ 1..) = from.read(&mut piece[..most]) else { break };
+        if is_slow && count == most {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        while state.is_stalled.load(Ordering::SeqCst) && !state.is_over.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
         if !silent.load(Ordering::SeqCst) && to.write_all(&piece[..count]).is_err() {
             break;
         }

@@ -8,7 +8,7 @@ use crate::session::live::heal::PROBE_DEADLINE;
 use crate::session::live::{Obtained, Sessions, Want};
 use crate::session::mint::{self, Order};
 use crate::session::{Meta, Session};
-use crate::transport::{Ended, Failure, Limits, RemoteCommand, Streams, Variables, Way};
+use crate::transport::{Ended, Limits, RemoteCommand, Streams, Variables, Way};
 
 /// What `connect` says of a host of the user's own.
 #[derive(Debug, Clone, Default)]
@@ -108,8 +108,7 @@ impl Sessions<'_> {
     /// Runs a command that does nothing in `workdir`.
     fn probe_in(&self, session: &Session, workdir: Option<&Workdir>) -> Result<()> {
         let nothing = RemoteCommand::snippet(workdir, &Variables::default(), "exit 0")?;
-        let running =
-            self.transport(session).start(&nothing, &Streams::null()).map_err(Failure::into_error)?;
+        let running = self.start(session, &nothing, &Streams::null())?;
         let name = session.shown();
         match (running.wait(&Limits { timeout: Some(PROBE_DEADLINE), interruptible: false })?, workdir) {
             (Ended::Status(0), _) => Ok(()),

@@ -17,6 +17,8 @@ use crate::transport::{
     Cause, Ended, Failure, Limits, RemoteCommand, Running, Streams, TRIES, Unconnected, Variables, Way,
     login_required,
 };
+#[cfg(unix)]
+use crate::transport::{Late, Settled};
 
 /// How long a command that does nothing may take.
 pub(super) const PROBE_DEADLINE: Duration = Duration::from_secs(15);
@@ -30,10 +32,62 @@ impl Sessions<'_> {
             Err(Failure::MayHaveStarted(error) | Failure::Busy(error) | Failure::Interrupted(error)) => {
                 return Err(error);
             }
+            #[cfg(unix)]
+            Err(Failure::Late(late)) => return self.start_late(session, command, streams, late),
+            #[cfg(windows)]
+            Err(Failure::Late(late)) => match late {},
             Err(Failure::NoMaster(_) | Failure::NotStarted(_)) => {}
         }
         let session = self.revive(session)?;
-        self.transport(&session).start(command, streams).map_err(Failure::into_error)
+        self.start_revived(&session, command, streams)
+    }
+
+    fn start_revived(
+        &self,
+        session: &Session,
+        command: &RemoteCommand,
+        streams: &Streams,
+    ) -> Result<Running> {
+        let transport = self.transport(session);
+        match transport.start(command, streams) {
+            #[cfg(unix)]
+            Err(Failure::Late(late)) => transport.wait_out(late).map_err(Failure::into_error),
+            started => started.map_err(Failure::into_error),
+        }
+    }
+
+    /// Starts a command whose start nobody confirms on a connection that may be dead: there, or on a new one that takes its
+    /// place, but on one of them alone.
+    #[cfg(unix)]
+    fn start_late(
+        &self,
+        session: &Session,
+        command: &RemoteCommand,
+        streams: &Streams,
+        late: Late,
+    ) -> Result<Running> {
+        let transport = self.transport(session);
+        // Without a person, nothing comes up beside a connection that a person logged in for.
+        let resolved = match self.store().lock(&session.meta.key) {
+            Ok(_locked) if session.meta.personal_keep.is_none() => {
+                let resolved = transport.resolve(late);
+                if let Ok(Settled::Replaced) = resolved {
+                    first::served(session);
+                    forwards::restore(&transport, &session.folder);
+                }
+                resolved
+            }
+            _ => transport.wait_out(late).map(|running| Settled::Started(Box::new(running))),
+        };
+        match resolved {
+            Ok(Settled::Started(running)) => return Ok(*running),
+            Ok(Settled::Replaced) => return self.start_revived(session, command, streams),
+            // Its connection ended, or was replaced by somebody else.
+            Ok(Settled::Refused) | Err(Failure::NoMaster(_) | Failure::NotStarted(_) | Failure::Busy(_)) => {}
+            Err(failure) => return Err(failure.into_error()),
+        }
+        let session = self.revive(session)?;
+        self.start_revived(&session, command, streams)
     }
 
     /// The session with its connection up: started, or renewed and started, under the lock.
@@ -125,13 +179,12 @@ impl Sessions<'_> {
 
     /// Runs a command that does nothing, to see that commands are answered.
     pub fn probe(&self, session: &Session) -> Result<()> {
-        let transport = self.transport(session);
         {
             let _locked = self.store().lock(&session.meta.key)?;
             self.start_master(session)?;
         }
         let nothing = RemoteCommand::snippet(None, &Variables::default(), "exit 0")?;
-        let running = transport.start(&nothing, &Streams::null()).map_err(Failure::into_error)?;
+        let running = self.start(session, &nothing, &Streams::null())?;
         match running.wait(&Limits { timeout: Some(PROBE_DEADLINE), interruptible: false })? {
             Ended::Status(0) => Ok(()),
             _ => Err(Error::new(Code::Transport, "SSH answers, but does not run commands yet")),

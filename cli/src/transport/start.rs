@@ -1,0 +1,149 @@
+//! How a command is started: over the master where there is one, and on a connection of its own where there is none.
+
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::sys::clock::Deadline;
+use crate::sys::interrupt::Interrupt;
+use crate::transport::command::RemoteCommand;
+use crate::transport::outcome::Failure;
+use crate::transport::running::{Process, Running};
+use crate::transport::stream::Streams;
+use crate::transport::{Transport, openssh};
+#[cfg(unix)]
+use crate::transport::{
+    beside::{self, Settled},
+    late::Late,
+    master, mux, mux_socket,
+};
+
+/// How long the workspace takes to open a session on a connection that is well. After that another one is tried beside it.
+#[cfg(unix)]
+const LATE: Duration = Duration::from_millis(1500);
+
+/// How long the workspace may take to open a session on a connection that stands.
+#[cfg(unix)]
+pub(super) const OPEN_DEADLINE: Duration = Duration::from_secs(20);
+
+/// After a signal, how long to wait to learn whether the command started: if it did, it must be ended.
+pub(super) const AFTER_SIGNAL: Duration = Duration::from_secs(3);
+
+/// How long a command waits for one of those to end that take up the connection (`MaxSessions`).
+const QUEUE: Duration = Duration::from_secs(60);
+
+impl Transport {
+    /// Asks the workspace to run `command`; returns once it has been asked. A full connection is waited for.
+    ///
+    /// The streams are lent: to see the end of a pipe's other side, drop them afterwards. A signal that asks this process
+    /// to end does so as long as nothing was started, unless another command hears of it too; one that comes later is kept
+    /// for [`Running::wait`].
+    pub fn start(&self, command: &RemoteCommand, streams: &Streams) -> Result<Running, Failure> {
+        let deadline = Deadline::after(QUEUE);
+        let mut pause = Duration::from_millis(5);
+        let interrupt = Interrupt::of_command(&self.cancel).map_err(Failure::NotStarted)?;
+        while !interrupt.has_any() {
+            let failure = match self.start_once(command, streams, Some(&interrupt)) {
+                Ok(process) => return Ok(self.running(command, process, Some(interrupt))),
+                #[cfg(unix)]
+                Err(Failure::Late(mut late)) => {
+                    late.interrupt = Some(interrupt);
+                    return if late.is_interrupted() {
+                        let end = late.end();
+                        late.wait_out(self, end)
+                    } else {
+                        Err(Failure::Late(late))
+                    };
+                }
+                Err(failure) => failure,
+            };
+            if matches!(failure, Failure::Busy(_)) && !deadline.is_past() {
+                interrupt.comes_within(pause);
+                pause = (pause * 3 / 2).min(Duration::from_millis(250));
+                continue;
+            }
+            let is_interrupted = interrupt.let_pass();
+            return Err(match failure {
+                Failure::MayHaveStarted(_) => failure,
+                _ if is_interrupted => Failure::Interrupted(Error::interrupted()),
+                failure => failure,
+            });
+        }
+        interrupt.let_pass();
+        Err(Failure::Interrupted(Error::interrupted()))
+    }
+
+    /// As [`Transport::start`], on a connection of its own where the master's is full: for what must not wait.
+    pub(super) fn start_beside(
+        &self,
+        command: &RemoteCommand,
+        streams: &Streams,
+    ) -> Result<Running, Failure> {
+        let process = match self.start_once(command, streams, None) {
+            Err(Failure::Busy(_)) => openssh::start(self, command, streams, None)?,
+            #[cfg(unix)]
+            Err(Failure::Late(late)) => {
+                let end = late.end();
+                return late.wait_out(self, end);
+            }
+            done => done?,
+        };
+        Ok(self.running(command, process, None))
+    }
+
+    /// Finds out what becomes of a command that is late, with another connection beside the one that it was asked for on. The
+    /// caller holds the session's lock.
+    #[cfg(unix)]
+    pub fn resolve(&self, late: Late) -> Result<Settled, Failure> {
+        match &self.route.control_path {
+            Some(path) => beside::resolve(self, path, late),
+            None => self.wait_out(late).map(Settled::started),
+        }
+    }
+
+    /// Waits for a command that is late, as long as anybody may.
+    #[cfg(unix)]
+    pub fn wait_out(&self, late: Late) -> Result<Running, Failure> {
+        let end = late.end();
+        late.wait_out(self, end)
+    }
+
+    fn start_once(
+        &self,
+        command: &RemoteCommand,
+        streams: &Streams,
+        interrupt: Option<&Interrupt>,
+    ) -> Result<Box<dyn Process>, Failure> {
+        #[cfg(unix)]
+        if let Some(path) = &self.route.control_path {
+            let mut asked = if self.through_ssh {
+                let (_, listener) = master::answers(path, master::ANSWER)
+                    .map_err(|trouble| mux::failure(self, path, trouble))?;
+                openssh::ask(self, command, streams, listener)?
+            } else {
+                mux::ask(self, path, command, streams)?
+            };
+            let since = std::time::Instant::now();
+            if asked.is_confirmed(self, interrupt, Deadline::after(LATE))? {
+                return Ok(asked.opened());
+            }
+            let token = command.token().to_owned();
+            return Err(Failure::Late(Late { asked, since, token, interrupt: None }));
+        }
+        openssh::start(self, command, streams, interrupt)
+    }
+
+    #[cfg(unix)]
+    pub(super) fn has_delivered(&self, listener: mux_socket::Listener) -> bool {
+        let path = self.route.control_path.as_deref();
+        path.is_some_and(|path| master::has_delivered(self, path, listener))
+    }
+
+    fn running(
+        &self,
+        command: &RemoteCommand,
+        process: Box<dyn Process>,
+        interrupt: Option<Interrupt>,
+    ) -> Running {
+        Running { process, transport: self.clone(), token: command.token().to_owned(), interrupt }
+    }
+}

@@ -1,0 +1,114 @@
+//! Connections that died without a word, and those that only seem so.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::support::rough::{From, Rough};
+use crate::support::{CommandOutput, until};
+
+/// How long a command may take that finds its connection dead.
+const SOON: Duration = Duration::from_secs(15);
+
+fn over(rough: &Rough, transport: &str, arguments: &[&str]) -> Command {
+    let mut command = rough.world.command(arguments);
+    command.env("RUNCODE_TRANSPORT", transport);
+    command
+}
+
+/// A command that leaves a mark.
+fn mark(rough: &Rough) -> String {
+    format!("echo mark >> {}/marks", rough.world.workspace().display())
+}
+
+/// How often it ran.
+fn marks(rough: &Rough) -> usize {
+    let text = std::fs::read_to_string(rough.world.workspace().join("marks")).unwrap_or_default();
+    text.lines().count()
+}
+
+#[test]
+fn a_dead_connection_is_replaced() {
+    for rough in Rough::each("") {
+        let rough = rough.connected();
+        for (number, transport) in ["mux", "openssh"].into_iter().enumerate() {
+            let (old, asked) = (rough.master(), rough.asked());
+            rough.relay.silence();
+            let began = Instant::now();
+            let exec = ["exec", "--timeout", "3", "--", &mark(&rough)];
+            CommandOutput::of(over(&rough, transport, &exec).output().unwrap()).succeeds();
+            assert_eq!(marks(&rough), number + 1, "{} {transport}", rough.name);
+            assert!(began.elapsed() < SOON, "{} {transport}: {:?}", rough.name, began.elapsed());
+            assert_ne!(rough.master(), old);
+            assert_eq!(rough.asked(), asked, "the session is as good as it was");
+        }
+        rough.relay.silence();
+        rough.world.run(&["context"]).succeeds();
+        rough.world.run(&["clean", "--all"]).succeeds();
+        assert_eq!(crate::support::processes_with(rough.world.cache("").to_str().unwrap()), [""; 0]);
+    }
+}
+
+#[test]
+fn six_at_once_find_it_dead() {
+    let Some(rough) = Rough::new(From::Plane, "") else { return };
+    let rough = rough.connected();
+    rough.relay.silence();
+    let accepted = rough.relay.accepted();
+    let run = |_| over(&rough, "mux", &["exec", "--", &mark(&rough)]).spawn().unwrap();
+    let six = (0..6).map(run).collect::<Vec<_>>();
+    for child in six {
+        CommandOutput::of(child.wait_with_output().unwrap()).succeeds();
+    }
+    assert_eq!((marks(&rough), rough.relay.accepted()), (6, accepted + 1));
+}
+
+/// What it was asked for comes through in the end, on the connection that it was asked for on: not on the new one, too.
+#[test]
+fn a_late_answer_starts_nothing_twice() {
+    let Some(rough) = Rough::new(From::Plane, "") else { return };
+    let rough = rough.connected();
+    for transport in ["mux", "openssh"] {
+        let (old, accepted, before) = (rough.master(), rough.relay.accepted(), marks(&rough));
+        rough.relay.set_stalled(true);
+        let late = over(&rough, transport, &["exec", "--", &mark(&rough)]).spawn().unwrap();
+        until("another connection is tried", || rough.relay.accepted() > accepted);
+        rough.relay.set_stalled(false);
+        CommandOutput::of(late.wait_with_output().unwrap()).succeeds();
+        rough.world.run(&["exec", "--", "true"]).succeeds();
+        assert_eq!((marks(&rough), rough.master()), (before + 1, old), "{transport}");
+    }
+}
+
+/// While a download fills a slow connection, the workspace's answer waits behind it.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_busy_connection_is_not_dead() {
+    let Some(rough) = Rough::new(From::Plane, "") else { return };
+    let rough = rough.connected();
+    let (old, accepted) = (rough.master(), rough.relay.accepted());
+    rough.relay.set_slow(true);
+    let file = std::fs::File::create(rough.world.home().join("zeros")).unwrap();
+    let zeros = || file.metadata().unwrap().len();
+    let mut download = over(&rough, "mux", &["exec", "--", "head -c 20000000 /dev/zero"]);
+    let mut download = download.stdout(file.try_clone().unwrap()).spawn().unwrap();
+    until("the download has begun", || zeros() > 300_000);
+    let late = over(&rough, "mux", &["exec", "--", &mark(&rough)]).spawn().unwrap();
+    until("another connection is tried", || rough.relay.accepted() > accepted);
+    let seen = zeros();
+    until("the download has gone on", || zeros() > seen + 1_000_000);
+    rough.relay.set_slow(false);
+    CommandOutput::of(late.wait_with_output().unwrap()).succeeds();
+    assert!(download.wait().unwrap().success());
+    assert_eq!((zeros(), marks(&rough), rough.master()), (20_000_000, 1, old));
+}
+
+#[test]
+fn a_session_that_died_with_it_is_renewed() {
+    let Some(rough) = Rough::new(From::Plane, "") else { return };
+    let rough = rough.connected();
+    let asked = rough.asked();
+    std::fs::write(rough.world.home().join("sshd/keys"), "").unwrap();
+    rough.relay.silence();
+    rough.world.run(&["exec", "--", &mark(&rough)]).succeeds();
+    assert_eq!((marks(&rough), rough.asked()), (1, asked + 1));
+}
