@@ -1,5 +1,6 @@
 //! Hosts of the user's own: whatever ssh reaches is a workspace, by the user's config, without a login or a file of ours.
 
+pub(crate) mod configs;
 pub(crate) mod forged;
 pub(crate) mod login;
 pub(crate) mod moves;

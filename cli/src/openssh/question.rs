@@ -10,7 +10,8 @@ use crate::grant::Destination;
 use crate::output::foreign;
 use crate::sys::digest::sha256;
 use crate::sys::env::Var;
-use crate::sys::{random, subprocess};
+use crate::sys::random;
+use crate::sys::subprocess::{self, Finished};
 
 /// How long ssh may take: a config may run programs (`Match exec`) and ask a resolver (`CanonicalizeHostname`).
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -159,17 +160,16 @@ fn resolve(ssh: &Path, config: &Path, host: &str) -> Result<Vec<String>> {
     ask(ssh, &[OsStr::new("-F"), config.as_os_str()], host)
 }
 
+/// What ssh answers. Where the user's config detaches (`ForkAfterAuthentication`), ssh answers only about a command; where the
+/// config has a command (`RemoteCommand`), only without one.
 fn ask(ssh: &Path, options: &[&OsStr], host: &str) -> Result<Vec<String>> {
-    let mut command = Command::new(ssh);
-    command.arg("-G").args(options).args(["--", host]);
-    command.env(Var::RuncodeNoRenewal.name(), "1").env_remove(Var::RuncodeToken.name());
-    let finished = subprocess::run(&mut command, PATIENCE, MAX)
-        .map_err(|error| Error::io(format_args!("run `{}`", ssh.display()), error))?;
-    let Some(finished) = finished else {
-        let seconds = PATIENCE.as_secs();
-        return Err(Error::new(Code::Error, format!("`ssh -G {host}` took longer than {seconds} s"))
-            .hint("a `Match exec` or a name server in the way is the likely reason"));
-    };
+    let mut finished = ask_about(ssh, options, host, None)?;
+    if !finished.status.success() {
+        let about_a_command = ask_about(ssh, options, host, Some("true"))?;
+        if about_a_command.status.success() {
+            finished = about_a_command;
+        }
+    }
     if !finished.status.success() {
         let said = String::from_utf8_lossy(&finished.stderr);
         let said =
@@ -177,6 +177,19 @@ fn ask(ssh: &Path, options: &[&OsStr], host: &str) -> Result<Vec<String>> {
         return Err(Error::new(Code::Error, format!("ssh rejects the config: {said}")));
     }
     Ok(String::from_utf8_lossy(&finished.stdout).lines().map(str::to_owned).collect())
+}
+
+fn ask_about(ssh: &Path, options: &[&OsStr], host: &str, command: Option<&str>) -> Result<Finished> {
+    let mut asked = Command::new(ssh);
+    asked.arg("-G").args(options).args(["--", host]).args(command);
+    asked.env(Var::RuncodeNoRenewal.name(), "1").env_remove(Var::RuncodeToken.name());
+    let finished = subprocess::run(&mut asked, PATIENCE, MAX)
+        .map_err(|error| Error::io(format_args!("run `{}`", ssh.display()), error))?;
+    finished.ok_or_else(|| {
+        let seconds = PATIENCE.as_secs();
+        Error::new(Code::Error, format!("`ssh -G {host}` took longer than {seconds} s"))
+            .hint("a `Match exec` or a name server in the way is the likely reason")
+    })
 }
 
 #[cfg(test)]
@@ -233,6 +246,23 @@ mod tests {
         assert!(!known("wbe") && !known("a.example") && !known("WBE"));
         let web = Resolved::of(&ssh, &Destination::parse("me@web").unwrap()).unwrap();
         assert_eq!((web.value("port"), web.value("user")), (Some("2222"), Some("me")));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn ssh_answers_whatever_the_config_starts() {
+        for lines in [
+            "ForkAfterAuthentication yes",
+            "ForkAfterAuthentication yes\n  RemoteCommand top",
+            "RemoteCommand top",
+            "SessionType none\n  ForkAfterAuthentication yes",
+        ] {
+            let Some((_folder, ssh)) = ssh_with(&format!("Host web\n  Port 2222\n  {lines}\n")) else {
+                return;
+            };
+            let web = Resolved::of(&ssh, &Destination::parse("web").unwrap()).unwrap();
+            assert_eq!(web.value("port"), Some("2222"), "{lines}");
+        }
     }
 
     #[cfg(unix)]

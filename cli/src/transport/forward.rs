@@ -1,6 +1,7 @@
 //! Port forwards, which the master holds: they last as long as it does.
 
-use std::net::{Ipv6Addr, TcpListener};
+use std::io::ErrorKind;
+use std::net::TcpListener;
 use std::path::Path;
 
 use crate::error::{Code, Error, Result};
@@ -61,12 +62,15 @@ pub(super) fn open(transport: &Transport, path: &Path, forward: &Forward) -> Res
             }
         },
         Side::Here => {
+            let mut is_open = false;
             for address in HERE {
                 match talk.ask(true, forward, address) {
-                    Ok(Reply::Ok) => {}
-                    Ok(Reply::Refused(_)) if address == "::1" && !has_ipv6() => {}
+                    Ok(Reply::Ok) => is_open = true,
+                    // The user's `AddressFamily` leaves one out, which nobody else has either.
+                    Ok(Reply::Refused(_))
+                        if (is_open || address != HERE[1]) && !is_taken(address, forward.listen_port) => {}
                     answer => {
-                        if address != HERE[0] {
+                        if is_open {
                             // In a conversation of its own: this one may be what failed.
                             Talk::with(transport, path)?.ask(false, forward, HERE[0])?;
                         }
@@ -150,7 +154,8 @@ fn refused(reply: Reply, what: impl FnOnce() -> String) -> Error {
     )
 }
 
-/// Whether this machine has an IPv6 loopback address to listen on.
-fn has_ipv6() -> bool {
-    TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
+/// Whether somebody listens on the port there. An address that this machine does not have is nobody's.
+fn is_taken(address: &str, port: u16) -> bool {
+    TcpListener::bind((address, port))
+        .is_err_and(|error| matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::PermissionDenied))
 }
