@@ -111,15 +111,14 @@ fn an_incomplete_folder_is_an_error() {
     fs::create_dir(world.workspace().join("d")).unwrap();
     fs::write(world.workspace().join("d/a"), "a").unwrap();
     let tar = ["/usr/bin/tar", "/bin/tar"].into_iter().find(|path| Path::new(path).exists()).unwrap();
-    let get = |version: &str, says: &str| {
-        let answer = format!("[ \"$1\" != --version ] || {{ echo '{version}'; exit; }}");
-        program(&odd, "tar", &format!("{answer}\n{tar} \"$@\"\necho '{says}' >&2\nexit 1"));
+    let get = |says: &str| {
+        program(&odd, "tar", &format!("{tar} \"$@\"\necho '{says}' >&2\nexit 1"));
         world.run(&["get", "d", "--out", "got", "--json"])
     };
-    get("tar (busybox) 1.36", "tar: ./b: Permission denied").fails_as("io", 1);
-    get("tar (GNU tar) 1.35", "tar: ./a: File shrank by 3 bytes; padding with zeros").fails_as("io", 1);
+    get("tar: ./b: Input/output error").fails_as("io", 1);
+    get("tar: ./a: File shrank by 3 bytes; padding with zeros").fails_as("io", 1);
     assert!(!world.home().join("got").exists());
-    get("tar (GNU tar) 1.35", "tar: .: file changed as we read it").succeeds();
+    get("tar: .: file changed as we read it").succeeds();
     assert_eq!(fs::read(world.home().join("got/a")).unwrap(), b"a");
     // What `tee` gave is whole members; the rest of them is still in its pipe.
     (0..40).for_each(|name| fs::write(world.workspace().join(format!("d/{name}")), "").unwrap());

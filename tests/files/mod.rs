@@ -9,6 +9,7 @@ mod git;
 mod hostile;
 mod large;
 mod links;
+mod missing;
 mod silence;
 
 use std::ffi::{OsStr, OsString};

@@ -1,17 +1,21 @@
 //! What is sent, as one tar archive: the folder as `t`, then `end`, which holds the SHA-256 of all that came before it.
 //!
 //! The workspace hashes what comes while it unpacks it beside the target, and moves nothing into place before both agree.
+//!
+//! The length of all is said first. A file that turns out to be shorter, or that cannot be read, is filled up with zeros;
+//! `end` names it, and the workspace removes it before anything is moved.
 
 use std::io::{self, BufWriter, Read as _, Write};
 
 use tar::{EntryType, Header};
 
-use crate::error::{Code, Error};
 use crate::files::exchange::CHUNK;
 use crate::files::hashing::Hash;
 use crate::files::local_file;
 use crate::files::local_tree::{Entry, EntryKind, Modified};
 use crate::files::progress::Progress;
+use crate::files::script;
+use crate::files::tally::Missing;
 use crate::files::watchdog::Watchdog;
 
 /// What tar counts in.
@@ -24,16 +28,13 @@ pub(super) struct Sent {
     pub(super) bytes: u64,
     /// The SHA-256 of the archive up to `end`.
     pub(super) sha256: Option<String>,
+    /// The files that could not be sent as they were found.
+    pub(super) missing: Missing,
 }
 
-/// Why an archive was not sent to its end.
+/// The workspace takes no more: the archive was not sent to its end.
 #[derive(Debug)]
-pub(super) enum Unsent {
-    /// Something here could not be read.
-    Local(Error),
-    /// The workspace takes no more.
-    Remote,
-}
+pub(super) struct Unsent;
 
 /// How long the archive of `entries` is up to `end`, in bytes: what the SHA-256 is of.
 pub(super) fn length(entries: &[Entry]) -> u64 {
@@ -54,25 +55,33 @@ pub(super) fn send(
     let mut to = Hashing { to: BufWriter::with_capacity(CHUNK, to), hash: Hash::default() };
     let mut sent = Sent::default();
     let mut chunk = vec![0; CHUNK];
+    let mut end = Vec::new();
     to.put(&first(entries))?;
     for entry in entries {
         to.put(&head_of(entry))?;
         match &entry.kind {
             EntryKind::Folder => {}
-            EntryKind::File(size) => {
-                file(&mut to, entry, *size, &mut chunk, progress, watchdog)?;
-                sent.bytes += size;
-                sent.files += 1;
-            }
+            EntryKind::File(size) => match file(&mut to, entry, *size, &mut chunk, progress, watchdog)? {
+                Ok(()) => {
+                    sent.bytes += size;
+                    sent.files += 1;
+                }
+                Err(why) => {
+                    sent.missing.add(&entry.local.display().to_string(), &why);
+                    end.push(b'\n');
+                    end.extend_from_slice(&script::argument(&entry.name));
+                }
+            },
             EntryKind::Link(_) => sent.files += 1,
         }
     }
     let sha256 = to.hash.clone().hex();
-    let mut end = head(EntryType::Regular, b"end", b"", 0o600, 0, sha256.len() as u64);
-    end.extend_from_slice(sha256.as_bytes());
-    end.resize(end.len().next_multiple_of(BLOCK) + 2 * BLOCK, 0); // and the two empty blocks that end an archive
-    to.put(&end)?;
-    to.to.flush().map_err(|_| Unsent::Remote)?;
+    let end = [sha256.as_bytes(), &end, b"\n"].concat();
+    let mut last = head(EntryType::Regular, b"end", b"", 0o600, 0, end.len() as u64);
+    last.extend_from_slice(&end);
+    last.resize(last.len().next_multiple_of(BLOCK) + 2 * BLOCK, 0); // and the two empty blocks that end an archive
+    to.put(&last)?;
+    to.to.flush().map_err(|_| Unsent)?;
     sent.sha256 = Some(sha256);
     Ok(sent)
 }
@@ -156,11 +165,11 @@ struct Hashing<W: Write> {
 impl<W: Write> Hashing<W> {
     fn put(&mut self, bytes: &[u8]) -> Result<(), Unsent> {
         self.hash.update(bytes);
-        self.to.write_all(bytes).map_err(|_| Unsent::Remote)
+        self.to.write_all(bytes).map_err(|_| Unsent)
     }
 }
 
-/// As much of a file as its header promised.
+/// As much of a file as its header promised, with zeros for what is not there; why there are any.
 fn file<W: Write>(
     to: &mut Hashing<W>,
     entry: &Entry,
@@ -168,29 +177,33 @@ fn file<W: Write>(
     chunk: &mut [u8],
     progress: &mut Progress,
     watchdog: &Watchdog,
-) -> Result<(), Unsent> {
-    let here = |error| Unsent::Local(Error::io(format_args!("read `{}`", entry.local.display()), error));
-    let mut file = watchdog.local(local_file::open_found(&entry.local).map_err(here)?);
+) -> Result<io::Result<()>, Unsent> {
     let mut left = size;
+    let mut file = local_file::open_found(&entry.local).map(|file| watchdog.local(file));
     while left > 0 {
         let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(chunk.len());
-        match file.read(chunk.get_mut(..wanted).unwrap_or_default()) {
-            Ok(0) => {
-                let shown = entry.local.display();
-                let error = Error::new(Code::Io, format!("`{shown}` shrank while it was read"));
-                return Err(Unsent::Local(error.hint("nothing was changed; run the command again")));
+        let part = chunk.get_mut(..wanted).unwrap_or_default();
+        let read = match &mut file {
+            Ok(file) => file.read(part),
+            Err(_) => {
+                part.fill(0);
+                Ok(wanted)
             }
+        };
+        match read {
+            Ok(0) => file = Err(io::Error::other("it shrank while it was read")),
             Ok(read) => {
-                to.put(chunk.get(..read).unwrap_or_default())?;
+                to.put(part.get(..read).unwrap_or_default())?;
                 progress.add(read as u64);
                 left -= read as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(here(error)),
+            Err(error) => file = Err(error),
         }
     }
     let padding = size.next_multiple_of(BLOCK as u64) - size;
-    to.put([0; BLOCK].get(..usize::try_from(padding).unwrap_or_default()).unwrap_or_default())
+    to.put([0; BLOCK].get(..usize::try_from(padding).unwrap_or_default()).unwrap_or_default())?;
+    Ok(file.map(drop))
 }
 
 #[cfg(test)]
@@ -235,7 +248,7 @@ mod tests {
                 found.push((member.path_bytes().into_owned(), link, member.size()));
             }
             let last = found.pop().unwrap();
-            assert_eq!((&last.0[..], last.2), (&b"end"[..], 64));
+            assert_eq!((&last.0[..], last.2), (&b"end"[..], 65));
             if !entries.first().is_some_and(|entry| entry.name.is_empty()) {
                 assert_eq!(found.remove(0).0, b"t");
             }
@@ -249,5 +262,36 @@ mod tests {
             }
             assert_eq!(found.len(), entries.len());
         }
+    }
+
+    /// One that went away, one that is something else by now, and one that became shorter. The others arrive.
+    #[test]
+    fn what_cannot_be_read_is_named_at_the_end() {
+        let top = tempfile::tempdir().unwrap();
+        for (name, content) in [("whole", "12"), ("short", "1"), ("last", "3")] {
+            std::fs::write(top.path().join(name), content).unwrap();
+        }
+        std::fs::create_dir(top.path().join("other")).unwrap();
+        let entries = ["whole", "gone", "other", "short", "last"].map(|name| Entry {
+            local: top.path().join(name),
+            name: format!("{name}\n").into_bytes(),
+            kind: EntryKind::File(if name == "last" { 1 } else { 2 }),
+            mode: 0o640,
+            modified: Modified { seconds: 12, nanos: 5, is_recent: false },
+        });
+        let mut archive = Vec::new();
+        let watchdog = Watchdog::new(std::time::Duration::MAX);
+        let sent = send(&mut archive, &entries, &mut Progress::new(None), &watchdog).unwrap();
+        assert_eq!((sent.files, sent.bytes), (2, 3));
+        assert_eq!((sent.missing.unread.count, sent.missing.vanished.count), (2, 1));
+        let hashed = usize::try_from(length(&entries)).unwrap();
+        let sha256 = crate::files::hashing::sha256(&archive[..hashed]);
+        let mut archive = tar::Archive::new(&archive[..]);
+        let mut end = String::new();
+        for member in archive.entries().unwrap() {
+            end.clear();
+            member.unwrap().read_to_string(&mut end).unwrap();
+        }
+        assert_eq!(end, format!("{sha256}\n%gone\\0012\n%other\\0012\n%short\\0012\n"));
     }
 }

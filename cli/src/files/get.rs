@@ -124,6 +124,10 @@ impl Fetch<'_> {
         let mut unpacked = unpack::unpack(&mut hashed, stage.folder(), &self.shown, autorun)?;
         let sha256 = hashed.hex();
         body.finish(&self.exchange.mark, &sha256, &self.shown, true)?;
+        let missing = unpacked.rest.missing().ok_or_else(|| {
+            Error::new(Code::Io, format!("`{}` on the workspace could not be read completely", self.shown))
+                .hint("nothing was written; run the command again, or fetch what you need of it by name")
+        })?;
         let mut left_out = Tally::default();
         if unpacked.has_links && !self.all_links {
             install::prune(&stage, &target, &mut left_out)?;
@@ -133,6 +137,7 @@ impl Fetch<'_> {
         let mut summary = Summary::new(target.path().display().to_string(), Instant::now());
         (summary.files, summary.bytes, summary.skipped) = (unpacked.files, unpacked.bytes, unpacked.skipped);
         (summary.left_out, summary.autorun) = (left_out, unpacked.autorun.found);
+        summary.missing = missing;
         summary.sha256 = Some(sha256);
         Ok(summary)
     }

@@ -11,6 +11,7 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use crate::error::{Code, Error, Result};
 use crate::files::git::{Git, Listed};
+use crate::files::local_file;
 use crate::files::tally::Missing;
 use crate::sys::platform;
 
@@ -207,9 +208,17 @@ impl Walk<'_> {
             self.tree.skipped += 1;
             return Ok(false);
         };
+        let mode = mode(&metadata);
+        // Most files are for everybody to read. What else cannot be read is found when it is sent.
+        if let (EntryKind::File(_), false) = (&kind, mode & 0o444 == 0o444)
+            && let Err(error) = local_file::open_found(&at)
+        {
+            self.missing(path, &error);
+            return Ok(false);
+        }
         self.tree.entries.push(Entry {
             name: below(self.name, path)?,
-            mode: mode(&metadata),
+            mode,
             modified: Modified::of(&metadata, self.now),
             local: at,
             kind,

@@ -29,6 +29,7 @@ mod script;
 mod splice;
 mod summary;
 mod tally;
+mod tar_report;
 mod unpack;
 mod watchdog;
 

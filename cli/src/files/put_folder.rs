@@ -9,6 +9,7 @@ use std::time::Instant;
 use crate::error::{Code, Error, Result};
 use crate::files::archive::{self, Sent, Unsent};
 use crate::files::exchange::{Exchange, ExchangeError, Exchanges, Task, TransferError};
+use crate::files::local_file;
 use crate::files::local_tree::{self, Entry, EntryKind, Selection, Tree};
 use crate::files::progress::Progress;
 use crate::files::put_file;
@@ -55,7 +56,7 @@ pub(super) fn put(
     match done {
         Ok((sent, unchanged)) => {
             (summary.files, summary.bytes, summary.sha256) = (sent.files, sent.bytes, sent.sha256);
-            summary.unchanged = unchanged;
+            (summary.unchanged, summary.missing) = (unchanged, sent.missing);
         }
         Err(TransferError::Script(failure)) if failure.is_without_folders() => {
             one_by_one(exchanges, &all, target, &mut summary)?;
@@ -110,7 +111,7 @@ fn converse(
                 let watchdog = input.watchdog().clone();
                 archive::send(&mut input, &entries, &mut Progress::new(Some(total)), &watchdog)
             }
-            Err(_) => Err(Unsent::Remote),
+            Err(_) => Err(Unsent),
         };
         let _ = sender.send(done); // before the end of the input, so that it is there when the workspace answers
         drop(input);
@@ -118,7 +119,6 @@ fn converse(
     let done = exchange.done();
     match (done, sent.try_recv()) {
         (Ok(()), Ok(Ok(sent))) => Ok((sent, unchanged)),
-        (_, Ok(Err(Unsent::Local(error)))) => Err(error.into()),
         (Err(fault), _) => Err(fault),
         (Ok(()), _) => Err(ExchangeError::Cut),
     }
@@ -139,10 +139,12 @@ fn one_by_one(
         match entry.kind {
             EntryKind::Folder => {}
             EntryKind::Link(_) => summary.skipped += 1,
-            EntryKind::File(_) => {
-                let done = put_file::put(exchanges, &entry.local, &target.join(&entry.name), None)?;
-                summary.add(&done);
-            }
+            EntryKind::File(_) => match local_file::open_found(&entry.local) {
+                Ok(_) => {
+                    summary.add(&put_file::put(exchanges, &entry.local, &target.join(&entry.name), None)?);
+                }
+                Err(error) => summary.missing.add(&entry.local.display().to_string(), &error),
+            },
         }
     }
     Ok(())

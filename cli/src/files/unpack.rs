@@ -16,6 +16,7 @@ use crate::files::autorun::AutorunFiles;
 use crate::files::exchange::ExchangeError;
 use crate::files::links::{self, TARGET_MAX};
 use crate::files::local_name;
+use crate::files::tar_report::Rest;
 use crate::output::foreign;
 use crate::sys::folder::{Attributes, FileKind, Folder};
 use crate::sys::platform;
@@ -38,6 +39,8 @@ pub(super) struct Unpacked {
     pub(super) skipped: u64,
     pub(super) has_links: bool,
     pub(super) autorun: AutorunFiles,
+    /// What came behind the archive.
+    pub(super) rest: Rest,
 }
 
 /// Unpacks what `from` has into `stage`, and reads it to its end. `autorun` is told of what runs by itself.
@@ -73,8 +76,9 @@ pub(super) fn unpack(
     }
     unpacking.ascend(0)?;
     unpacking.keep()?;
-    let rest = io::copy(&mut from.take(UNKEPT_MAX + 1), &mut io::sink()).map_err(|_| ExchangeError::Cut)?;
-    unpacking.pass(rest)?;
+    let rest = &mut from.take(UNKEPT_MAX + 1);
+    let length = io::copy(rest, &mut unpacking.done.rest).map_err(|_| ExchangeError::Cut)?;
+    unpacking.pass(length)?;
     Ok(unpacking.done)
 }
 

@@ -123,13 +123,19 @@ tool_says=$(
 )
 [ "${tool_says##*[!0-9]}" = 0 ] || fail_with io "$tool_says"
 sha_hex=
-sent_hash=
 [ -f "$temp_folder/end" ] || fail_with cut
 read -r sha_hex <"$temp_folder/hash"
 [ -n "$sha_hex" ] || fail_with nohash
-read -r sent_hash <"$temp_folder/end" || [ -n "$sent_hash" ] || fail_with cut
-[ "$sha_hex" = "$sent_hash" ] || fail_with differs
 cd "$temp_folder/t" || fail_with cut
+{
+  read -r sent_hash
+  [ "$sha_hex" = "$sent_hash" ] || fail_with differs
+  # What could not be read there has zeros here.
+  while IFS= read -r encoded_name; do
+    decode_text "$encoded_name"
+    tool_says=$(rm -f "./$plain_text" 2>&1) || fail_with io "$tool_says"
+  done
+} <../end
 
 # Another put may have made it since, or make it in this moment.
 if [ -n "$is_new" ] && [ ! -d "$to_folder" ]; then
