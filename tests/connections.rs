@@ -3,3 +3,4 @@
 mod dead;
 mod first;
 mod renewal;
+mod slow;

@@ -1,6 +1,7 @@
 //! What running a command promises, on both transports, through the embedded gateway and a real sshd: the streams and the
 //! status as they are, nothing run twice, nothing stuck, nothing left behind.
 
+mod descendants;
 mod masters;
 mod start_up;
 

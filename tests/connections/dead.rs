@@ -49,6 +49,23 @@ fn a_dead_connection_is_replaced() {
 }
 
 #[test]
+fn a_dead_connection_is_not_called_up() {
+    let Some(rough) = Rough::new(From::Plane, "") else { return };
+    let rough = rough.connected();
+    let is_up = || {
+        let status = rough.world.run(&["status", "--json"]).succeeds().text().to_owned();
+        status.contains("\"connected\": true") || status.contains("\"connected\":true")
+    };
+    assert!(is_up());
+    rough.relay.silence();
+    assert!(!is_up());
+    let old = rough.master();
+    rough.world.run(&["connect", rough.name]).succeeds();
+    assert_ne!(rough.master(), old);
+    assert!(is_up());
+}
+
+#[test]
 fn six_at_once_find_it_dead() {
     let Some(rough) = Rough::new(From::Plane, "") else { return };
     let rough = rough.connected();

@@ -247,18 +247,23 @@ fn open(
 
 /// Waits until a command has been answered. The session is healed once, at the first try.
 fn wait(sessions: &Sessions<'_>, session: Session, patience: &Patience) -> Result<Session> {
-    let mut failure =
-        match sessions.revive(&session).and_then(|session| sessions.probe(&session).map(|()| session)) {
-            Ok(session) => return Ok(session),
-            Err(error) if error.code() != Code::Transport => return Err(error),
-            Err(error) => error,
-        };
+    let goes_on = || !patience.is_over() && patience.check().is_ok();
+    let probed = sessions.revive(&session).and_then(|session| {
+        sessions.probe(&session, &goes_on)?;
+        Ok(session)
+    });
+    let mut failure = match probed {
+        Ok(session) => return Ok(session),
+        Err(error) if error.code() != Code::Transport => return Err(error),
+        Err(error) => error,
+    };
+    patience.check()?;
     note("waiting for SSH…");
     let mut pauses = Pauses::new();
     while !patience.is_over() {
         pauses.next(patience)?;
         let current = sessions.store().read(&session.meta.key)?.unwrap_or_else(|| session.clone());
-        match sessions.probe(&current) {
+        match sessions.probe(&current, &goes_on) {
             Ok(()) => return Ok(current),
             Err(error) => failure = error,
         }

@@ -139,7 +139,7 @@ pub fn run(_args: Args, app: &App) -> Result<Outcome> {
         rows.push(Row {
             seconds_left: session.meta.lifetime.seconds_left(now),
             is_attached: attached.as_ref().is_some_and(|attached| attached.key == session.meta.key),
-            is_warm: sessions.transport(&session).is_warm(),
+            is_warm: sessions.transport(&session).is_answered(),
             folders: all.iter().filter(|it| it.key == session.meta.key).cloned().collect(),
             session,
         });

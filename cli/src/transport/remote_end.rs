@@ -1,4 +1,4 @@
-//! Ending a remote command's process group from the side, by a second short command over the same connection.
+//! Ending a remote command and its descendants from the side, by a second short command over the same connection.
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// What is known afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// The process group is gone.
+    /// All of it is gone.
     Ended,
     /// No process bears the token (any more).
     NotFound,
@@ -23,10 +23,10 @@ pub enum Fate {
     Unknown,
 }
 
-/// Finds the process, signals its group, and kills what is left of that.
+/// Finds the process, signals what came of it, and kills what is left of that.
 const SCRIPT: &str = include_str!("remote_end.sh");
 
-/// Sends `signal` to the process group of the command that bears `token`.
+/// Sends `signal` to the command that bears `token` and to its descendants.
 pub fn end(transport: &Transport, token: &str, signal: i32) -> Fate {
     ask(transport, token, signal).unwrap_or(Fate::Unknown)
 }
@@ -64,6 +64,6 @@ fn name(signal: i32) -> &'static str {
 mod tests {
     #[test]
     fn the_short_script_is_short() {
-        crate::transport::script::check(super::SCRIPT, 1781);
+        crate::transport::script::check(super::SCRIPT, 2100);
     }
 }

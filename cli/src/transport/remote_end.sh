@@ -1,10 +1,11 @@
 # shellcheck shell=sh
 # Ends a command. Finds the process whose arguments bear the token $1 (a pattern that does not match itself), sends the
-# signal $2 to its group, and kills what is left after 2 s. Says `gone`, `left` or `none`.
+# signal $2 to it and all that came of it, and kills what is left after 2 s. Says `gone`, `left` or `none`.
 #
-# A process that leads no group is signalled alone, so that a server's own group is never hit. One that is dead and not yet
-# waited for (`Z`) does not count as left, and an `ssh` that bears the token is no more than its messenger (where the
-# workspace is this machine). A command that was asked for just now may take a moment to appear.
+# What came of it: its descendants, and whatever is in a group or a session that one of them leads. Each group is signalled
+# once. One that none of them leads is not: it may be a server's own. One that is dead and not yet waited for (`Z`) does not
+# count as left, and an `ssh` that bears the token is no more than its messenger (where the workspace is this machine). A
+# command that was asked for just now may take a moment to appear.
 
 # The process ids of those that bear the token $1.
 list_holders() {
@@ -15,7 +16,7 @@ list_holders() {
   fi
 }
 
-# Every process that is no ssh: its id, its group, its state.
+# Every process that is no ssh, five words each: its id, its group, its state, its parent, its session (0 if that is not told).
 list_processes() {
   if [ -r /proc/self/stat ]; then
     for stat_file in /proc/[0-9]*/stat; do
@@ -23,11 +24,12 @@ list_processes() {
       process_id=${stat_file#/proc/}
       # shellcheck disable=SC2086 # split into fields
       set -- ${stat_line##*) }
-      case $stat_line in *"(ssh) "*) ;; *) echo "${process_id%/stat} $3 $1" ;; esac
+      case $stat_line in *"(ssh) "*) ;; *) echo "${process_id%/stat} $3 $1 $2 $4" ;; esac
     done
   else
-    ps -ax -o pid= -o pgid= -o state= -o comm= | while read -r process_id group_id process_state program_name; do
-      case $program_name in ssh|*/ssh) ;; *) echo "$process_id $group_id $process_state" ;; esac
+    ps -ax -o pid= -o pgid= -o state= -o ppid= -o comm= | \
+      while read -r process_id group_id process_state parent_id program_name; do
+      case $program_name in ssh|*/ssh) ;; *) echo "$process_id $group_id $process_state $parent_id 0" ;; esac
     done
   fi
 }
@@ -35,47 +37,73 @@ list_processes() {
 # A tenth of a second, or a second where sleep takes no fraction.
 pause_once() { sleep 0.1 2>/dev/null || { sleep 1; try_count=$((try_count + 9)); }; }
 
-# What to signal: groups as negative numbers.
-find_targets() {
-  # shellcheck disable=SC2046 # joined into one line
-  holder_ids=$(echo $(list_holders "$1"))
-  list_processes | while read -r process_id group_id process_state; do
-    case " $holder_ids " in
-      *" $process_id "*) if [ "$process_id" = "$group_id" ]; then echo "-$process_id"; else echo "$process_id"; fi ;;
-    esac
+# Of all processes, takes those that bear the token.
+pick_holders() {
+  while [ $# -ge 5 ]; do
+    case $holder_ids in *" $1 "*) family_ids="$family_ids$1 " ;; esac
+    shift 5
   done
 }
 
-send_signal() { for target_id in $found_targets; do kill -s "$1" -- "$target_id" 2>/dev/null; done; }
+# Of all processes, takes those that came of what is taken already.
+take_in() {
+  while [ $# -ge 5 ]; do
+    case $family_ids in *" $1 "*) ;; *" $2 "*|*" $4 "*|*" $5 "*) family_ids="$family_ids$1 " ;; esac
+    shift 5
+  done
+}
 
-# Whether any of them runs.
-is_any_left() {
-  for target_id in $found_targets; do
-    kill -s 0 -- "$target_id" 2>/dev/null || continue
-    live_one=$(list_processes | while read -r process_id group_id process_state; do
-      case $process_state in Z*) continue ;; esac
-      [ "$process_id" = "$target_id" ] || [ "-$group_id" = "$target_id" ] && { echo yes; break; }
-    done)
-    [ -z "$live_one" ] || return 0
+# shellcheck disable=SC2046 # split into fields, here and below
+grow_family() {
+  known_ids=
+  while [ "$known_ids" != "$family_ids" ]; do
+    known_ids=$family_ids
+    take_in $(list_processes)
+  done
+}
+
+# Of all processes, aims at those that are taken: at groups as negative numbers.
+aim_at() {
+  found_targets=" "
+  while [ $# -ge 5 ]; do
+    case $family_ids in *" $1 "*) ;; *) shift 5; continue ;; esac
+    next_target=$1
+    case $family_ids in *" $2 "*) next_target=-$2 ;; esac
+    case $found_targets in *" $next_target "*) ;; *) found_targets="$found_targets$next_target " ;; esac
+    shift 5
+  done
+}
+
+send_signal() {
+  aim_at $(list_processes)
+  for target_id in $found_targets; do kill -s "$1" -- "$target_id" 2>/dev/null; done
+}
+
+# Whether any of all processes is taken, and runs.
+is_one_left() {
+  while [ $# -ge 5 ]; do
+    case $3 in Z*) ;; *) case $family_ids in *" $1 "*) return 0 ;; esac ;; esac
+    shift 5
   done
   return 1
 }
 
 try_count=0
-found_targets=$(find_targets "$1")
-while [ -z "$found_targets" ]; do
+family_ids=" "
+while :; do
+  holder_ids=" $(echo $(list_holders "$1")) "
+  pick_holders $(list_processes)
+  [ "$family_ids" = " " ] || break
   try_count=$((try_count + 1))
   [ $try_count -ge 20 ] && { echo none; exit; }
   pause_once
-  found_targets=$(find_targets "$1")
 done
-group_targets=$(for target_id in $found_targets; do case $target_id in -*) echo "$target_id" ;; esac; done)
-[ -n "$group_targets" ] && found_targets=$group_targets
+grow_family
 send_signal "$2"
 try_count=0
-while is_any_left; do
+while grow_family; is_one_left $(list_processes); do
   try_count=$((try_count + 1))
-  [ $try_count -eq 20 ] && send_signal KILL
+  [ $try_count -eq 20 ] && { send_signal STOP; grow_family; send_signal KILL; }
   [ $try_count -ge 30 ] && { echo left; exit; }
   pause_once
 done

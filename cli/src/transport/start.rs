@@ -72,6 +72,13 @@ impl Transport {
         Err(Failure::Interrupted(Error::interrupted()))
     }
 
+    /// Whether a master is up, and the workspace answers over it.
+    pub fn is_answered(&self) -> bool {
+        let Ok(nothing) = RemoteCommand::script("exit", &[]) else { return false };
+        self.is_warm()
+            && matches!(self.start_once(&nothing, &Streams::null(), None), Ok(_) | Err(Failure::Busy(_)))
+    }
+
     /// As [`Transport::start`], on a connection of its own where the master's is full: for what must not wait.
     pub(super) fn start_beside(
         &self,

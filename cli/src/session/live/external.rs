@@ -4,7 +4,7 @@ use crate::error::{Code, Error, Result};
 use crate::grant::Workdir;
 use crate::openssh::external::OwnHost;
 use crate::origin::SessionKey;
-use crate::session::live::heal::PROBE_DEADLINE;
+use crate::session::live::probe::PROBE_DEADLINE;
 use crate::session::live::{Obtained, Sessions, Want};
 use crate::session::mint::{self, Order};
 use crate::session::{Meta, Session};

@@ -1,7 +1,5 @@
 //! A connection that is dead before a command started is made anew, once.
 
-use std::time::Duration;
-
 use crate::error::{Code, Error, Result};
 use crate::grant::{Access, Lifetime};
 use crate::origin::Ungranted;
@@ -14,14 +12,10 @@ use crate::session::live::obtain::leads_to_the_same;
 use crate::session::live::{Obtained, Sessions};
 use crate::sys::clock::{self, Deadline};
 use crate::transport::{
-    Cause, Ended, Failure, Limits, RemoteCommand, Running, Streams, TRIES, Unconnected, Variables, Way,
-    login_required,
+    Cause, Failure, RemoteCommand, Running, Streams, TRIES, Unconnected, Way, login_required,
 };
 #[cfg(unix)]
 use crate::transport::{Late, Settled};
-
-/// How long a command that does nothing may take.
-pub(super) const PROBE_DEADLINE: Duration = Duration::from_secs(15);
 
 impl Sessions<'_> {
     /// Starts a command. A connection that is dead before the command started is made anew once, with a renewed
@@ -165,7 +159,15 @@ impl Sessions<'_> {
     /// Brings the connection up so that the first command finds it warm, healing the session where that is what it takes.
     /// A failure is only noted: whoever needs the connection will meet it again.
     pub fn warm(&self, obtained: Obtained) -> Obtained {
-        match self.revive(&obtained.session) {
+        let was_up = self.transport(&obtained.session).is_warm();
+        let warmed = self.revive(&obtained.session).and_then(|session| {
+            // What its master says of a connection may be long out of date.
+            if was_up {
+                self.answers(&session)?;
+            }
+            Ok(session)
+        });
+        match warmed {
             Ok(session) => {
                 let reused = obtained.reused && session.meta == obtained.session.meta;
                 Obtained { session, reused }
@@ -174,20 +176,6 @@ impl Sessions<'_> {
                 note(format!("note: SSH does not answer yet: {} (--wait waits for it)", error.message()));
                 obtained
             }
-        }
-    }
-
-    /// Runs a command that does nothing, to see that commands are answered.
-    pub fn probe(&self, session: &Session) -> Result<()> {
-        {
-            let _locked = self.store().lock(&session.meta.key)?;
-            self.start_master(session)?;
-        }
-        let nothing = RemoteCommand::snippet(None, &Variables::default(), "exit 0")?;
-        let running = self.start(session, &nothing, &Streams::null())?;
-        match running.wait(&Limits { timeout: Some(PROBE_DEADLINE), interruptible: false })? {
-            Ended::Status(0) => Ok(()),
-            _ => Err(Error::new(Code::Transport, "SSH answers, but does not run commands yet")),
         }
     }
 }

@@ -5,6 +5,7 @@ mod external;
 mod first;
 mod heal;
 mod obtain;
+mod probe;
 
 use crate::error::{Code, Error, Result};
 use crate::origin::{Origins, SLOWEST_GRANT, SessionKey};
