@@ -124,7 +124,7 @@ pub trait Origin {
 
 fn no_power(key: &SessionKey, what: &str) -> Error {
     Error::new(Code::Unavailable, format!("`{}` cannot be {what} from here", key.words()))
-        .hint("a server of servers.toml can be, by the programs of its `power`")
+        .hint("name it in servers.toml with the programs of its `power` (`runcode servers init` shows how)")
 }
 
 /// The origins that a command can ask. Each is set up when it is first asked.
@@ -180,7 +180,7 @@ impl Selected<'_> {
 /// means must not depend on luck.
 pub fn resolve(words: &str, origins: &dyn Origins) -> Result<Target, Unresolved> {
     if let Some(name) = Servers::explicit(words) {
-        return origins.origin(&OriginId::Server)?.resolve(name);
+        return origins.origin(&OriginId::Server)?.resolve(name).map_err(servers::of_none);
     }
     if let Some(destination) = SshHosts::explicit(words) {
         return Ok(Target { key: SessionKey::ssh(&destination?), row: None });

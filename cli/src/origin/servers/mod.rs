@@ -35,7 +35,7 @@ use crate::sys::paths::Paths;
 use crate::sys::project::{self, Project};
 use crate::sys::trusted_file::Owner;
 
-use power::{Machine, Refusal};
+use power::{Deadlines, Machine, Refusal};
 
 pub use config::{Config, File};
 pub use places::Places;
@@ -45,6 +45,20 @@ pub use server::{AuthMethod, Server};
 
 /// A servers.toml that explains itself and names no server yet.
 pub const STARTER: &str = include_str!("starter.toml");
+
+/// What to do where no server has any name.
+const NO_SERVERS: &str =
+    "servers.toml names no server yet: `runcode servers init` writes one that explains itself";
+
+/// As `failure`, where nothing but a server was meant.
+pub(super) fn of_none(failure: Unresolved) -> Unresolved {
+    match failure {
+        Unresolved::NotFound(error) if error.next_step().is_none() => {
+            Unresolved::NotFound(error.hint(NO_SERVERS))
+        }
+        other => other,
+    }
+}
 
 /// What decides whether a file is the user's own.
 #[derive(Debug)]
@@ -111,6 +125,15 @@ impl Servers {
         }
     }
 
+    /// As [`Servers::not_found`], where nothing but a server was meant.
+    fn unknown(&self, config: &Config, name: &str) -> Error {
+        let error = self.not_found(config, name);
+        match error.next_step() {
+            Some(_) => error,
+            None => error.hint(NO_SERVERS),
+        }
+    }
+
     /// The states of the servers that say them, asked side by side. What goes wrong is noted.
     pub fn states(&self) -> Result<BTreeMap<String, State>> {
         let config = self.config()?;
@@ -131,7 +154,7 @@ impl Servers {
     /// The server that `words` name, with or without `server:` before it, its file, and how ssh is called for it.
     pub fn own_host(&self, words: &str) -> Result<(&Server, &File, OwnHost)> {
         let name = Servers::explicit(words).unwrap_or(words);
-        let Some(key) = SessionKey::server(name) else { return Err(self.not_found(self.config()?, name)) };
+        let Some(key) = SessionKey::server(name) else { return Err(self.unknown(self.config()?, name)) };
         let (server, file, destination) = self.usable(&key)?;
         let host = OwnHost { server: Some(named(server, &key)), ..OwnHost::named(destination.clone()) };
         Ok((server, file, host))
@@ -145,6 +168,7 @@ impl Servers {
             owner: file.owner,
             path: self.path.clone(),
             distrust: self.distrust(server, file),
+            deadlines: Deadlines::USUAL,
         }
     }
 
@@ -178,7 +202,7 @@ impl Servers {
     fn usable(&self, key: &SessionKey) -> Result<(&Server, &File, &Destination), Ungranted> {
         let (config, name) = (self.config()?, key.id());
         let Some((server, file)) = config.server(&name) else {
-            let error = self.not_found(config, &name);
+            let error = self.unknown(config, &name);
             let places = self.places.shown();
             return Err(Ungranted::Gone(error.context(places)));
         };

@@ -25,14 +25,25 @@ const MAX_WORDS: usize = 64;
 /// The longest word, in bytes.
 const MAX_WORD: usize = 4096;
 
-/// How long starting a machine may take.
-const START: Duration = Duration::from_secs(600);
+/// How long its programs may take, for one machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Deadlines {
+    /// Starting it.
+    pub(super) start: Duration,
+    /// Stopping it.
+    pub(super) stop: Duration,
+    /// Telling its state.
+    pub(super) state: Duration,
+}
 
-/// How long stopping one may take.
-const STOP: Duration = Duration::from_secs(120);
-
-/// How long telling its state may take.
-const STATE: Duration = Duration::from_secs(10);
+impl Deadlines {
+    /// Those of every machine.
+    pub(super) const USUAL: Deadlines = Deadlines {
+        start: Duration::from_secs(600),
+        stop: Duration::from_secs(120),
+        state: Duration::from_secs(10),
+    };
+}
 
 /// How much of what a program prints is read, in bytes.
 const MAX_OUTPUT: usize = 4096;
@@ -123,6 +134,8 @@ pub(super) struct Machine {
     pub(super) path: Option<OsString>,
     /// Why none of them runs, where none does.
     pub(super) distrust: Option<Refusal>,
+    /// How long they may take.
+    pub(super) deadlines: Deadlines,
 }
 
 /// Why no program of a server runs, and what to do about it.
@@ -135,12 +148,12 @@ pub(super) struct Refusal {
 impl Machine {
     /// Starts it.
     pub(super) fn start(&self, within: Duration) -> Result<()> {
-        self.act(self.power.start.as_deref(), "start", Code::StartFailed, START.min(within))
+        self.act(self.power.start.as_deref(), "start", Code::StartFailed, self.deadlines.start.min(within))
     }
 
     /// Stops it.
     pub(super) fn stop(&self) -> Result<()> {
-        self.act(self.power.stop.as_deref(), "stop", Code::StopFailed, STOP)
+        self.act(self.power.stop.as_deref(), "stop", Code::StopFailed, self.deadlines.stop)
     }
 
     /// Its state; none where no program tells it. What goes wrong is for a note.
@@ -148,14 +161,16 @@ impl Machine {
         let Some(words) = self.power.state.as_deref() else { return Ok(None) };
         let unknown =
             |why: &str| Error::new(Code::Error, format!("the state of `{}` is not known: {why}", self.name));
-        let finished = match self.run(words, STATE).map_err(|error| unknown(error.message()))? {
-            Outcome::Finished(finished) if finished.status.success() => finished,
-            Outcome::Finished(finished) => return Err(unknown(&said(words, &finished))),
-            Outcome::TimedOut => {
-                return Err(unknown(&format!("{} took longer than {} s", shown(words), STATE.as_secs())));
-            }
-            Outcome::Cancelled => return Err(Error::interrupted()),
-        };
+        let finished =
+            match self.run(words, self.deadlines.state).map_err(|error| unknown(error.message()))? {
+                Outcome::Finished(finished) if finished.status.success() => finished,
+                Outcome::Finished(finished) => return Err(unknown(&said(words, &finished))),
+                Outcome::TimedOut => {
+                    let seconds = self.deadlines.state.as_secs();
+                    return Err(unknown(&format!("{} took longer than {seconds} s", shown(words))));
+                }
+                Outcome::Cancelled => return Err(Error::interrupted()),
+            };
         let state = State::parse(&finished.stdout).ok_or_else(|| {
             unknown(&format!("{} printed none of running, stopped, starting, stopping", shown(words)))
         });

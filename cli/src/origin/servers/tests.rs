@@ -245,3 +245,32 @@ fn no_relative_file_counts() {
     let given = Places::from_env(Some(Path::new("mine.toml")), &Env::fixed::<&str>([]), &paths).unwrap();
     assert_eq!(given.own(), Path::new("mine.toml"));
 }
+
+/// A server without end: each of its programs is killed, with all that it started, when its time is up.
+#[cfg(unix)]
+#[test]
+fn each_program_has_its_deadline() {
+    let seconds = Duration::from_secs;
+    assert_eq!(Deadlines::USUAL, Deadlines { start: seconds(600), stop: seconds(120), state: seconds(10) });
+    let forever = Some(["sh", "-c", "sleep 600 & wait"].map(str::to_owned).to_vec());
+    let short = Duration::from_millis(200);
+    let machine = |start, stop, state| Machine {
+        name: "gpu".to_owned(),
+        power: Power { start: forever.clone(), stop: forever.clone(), state: forever.clone() },
+        file: "/servers.toml".into(),
+        owner: Owner::User,
+        path: std::env::var_os("PATH"),
+        distrust: None,
+        deadlines: Deadlines { start, stop, state },
+    };
+    let long = seconds(600);
+    for (code, error) in [
+        (Code::StartFailed, machine(short, long, long).start(long).unwrap_err()),
+        (Code::StartFailed, machine(long, long, long).start(short).unwrap_err()),
+        (Code::StopFailed, machine(long, short, long).stop().unwrap_err()),
+        (Code::Error, machine(long, long, short).state().unwrap_err()),
+    ] {
+        assert_eq!(error.code(), code, "{error}");
+        assert!(error.message().contains("took longer than"), "{error}");
+    }
+}
