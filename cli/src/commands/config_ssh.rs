@@ -38,6 +38,9 @@ const MAX_HOSTS: usize = 256;
 /// How many workspaces that are left out are named, at most.
 const MAX_SKIPPED: usize = 100;
 
+/// What to do without a control plane to ask.
+const NOT_LOGGED_IN: &str = "config-ssh writes hosts for the workspaces of a control plane: run `runcode login` first. A host of your own is in your ssh config already: `ssh HOST` works as it is";
+
 /// How many of them at a time.
 const AT_ONCE: usize = 8;
 
@@ -185,7 +188,11 @@ fn by_hand(error: Error) -> Error {
 /// The block's lines for what the control plane lists.
 fn block(app: &App, report: &mut Configured) -> Result<Vec<u8>> {
     let (paths, caller) = (app.paths()?, caller(app)?);
-    let workspaces = app.plane()?.workspaces()?;
+    let plane = app.plane().map_err(|error| match error.code() {
+        Code::NoToken => error.hint(NOT_LOGGED_IN),
+        _ => error,
+    })?;
+    let workspaces = plane.workspaces()?;
     let names = host_names::names(&workspaces.iter().filter_map(listed).collect::<Vec<_>>());
     let mut hosts = Vec::new();
     let (mut numbered, mut skipped) = (BTreeMap::<TitleClash, Vec<String>>::new(), 0);

@@ -6,11 +6,14 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::error::Result;
-use crate::origin::{Origin as _, OriginId, Workspace};
+use crate::openssh::SshBinary;
+use crate::origin::names::few;
+use crate::origin::{Origin as _, OriginId, SshHosts, Workspace};
 use crate::output::foreign::Name;
 use crate::output::progress::note;
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::table::table;
+use crate::session::attachment::Applying;
 
 /// List your servers, your workspaces, and those shared with you.
 ///
@@ -34,6 +37,7 @@ struct List {
     rows: Vec<Workspace>,
     /// Whether there are others, which SSH cannot reach.
     has_others: bool,
+    is_logged_in: bool,
 }
 
 /// What to do where there is no workspace.
@@ -63,10 +67,12 @@ impl Report for List {
 
     fn text(&self, text: &mut Text) {
         if self.rows.is_empty() {
-            return text.line(if self.has_others {
-                "no workspaces with SSH (`runcode list --all` shows the others)"
-            } else {
-                NONE_YET
+            return text.line(match (self.has_others, self.is_logged_in) {
+                (true, _) => "no workspaces with SSH (`runcode list --all` shows the others)",
+                (_, true) => NONE_YET,
+                (_, false) => {
+                    "no servers yet: `runcode servers init` writes a servers.toml that explains itself"
+                }
             });
         }
         let rows = self.rows.iter().map(row).collect::<Vec<_>>();
@@ -107,15 +113,31 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     }
     if !app.has_login()? {
         note("note: you are not logged in, so no control plane was asked (`runcode login`)");
-        if rows.is_empty() {
-            note("      any host that ssh reaches works without: runcode connect ssh:HOST");
-        }
-        return Ok(List { rows, has_others: false }.into());
+        note_own_hosts(app)?;
+        return Ok(List { rows, has_others: false, is_logged_in: false }.into());
     }
     let workspaces = app.plane()?.workspaces()?;
     let count = workspaces.len();
     let before = rows.len();
     rows.extend(workspaces.into_iter().filter(|workspace| args.all || workspace.ssh_capable));
     let has_others = rows.len() < before + count;
-    Ok(List { rows, has_others }.into())
+    Ok(List { rows, has_others, is_logged_in: true }.into())
+}
+
+/// What there is without a login: the workspace that is attached here, and the hosts of the user's ssh config.
+fn note_own_hosts(app: &App) -> Result<()> {
+    let hosts = SshHosts::new(SshBinary::from_env(app.env())).names();
+    note(match hosts.first() {
+        Some(host) => format!(
+            "      any host that ssh reaches works without: runcode connect {host}\n      your ssh config has {}",
+            few(hosts.iter().map(ToString::to_string))
+        ),
+        None => "      any host that ssh reaches works without: runcode connect ssh:HOST".to_owned(),
+    });
+    let sessions = app.sessions()?;
+    // An attachment that cannot be read, or several, is for `current` to tell.
+    if let Some(attached) = sessions.applying().and_then(Applying::one).ok().flatten() {
+        note(format!("      attached here: {}", attached.key.shown(attached.title.as_ref())));
+    }
+    Ok(())
 }

@@ -174,7 +174,8 @@ fn ask(ssh: &Path, options: &[&OsStr], host: &str) -> Result<Vec<String>> {
         let said = String::from_utf8_lossy(&finished.stderr);
         let said =
             said.lines().next().map_or("it does not say why".to_owned(), |line| foreign::said("it", line));
-        return Err(Error::new(Code::Error, format!("ssh rejects the config: {said}")));
+        return Err(Error::new(Code::Error, format!("ssh rejects the config: {said}"))
+            .hint(format!("`ssh -G {host}` shows the same")));
     }
     Ok(String::from_utf8_lossy(&finished.stdout).lines().map(str::to_owned).collect())
 }

@@ -114,6 +114,7 @@ impl SessionKey {
     /// workspace chooses its title.
     pub fn words(&self) -> String {
         match (&self.origin, &self.id) {
+            (OriginId::Ssh, Id::Name(name)) if name.starts_with("ssh://") => name.clone(),
             (OriginId::Ssh, id) => format!("ssh:{id}"),
             (OriginId::Server, Id::Name(name)) if names::number(name).is_some() => format!("server:{name}"),
             (_, id) => id.to_string(),
@@ -216,6 +217,7 @@ mod tests {
         for (text, shown) in [
             (r#"{"origin":"plane","workspace_id":7,"api_base":"https://a.example"}"#, "#7"),
             (r#"{"origin":"ssh","id":"me@box"}"#, "ssh:me@box"),
+            (r#"{"origin":"ssh","id":"ssh://me@box:22"}"#, "ssh://me@box:22"),
             (r#"{"origin":"server","id":"prod"}"#, "prod"),
         ] {
             let key: SessionKey = serde_json::from_str(text).unwrap();

@@ -117,7 +117,9 @@ fn of_health(health: &health::Health, to: &str) -> Vec<Check> {
 }
 
 fn failed(name: &'static str, error: &Error, shows: &str) -> Check {
+    let command = shows.split('`').nth(1).unwrap_or_default().trim_end_matches(" true");
     let mend = match error.next_step() {
+        Some(hint) if hint.contains(&format!("`{command}`")) => hint.to_owned(),
         Some(hint) => format!("{hint}; {shows}"),
         None => shows.to_owned(),
     };
