@@ -246,7 +246,15 @@ fn list_needs_no_login() {
     let Some(world) = World::own_host() else { return };
     let said = world.run(&["list", "--json"]).succeeds();
     assert_eq!(said.json(), json!([]));
-    assert!(said.stderr.contains("not logged in"), "{}", said.stderr);
+    for part in ["not logged in", "runcode connect box", "your ssh config has box"] {
+        assert!(said.stderr.contains(part), "{part}: {}", said.stderr);
+    }
+    let world = world.connected();
+    assert!(world.run(&["list"]).succeeds().stderr.contains("attached here: ssh:box"));
+    let said = world.run(&["config-ssh", "--json"]).fails_as("no_token", 1).json();
+    assert!(said["hint"].as_str().unwrap().contains("`ssh HOST` works as it is"), "{said}");
+    let said = world.run(&["stop", "--json"]).fails_as("unavailable", 2).json();
+    assert!(said["hint"].as_str().unwrap().contains("servers init"), "{said}");
 }
 
 #[test]

@@ -23,6 +23,13 @@ fn everywhere(test: impl Fn(&Case<'_>)) {
     in_each(World::each().into_iter().chain(World::own_host()), test);
 }
 
+/// As [`everywhere`], and on a server of servers.toml too: for what goes by the session's name, its master or its host.
+/// The rest is the same for a server as for the host that it names.
+fn on_every_origin(test: impl Fn(&Case<'_>)) {
+    let worlds = World::each().into_iter().chain(World::own_host()).chain(World::server());
+    in_each(worlds, test);
+}
+
 /// As [`everywhere`], where a control plane grants the sessions.
 fn with_a_plane(test: impl Fn(&Case<'_>)) {
     in_each(World::each().into_iter(), test);
@@ -80,7 +87,7 @@ fn signal(pid: i32, signal: Signal) {
 
 #[test]
 fn exec_streams_and_status_are_exact() {
-    everywhere(|case| {
+    on_every_origin(|case| {
         for status in [0, 1, 7, 126, 127, 254, 255] {
             let said = case.run(&["--", &format!("echo out; echo err >&2; sh -c 'exit {status}'")]);
             assert_eq!((said.status, said.text(), said.stderr.as_str()), (status, "out\n", "err\n"));
@@ -129,7 +136,7 @@ fn every_kind_of_stdin_works() {
 
 #[test]
 fn long_streams_and_commands_arrive_whole() {
-    everywhere(|case| {
+    on_every_origin(|case| {
         let mut child = case
             .command(&["--", "tee >(cat >/dev/null) 2>/dev/null || cat"])
             .stdin(Stdio::piped())

@@ -85,7 +85,11 @@ fn a_banner_gives_no_advice() {
 
 /// A world whose key has the passphrase `open sesame`.
 fn locked() -> Option<World> {
-    let mut world = World::own_host()?;
+    lock(World::own_host()?)
+}
+
+/// As [`locked`], for a world with a host.
+pub(crate) fn lock(mut world: World) -> Option<World> {
     let key = world.home().join(".ssh/id");
     for name in ["id", "id.pub"] {
         std::fs::remove_file(key.with_file_name(name)).unwrap();
@@ -115,14 +119,23 @@ pub(crate) fn at_terminal(world: &World, folder: &Path, arguments: &str, log: &P
 #[test]
 fn a_person_logs_in_once_and_the_agent_rides() {
     let Some(world) = locked() else { return };
-    let said = world.run(&["connect", "box", "--json"]).fails_as("login_required", 1).json();
+    rides(&world, "ssh:box", "ssh:box");
+}
+
+/// A person logs in to what `words` name, once, and commands go over that login until the connection is gone. `shown`: what
+/// runcode calls it.
+pub(crate) fn rides(world: &World, words: &str, shown: &str) {
+    let interactive = format!("runcode connect {words} --interactive");
+    let said = world.run(&["connect", words, "--json"]).fails_as("login_required", 1).json();
     let (message, hint) = (said["message"].as_str().unwrap(), said["hint"].as_str().unwrap());
     assert!(message.contains("/.ssh/id`") && hint.contains("ssh-add"), "{said}");
-    let said = world.run(&["connect", "ssh:box", "--interactive", "--json"]).fails_as("usage", 2).json();
+    assert!(hint.contains(&interactive), "{said}");
+    let said = world.run(&["connect", words, "--interactive", "--json"]).fails_as("usage", 2).json();
     assert!(said["message"].as_str().unwrap().contains("terminal"), "{said}");
 
     let log = world.home().join("typescript");
-    let Some(mut person) = at_terminal(&world, world.home(), "connect ssh:box --interactive --keep 2h", &log)
+    let Some(mut person) =
+        at_terminal(world, world.home(), &format!("connect {words} --interactive --keep 2h"), &log)
     else {
         return;
     };
@@ -130,11 +143,11 @@ fn a_person_logs_in_once_and_the_agent_rides() {
     let seen = || String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_default()).into_owned();
     until("ssh asks", || seen().contains("Enter passphrase"));
     // Meanwhile nobody else waits, and nobody else is asked.
-    let said = world.run(&["run", "ssh:box", "--", "true"]).ends_with(255);
+    let said = world.run(&["run", words, "--", "true"]).ends_with(255);
     assert!(said.stderr.contains("--interactive"), "{}", said.stderr);
     keys.write_all(b"open sesame\n").unwrap();
     until("it is done", || person.try_wait().unwrap().is_some());
-    assert!(seen().contains("Attached ssh:box"), "{}", seen());
+    assert!(seen().contains(&format!("Attached {shown}")), "{}", seen());
     assert!(!seen().contains("sesame"));
     drop(keys);
 
@@ -148,7 +161,7 @@ fn a_person_logs_in_once_and_the_agent_rides() {
     )
     .unwrap();
     let said = world.run(&["exec", "--", "true"]).ends_with(255);
-    assert!(said.stderr.contains("runcode connect ssh:box --interactive"), "{}", said.stderr);
+    assert!(said.stderr.contains(&interactive), "{}", said.stderr);
 }
 
 #[test]

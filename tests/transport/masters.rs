@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::{Case, everywhere, long_sleep, signal, started, with_a_plane};
+use super::{Case, everywhere, long_sleep, on_every_origin, signal, started, with_a_plane};
 use crate::support::{CommandOutput, World, is_running, processes_with, until};
 
 #[test]
 fn a_lost_master_is_replaced_and_runs_once() {
-    everywhere(|case| {
+    on_every_origin(|case| {
         let socket = control_path(case);
         let once = |what: &str| {
             let log = case.file("log");
@@ -109,7 +109,7 @@ fn control_path(case: &Case<'_>) -> PathBuf {
 
 #[test]
 fn a_command_is_not_rerun_after_a_lost_link() {
-    everywhere(|case| {
+    on_every_origin(|case| {
         let sleep = long_sleep();
         let child = started(case, &["--", &format!("echo $$ > pid; echo ran >> once; echo up; {sleep}")]);
         signal(case.master(), Signal::KILL);
@@ -128,17 +128,11 @@ fn a_command_is_not_rerun_after_a_lost_link() {
 #[test]
 fn undelivered_output_is_an_error() {
     const SIZE: usize = 1_000_000; // more than a pipe holds, less than the channel's window
-    everywhere(|case| {
+    on_every_origin(|case| {
         let ends: [(&str, &dyn Fn()); 3] = [
             ("killed", &|| signal(case.master(), Signal::KILL)),
             ("disconnect", &|| drop(case.world.run(&["disconnect"]).succeeds())),
-            ("clean", &|| {
-                drop(
-                    case.world
-                        .run(&["clean", if case.world.is_own_host() { "ssh:box" } else { "1" }])
-                        .succeeds(),
-                )
-            }),
+            ("clean", &|| drop(case.world.run(&["clean", case.world.words()]).succeeds())),
         ];
         for (what, end) in ends {
             case.world.connect();
@@ -180,7 +174,7 @@ fn output_over_a_retired_master_is_whole() {
 
 #[test]
 fn masters_hold_no_caller_files_and_expire() {
-    for world in World::each().into_iter().chain(World::own_host()) {
+    for world in World::each().into_iter().chain(World::own_host()).chain(World::server()) {
         let case = Case { world: &world, transport: "mux" };
         // Without a copy of the pipe anywhere, `cat` sees its end as soon as connect has ended.
         let began = Instant::now();
@@ -205,7 +199,7 @@ fn masters_hold_no_caller_files_and_expire() {
 
 #[test]
 fn many_commands_share_one_connection() {
-    everywhere(|case| {
+    on_every_origin(|case| {
         let pid = case.master();
         let spawn = |i: usize| case.command(&["--", &format!("echo {i}")]).spawn().unwrap();
         let children = (0..50).map(|i| (i, spawn(i))).collect::<Vec<_>>();

@@ -28,6 +28,7 @@ struct OwnHost {
     sshd: RealSshd,
     /// The ssh that reads this user's config: ssh itself takes `~` from the password database, whatever HOME says.
     ssh: PathBuf,
+    words: &'static str,
 }
 
 impl World {
@@ -100,7 +101,7 @@ impl World {
         let ssh = sshd.client(home.path());
         let text = String::new;
         let (api_base, web_base, token) = (text(), text(), text());
-        let own_host = Some(OwnHost { sshd, ssh });
+        let own_host = Some(OwnHost { sshd, ssh, words: "ssh:box" });
         Some(World {
             home,
             plane: None,
@@ -111,6 +112,30 @@ impl World {
             options: Options::default(),
             own_host,
         })
+    }
+
+    /// As [`World::own_host`], where servers.toml names the host: `box` is a server there.
+    pub fn server() -> Option<World> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mut world = World::own_host()?;
+        let folder = world.home().join(".config/runcode");
+        std::fs::create_dir_all(&folder).unwrap();
+        let text = format!(
+            "[servers.box]\nauth_method = \"ssh\"\nhost = \"box\"\nworkdir = \"{}\"\n",
+            world.workspace().display()
+        );
+        let file = folder.join("servers.toml");
+        std::fs::write(&file, text).unwrap();
+        for (path, mode) in [(folder.as_path(), 0o700), (&file, 0o600)] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        world.own_host.as_mut().unwrap().words = "server:box";
+        Some(world)
+    }
+
+    /// The words that `box` is told by, whatever else has its name.
+    pub fn words(&self) -> &'static str {
+        self.own_host.as_ref().map_or("1", |own_host| own_host.words)
     }
 
     /// Whether it is a host of the user's own.
