@@ -23,8 +23,22 @@ use crate::transport::script::shorten;
 /// The longest text that Linux takes as one argument of a program (`MAX_ARG_STRLEN`, execve(2)), less its end mark.
 pub const MAX_TEXT: usize = 131_071;
 
-/// csh alone has `$shell`, and alone forgets the status at a bare `exit`: there, an alias puts that right.
-const CSH_EXIT: &str = r#"test "$shell" = '' || alias exit 'set _=(\!* $status);exec sh -c "exit $_[1]"'; "#;
+/// What a login shell is, by how it reads text: a start-up file can replace a command or forbid unset variables, but not
+/// change this. In csh and fish a backslash counts the same in both kinds of quotes.
+const IS_POSIX: &str = r#"[ '\\' != "\\" ]"#;
+
+/// The opposite.
+const IS_OTHER: &str = r#"[ '\\' = "\\" ]"#;
+
+/// Of csh and fish, csh alone takes the `:q` for a modifier.
+const IS_FISH: &str = r#"[ "$HOME:q" = "$HOME"':q' ]"#;
+
+/// csh alone forgets the status at a bare `exit`: there, an alias puts that right.
+const CSH_EXIT: &str = r#"alias exit 'set _=(\!* $status);exec sh -c "exit $_[1]"'"#;
+
+/// Becomes the login shell for a piece of shell in `$1`; where `SHELL` names no program, `sh` stands in.
+const LOGIN_SHELL: &str =
+    "[ -f \"${SHELL-}\" ] && [ -x \"$SHELL\" ] || export SHELL=/bin/sh; exec \"$SHELL\" -c \"$1\"";
 
 /// Takes the secret variables out of [`PRIVATE`], and becomes the command that follows. Where they did not come, it does
 /// not run.
@@ -125,7 +139,9 @@ impl RemoteCommand {
         let mut text = opening(&token, workdir);
         if !env.is_empty() || replaces_its_shell(snippet) {
             let mut command = env.prefix();
-            command.extend_from_slice(b"\"$SHELL\" -c ");
+            command.extend_from_slice(b"sh -c ");
+            quote::word(&mut command, LOGIN_SHELL.as_bytes());
+            command.extend_from_slice(b" runcode ");
             quote::word(&mut command, snippet);
             text.append(&mut quote::on_one_line(command, &token));
         } else if runs_on(snippet) {
@@ -235,9 +251,15 @@ fn bytes(text: &OsStr) -> Result<&[u8]> {
     Ok(text.as_bytes())
 }
 
-/// The token, and the way into `workdir`. `test` comes first because csh gives up where its own `cd` fails.
+/// The token, what makes sure of the last line's `exit`, and the way into `workdir`.
+///
+/// A start-up file may have made functions or aliases of `cd` and `exit`, and have set `-e` or `-u`. A quoted `cd` is no
+/// alias, but csh does not know it. Where it is a function, what counts is where it led. A restricted shell runs neither `cd`
+/// nor `exec`.
 fn opening(token: &str, workdir: Option<&Workdir>) -> Vec<u8> {
-    let mut text = format!(": {token}; {CSH_EXIT}").into_bytes();
+    let mut text = format!(": {token}; {IS_POSIX} || {IS_FISH} || {CSH_EXIT}; ").into_bytes();
+    let own_exit = "eval 'unset -f exit; unalias exit' 2>/dev/null";
+    text.extend_from_slice(format!("{IS_OTHER} || {own_exit} || [ x ]; ").as_bytes());
     let Some(workdir) = workdir else { return text };
     // Every shell reads an unquoted `~/` as the home folder.
     let (home, path) = match workdir.below_home() {
@@ -248,14 +270,23 @@ fn opening(token: &str, workdir: Option<&Workdir>) -> Vec<u8> {
         text.extend_from_slice(before.as_bytes());
         quote::word(&mut text, word);
     };
-    push(&format!("test -x {home}"), format!("{path}/.").as_bytes());
-    push(&format!(" && cd {home}"), path.as_bytes());
+    // csh gives up where its own `cd` fails, so the folder is looked at first.
+    push(&format!("[ -x {home}"), format!("{path}/.").as_bytes());
     push(
-        " >/dev/null || exec sh -c ",
+        " ] || exec sh -c ",
         b"printf \"runcode: cannot enter %s on the workspace: it is not a folder, or you may not enter it\\n\" \"$1\" >&2; \
           echo \"runcode: use --home to run in the home folder\" >&2; exit 255",
     );
     push(" runcode ", workdir.brief().as_bytes());
+    push(&format!("; {IS_POSIX} || cd {home}"), path.as_bytes());
+    push(&format!(" >/dev/null || exec sh -c 'exit 255'; {IS_OTHER} || 'cd' {home}"), path.as_bytes());
+    push(&format!(" >/dev/null || [ x ]; {IS_OTHER} || [ . -ef {home}"), path.as_bytes());
+    push(
+        " ] || sh -c ",
+        b"echo \"runcode: the login shell did not enter the folder on the workspace: it may be restricted, or a start-up \
+          file replaces cd\" >&2; exit 255",
+    );
+    text.extend_from_slice(b" || exit 255");
     text.extend_from_slice(b"; ");
     text
 }

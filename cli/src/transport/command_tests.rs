@@ -143,6 +143,80 @@ fn nothing_runs_if_the_workdir_is_inaccessible() {
     }
 }
 
+/// The shells that read what a start-up file says, with the text before the command as that file would leave them.
+#[test]
+fn start_up_files_change_no_command() {
+    let files = [
+        "set -u",
+        "set -eu",
+        "exit() { echo bye >&2; return 1; }",
+        "cd() { command cd \"$@\" 2>/dev/null || builtin cd \"$@\"; false; }",
+        "cd() { builtin cd \"$@\" || command cd \"$@\"; [ -d .venv ] && . .venv; } 2>/dev/null",
+        "alias cd=no_such_program; alias exit=no_such_program",
+        "test() { echo running the tests; }; printf() { :; }; true() { return 3; }; echo() { command echo x; }",
+        "unset SHELL",
+        "SHELL=/no/such/shell; export SHELL",
+    ];
+    let env =
+        || Variables { plain: vec![(EnvName::parse("V").unwrap(), "w".to_owned())], secret: Vec::new() };
+    let usr = Workdir::parse("/usr").unwrap();
+    for shell in posix_shells() {
+        for file in files {
+            let is_taken = out(&shell, &RemoteCommand { text: file.into(), ..snippet("") }).1 == 0;
+            if !is_taken {
+                continue; // such as a function called `exit` in dash
+            }
+            let started = |command: RemoteCommand| RemoteCommand {
+                text: [file.as_bytes(), b"\n", command.text()].concat(),
+                ..command
+            };
+            let run = |command: RemoteCommand| out(&shell, &started(command));
+            let plain = snippet("pwd; sh -c 'exit 7'");
+            assert_eq!(run(plain), ("/usr\n".to_owned(), 7), "{shell:?} {file}");
+            let variables = RemoteCommand::snippet(Some(&usr), &env(), "sh -c 'pwd; exit $((${#V}+3))'");
+            assert_eq!(run(variables.unwrap()), ("/usr\n".to_owned(), 4), "{shell:?} {file}");
+            let program = RemoteCommand::arguments(Some(&usr), &env(), &["sh", "-c", "pwd; exit 5"]);
+            assert_eq!(run(program.unwrap()), ("/usr\n".to_owned(), 5), "{shell:?} {file}");
+        }
+    }
+}
+
+/// A `cd` of the user's that leads elsewhere, or nowhere, and says that all is well.
+#[test]
+fn a_false_cd_runs_nothing() {
+    for shell in posix_shells() {
+        for file in ["cd() { :; }", "cd() { builtin cd / || command cd /; } 2>/dev/null"] {
+            let command = snippet("echo ran");
+            let text = [file.as_bytes(), b"\n", command.text()].concat();
+            assert_eq!(
+                out(&shell, &RemoteCommand { text, ..command }),
+                (String::new(), 255),
+                "{shell:?} {file}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_restricted_shell_runs_nothing_elsewhere() {
+    for command in [
+        snippet("echo ran"),
+        RemoteCommand::arguments(
+            Some(&Workdir::parse("/usr").unwrap()),
+            &Variables::default(),
+            &["echo", "ran"],
+        )
+        .unwrap(),
+    ] {
+        let run = login(&["bash", "-r"], &command);
+        assert_eq!((run.status.code(), run.stdout.len()), (Some(255), 0), "{run:?}");
+        assert!(
+            String::from_utf8_lossy(&run.stderr).contains("\nruncode: the login shell did not enter"),
+            "{run:?}"
+        );
+    }
+}
+
 #[test]
 fn secrets_arrive_outside_the_command_line() {
     let odd = "a b'c\\d!e$f\"g\n h";
