@@ -2,5 +2,6 @@
 
 mod dead;
 mod first;
+mod full;
 mod renewal;
 mod slow;

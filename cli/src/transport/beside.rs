@@ -11,6 +11,7 @@ use std::process::Child;
 use std::time::Duration;
 
 use crate::error::{Code, Error};
+use crate::openssh::config::PERSIST_SECONDS;
 use crate::sys::atomic_file;
 use crate::sys::clock::Deadline;
 use crate::transport::late::Late;
@@ -125,7 +126,7 @@ impl Place<'_> {
             self.end(Beside::Up(pid)); // a crash left it
         }
         master::remove_socket(&self.path).map_err(|failure| master::other(failure.into()))?;
-        let mut child = master::spawn(transport, &self.path, &self.log, None)?;
+        let mut child = master::spawn(transport, &self.path, &self.log, None, PERSIST_SECONDS)?;
         loop {
             match late.is_confirmed(transport, Deadline::after(LOOK.min(end.remaining()))) {
                 Ok(false) if !end.is_past() && !late.is_interrupted() => {}

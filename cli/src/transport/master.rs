@@ -25,7 +25,7 @@ use crate::transport::mux_socket::{Connection, Listener, Trouble};
 use crate::transport::mux_wire::{self, Reply};
 use crate::transport::openssh;
 use crate::transport::outcome::{Cause, Unconnected, Unended};
-use crate::transport::{Transport, Way, retired};
+use crate::transport::{Transport, Way, full, retired};
 
 /// How long a healthy master takes to answer, on a machine that is busy.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
@@ -95,7 +95,7 @@ pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Un
         .gateway()
         .filter(|_| !transport.binary.is_chosen())
         .and_then(|to| dial(to, DIAL).ok());
-    let mut child = spawn(transport, control_path, &log_path, gateway.as_ref())?;
+    let mut child = spawn(transport, control_path, &log_path, gateway.as_ref(), PERSIST_SECONDS)?;
     let mut pause = Duration::from_millis(2);
     loop {
         let ended = child.try_wait().ok().flatten();
@@ -104,7 +104,7 @@ pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Un
             // By itself it may do better: an old one, one that is wrapped, one that resolves the name to another address.
             let is_final = failed.cause == Cause::AuthRejected || failed.cause.is_out_of_reach();
             if !is_final && gateway.take().is_some() {
-                child = spawn(transport, control_path, &log_path, None)?;
+                child = spawn(transport, control_path, &log_path, None, PERSIST_SECONDS)?;
                 continue;
             }
             return Err(failed);
@@ -166,10 +166,11 @@ pub(super) fn spawn(
     control_path: &Path,
     log_path: &Path,
     gateway: Option<&TcpStream>,
+    keep: u32,
 ) -> Result<Child, Unconnected> {
     let no_client = |error| Unconnected { cause: Cause::NoClient, error };
     let io = |error| other(Error::io(format_args!("write `{}`", log_path.display()), error));
-    let purpose = Purpose::Master { control_path, keep: PERSIST_SECONDS };
+    let purpose = Purpose::Master { control_path, keep };
     let program = transport.binary.find().map_err(no_client)?;
     let mut ssh = transport.ssh_at(&program, &[], purpose).map_err(other)?;
     atomic_file::remove(log_path).map_err(other)?;
@@ -186,10 +187,11 @@ pub(super) fn spawn(
     if matches!(transport.route.way, Way::Config { .. }) {
         ssh.args(["-o", "LogLevel=ERROR"]); // a gateway's banners may go on for ever
     }
-    if transport.route.control_path.as_deref() != Some(control_path) {
-        let mut option = b"ControlPath=".to_vec(); // another one than the config names
+    if transport.route.control_path.as_deref() != Some(control_path) || keep != PERSIST_SECONDS {
+        let mut option = b"ControlPath=".to_vec(); // others than the config names
         option.extend(quoted(control_path).map_err(other)?);
         ssh.arg("-o").arg(std::ffi::OsString::from_vec(option));
+        ssh.arg("-o").arg(format!("ControlPersist={keep}"));
     }
     ssh.args(["-N", "-T", "-M", "--"]).arg(transport.route.destination());
     openssh::spawn(&mut ssh).map_err(no_client)
@@ -219,6 +221,7 @@ pub(super) fn kill(child: &mut Child) {
 /// Ends the master and the retired ones. None is fine.
 pub(super) fn end(transport: &Transport, control_path: &Path) -> Result<(), Unended> {
     end_current(transport, control_path)?;
+    full::end_all(transport, control_path);
     Ok(retired::end_all(&transport.route.folder)?)
 }
 
@@ -295,8 +298,8 @@ fn is_master(transport: &Transport, pid: u32) -> bool {
         (Way::External(_), None) => return false,
     };
     let own = own.as_os_str().as_encoded_bytes();
-    // One that began beside another one has another socket's name, which differs in its end alone.
-    let own = own.get(..own.len().saturating_sub(1)).unwrap_or_default();
+    // One that began beside another one has another socket's name, which differs in its last letters alone.
+    let own = own.get(..own.len().saturating_sub(4)).unwrap_or_default();
     let arguments = if cfg!(target_os = "linux") {
         std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
     } else {

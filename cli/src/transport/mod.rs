@@ -17,6 +17,8 @@ pub mod dial;
 pub mod env_name;
 #[cfg(unix)]
 pub mod forward;
+#[cfg(unix)]
+mod full;
 mod late;
 mod login_error;
 #[cfg(unix)]

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
 use crate::openssh::config::PRIVATE;
+#[cfg(unix)]
+use crate::openssh::config::quoted;
 use crate::openssh::external::Purpose;
 use crate::openssh::log::{Log, Phase, Through};
 use crate::sys::clock::Deadline;
@@ -21,7 +23,7 @@ use crate::transport::start::AFTER_SIGNAL;
 use crate::transport::stream::Streams;
 
 /// What a connection of its own may take longer than a session on one that is up: `ConnectTimeout`, then the keys.
-const COLD_DEADLINE: Duration = Duration::from_secs(40);
+pub(super) const COLD_DEADLINE: Duration = Duration::from_secs(40);
 
 /// Whether the command goes over the master, or over a connection of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +79,12 @@ fn launch(
         _ => Purpose::Command,
     };
     let mut ssh = transport.ssh(purpose).map_err(Failure::NotStarted)?;
+    #[cfg(unix)]
+    if let (Via::Master(_), Some(control_path)) = (via, transport.route.control_path.as_deref()) {
+        let mut option = b"ControlPath=".to_vec(); // a further connection has another one than the config names
+        option.extend(quoted(control_path).map_err(Failure::NotStarted)?);
+        ssh.arg("-o").arg(<std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(option));
+    }
     match via {
         // With no master, ssh would connect anew without a word: a proxy command that fails keeps it from that.
         #[cfg(unix)]

@@ -1,5 +1,7 @@
 //! How a command is started: over the master where there is one, and on a connection of its own where there is none.
 
+#[cfg(unix)]
+use std::path::Path;
 use std::time::Duration;
 
 use crate::error::Error;
@@ -13,7 +15,8 @@ use crate::transport::{Transport, openssh};
 #[cfg(unix)]
 use crate::transport::{
     beside::{self, Settled},
-    late::Late,
+    full,
+    late::{Asked, Late},
     master, mux, mux_socket,
 };
 
@@ -28,11 +31,13 @@ pub(super) const OPEN_DEADLINE: Duration = Duration::from_secs(20);
 /// After a signal, how long to wait to learn whether the command started: if it did, it must be ended.
 pub(super) const AFTER_SIGNAL: Duration = Duration::from_secs(3);
 
-/// How long a command waits for one of those to end that take up the connection (`MaxSessions`).
+/// How long a command waits for one of those to end that take up the connection (`MaxSessions`), where
+/// it gets none of its own.
 const QUEUE: Duration = Duration::from_secs(60);
 
 impl Transport {
-    /// Asks the workspace to run `command`; returns once it has been asked. A full connection is waited for.
+    /// Asks the workspace to run `command`; returns once it has been asked. Where the connection is full, it runs over a
+    /// further one.
     ///
     /// The streams are lent: to see the end of a pipe's other side, drop them afterwards. A signal that asks this process
     /// to end does so as long as nothing was started, unless another command hears of it too; one that comes later is kept
@@ -40,6 +45,8 @@ impl Transport {
     pub fn start(&self, command: &RemoteCommand, streams: &Streams) -> Result<Running, Failure> {
         let deadline = Deadline::after(QUEUE);
         let mut pause = Duration::from_millis(5);
+        #[cfg(unix)]
+        let mut is_beside_tried = false;
         let interrupt = Interrupt::of_command(&self.cancel).map_err(Failure::NotStarted)?;
         while !interrupt.has_any() {
             let failure = match self.start_once(command, streams, Some(&interrupt)) {
@@ -55,6 +62,23 @@ impl Transport {
                     };
                 }
                 Err(failure) => failure,
+            };
+            #[cfg(unix)]
+            let failure = match (failure, &self.route.control_path) {
+                (Failure::Busy(_), Some(path)) if !is_beside_tried => {
+                    is_beside_tried = true;
+                    match full::start(self, path, command, streams, &interrupt) {
+                        Ok((way, process)) => return Ok(way.running(command, process, Some(interrupt))),
+                        Err(Failure::Busy(error)) => {
+                            interrupt.let_pass();
+                            return Err(Failure::Busy(error)); // there is no room on an empty one either
+                        }
+                        // A person logs in, or the gateway takes no more connections: there is still the queue.
+                        Err(Failure::NotStarted(_)) => continue,
+                        Err(failure) => failure,
+                    }
+                }
+                (failure, _) => failure,
             };
             if matches!(failure, Failure::Busy(_)) && !deadline.is_past() {
                 interrupt.comes_within(pause);
@@ -114,6 +138,30 @@ impl Transport {
         late.wait_out(self, end)
     }
 
+    /// Asks the master at the route's own socket to run `command`.
+    #[cfg(unix)]
+    pub(super) fn ask(&self, command: &RemoteCommand, streams: &Streams) -> Result<Box<dyn Asked>, Failure> {
+        match &self.route.control_path {
+            Some(path) => self.ask_at(path, command, streams),
+            None => Err(Failure::NoMaster(openssh::no_master())),
+        }
+    }
+
+    #[cfg(unix)]
+    fn ask_at(
+        &self,
+        path: &Path,
+        command: &RemoteCommand,
+        streams: &Streams,
+    ) -> Result<Box<dyn Asked>, Failure> {
+        if !self.through_ssh {
+            return mux::ask(self, path, command, streams);
+        }
+        let (_, listener) =
+            master::answers(path, master::ANSWER).map_err(|trouble| mux::failure(self, path, trouble))?;
+        openssh::ask(self, command, streams, listener)
+    }
+
     fn start_once(
         &self,
         command: &RemoteCommand,
@@ -122,13 +170,7 @@ impl Transport {
     ) -> Result<Box<dyn Process>, Failure> {
         #[cfg(unix)]
         if let Some(path) = &self.route.control_path {
-            let mut asked = if self.through_ssh {
-                let (_, listener) = master::answers(path, master::ANSWER)
-                    .map_err(|trouble| mux::failure(self, path, trouble))?;
-                openssh::ask(self, command, streams, listener)?
-            } else {
-                mux::ask(self, path, command, streams)?
-            };
+            let mut asked = self.ask_at(path, command, streams)?;
             let since = std::time::Instant::now();
             if asked.is_confirmed(self, interrupt, Deadline::after(LATE))? {
                 return Ok(asked.opened());
