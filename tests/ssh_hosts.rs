@@ -246,7 +246,7 @@ fn list_needs_no_login() {
     let Some(world) = World::own_host() else { return };
     let said = world.run(&["list", "--json"]).succeeds();
     assert_eq!(said.json(), json!([]));
-    for part in ["not logged in", "runcode connect box", "your ssh config has box"] {
+    for part in ["not logged in", "runcode connect box\n", "      your ssh config has box\n"] {
         assert!(said.stderr.contains(part), "{part}: {}", said.stderr);
     }
     let world = world.connected();

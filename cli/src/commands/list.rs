@@ -127,13 +127,11 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
 /// What there is without a login: the workspace that is attached here, and the hosts of the user's ssh config.
 fn note_own_hosts(app: &App) -> Result<()> {
     let hosts = SshHosts::new(SshBinary::from_env(app.env())).names();
-    note(match hosts.first() {
-        Some(host) => format!(
-            "      any host that ssh reaches works without: runcode connect {host}\n      your ssh config has {}",
-            few(hosts.iter().map(ToString::to_string))
-        ),
-        None => "      any host that ssh reaches works without: runcode connect ssh:HOST".to_owned(),
-    });
+    let host = hosts.first().map_or("ssh:HOST", |host| host.as_str());
+    note(format!("      any host that ssh reaches works without: runcode connect {host}"));
+    if !hosts.is_empty() {
+        note(format!("      your ssh config has {}", few(hosts.iter().map(ToString::to_string))));
+    }
     let sessions = app.sessions()?;
     // An attachment that cannot be read, or several, is for `current` to tell.
     if let Some(attached) = sessions.applying().and_then(Applying::one).ok().flatten() {
