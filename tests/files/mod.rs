@@ -10,6 +10,7 @@ mod hostile;
 mod large;
 mod links;
 mod missing;
+mod replaced;
 mod silence;
 
 use std::ffi::{OsStr, OsString};

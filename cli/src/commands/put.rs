@@ -14,8 +14,10 @@ use crate::output::report::Outcome;
 /// Send files and folders to the attached workspace.
 ///
 /// REMOTE is the destination. If it ends in `/`, is an existing folder, or there are several sources, files go inside it.
-/// A folder is merged into an existing folder; entries with the same type, size, mode and time are not sent again.
-/// Everything is verified and appears whole or not at all. Modes, times and links are kept.
+/// A folder is merged into an existing folder; entries with the same type, size, mode and time are not sent again
+/// (--checksum compares their content too).
+/// Everything is verified and appears whole or not at all. Modes, times and links are kept, and so are the
+/// owner, group and access list of a file that is replaced; the report names what could not be.
 #[derive(clap::Args)]
 #[command(override_usage = "runcode put [OPTIONS] <LOCAL>... <REMOTE>")]
 #[command(after_help = "\
@@ -34,6 +36,9 @@ pub struct Args {
     /// Send what `git ls-files -co --exclude-standard` lists: all but what git ignores, and the folder `.git`
     #[arg(long)]
     git: bool,
+    /// Compare files with the same size and time by their content too; both sides read all of it
+    #[arg(short, long)]
+    checksum: bool,
     #[command(flatten)]
     which: Which,
 }
@@ -54,7 +59,11 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let remote = RemotePath::parse(remote, session.meta.workdir.as_ref())?;
     let start = |command: &_, streams: &_| sessions.start(&session, command, streams);
     let exchanges = Exchanges::new(&start, app.env());
-    let selection = Selection { exclude: args.exclude, git: args.git.then(|| Git::from_env(app.env())) };
+    let selection = Selection {
+        exclude: args.exclude,
+        git: args.git.then(|| Git::from_env(app.env())),
+        checksum: args.checksum,
+    };
     let summary = files::put(&exchanges, &local, &remote, &selection)?;
     Ok(Transferred::sent(session, summary).into())
 }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::files::Summary;
+use crate::output::progress::note;
 use crate::output::report::{Report, Text};
 use crate::session::Session;
 
@@ -17,12 +18,23 @@ pub struct Transferred {
 impl Transferred {
     /// What was sent to the session's workspace.
     pub fn sent(session: Session, summary: Summary) -> Transferred {
+        warn(&summary);
         Transferred { summary, session, preposition: "on" }
     }
 
     /// What was fetched from the session's workspace.
     pub fn fetched(session: Session, summary: Summary) -> Transferred {
+        warn(&summary);
         Transferred { summary, session, preposition: "from" }
+    }
+}
+
+/// Says what is missing on stderr too: a script that throws the report away still fails.
+fn warn(summary: &Summary) {
+    let unread = &summary.missing.unread;
+    if unread.count > 0 {
+        let more = if unread.count > unread.named.len() as u64 { ", and more" } else { "" };
+        note(format!("runcode: could not be read: {}{more}", unread.named.join(", ")));
     }
 }
 

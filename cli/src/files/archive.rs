@@ -3,7 +3,8 @@
 //! The workspace hashes what comes while it unpacks it beside the target, and moves nothing into place before both agree.
 //!
 //! The length of all is said first. A file that turns out to be shorter, or that cannot be read, is filled up with zeros;
-//! `end` names it, and the workspace removes it before anything is moved.
+//! `end` names it after `-`, and the workspace removes it before anything is moved. `end` also has the modes that folders which
+//! are there already are to have, such as `755 =src`.
 
 use std::io::{self, BufWriter, Read as _, Write};
 
@@ -13,6 +14,7 @@ use crate::files::exchange::CHUNK;
 use crate::files::hashing::Hash;
 use crate::files::local_file;
 use crate::files::local_tree::{Entry, EntryKind, Modified};
+use crate::files::notes::Notes;
 use crate::files::progress::Progress;
 use crate::files::script;
 use crate::files::tally::Missing;
@@ -30,6 +32,15 @@ pub(super) struct Sent {
     pub(super) sha256: Option<String>,
     /// The files that could not be sent as they were found.
     pub(super) missing: Missing,
+    /// What the workspace noted of it.
+    pub(super) notes: Notes,
+}
+
+/// The mode that a folder is to have which is there already.
+#[derive(Debug)]
+pub(super) struct FolderMode {
+    pub(super) name: Vec<u8>,
+    pub(super) mode: u32,
 }
 
 /// The workspace takes no more: the archive was not sent to its end.
@@ -49,6 +60,7 @@ pub(super) fn length(entries: &[Entry]) -> u64 {
 pub(super) fn send(
     to: impl Write,
     entries: &[Entry],
+    modes: &[FolderMode],
     progress: &mut Progress,
     watchdog: &Watchdog,
 ) -> Result<Sent, Unsent> {
@@ -56,6 +68,11 @@ pub(super) fn send(
     let mut sent = Sent::default();
     let mut chunk = vec![0; CHUNK];
     let mut end = Vec::new();
+    let mut line = |word: &str, name: &[u8]| {
+        end.extend_from_slice(format!("\n{word} ").as_bytes());
+        end.extend_from_slice(&script::argument(name));
+    };
+    modes.iter().for_each(|folder| line(&format!("{:o}", folder.mode), &folder.name));
     to.put(&first(entries))?;
     for entry in entries {
         to.put(&head_of(entry))?;
@@ -68,8 +85,7 @@ pub(super) fn send(
                 }
                 Err(why) => {
                     sent.missing.add(&entry.local.display().to_string(), &why);
-                    end.push(b'\n');
-                    end.extend_from_slice(&script::argument(&entry.name));
+                    line("-", &entry.name);
                 }
             },
             EntryKind::Link(_) => sent.files += 1,
@@ -235,9 +251,14 @@ mod tests {
         ];
         for entries in [&all[..], &all[1..], &all[..1], &[]] {
             let mut sent = Vec::new();
-            let done =
-                send(&mut sent, entries, &mut Progress::new(None), &Watchdog::new(std::time::Duration::MAX))
-                    .unwrap();
+            let done = send(
+                &mut sent,
+                entries,
+                &[],
+                &mut Progress::new(None),
+                &Watchdog::new(std::time::Duration::MAX),
+            )
+            .unwrap();
             let length = usize::try_from(length(entries)).unwrap();
             assert_eq!(done.sha256, Some(crate::files::hashing::sha256(&sent[..length])));
             let mut archive = tar::Archive::new(&sent[..]);
@@ -281,7 +302,8 @@ mod tests {
         });
         let mut archive = Vec::new();
         let watchdog = Watchdog::new(std::time::Duration::MAX);
-        let sent = send(&mut archive, &entries, &mut Progress::new(None), &watchdog).unwrap();
+        let modes = [FolderMode { name: b"d".to_vec(), mode: 0o700 }];
+        let sent = send(&mut archive, &entries, &modes, &mut Progress::new(None), &watchdog).unwrap();
         assert_eq!((sent.files, sent.bytes), (2, 3));
         assert_eq!((sent.missing.unread.count, sent.missing.vanished.count), (2, 1));
         let hashed = usize::try_from(length(&entries)).unwrap();
@@ -292,6 +314,6 @@ mod tests {
             end.clear();
             member.unwrap().read_to_string(&mut end).unwrap();
         }
-        assert_eq!(end, format!("{sha256}\n%gone\\0012\n%other\\0012\n%short\\0012\n"));
+        assert_eq!(end, format!("{sha256}\n700 =d\n- %gone\\0012\n- %other\\0012\n- %short\\0012\n"));
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
 use crate::files::failure::ScriptFailure;
+use crate::files::notes::Notes;
 use crate::files::script::Script;
 use crate::files::watchdog::{self, RemoteEnd, Watchdog};
 use crate::output::foreign;
@@ -28,8 +29,9 @@ pub(super) const CHUNK: usize = 256 * 1024;
 const LINE: u64 = 64 * 1024;
 const NOISE: u64 = 64 * 1024 * 1024;
 
-/// How many lines of ours a script may say.
+/// How many lines of ours a script may say, and how many notes: one for each file.
 const RECORDS: u32 = 1000;
+const NOTES: u32 = 10_000_000;
 
 /// How long the rest may take once the command is over and nothing but our own work is left.
 const REST: Duration = Duration::from_secs(2);
@@ -88,6 +90,8 @@ pub(super) struct Exchange {
     pub(super) output: BufReader<RemoteEnd<PipeReader>>,
     /// What our own lines begin with.
     pub(super) mark: String,
+    /// What the script noted until now.
+    pub(super) notes: Notes,
     path: String,
     records: u32,
 }
@@ -107,7 +111,12 @@ impl Exchange {
             let line = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
             let Some((_, record)) = line.split_once(&format!("{} ", self.mark)) else { continue };
             self.records += 1;
-            if self.records > RECORDS {
+            if let Some(note) = record.strip_prefix("N ").filter(|_| self.records < NOTES) {
+                self.notes.read(note);
+                skipped = 0;
+                continue;
+            }
+            if self.records > RECORDS + NOTES {
                 return Err(ExchangeError::Cut);
             }
             return match record.strip_prefix("E ") {
@@ -181,6 +190,7 @@ impl<'a> Exchanges<'a> {
             input: Some(watchdog.remote(input)),
             output: BufReader::with_capacity(CHUNK, watchdog.remote(output)),
             mark,
+            notes: Notes::default(),
             path: task.path.to_owned(),
             records: 0,
         };

@@ -16,6 +16,12 @@ pub(super) enum FailureKind {
     NoHash,
     NoTar,
     NoStderr,
+    /// Nothing may be written into the folder.
+    Closed,
+    /// Names that differ in case alone would be one.
+    Twins,
+    /// The file is not what it was when it was read.
+    Changed,
     Io(String),
 }
 
@@ -33,6 +39,9 @@ impl FailureKind {
             "nohash" => FailureKind::NoHash,
             "notar" => FailureKind::NoTar,
             "nostderr" => FailureKind::NoStderr,
+            "closed" => FailureKind::Closed,
+            "twins" => FailureKind::Twins,
+            "changed" => FailureKind::Changed,
             _ => FailureKind::Io(said.to_owned()),
         }
     }
@@ -92,6 +101,17 @@ impl From<ScriptFailure> for Error {
             FailureKind::NoStderr => {
                 Error::new(Code::Unavailable, "the workspace has no working /dev/stderr; folders need it")
             }
+            FailureKind::Closed => {
+                let what = format!("the login may not write to the folder of `{path}` on the workspace");
+                Error::new(Code::Io, what).hint(
+                    "send it to a folder of the login's, then move it there: runcode exec -- sudo mv FILE PLACE",
+                )
+            }
+            FailureKind::Twins => {
+                Error::new(Code::Io, format!("some names for `{path}` differ in case alone")).hint(unchanged)
+            }
+            FailureKind::Changed => Error::new(Code::Conflict, on("has changed since it was read"))
+                .hint("nothing was written; read it again"),
             FailureKind::Io(said) => Error::new(
                 Code::Io,
                 reason(&said).map_or_else(

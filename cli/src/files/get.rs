@@ -106,11 +106,12 @@ impl Fetch<'_> {
             }
         };
         body.finish(&self.exchange.mark, &sha256, &self.shown, size > 0)?;
-        if let Some(file) = file {
-            file.commit(mode, modified)?;
-        }
+        let is_as_asked = file.map_or(Ok(true), |file| file.commit(mode, modified))?;
         let to = target.map_or_else(|| "stdout".to_owned(), |target| target.display().to_string());
         let mut summary = Summary::new(to, Instant::now());
+        if !is_as_asked {
+            summary.notes.no_mode(&summary.to);
+        }
         (summary.files, summary.bytes, summary.sha256) = (1, bytes, Some(sha256));
         Ok(summary)
     }
@@ -137,7 +138,7 @@ impl Fetch<'_> {
         let mut summary = Summary::new(target.path().display().to_string(), Instant::now());
         (summary.files, summary.bytes, summary.skipped) = (unpacked.files, unpacked.bytes, unpacked.skipped);
         (summary.left_out, summary.autorun) = (left_out, unpacked.autorun.found);
-        summary.missing = missing;
+        (summary.missing, summary.notes) = (missing, unpacked.notes);
         summary.sha256 = Some(sha256);
         Ok(summary)
     }

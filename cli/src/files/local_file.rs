@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::error::{Code, Error, Result};
+use crate::files::exchange::CHUNK;
+use crate::files::hashing::{self, Stop};
 use crate::files::place::LocalTarget;
+use crate::files::progress::Progress;
 use crate::sys::platform;
 
 /// What all our temporary files and folders are called at first.
@@ -59,18 +62,40 @@ impl LocalFile {
         self.staged.as_file_mut()
     }
 
-    /// Puts it in its place. What is a link by then is replaced, not followed.
-    pub(super) fn commit(self, mode: u32, modified: Option<SystemTime>) -> Result<()> {
+    /// Puts it in its place; whether it got its mode and time, which not every file system has. What is a link by then is
+    /// replaced, not followed.
+    pub(super) fn commit(self, mode: u32, modified: Option<SystemTime>) -> Result<bool> {
         let failed = |error| write_error(&self.target, error);
-        let file = self.staged.as_file();
-        if let Some(permissions) = platform::permissions(mode & 0o777) {
-            file.set_permissions(permissions).map_err(failed)?;
-        }
-        if let Some(modified) = modified {
-            file.set_modified(modified).map_err(failed)?;
-        }
+        let is_as_asked = set_attributes(self.staged.as_file(), mode, modified).map_err(failed)?;
         self.staged.persist(&self.target).map_err(|error| write_error(&self.target, error.error))?;
-        Ok(())
+        Ok(is_as_asked)
+    }
+}
+
+/// Sets mode and time; whether the file system has them.
+pub(super) fn set_attributes(file: &File, mode: u32, modified: Option<SystemTime>) -> std::io::Result<bool> {
+    let mode = platform::permissions(mode & 0o777).map_or(Ok(()), |mode| file.set_permissions(mode));
+    let time = modified.map_or(Ok(()), |time| file.set_modified(time));
+    Ok(is_had(mode)? & is_had(time)?)
+}
+
+/// Whether the file system has what was done; any other failure is one.
+pub(super) fn is_had(done: std::io::Result<()>) -> std::io::Result<bool> {
+    use std::io::ErrorKind;
+    match done {
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Unsupported) => {
+            Ok(false)
+        }
+        done => done.map(|()| true),
+    }
+}
+
+/// The SHA-256 of a file that was found in a folder.
+pub(super) fn sha256(path: &Path) -> std::io::Result<String> {
+    let mut from = std::io::BufReader::with_capacity(CHUNK, open_found(path)?);
+    match hashing::pump(&mut from, &mut std::io::sink(), &mut Progress::new(None)) {
+        Ok((_, sha256)) => Ok(sha256),
+        Err(Stop::Read(error) | Stop::Write(error)) => Err(error),
     }
 }
 
@@ -182,6 +207,16 @@ pub(super) fn write_error(target: &Path, error: std::io::Error) -> Error {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
     use super::*;
+
+    #[test]
+    fn what_a_file_system_has_not_is_no_failure() {
+        use std::io::{Error, ErrorKind};
+        assert!(is_had(Ok(())).unwrap());
+        for kind in [ErrorKind::PermissionDenied, ErrorKind::Unsupported] {
+            assert!(!is_had(Err(Error::from(kind))).unwrap());
+        }
+        assert!(is_had(Err(Error::from(ErrorKind::StorageFull))).is_err());
+    }
 
     #[test]
     fn leftovers_are_swept_files_in_use_are_not() {

@@ -22,6 +22,8 @@ pub struct Selection {
     pub exclude: Vec<String>,
     /// Whom to ask for what git ignores, which is left out, as its own folder is.
     pub git: Option<Git>,
+    /// Whether files with the same size and time are compared by their content.
+    pub checksum: bool,
 }
 
 /// A file, folder or link to send.

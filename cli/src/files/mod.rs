@@ -18,6 +18,7 @@ mod links;
 mod local_file;
 mod local_name;
 mod local_tree;
+mod notes;
 mod place;
 mod progress;
 mod put_file;
@@ -30,6 +31,7 @@ mod splice;
 mod summary;
 mod tally;
 mod tar_report;
+mod twins;
 mod unpack;
 mod watchdog;
 
@@ -43,6 +45,7 @@ use std::path::{Path, PathBuf};
 pub use exchange::{Exchanges, Start};
 pub use git::Git;
 pub use local_tree::Selection;
+pub use notes::Notes;
 pub use place::Place;
 pub use remote_path::RemotePath;
 pub use summary::Summary;
@@ -56,7 +59,7 @@ pub fn write(
     source: impl Read + Send + 'static,
     remote: &RemotePath,
 ) -> Result<Summary> {
-    put_file::write(exchanges, source, remote)
+    put_file::write(exchanges, source, remote, None)
 }
 
 /// Sends files and folders. One becomes `remote`, or is merged into it where both are folders; a file goes into a folder

@@ -14,7 +14,7 @@ use crate::files::script::{self, Script, octal};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::files::splice;
 use crate::files::watchdog::RemoteEnd;
-use crate::files::{RemotePath, Summary};
+use crate::files::{Notes, RemotePath, Summary};
 use crate::sys::{platform, random};
 
 /// Content of so many bytes goes along with the command as well, which saves waiting for a stream of its own where the
@@ -36,19 +36,22 @@ pub(super) fn put(
     let attributes = Attributes {
         mode: Some(platform::mode_of(&metadata) & 0o777),
         modified: modified.map(|since| format!("{}.{:09}", since.as_secs(), since.subsec_nanos())),
+        expects: None,
     };
     let total = metadata.is_file().then_some(metadata.len());
     let content = Content { source: Source::File(file), doing: doing(), total };
     send::<io::Empty>(exchanges, content, attributes, remote, name)
 }
 
-/// Sends what comes on `source`; it becomes the content of `remote`, whose mode stays.
+/// Sends what comes on `source`; it becomes the content of `remote`, whose mode stays. Where `expects` is the SHA-256 of what was
+/// there, anything else that is there by now stays.
 pub(super) fn write(
     exchanges: &Exchanges<'_>,
     source: impl Read + Send + 'static,
     remote: &RemotePath,
+    expects: Option<String>,
 ) -> Result<Summary> {
-    let attributes = Attributes { mode: None, modified: None };
+    let attributes = Attributes { mode: None, modified: None, expects };
     let content = Content { source: Source::Stream(source), doing: "read stdin".to_owned(), total: None };
     send(exchanges, content, attributes, remote, None)
 }
@@ -94,6 +97,8 @@ impl<R: Read> Content<R> {
 struct Attributes {
     mode: Option<u32>,
     modified: Option<String>,
+    /// The SHA-256 that the old one must have.
+    expects: Option<String>,
 }
 
 impl Attributes {
@@ -129,6 +134,7 @@ fn send<R: Read + Send + 'static>(
     let mut arguments = vec![remote.argument()];
     arguments.extend(attributes.arguments());
     arguments.push(name.map_or_else(|| b"-".to_vec(), script::argument));
+    arguments.push(attributes.expects.unwrap_or_else(|| "-".to_owned()).into_bytes());
     // The name that it is written under at first; of a small file, all there is.
     let mut private = random::word();
     let mut small = None;
@@ -139,16 +145,24 @@ fn send<R: Read + Send + 'static>(
     }
     let shown = remote.shown();
     let task = Task { script: Script::PutFile, arguments: &arguments, private: Some(&private), path: &shown };
-    let (bytes, sha256, went_into) = stream(exchanges, &task, head, content, small)?;
+    let sent = stream(exchanges, &task, head, content, small)?;
     let to = match name {
-        Some(name) if went_into => remote.join(name).shown(),
+        Some(name) if sent.went_into => remote.join(name).shown(),
         _ => remote.shown(),
     };
     let mut summary = Summary::new(to, began);
     summary.files = 1;
-    summary.bytes = bytes;
-    summary.sha256 = Some(sha256);
+    (summary.bytes, summary.sha256, summary.notes) = (sent.bytes, Some(sent.sha256), sent.notes);
     Ok(summary)
+}
+
+/// What was sent.
+struct Sent {
+    bytes: u64,
+    sha256: String,
+    /// Whether it went into a folder.
+    went_into: bool,
+    notes: Notes,
 }
 
 /// Waits until all is done; whether the file went into a folder.
@@ -163,15 +177,14 @@ fn finish(exchange: &mut Exchange) -> Result<bool, ExchangeError> {
     }
 }
 
-/// Sends it on stdin, where a `small` one does not need to come from: how many bytes, their SHA-256, and whether it went
-/// into a folder.
+/// Sends it on stdin, where a `small` one does not need to come from.
 fn stream(
     exchanges: &Exchanges<'_>,
     task: &Task<'_>,
     head: Vec<u8>,
     content: Content<impl Read + Send + 'static>,
     small: Option<(u64, String)>,
-) -> Result<(u64, String, bool)> {
+) -> Result<Sent> {
     let doing = content.doing.clone();
     let done = exchanges.run(task, move |exchange| {
         let (mark, input) = (exchange.mark.clone(), exchange.input.take());
@@ -187,12 +200,13 @@ fn stream(
             drop(input);
         });
         let done = finish(exchange);
-        if let (Ok(went_into), Some((bytes, sha256))) = (&done, small) {
-            return Ok((bytes, sha256, *went_into));
+        let notes = std::mem::take(&mut exchange.notes);
+        if let (&Ok(went_into), Some((bytes, sha256))) = (&done, small) {
+            return Ok(Sent { bytes, sha256, went_into, notes });
         }
         // Why the stream stopped says more than that it did; one that the workspace no longer takes says nothing.
         match (done, sent.try_recv()) {
-            (Ok(went_into), Ok(Ok((bytes, sha256)))) => Ok((bytes, sha256, went_into)),
+            (Ok(went_into), Ok(Ok((bytes, sha256)))) => Ok(Sent { bytes, sha256, went_into, notes }),
             (_, Ok(Err(Stop::Read(error)))) => Err(Error::io(doing, error).into()),
             (Err(fault), _) => Err(fault),
             (Ok(_), _) => Err(ExchangeError::Cut),

@@ -7,14 +7,16 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use crate::error::{Code, Error, Result};
-use crate::files::archive::{self, Sent, Unsent};
+use crate::files::archive::{self, FolderMode, Sent, Unsent};
 use crate::files::exchange::{Exchange, ExchangeError, Exchanges, Task, TransferError};
+use crate::files::failure::FailureKind;
 use crate::files::local_file;
 use crate::files::local_tree::{self, Entry, EntryKind, Selection, Tree};
 use crate::files::progress::Progress;
 use crate::files::put_file;
 use crate::files::remote_listing::{Format, Listing};
 use crate::files::script::{self, Script};
+use crate::files::twins;
 use crate::files::{RemotePath, Summary};
 use crate::sys::random;
 
@@ -35,7 +37,8 @@ pub(super) fn put(
         tree.walk(path, name, selection)?;
     }
     let Tree { entries, skipped, missing } = tree;
-    let mut arguments = vec![target.argument()];
+    let hashes = if selection.checksum { b"yes".to_vec() } else { b"no".to_vec() };
+    let mut arguments = vec![target.argument(), hashes];
     let names = sources.iter().map(|(_, name)| name);
     if sources.iter().any(|(_, name)| name.is_empty()) || names.clone().map(Vec::len).sum::<usize>() > NAMES {
         arguments.push(script::argument(b"."));
@@ -51,15 +54,25 @@ pub(super) fn put(
         private: Some(&private),
         path: &target.shown(),
     };
-    let done = exchanges.run(&task, move |exchange| converse(exchange, entries, &shown));
+    let checksum = selection.checksum;
+    let done = exchanges.run(&task, move |exchange| converse(exchange, entries, &shown, checksum));
     let mut summary = Summary::new(target.shown(), began);
     match done {
         Ok((sent, unchanged)) => {
             (summary.files, summary.bytes, summary.sha256) = (sent.files, sent.bytes, sent.sha256);
-            (summary.unchanged, summary.missing) = (unchanged, sent.missing);
+            (summary.unchanged, summary.missing, summary.notes) = (unchanged, sent.missing, sent.notes);
         }
         Err(TransferError::Script(failure)) if failure.is_without_folders() => {
             one_by_one(exchanges, &all, target, &mut summary)?;
+        }
+        Err(TransferError::Script(failure)) if failure.kind == FailureKind::Twins => {
+            let place = format!("`{}` on the workspace", target.shown());
+            return Err(match twins::find(&all) {
+                Some((one, other)) => {
+                    twins::error(&String::from_utf8_lossy(one), &String::from_utf8_lossy(other), &place)
+                }
+                None => failure.into(),
+            });
         }
         Err(undone) => return Err(undone.into()),
     }
@@ -74,6 +87,7 @@ fn converse(
     exchange: &mut Exchange,
     mut entries: Vec<Entry>,
     target: &str,
+    checksum: bool,
 ) -> Result<(Sent, u64), ExchangeError> {
     let format = match exchange.record()?.as_str() {
         "T 0" => Some(Format::Printf),
@@ -82,16 +96,23 @@ fn converse(
         _ => return Err(ExchangeError::Cut),
     };
     let before = files(&entries);
+    let has_twins = twins::find(&entries).is_some();
+    let mut modes = Vec::<FolderMode>::new();
     if let Some(format) = format {
-        let listing = Listing::read(&mut exchange.output, format, &exchange.mark, &entries)?;
+        let mut listing = Listing::read(&mut exchange.output, format, &exchange.mark, &entries)?;
+        if checksum {
+            listing.read_hashes(&mut exchange.output, &exchange.mark)?;
+        }
         let mut lacking = Vec::new();
         for entry in entries {
-            if listing.lacks(&entry, target)? {
+            modes.extend(listing.new_mode(&entry));
+            if listing.lacks(&entry, target)? || (checksum && listing.differs(&entry)) {
                 lacking.push(entry);
             }
         }
         entries = lacking;
-        if entries.is_empty() {
+        modes.reverse(); // what is in a folder before it is closed
+        if entries.is_empty() && modes.is_empty() {
             let input = exchange.input.take();
             input.ok_or(ExchangeError::Cut)?.write_all(b"none\n").map_err(|_| ExchangeError::Cut)?;
             exchange.done()?;
@@ -106,10 +127,12 @@ fn converse(
         let Some(mut input) = input else { return };
         let total =
             entries.iter().map(|entry| if let EntryKind::File(size) = entry.kind { size } else { 0 }).sum();
-        let done = match input.write_all(format!("{mark} {}\n", archive::length(&entries)).as_bytes()) {
+        let twins = if has_twins { " yes" } else { "" };
+        let first = format!("{mark} {}{twins}\n", archive::length(&entries));
+        let done = match input.write_all(first.as_bytes()) {
             Ok(()) => {
                 let watchdog = input.watchdog().clone();
-                archive::send(&mut input, &entries, &mut Progress::new(Some(total)), &watchdog)
+                archive::send(&mut input, &entries, &modes, &mut Progress::new(Some(total)), &watchdog)
             }
             Err(_) => Err(Unsent),
         };
@@ -118,7 +141,10 @@ fn converse(
     });
     let done = exchange.done();
     match (done, sent.try_recv()) {
-        (Ok(()), Ok(Ok(sent))) => Ok((sent, unchanged)),
+        (Ok(()), Ok(Ok(mut sent))) => {
+            sent.notes = std::mem::take(&mut exchange.notes);
+            Ok((sent, unchanged))
+        }
         (Err(fault), _) => Err(fault),
         (Ok(()), _) => Err(ExchangeError::Cut),
     }

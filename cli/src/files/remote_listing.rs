@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, Read as _};
 
 use crate::error::{Code, Error, Result};
+use crate::files::archive::FolderMode;
 use crate::files::exchange::ExchangeError;
+use crate::files::local_file;
 use crate::files::local_tree::{Entry, EntryKind};
 
 /// The longest record that is read.
@@ -28,6 +30,8 @@ struct Seen {
     mode: u32,
     /// Seconds since 1970, and nanoseconds; 0 where they are not told.
     modified: (u64, u32),
+    /// The SHA-256 of its content, where it was asked for.
+    sha256: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +86,43 @@ impl Listing {
         }
     }
 
+    /// Reads what the files that are there contain: a line of `sha256sum` each, to the mark. A name that it escapes, and one that
+    /// does not come, counts as another content.
+    pub(super) fn read_hashes(&mut self, from: &mut impl BufRead, mark: &str) -> Result<(), ExchangeError> {
+        for _ in 0..RECORDS {
+            let mut line = Vec::new();
+            from.take(RECORD).read_until(b'\n', &mut line).map_err(|_| ExchangeError::Cut)?;
+            if line.pop() != Some(b'\n') {
+                return Err(ExchangeError::Cut);
+            }
+            if line == mark.as_bytes() {
+                return Ok(());
+            }
+            let Some((hash, [_, _, name @ ..])) = line.split_at_checked(64) else { continue };
+            if let (Some(seen), Ok(hash)) = (self.0.get_mut(&plain(name)), std::str::from_utf8(hash)) {
+                seen.sha256 = Some(hash.to_owned());
+            }
+        }
+        Err(ExchangeError::Cut)
+    }
+
+    /// Whether the content of a file is not what is there.
+    pub(super) fn differs(&self, entry: &Entry) -> bool {
+        let there = self.0.get(&entry.name).and_then(|seen| seen.sha256.as_deref());
+        let is_file = matches!(entry.kind, EntryKind::File(_));
+        is_file && (there.is_none() || there != local_file::sha256(&entry.local).ok().as_deref())
+    }
+
+    /// The mode that the folder `entry`, which is there, is to have and has not. A folder that is merged into keeps what its
+    /// mode denies, and one with special bits (such as `/tmp`) keeps all of it.
+    pub(super) fn new_mode(&self, entry: &Entry) -> Option<FolderMode> {
+        let there = self.0.get(&entry.name).filter(|seen| seen.kind == SeenKind::Folder)?.mode;
+        let denied = if entry.name.is_empty() { there } else { 0o777 };
+        let mode = entry.mode & denied;
+        let is_wanted = entry.kind == EntryKind::Folder && there & 0o7000 == 0 && there != mode && cfg!(unix);
+        is_wanted.then(|| FolderMode { name: entry.name.clone(), mode })
+    }
+
     /// Whether `entry` has to be sent; an error when something of another kind is in its place.
     pub(super) fn lacks(&self, entry: &Entry, target: &str) -> Result<bool> {
         let Some(seen) = self.0.get(&entry.name) else { return Ok(true) };
@@ -98,7 +139,7 @@ impl Listing {
             (EntryKind::File(size), SeenKind::File(there)) => {
                 let (ours, (seconds, nanos)) = (entry.modified, seen.modified);
                 let differs = ours.nanos != nanos && ours.nanos != 0 && nanos != 0;
-                Ok((*size, entry.mode, ours.seconds) != (*there, seen.mode, seconds) || differs)
+                Ok((*size, entry.mode, ours.seconds) != (*there, seen.mode & 0o777, seconds) || differs)
             }
             (EntryKind::Link(target), SeenKind::Link(Some(there))) => Ok(target != there),
             _ => Ok(true),
@@ -126,8 +167,8 @@ fn printf(record: &[u8], link: Vec<u8>) -> Option<(Vec<u8>, Seen)> {
         "l" => SeenKind::Link(Some(link)),
         _ => SeenKind::Other,
     };
-    let mode = u32::from_str_radix(words[1], 8).ok()? & 0o777;
-    Some((plain(name), Seen { kind, mode, modified: time(words[3])? }))
+    let mode = u32::from_str_radix(words[1], 8).ok()? & 0o7777;
+    Some((plain(name), Seen { kind, mode, modified: time(words[3])?, sha256: None }))
 }
 
 /// `<hexadecimal st_mode> <size> <seconds> <name>`.
@@ -140,7 +181,7 @@ fn stat(record: &[u8]) -> Option<(Vec<u8>, Seen)> {
         0o120_000 => SeenKind::Link(None),
         _ => SeenKind::Other,
     };
-    Some((plain(name), Seen { kind, mode: mode & 0o777, modified: time(words[2])? }))
+    Some((plain(name), Seen { kind, mode: mode & 0o7777, modified: time(words[2])?, sha256: None }))
 }
 
 fn words<const N: usize>(record: &[u8]) -> Option<([&str; N], &[u8])> {
@@ -189,6 +230,42 @@ mod tests {
         assert!(!listing.lacks(&entry("a b", EntryKind::File(3)), "t").unwrap());
         assert!(listing.lacks(&entry("l", EntryKind::Link(b"to".into())), "t").unwrap());
         assert!(listing.lacks(&entry("", EntryKind::File(3)), "t").is_err());
+    }
+
+    #[test]
+    fn content_is_compared_where_it_is_known() {
+        let local = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(local.path(), "abc").unwrap();
+        let ours = ["same", "other", "unknown"]
+            .map(|name| Entry { local: local.path().to_owned(), ..entry(name, EntryKind::File(3)) });
+        let listed = b"f 644 3 12 ./same\0\0f 644 3 12 ./other\0\0f 644 3 12 ./unknown\0\0MARK\0";
+        let mut listing = Listing::read(&mut &listed[..], Format::Printf, "MARK", &ours).unwrap();
+        let hash = crate::sys::digest::sha256(b"abc");
+        let hashes = format!("{hash}  ./same\n{}  ./other\n\\{hash}  ./unknown\nx\nMARK\n", "0".repeat(64));
+        listing.read_hashes(&mut hashes.as_bytes(), "MARK").unwrap();
+        assert_eq!(ours.each_ref().map(|entry| listing.differs(entry)), [false, true, true]);
+        assert!(listing.read_hashes(&mut &hashes.as_bytes()[..70], "MARK").is_err());
+    }
+
+    #[test]
+    fn folders_get_the_mode_that_is_sent() {
+        for (name, there, ours, wanted) in [
+            ("s", "755", 0o700, Some(0o700)),
+            ("s", "700", 0o755, Some(0o755)),
+            ("s", "755", 0o755, None),
+            ("s", "755", 0o555, Some(0o555)),
+            ("s", "555", 0o555, None),
+            ("", "555", 0o755, None),
+            ("", "755", 0o700, Some(0o700)),
+            ("", "700", 0o755, None),
+            ("", "1777", 0o755, None),
+            ("s", "2775", 0o755, None),
+        ] {
+            let listed = format!("d {there} 4 9 ./{name}\0\0MARK\0");
+            let ours = [Entry { mode: ours, ..entry(name, EntryKind::Folder) }];
+            let listing = Listing::read(&mut listed.as_bytes(), Format::Printf, "MARK", &ours).unwrap();
+            assert_eq!(listing.new_mode(&ours[0]).map(|folder| folder.mode), wanted, "{name} {there}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::transport::RemoteCommand;
 
 const PRELUDE: &str = include_str!("remote/prelude.sh");
+const REPLACE: &str = include_str!("remote/replace.sh");
 
 /// A script of ours.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +27,8 @@ impl Script {
 
     /// As it is written.
     fn readable(self) -> String {
-        PRELUDE.to_owned() + self.source()
+        let replace = if matches!(self, Script::Get) { "" } else { REPLACE };
+        [PRELUDE, replace, self.source()].concat()
     }
 
     /// The command that runs it; its own lines begin with `mark`, and so does what is private to it.

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::files::{Missing, Tally};
-use crate::output::foreign;
+use crate::files::notes::list;
+use crate::files::{Missing, Notes, Tally};
 use crate::output::report::{Report, Text};
 
 /// The result of `write`, `put` and `get`.
@@ -29,6 +29,8 @@ pub struct Summary {
     pub missing: Missing,
     /// The files among those that travelled that other programs run or obey by themselves.
     pub autorun: Tally,
+    /// What could not be as it was asked for.
+    pub notes: Notes,
     /// How long it took, in seconds.
     pub seconds: f64,
 }
@@ -46,6 +48,7 @@ impl Summary {
             left_out: Tally::default(),
             missing: Missing::default(),
             autorun: Tally::default(),
+            notes: Notes::default(),
             seconds: start.elapsed().as_secs_f64(),
         }
     }
@@ -59,6 +62,7 @@ impl Summary {
         self.left_out.append(&other.left_out);
         self.missing.append(&other.missing);
         self.autorun.append(&other.autorun);
+        self.notes.append(&other.notes);
         self.seconds += other.seconds;
         self.sha256 = None;
     }
@@ -75,22 +79,24 @@ impl Report for Summary {
             "sha256": self.sha256,
             "seconds": (self.seconds * 1000.0).round() / 1000.0,
         });
-        for (field, count, named) in [
-            ("links_left_out", self.left_out.count, &self.left_out.named),
-            ("unread", self.missing.unread.count, &self.missing.unread.named),
-            ("vanished", self.missing.vanished.count, &self.missing.vanished.named),
-            ("runs_by_itself", self.autorun.count, &self.autorun.named),
+        for (field, tally) in [
+            ("links_left_out", &self.left_out),
+            ("unread", &self.missing.unread),
+            ("vanished", &self.missing.vanished),
+            ("runs_by_itself", &self.autorun),
         ] {
-            if count > 0 {
-                report[field] = json!({ "count": count, "named": named });
+            if tally.count > 0 {
+                report[field] = json!({ "count": tally.count, "named": tally.named });
             }
         }
+        self.notes.name_in(&mut report);
         report
     }
 
     /// Links that were left out and files that could not be read are a part that is missing. What went away is not.
     fn exit_status(&self) -> u8 {
-        u8::from(self.left_out.count > 0 || self.missing.unread.count > 0)
+        let lacks = self.left_out.count > 0 || self.missing.unread.count > 0 || self.notes.lack_something();
+        u8::from(lacks)
     }
 
     fn text(&self, text: &mut Text) {
@@ -112,18 +118,12 @@ impl Report for Summary {
         if self.skipped > 0 {
             text.line(format!("  left out: {} that are not files, folders or links", self.skipped));
         }
-        let list = |text: &mut Text, count: u64, named: &[String]| {
-            named.iter().for_each(|name| text.line(format!("    {}", foreign::path(name))));
-            if count > named.len() as u64 {
-                text.line(format!("    and {} more", count - named.len() as u64));
-            }
-        };
         for (what, names) in
             [("could not be read", &self.missing.unread), ("went away meanwhile", &self.missing.vanished)]
         {
             if names.count > 0 {
                 text.line(format!("  left out: {} that {what}", names.count));
-                list(text, names.count, &names.named);
+                list(text, names);
             }
         }
         let count = self.left_out.count;
@@ -132,8 +132,9 @@ impl Report for Summary {
                 "  left out: {count} link{} out of the folder; --links keeps them",
                 plural(count)
             ));
-            list(text, count, &self.left_out.named);
+            list(text, &self.left_out);
         }
+        self.notes.text(text);
         let count = self.autorun.count;
         if count > 0 {
             text.line(format!(
@@ -141,7 +142,7 @@ impl Report for Summary {
                 if count == 1 { "this file by itself" } else { "these files by themselves" },
                 if count == 1 { "it" } else { "them" },
             ));
-            list(text, count, &self.autorun.named);
+            list(text, &self.autorun);
         }
     }
 }

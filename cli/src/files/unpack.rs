@@ -15,11 +15,13 @@ use crate::error::{Code, Error};
 use crate::files::autorun::AutorunFiles;
 use crate::files::exchange::ExchangeError;
 use crate::files::links::{self, TARGET_MAX};
+use crate::files::local_file::{is_had, set_attributes};
 use crate::files::local_name;
+use crate::files::notes::Notes;
 use crate::files::tar_report::Rest;
+use crate::files::twins;
 use crate::output::foreign;
 use crate::sys::folder::{Attributes, FileKind, Folder};
-use crate::sys::platform;
 
 /// What the unpacked folder is called in the stage.
 pub(super) const ROOT: &str = "t";
@@ -39,6 +41,8 @@ pub(super) struct Unpacked {
     pub(super) skipped: u64,
     pub(super) has_links: bool,
     pub(super) autorun: AutorunFiles,
+    /// What the file system here could not keep.
+    pub(super) notes: Notes,
     /// What came behind the archive.
     pub(super) rest: Rest,
 }
@@ -56,7 +60,9 @@ pub(super) fn unpack(
     });
     let (here, root) = opened.map_err(|error| write_error(&[], error))?;
     let (path, done) = (Vec::new(), Unpacked { autorun, ..Unpacked::default() });
-    let mut unpacking = Unpacking { root, here, path, root_keeps: None, shown, unkept: 0, done };
+    let takes_twins_for_one = twins::ignores_case(stage).map_err(|error| write_error(&[], error))?;
+    let mut unpacking =
+        Unpacking { root, here, path, root_keeps: None, shown, takes_twins_for_one, unkept: 0, done };
     let mut archive = tar::Archive::new(&mut *from);
     let mut next = Names::default();
     let mut members = 0;
@@ -112,6 +118,8 @@ struct Unpacking<'a> {
     path: Vec<(OsString, Option<Attributes>)>,
     root_keeps: Option<Attributes>,
     shown: &'a str,
+    /// Whether the file system here takes names that differ in case alone for one.
+    takes_twins_for_one: bool,
     /// How many bytes came that were not kept.
     unkept: u64,
     done: Unpacked,
@@ -159,7 +167,11 @@ impl Unpacking<'_> {
             EntryType::Regular | EntryType::Continuous => {
                 let name = self.place(&path)?;
                 let file = self.create(name, &path)?;
-                self.done.bytes += fill(&mut entry, file, &path, mode, modified)?;
+                let (bytes, is_as_asked) = fill(&mut entry, file, &path, mode, modified)?;
+                self.done.bytes += bytes;
+                if !is_as_asked {
+                    self.done.notes.no_mode(&links::shown(&path));
+                }
                 self.done.files += 1;
                 self.done.autorun.see(&path);
             }
@@ -177,7 +189,13 @@ impl Unpacking<'_> {
         }
         let name = self.place(path)?;
         self.vacate(name, path)?;
-        if !self.here.make_link(name, target).map_err(|error| write_error(path, error))? {
+        let mut has_links = true;
+        let made = self.here.make_link(name, target).map(|made| has_links = made);
+        if !is_had(made).map_err(|error| write_error(path, error))? {
+            self.done.notes.no_link(&links::shown(path));
+            return Ok(());
+        }
+        if !has_links {
             self.done.skipped += 1;
             return Ok(());
         }
@@ -211,6 +229,10 @@ impl Unpacking<'_> {
             Ok((Some(FileKind::Link), folder)) => {
                 let target = folder.read_link(last).map_err(failed)?;
                 self.link(path, &target)
+            }
+            Ok((None, _)) if self.done.notes.lack_something() => {
+                self.done.notes.no_link(&links::shown(path));
+                Ok(())
             }
             Ok((None, _)) if cfg!(windows) && self.done.skipped > 0 => {
                 self.done.skipped += 1; // of a link, which is not made there
@@ -263,9 +285,21 @@ impl Unpacking<'_> {
 
     /// Makes room for a file or link: a later member of a name wins.
     fn vacate(&self, name: &OsStr, path: &[OsString]) -> Result<(), ExchangeError> {
+        self.refuse_twin(name, path)?;
         match self.here.remove(name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(write_error(path, error).into()),
             _ => Ok(()),
+        }
+    }
+
+    /// An error when another name is in the place of `name`, the last of `path`, which the open folder takes for the same.
+    fn refuse_twin(&self, name: &OsStr, path: &[OsString]) -> Result<(), ExchangeError> {
+        if !self.takes_twins_for_one {
+            return Ok(());
+        }
+        match twins::in_place_there(name, &self.here).map_err(|error| write_error(path, error))? {
+            Some(twin) => Err(twins::error(&twin, &name.to_string_lossy(), "this machine's folder").into()),
+            None => Ok(()),
         }
     }
 
@@ -278,6 +312,7 @@ impl Unpacking<'_> {
             let (next, keeps) = match self.here.folder(name) {
                 // It was left before. What it got then it gets once more.
                 Ok(found) => {
+                    self.refuse_twin(name, path.get(..=depth).unwrap_or_default())?;
                     let keeps = found.attributes().map_err(failed)?;
                     (found, Some(keeps))
                 }
@@ -298,18 +333,24 @@ impl Unpacking<'_> {
         while self.path.len() > depth {
             let names = || self.path.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
             let keeps = self.path.last().and_then(|(_, keeps)| *keeps);
-            let left = keeps.map_or(Ok(()), |keeps| self.here.set_attributes(keeps));
+            let left = keeps.map_or(Ok(true), |keeps| is_had(self.here.set_attributes(keeps)));
+            if matches!(left, Ok(false)) {
+                self.done.notes.no_mode(&links::shown(&names()));
+            }
             self.here =
-                left.and_then(|()| self.here.parent()).map_err(|error| write_error(&names(), error))?;
+                left.and_then(|_| self.here.parent()).map_err(|error| write_error(&names(), error))?;
             self.path.pop();
         }
         Ok(())
     }
 
     /// Gives the root what it is to have.
-    fn keep(&self) -> Result<(), ExchangeError> {
+    fn keep(&mut self) -> Result<(), ExchangeError> {
         let kept = self.root_keeps.map_or(Ok(()), |keeps| self.root.set_attributes(keeps));
-        kept.map_err(|error| write_error(&[], error).into())
+        if !is_had(kept).map_err(|error| write_error(&[], error))? {
+            self.done.notes.no_mode(".");
+        }
+        Ok(())
     }
 }
 
@@ -325,7 +366,7 @@ fn fill(
     path: &[OsString],
     mode: u32,
     modified: u64,
-) -> Result<u64, ExchangeError> {
+) -> Result<(u64, bool), ExchangeError> {
     let failed = |error| ExchangeError::Told(write_error(path, error));
     let size = entry.size();
     let mut chunk = vec![0; usize::try_from(size).unwrap_or(usize::MAX).clamp(1, super::exchange::CHUNK)];
@@ -341,20 +382,11 @@ fn fill(
     if bytes != size {
         return Err(ExchangeError::Cut);
     }
-    if let Some(permissions) = platform::permissions(mode) {
-        file.set_permissions(permissions).map_err(failed)?;
-    }
-    set_modified(&file, modified).map_err(failed)?;
-    Ok(bytes)
-}
-
-/// Sets the time that the archive tells, in seconds since 1970; one that no clock here can show is left out.
-fn set_modified(file: &File, seconds: u64) -> io::Result<()> {
-    let is_sane = seconds < 1 << 33; // the year 2242
-    match UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).filter(|_| is_sane) {
-        Some(time) => file.set_modified(time),
-        None => Ok(()),
-    }
+    // A time that no clock here can show is left out.
+    let is_sane = modified < 1 << 33; // the year 2242
+    let modified = UNIX_EPOCH.checked_add(Duration::from_secs(modified)).filter(|_| is_sane);
+    let is_as_asked = set_attributes(&file, mode, modified).map_err(failed)?;
+    Ok((bytes, is_as_asked))
 }
 
 /// What the fuzz target `archive` calls.

@@ -3,6 +3,7 @@ use super::*;
 #[cfg(unix)]
 use crate::files::links::prune;
 use crate::files::tally::Tally;
+use crate::sys::platform;
 
 /// An archive in the making: kind, name, link target, content.
 fn archive(members: &[(EntryType, &str, &str, &str)]) -> Vec<u8> {

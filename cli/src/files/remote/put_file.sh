@@ -29,9 +29,15 @@ if [ "$new_mode" = - ]; then
   case $new_mode in ????) new_mode=${new_mode#?} ;; esac
 fi
 [ "$2" = - ] || umask "$2"
+temp_place=$to_folder
+if [ ! -w "$to_folder" ]; then
+  [ -f "$to_path" ] && [ -w "$to_path" ] || fail_with closed
+  temp_place=${TMPDIR:-/tmp}/
+  umask 077
+fi
 
 take_private
-temp_file=$to_folder.runcode-${private_text%% *}
+temp_file=$temp_place.runcode-${private_text%% *}
 clean_up() {
   ignore_signals
   [ -z "$temp_file" ] || rm -f "$temp_file"
@@ -69,8 +75,26 @@ fi
 hash_file "$sent_size" "$temp_file" || fail_with nohash
 wait
 [ "$sha_hex" = "$sent_hash" ] || fail_with differs
+if [ "$6" != - ]; then
+  sha_hex=
+  [ ! -f "$to_path" ] || hash_file 0 "$to_path"
+  [ "$sha_hex" = "$6" ] || fail_with changed
+fi
+if [ "$temp_place" = "$to_folder" ] && [ -f "$to_path" ]; then
+  keep_owner "$to_path" "$temp_file"
+  if command -v getfacl >/dev/null 2>&1; then
+    access_list=$(getfacl -cps "$to_path" 2>/dev/null)
+    [ -z "$access_list" ] || printf "%s\n" "$access_list" | setfacl --set-file=- "$temp_file" 2>/dev/null ||
+      say_line "N acl $to_path"
+  fi
+fi
 [ -z "$new_mode" ] || chmod "$new_mode" "$temp_file" 2>/dev/null
 [ ! -d "$to_path" ] || fail_with folder
-tool_says=$(mv -f "$temp_file" "$to_path" 2>&1) || fail_with io "$tool_says"
+if [ "$temp_place" != "$to_folder" ] || ! tool_says=$(mv -f "$temp_file" "$to_path" 2>&1); then
+  write_in_place "$temp_file" "$to_path" || fail_with io "$tool_says"
+  [ -z "$new_mode" ] || chmod "$new_mode" "$to_path" 2>/dev/null
+  [ "$4" = - ] || touch -r "$temp_file" "$to_path" 2>/dev/null
+  rm -f "$temp_file"
+fi
 temp_file=
 say_line ok

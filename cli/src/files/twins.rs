@@ -1,0 +1,107 @@
+//! Names that differ in case alone, which some file systems take for one: those of macOS and Windows, and some volumes.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+
+use crate::error::{Code, Error};
+use crate::files::local_tree::Entry;
+use crate::output::{foreign, sanitize};
+use crate::sys::folder::Folder;
+
+/// The first two of what is sent that differ in case alone.
+pub(super) fn find(entries: &[Entry]) -> Option<(&[u8], &[u8])> {
+    let mut seen = HashMap::new();
+    entries.iter().find_map(|entry| {
+        let before =
+            seen.insert(String::from_utf8_lossy(&entry.name).to_lowercase(), entry.name.as_slice())?;
+        (before != entry.name).then_some((before, entry.name.as_slice()))
+    })
+}
+
+/// Whether the file system of a folder, in which there is a `t`, takes names that differ in case alone for one.
+pub(super) fn ignores_case(folder: &Folder) -> io::Result<bool> {
+    Ok(folder.kind(OsStr::new("T"))?.is_some())
+}
+
+/// What is in the place of `name` in a folder that ignores case; none when that is `name` itself.
+pub(super) fn in_place_there(name: &OsStr, folder: &Folder) -> io::Result<Option<String>> {
+    let there = folder.names()?.collect::<io::Result<Vec<_>>>()?;
+    Ok(in_place_of(name, there).map(|twin| twin.to_string_lossy().into_owned()))
+}
+
+/// Of the names in a folder that ignores case, the one that is in the place of `name`; none when that is `name` itself.
+fn in_place_of(name: &OsStr, there: impl IntoIterator<Item = OsString>) -> Option<OsString> {
+    let folded = |name: &OsStr| name.to_string_lossy().to_lowercase();
+    let mut twin = None;
+    for other in there {
+        if other == name {
+            return None;
+        }
+        if folded(&other) == folded(name) {
+            twin = Some(other);
+        }
+    }
+    twin
+}
+
+/// What the user is told.
+pub(super) fn error(one: &str, other: &str, place: &str) -> Error {
+    let [one, other] = [one, other].map(|name| foreign::path(&sanitize::short(name)).to_string());
+    let what =
+        format!("{one} and {other} differ in case alone, and the file system of {place} takes them for one");
+    Error::new(Code::Io, what)
+        .hint("nothing was changed; rename one of them, or choose a place that tells them apart")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+    use crate::files::local_tree::{EntryKind, Modified};
+
+    #[test]
+    fn names_that_differ_in_case_alone_are_found() {
+        let find = |names: &[&str]| {
+            let modified = Modified { seconds: 1, nanos: 0, is_recent: false };
+            let entry = |name: &&str| {
+                let (local, name) = ("/x".into(), name.as_bytes().to_vec());
+                Entry { local, name, kind: EntryKind::File(1), mode: 0o644, modified }
+            };
+            let entries = names.iter().map(entry).collect::<Vec<_>>();
+            super::find(&entries).map(|(one, other)| (one.to_vec(), other.to_vec()))
+        };
+        for (names, found) in [
+            (&["", "Makefile", "makefile"][..], Some(("Makefile", "makefile"))),
+            (&["a/B", "a/c", "A/b"], Some(("a/B", "A/b"))),
+            (&["src", "src/x", "SRC"], Some(("src", "SRC"))),
+            (&["\u{c9}", "\u{e9}"], Some(("\u{c9}", "\u{e9}"))),
+            (&["a/b", "b/a", "a"], None),
+            (&[], None),
+        ] {
+            let found = found.map(|(one, other)| (one.as_bytes().to_vec(), other.as_bytes().to_vec()));
+            assert_eq!(find(names), found, "{names:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_in_anothers_place_is_found() {
+        let found = |name: &str, there: &[&str]| {
+            in_place_of(OsStr::new(name), there.iter().map(OsString::from))
+                .map(|name| name.into_string().unwrap())
+        };
+        assert_eq!(found("makefile", &["a", "Makefile"]), Some("Makefile".to_owned()));
+        assert_eq!(found("makefile", &["Makefile", "makefile"]), None);
+        assert_eq!(found("makefile", &["make"]), None);
+    }
+
+    #[test]
+    fn both_names_are_told() {
+        let error = error("Makefile", "make\u{1b}file", "`x`");
+        assert!(
+            error.message().contains("Makefile") && !error.message().contains('\u{1b}'),
+            "{}",
+            error.message()
+        );
+    }
+}
