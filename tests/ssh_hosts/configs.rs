@@ -90,6 +90,10 @@ fn a_forward_needs_the_port_to_itself() {
         let port = taken.local_addr().unwrap().port().to_string();
         world.run(&["forward", "1", "--local", &port, "--json"]).fails_as("conflict", 2);
         drop(taken);
-        world.run(&["forward", "1", "--local", &port, "--json"]).succeeds();
+        let made = world.run(&["forward", "1", "--local", &port, "--json"]).succeeds().json();
+        if TcpListener::bind(("::1", 0)).is_ok() {
+            // Another user may listen on ::1, to which `localhost` leads first.
+            assert_eq!(made["forwards"][0]["url"], format!("http://127.0.0.1:{port}"));
+        }
     }
 }

@@ -126,7 +126,7 @@ impl Report for Forwards {
                 "reverse": kept.reverse,
                 "active": is_active,
                 "listening": is_listening,
-                "url": (!kept.reverse).then(|| format!("http://localhost:{local}")),
+                "url": (!kept.reverse).then(|| kept.url()),
             })
         };
         let rows = self.rows.iter().map(row).collect::<Vec<_>>();
@@ -154,7 +154,7 @@ impl Report for Forwards {
             let host = &kept.to_host;
             text.line(match kept.reverse {
                 true => format!("{done}port {remote} of {workspace} → {host}:{local} here{state}"),
-                false => format!("{done}http://localhost:{local} → {host}:{remote} on {workspace}{state}"),
+                false => format!("{done}{} → {host}:{remote} on {workspace}{state}", kept.url()),
             });
         }
     }
@@ -239,7 +239,7 @@ fn act(args: &Args, is_json: bool, sessions: &Sessions<'_>, session: Session) ->
             ));
         }
         if args.open {
-            browse(ports(&kept).0);
+            browse(&kept.url());
         }
         rows.push(Row { kept, is_active: true, is_listening });
     }
@@ -251,13 +251,12 @@ fn wanted(args: &Args, asked: Asked) -> Kept {
     let port = asked.remote;
     let local = asked.local.or(args.local).unwrap_or(port);
     let (port, to_port) = if args.reverse { (port, local) } else { (local, port) };
-    Kept { reverse: args.reverse, port, to_host: args.to.clone(), to_port, master: 0 }
+    Kept { reverse: args.reverse, port, to_host: args.to.clone(), to_port, master: 0, only: None }
 }
 
 #[cfg(unix)]
-fn browse(port: u16) {
-    let url = format!("http://localhost:{port}");
-    if open::that_detached(&url).is_err() {
+fn browse(url: &str) {
+    if open::that_detached(url).is_err() {
         note(format!("note: no browser could be opened; go to {url}"));
     }
 }

@@ -3,6 +3,7 @@
 //! They live in the master. The protocol has no way to ask for them, so the list remembers which master has them: when
 //! another one answers, they are made anew.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use crate::sys::atomic_file;
 use crate::{
     error::{Code, Error},
     output::progress::note,
-    transport::{Forward, Side, Transport, Unforwarded},
+    transport::{Forward, Open, Side, Transport, Unforwarded},
 };
 
 const FILE: &str = "forwards.json";
@@ -34,6 +35,26 @@ pub struct Kept {
     pub to_port: u16,
     /// The process id of the master that has it.
     pub master: u32,
+    /// The one address of this machine that it listens on, where it is not both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<IpAddr>,
+}
+
+impl Kept {
+    /// What to open in a browser. `localhost` may lead to an address that another user of this machine listens on.
+    pub fn url(&self) -> String {
+        match self.only {
+            Some(IpAddr::V6(address)) => format!("http://[{address}]:{}", self.port),
+            Some(address) => format!("http://{address}:{}", self.port),
+            None => format!("http://localhost:{}", self.port),
+        }
+    }
+
+    #[cfg(unix)]
+    fn is_made(&mut self, open: &Open) {
+        (self.port, self.master) = (open.port, open.master);
+        self.only = open.only.and_then(|address| address.parse().ok());
+    }
 }
 
 fn read(folder: &Path) -> Result<Vec<Kept>> {
@@ -105,7 +126,7 @@ pub(super) fn restore(transport: &Transport, folder: &Path) {
             continue;
         }
         match transport.add_forward(&kept.forward()) {
-            Ok(open) => kept.master = open.master,
+            Ok(open) => kept.is_made(&open),
             Err(failure) => {
                 let error = Error::from(failure);
                 note(format!("note: port {} is no longer forwarded: {}", kept.port, error.message()))
@@ -148,7 +169,7 @@ pub fn add(sessions: &Sessions<'_>, session: &Session, mut wanted: Kept) -> Resu
         }
         tries += 1;
         match transport.add_forward(&wanted.forward()) {
-            Ok(open) => (wanted.port, wanted.master) = (open.port, open.master),
+            Ok(open) => wanted.is_made(&open),
             Err(Unforwarded::NoListener(_)) if is_any && tries < TRIES => continue,
             Err(Unforwarded::NoListener(error)) if !wanted.reverse => {
                 return Err(holder(sessions, &session, wanted.port)?.unwrap_or(error));

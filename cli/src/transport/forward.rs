@@ -45,12 +45,15 @@ pub struct Open {
     pub port: u16,
     /// The process id of the master that has it.
     pub master: u32,
+    /// The one address that it listens on, where the user's `AddressFamily` leaves the other to whoever takes it.
+    pub only: Option<&'static str>,
 }
 
 /// Opens the forward. One that is open already is fine.
 pub(super) fn open(transport: &Transport, path: &Path, forward: &Forward) -> Result<Open, Unforwarded> {
     let mut talk = Talk::with(transport, path)?;
     let master = talk.master()?;
+    let mut only = None;
     let port = match forward.listen {
         Side::Workspace => match talk.ask(true, forward, "localhost")? {
             Reply::RemotePort(port) => u16::try_from(port)
@@ -68,7 +71,12 @@ pub(super) fn open(transport: &Transport, path: &Path, forward: &Forward) -> Res
                     Ok(Reply::Ok) => is_open = true,
                     // The user's `AddressFamily` leaves one out, which nobody else has either.
                     Ok(Reply::Refused(_))
-                        if (is_open || address != HERE[1]) && !is_taken(address, forward.listen_port) => {}
+                        if (is_open || address != HERE[1]) && !is_taken(address, forward.listen_port) =>
+                    {
+                        if TcpListener::bind((address, 0)).is_ok() {
+                            only = HERE.into_iter().find(|other| *other != address);
+                        }
+                    }
                     answer => {
                         if is_open {
                             // In a conversation of its own: this one may be what failed.
@@ -83,7 +91,7 @@ pub(super) fn open(transport: &Transport, path: &Path, forward: &Forward) -> Res
             forward.listen_port
         }
     };
-    Ok(Open { port, master })
+    Ok(Open { port, master, only })
 }
 
 /// Closes the forward; whether there was one.

@@ -62,7 +62,7 @@ pub use beside::Settled;
 pub use command::{RemoteCommand, Secret, Variables};
 pub use env_name::EnvName;
 #[cfg(unix)]
-pub use forward::{Forward, Side};
+pub use forward::{Forward, Open, Side};
 pub use late::Late;
 pub use login_error::login_required;
 pub use outcome::{Cause, Ended, Failure, Limits, TRIES, Unconnected, Unended, Unforwarded};
