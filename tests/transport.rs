@@ -351,3 +351,23 @@ fn outputs_in_one_file_keep_their_order() {
         assert_eq!(late.text(), "4\nlate\n");
     });
 }
+
+#[test]
+fn exec_starts_in_the_folder_that_is_named() {
+    for world in World::each() {
+        let world = world.connected();
+        std::fs::create_dir_all(world.workspace().join("a b/c")).unwrap();
+        let at = |options: &[&str]| world.run(&[&["exec"], options, &["--", "pwd", "-P"]].concat());
+        let wanted = world.workspace().join("a b/c").canonicalize().unwrap();
+        let absolute = wanted.to_str().unwrap().to_owned();
+        for folder in ["a b/c", "./a b/../a b/c", &absolute] {
+            let said = at(&["--cwd", folder]).succeeds();
+            assert_eq!(String::from_utf8_lossy(&said.stdout).trim_end(), absolute, "{folder}");
+        }
+        let said = world.run(&["exec", "--cwd", "a b", "--", "cd c && pwd -P"]).succeeds();
+        assert_eq!(String::from_utf8_lossy(&said.stdout).trim_end(), absolute);
+        let said = at(&["--cwd", "missing"]).ends_with(255);
+        assert!(said.stdout.is_empty() && said.stderr.contains("missing"), "{}", said.stderr);
+        at(&["--cwd", ""]).ends_with(255);
+    }
+}

@@ -45,6 +45,9 @@ pub struct Remote {
     /// Start in the home folder instead of the workdir
     #[arg(long)]
     pub home: bool,
+    /// Start in this folder instead; a relative path starts in the workdir, or with --home in the home folder
+    #[arg(long, value_name = "DIR")]
+    pub cwd: Option<String>,
     /// Set an environment variable for the command; may be given several times
     #[arg(long, value_name = "NAME=VALUE")]
     pub env: Vec<String>,
@@ -67,6 +70,7 @@ impl Remote {
     pub fn execution(self) -> Result<Execution> {
         Ok(Execution {
             from_home: self.home,
+            folder: self.cwd,
             env: Variables {
                 plain: self.env.iter().map(|pair| variable(pair)).collect::<Result<_>>()?,
                 secret: self.env_secret.iter().map(|text| secret(text)).collect::<Result<_>>()?,

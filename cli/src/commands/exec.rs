@@ -20,6 +20,7 @@ Examples:
   runcode exec -- 'cd api && npm test'       one argument: a piece of shell
   runcode exec -- python3 - < local.py       stdin is passed on
   runcode exec --env CI=1 -- make            with an environment variable
+  runcode exec --cwd api -- npm test         in a folder of the workdir
   runcode exec --timeout 600 -- make         no longer than ten minutes
   runcode exec -w my-ws -- uname -a          on another workspace"
 )]

@@ -26,6 +26,18 @@ impl Workdir {
         }
     }
 
+    /// Parses a folder that the user names from `workdir`, or from the home folder where there is none.
+    pub fn below(workdir: Option<&Workdir>, text: &str) -> Result<Workdir, &'static str> {
+        if text.is_empty() {
+            return Err("is empty");
+        }
+        if text.starts_with('/') || text == "~" || text.starts_with("~/") {
+            return Workdir::parse_own(text);
+        }
+        let start = workdir.map_or("~", |workdir| workdir.0.trim_end_matches('/'));
+        Workdir::parse_own(&format!("{start}/{text}"))
+    }
+
     /// The part below the home folder, for a path that starts there; `.` is that folder itself.
     pub fn below_home(&self) -> Option<&str> {
         let below = self.0.strip_prefix('~')?.trim_start_matches('/');
@@ -118,6 +130,26 @@ mod tests {
             ["", "a", "./a", "~a", "~root/x", "/a\nb", "/a\0", "/\u{85}", &format!("/{}", "a".repeat(4096))]
         {
             assert!(Workdir::parse_own(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_folder_starts_in_the_workdir() {
+        let workdir = |text: &str| Workdir::parse_own(text).unwrap();
+        for (start, text, path) in [
+            (Some("/w"), "a b", "/w/a b"),
+            (Some("/"), "a", "/a"),
+            (Some("~/w"), "../x", "~/w/../x"),
+            (Some("/w"), "/x", "/x"),
+            (Some("/w"), "~/x", "~/x"),
+            (Some("/w"), "~x", "/w/~x"),
+            (None, "a", "~/a"),
+        ] {
+            let found = Workdir::below(start.map(workdir).as_ref(), text).unwrap();
+            assert_eq!(found.as_str(), path, "{start:?} {text}");
+        }
+        for bad in ["", "a\nb", &"a".repeat(4096)] {
+            assert!(Workdir::below(None, bad).is_err(), "{bad:?}");
         }
     }
 

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
+use crate::grant::Workdir;
 use crate::origin::OriginId;
 use crate::output::progress::note;
 use crate::output::stdout;
@@ -17,6 +18,8 @@ use crate::transport::{Ended, Limits, RemoteCommand, Stream, Streams, Variables}
 pub struct Execution {
     /// Whether it starts in the home folder instead of the project folder.
     pub from_home: bool,
+    /// The folder that it starts in instead: its path from there, or from the root.
+    pub folder: Option<String>,
     /// Its environment, besides what it has anyway.
     pub env: Variables,
     /// Whether it gets no stdin.
@@ -113,6 +116,13 @@ fn without_status(is_warm: bool) -> Error {
 
 fn command(session: &Session, execution: &Execution) -> Result<RemoteCommand> {
     let workdir = session.meta.workdir.as_ref().filter(|_| !execution.from_home);
+    let named = execution.folder.as_ref().map(|folder| {
+        Workdir::below(workdir, folder).map_err(|why| {
+            Error::new(Code::Usage, format!("--cwd {why}")).hint("name a folder on the workspace: --cwd DIR")
+        })
+    });
+    let named = named.transpose()?;
+    let workdir = named.as_ref().or(workdir);
     match &execution.words[..] {
         [snippet] => RemoteCommand::snippet(workdir, &execution.env, snippet),
         arguments => RemoteCommand::arguments(workdir, &execution.env, arguments),
