@@ -134,6 +134,7 @@ verbs! {
     Run = run "run";
     Shell = shell "shell";
     Write = write "write";
+    Edit = edit "edit";
     Put = put "put";
     Get = get "get";
     Context = context "context";
@@ -171,6 +172,7 @@ impl Command {
             Command::Exec(args) => !args.remote.no_stdin,
             Command::Run(args) => !args.remote.no_stdin,
             Command::Write(args) => args.file.is_none(),
+            Command::Edit(args) => args.old.is_none(),
             Command::Shell(_) | Command::Proxy(_) => true,
             _ => false,
         }

@@ -3,6 +3,7 @@
 
 mod bytes;
 mod cuts;
+mod edits;
 mod faults;
 mod folders;
 mod git;
@@ -10,6 +11,7 @@ mod hostile;
 mod large;
 mod links;
 mod missing;
+mod parts;
 mod replaced;
 mod silence;
 

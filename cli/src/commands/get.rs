@@ -8,7 +8,7 @@ use crate::commands::args::Which;
 use crate::commands::host_path::{refuse_local, refuse_remote};
 use crate::commands::transferred::Transferred;
 use crate::error::{Code, Error, Result};
-use crate::files::{self, Exchanges, Place, RemotePath};
+use crate::files::{self, Exchanges, Part, Place, RemotePath};
 use crate::output::progress;
 use crate::output::report::{Outcome, Report as _};
 
@@ -25,6 +25,8 @@ use crate::output::report::{Outcome, Report as _};
 Examples:
   runcode get logs/app.log | grep ERROR
   runcode get logs/app.log --out app.log
+  runcode get src/app.py --lines 20-80         lines of a file
+  runcode get logs/app.log --offset -2000      its last 2000 bytes
   runcode get build dist --out artifacts/      several, into a folder")]
 pub struct Args {
     /// The files and folders on the workspace; a relative path starts in the workdir
@@ -36,6 +38,15 @@ pub struct Args {
     /// Also keep links that lead out of a fetched folder; a program that follows one later goes where the workspace chose
     #[arg(long)]
     links: bool,
+    /// Only what follows this many bytes; a negative number counts from the end
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true, conflicts_with = "out")]
+    offset: Option<i64>,
+    /// No more than this many bytes
+    #[arg(long, value_name = "BYTES", conflicts_with = "out")]
+    limit: Option<u64>,
+    /// Only these lines, such as 20-80, 20- or 20; the first is 1
+    #[arg(long, value_name = "A-B", conflicts_with_all = ["out", "offset", "limit"])]
+    lines: Option<String>,
     #[command(flatten)]
     which: Which,
 }
@@ -61,12 +72,20 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
             });
         }
     };
+    let part = match (&args.lines, args.offset, args.limit) {
+        (Some(lines), ..) => Part::lines(lines)?,
+        (None, None, None) => Part::Whole,
+        (None, offset, limit) => Part::Bytes { offset: offset.unwrap_or(0), limit },
+    };
     let session = app.session(&sessions, args.which.words())?;
     let start = |command: &_, streams: &_| sessions.start(&session, command, streams);
     let exchanges = Exchanges::new(&start, app.env());
     let remotes = args.remote.iter().map(|path| RemotePath::parse(path, session.meta.workdir.as_ref()));
     let remotes = remotes.collect::<Result<Vec<_>>>()?;
-    let summary = files::get(&exchanges, &remotes, &place, args.links)?;
+    let summary = match &remotes[..] {
+        [remote] if part != Part::Whole => files::get_part(&exchanges, remote, part)?,
+        _ => files::get(&exchanges, &remotes, &place, args.links)?,
+    };
     let report = Transferred::fetched(session, summary);
     if !matches!(place, Place::Stdout) {
         return Ok(report.into());

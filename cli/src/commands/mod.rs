@@ -13,6 +13,7 @@ pub mod demo;
 pub mod dev;
 pub mod disconnect;
 pub mod doctor;
+pub mod edit;
 pub mod exec;
 pub mod forward;
 pub mod get;

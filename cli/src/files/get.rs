@@ -13,7 +13,7 @@ use crate::files::local_file::{self, LocalFile};
 use crate::files::progress::Progress;
 use crate::files::remote_listing::split_time;
 use crate::files::script::Script;
-use crate::files::{Place, RemotePath, Summary, Tally, install, unpack};
+use crate::files::{Part, Place, RemotePath, Summary, Tally, install, unpack};
 use crate::output::stdout;
 
 /// Fetches `remote`; it is whole at its place, or what was there stays.
@@ -22,14 +22,18 @@ pub(super) fn get(
     remote: &RemotePath,
     place: &Place,
     all_links: bool,
+    part: Part,
 ) -> Result<Summary> {
     let began = Instant::now();
     // What is on stdout cannot be taken back.
-    let summary =
-        if matches!(place, Place::Stdout) { None } else { once(exchanges, remote, place, all_links, false)? };
+    let summary = if matches!(place, Place::Stdout) {
+        None
+    } else {
+        once(exchanges, remote, place, (all_links, part), false)?
+    };
     let mut summary = match summary {
         Some(summary) => summary,
-        None => once(exchanges, remote, place, all_links, true)?.ok_or_else(|| {
+        None => once(exchanges, remote, place, (all_links, part), true)?.ok_or_else(|| {
             Error::new(Code::Io, format!("`{}` on the workspace keeps changing", remote.shown()))
         })?,
     };
@@ -42,20 +46,21 @@ fn once(
     exchanges: &Exchanges<'_>,
     remote: &RemotePath,
     place: &Place,
-    all_links: bool,
+    (all_links, part): (bool, Part),
     closely: bool,
 ) -> Result<Option<Summary>> {
     let place = place.clone();
-    let may_be_folder = !matches!(place, Place::Stdout);
+    let may_be_folder = !matches!(place, Place::Stdout) && !part.is_less();
     let yes = |yes: bool| if yes { b"yes".to_vec() } else { b"no".to_vec() };
-    let arguments = [remote.argument(), yes(may_be_folder), yes(closely)];
+    let [unit, start, count] = part.arguments();
+    let arguments = [remote.argument(), yes(may_be_folder), yes(closely), unit, start, count];
     let (remote_name, shown) = (remote.file_name().map(<[u8]>::to_vec), remote.shown());
     let task = Task { script: Script::Get, arguments: &arguments, private: None, path: &remote.shown() };
     exchanges
         .run(&task, move |exchange| {
             exchange.input = None;
             let record = exchange.record()?;
-            let fetch = Fetch { exchange, name: remote_name, shown, all_links };
+            let fetch = Fetch { exchange, name: remote_name, shown, all_links, is_part: part.is_less() };
             match record.split_once(' ') {
                 Some(("F", attributes)) => match fetch.file(attributes, &place) {
                     Err(ExchangeError::Differs(_)) if !closely => Ok(None),
@@ -66,7 +71,7 @@ fn once(
             }
         })
         .map_err(|undone| match undone {
-            TransferError::Script(failure) if failure.kind == FailureKind::IsFolder => {
+            TransferError::Script(failure) if failure.kind == FailureKind::IsFolder && !part.is_less() => {
                 Error::from(failure).hint("say where to put it: --out FOLDER")
             }
             undone => undone.into(),
@@ -78,6 +83,7 @@ struct Fetch<'a> {
     name: Option<Vec<u8>>,
     shown: String,
     all_links: bool,
+    is_part: bool,
 }
 
 impl Fetch<'_> {
@@ -85,9 +91,9 @@ impl Fetch<'_> {
         let (size, mode, modified) = parse_attributes(attributes).ok_or(ExchangeError::Cut)?;
         let target = place.of_file(self.name.as_deref())?;
         // The kernel's own files have no size and may differ each time they are read.
-        let limit = if size == 0 { u64::MAX } else { size };
+        let limit = if size == 0 || self.is_part { u64::MAX } else { size };
         let mut body = Body::new(&mut self.exchange.output, limit);
-        let mut progress = Progress::new(Some(size));
+        let mut progress = Progress::new((!self.is_part).then_some(size));
         let mut file = target.as_ref().map(LocalFile::create).transpose()?;
         let target = target.map(|target| target.path());
         let moved = match &mut file {

@@ -8,6 +8,7 @@
 mod archive;
 mod autorun;
 mod body;
+mod edit;
 mod exchange;
 mod failure;
 mod get;
@@ -19,6 +20,7 @@ mod local_file;
 mod local_name;
 mod local_tree;
 mod notes;
+mod part;
 mod place;
 mod progress;
 mod put_file;
@@ -42,10 +44,12 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+pub use edit::{Change, Edited, edit};
 pub use exchange::{Exchanges, Start};
 pub use git::Git;
 pub use local_tree::Selection;
 pub use notes::Notes;
+pub use part::Part;
 pub use place::Place;
 pub use remote_path::RemotePath;
 pub use summary::Summary;
@@ -118,6 +122,11 @@ pub fn put_as(exchanges: &Exchanges<'_>, source: &Path, remote: &RemotePath) -> 
     put_file::put(exchanges, source, remote, None)
 }
 
+/// Fetches a part of one file to stdout.
+pub fn get_part(exchanges: &Exchanges<'_>, remote: &RemotePath, part: Part) -> Result<Summary> {
+    get::get(exchanges, remote, &Place::Stdout, false, part)
+}
+
 /// Fetches files and folders to `place`, one after the other. Links that lead out of a folder are left out unless
 /// `all_links`.
 pub fn get(
@@ -135,7 +144,7 @@ pub fn get(
     }
     let mut all = None::<Summary>;
     for remote in remotes {
-        let mut one = get::get(exchanges, remote, place, all_links)?;
+        let mut one = get::get(exchanges, remote, place, all_links, Part::Whole)?;
         if let (Place::Into(folder), 2..) = (place, remotes.len()) {
             one.to = folder.display().to_string();
         }

@@ -81,7 +81,7 @@ impl Notes {
     }
 
     /// Adds a field for each kind that there is.
-    pub(super) fn name_in(&self, report: &mut Value) {
+    pub fn name_in(&self, report: &mut Value) {
         for (field, _, tally) in self.all() {
             if tally.count > 0 {
                 report[field] = json!({ "count": tally.count, "named": tally.named });
@@ -90,7 +90,7 @@ impl Notes {
     }
 
     /// Says the same to people.
-    pub(super) fn text(&self, text: &mut Text) {
+    pub fn text(&self, text: &mut Text) {
         for (_, what, tally) in self.all() {
             if tally.count > 0 {
                 text.line(format!("  {what}:"));

@@ -1,8 +1,7 @@
 //! Unpacking an archive that a workspace sent, which is not trusted.
 //!
-//! It goes into a fresh folder that nobody else may enter, in memory that does not grow with it. Each name is reached from
-//! there folder by folder, and no link is followed on the way. Devices, owners and set-user-id bits are never made
-//! (CVE-2001-1267, CVE-2007-4131, CVE-2018-20834, CVE-2021-32803 and their kin).
+//! It goes into a fresh folder that nobody else may enter, in memory that does not grow with it. Each name is reached folder by
+//! folder, and no link is followed. Devices, owners and set-user-id bits are never made (CVE-2001-1267, CVE-2018-20834…).
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;

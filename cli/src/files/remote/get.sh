@@ -1,6 +1,7 @@
 # shellcheck shell=sh disable=SC2154
 # Sends a file or a folder. $1 the path, $2 whether a folder may come (yes, no), $3 whether a small file is looked at twice
-# (yes, no).
+# (yes, no), $4 the part that is sent of a file: - all, c bytes, n lines; $5 the first of them, from 1 or after - from the end; $6 how
+# many (- all).
 
 # Ends the content: $1 whether that is whole (ok, er), $2 its SHA-256 if there is one.
 say_trailer() {
@@ -41,7 +42,29 @@ send_file() {
   say_trailer "$is_whole" "$sha_hex"
 }
 
+# The bytes or lines that are asked for.
+read_part() {
+  if [ "$part_count" = - ]; then
+    tail "-$part_unit" "$part_start" "$from_path"
+  else
+    tail "-$part_unit" "$part_start" "$from_path" | head "-$part_unit" "$part_count"
+  fi
+}
+
+# Sends them, and reads them once more for the hash.
+send_part() {
+  is_whole=ok
+  trap "kill \$! 2>/dev/null; $at_signal" HUP INT TERM PIPE
+  read_part &
+  sha_hex=$(read_part | { hash_file 0 /dev/stdin; echo "$sha_hex"; })
+  wait "$!" || is_whole=er
+  say_trailer "$is_whole" "$sha_hex"
+}
+
 decode_path "$1"
+part_unit=$4
+part_start=$5
+part_count=$6
 from_path=$plain_text
 [ ! -e "$from_path" ] || [ -r "$from_path" ] || fail_with denied
 if [ -d "$from_path" ]; then
@@ -58,5 +81,14 @@ else
     fail_with missing
   say_line "F $file_facts"
   file_size=${file_facts%% *}
-  send_file "$3"
+  if [ "$part_unit" = - ]; then
+    send_file "$3"
+  else
+    # From the end: of what there is now, since more may come.
+    case $part_start in
+      -*) part_start=$((file_size + part_start + 1)); [ "$part_start" -gt 0 ] || part_start=1 ;;
+    esac
+    part_start=+$part_start
+    send_part
+  fi
 fi

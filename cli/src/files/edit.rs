@@ -1,0 +1,243 @@
+//! Replacing a text in a file of the workspace: read, changed here, written back only over what was read.
+
+use std::io::Cursor;
+
+use crate::error::{Code, Error, Result};
+use crate::files::hashing::sha256;
+use crate::files::{Exchanges, Part, Place, RemotePath, Summary, get, put_file};
+
+/// The largest file that is edited.
+const EDIT_MAX: usize = 4 << 20;
+
+/// How many lines around a change are shown.
+const AROUND: usize = 3;
+
+/// What is to be replaced by what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    old: Vec<u8>,
+    new: Vec<u8>,
+}
+
+/// What an edit did.
+#[derive(Debug)]
+pub struct Edited {
+    /// The transfer back.
+    pub summary: Summary,
+    /// How many times the text was replaced.
+    pub replaced: usize,
+    /// The lines that changed and those around them, each with its number.
+    pub lines: Vec<(usize, String)>,
+}
+
+impl Change {
+    /// The text `old` becomes `new`.
+    pub fn new(old: Vec<u8>, new: Vec<u8>) -> Result<Change> {
+        let usage = |why: &str| Err(Error::new(Code::Usage, why));
+        if old.is_empty() {
+            usage("the old text is empty")
+        } else if old == new {
+            usage("the old and the new text are the same")
+        } else {
+            Ok(Change { old, new })
+        }
+    }
+
+    /// Reads both from one text: a line `<<<<<<<`, the old, a line `=======`, the new, a line `>>>>>>>`. The line end before a
+    /// marker belongs to the marker.
+    pub fn parse(text: &[u8]) -> Result<Change> {
+        let bad = |why: &str| {
+            Error::new(Code::Usage, format!("the change on stdin {why}")).hint(
+                "write it as five parts: a line <<<<<<<, the old text, a line =======, the new text, a line >>>>>>>; \
+                 or give two files: --old FILE --new FILE",
+            )
+        };
+        let mut parts = [Vec::new(), Vec::new()];
+        let mut markers = [&b"<<<<<<<"[..], b"=======", b">>>>>>>"].into_iter().enumerate().peekable();
+        for line in text.split_inclusive(|&byte| byte == b'\n') {
+            let plain = line.strip_suffix(b"\n").unwrap_or(line);
+            let plain = plain.strip_suffix(b"\r").unwrap_or(plain);
+            let word = plain.split(|&byte| byte == b' ').next().unwrap_or_default();
+            if [&b"<<<<<<<"[..], b"=======", b">>>>>>>"].contains(&word) {
+                if markers.next().is_none_or(|(_, marker)| marker != word) {
+                    return Err(bad("has a marker too many, or in another order"));
+                }
+                continue;
+            }
+            match markers.peek() {
+                Some((1, _)) => parts[0].extend_from_slice(line),
+                Some((2, _)) => parts[1].extend_from_slice(line),
+                _ if plain.trim_ascii().is_empty() => {}
+                _ => return Err(bad("has text outside its markers")),
+            }
+        }
+        if markers.next().is_some() {
+            return Err(bad("is not complete"));
+        }
+        let [old, new] = parts.map(|part| {
+            let part = part.strip_suffix(b"\n").map(<[u8]>::to_vec).unwrap_or(part);
+            part.strip_suffix(b"\r").map(<[u8]>::to_vec).unwrap_or(part)
+        });
+        Change::new(old, new)
+    }
+
+    /// What `content` becomes, and where in the result each new text begins. The old text must be there once, or `all` of them
+    /// are replaced.
+    fn apply(&self, content: &[u8], all: bool) -> Result<(Vec<u8>, Vec<usize>)> {
+        let found = positions(content, &self.old);
+        match (&found[..], all) {
+            ([], _) => {
+                let mut error = Error::new(Code::Usage, "the old text is not in the file");
+                if content.windows(2).any(|two| two == b"\r\n") && !self.old.contains(&b'\r') {
+                    error = error
+                        .hint("its lines end in CR LF; give the old text the same, or one line at a time");
+                } else {
+                    error = error.hint(
+                        "it has to be there byte for byte, with its spaces and tabs; read the file again",
+                    );
+                }
+                return Err(error);
+            }
+            ([_], _) | (_, true) => {}
+            (several, false) => {
+                let lines = several.iter().take(10).map(|&at| line_of(content, at).to_string());
+                let lines =
+                    lines.collect::<Vec<_>>().join(", ") + if several.len() > 10 { "…" } else { "" };
+                let what = format!("the old text is in the file {} times, in lines {lines}", several.len());
+                return Err(Error::new(Code::Usage, what)
+                    .hint("give more of the text around it, or replace each with --all"));
+            }
+        }
+        let (mut result, mut starts, mut from) = (Vec::with_capacity(content.len()), Vec::new(), 0);
+        for at in found {
+            result.extend_from_slice(content.get(from..at).unwrap_or_default());
+            starts.push(result.len());
+            result.extend_from_slice(&self.new);
+            from = at + self.old.len();
+        }
+        result.extend_from_slice(content.get(from..).unwrap_or_default());
+        Ok((result, starts))
+    }
+}
+
+/// Edits the file `remote`. Where it no longer has the SHA-256 `expects`, or changes before it is written, it stays.
+pub fn edit(
+    exchanges: &Exchanges<'_>,
+    remote: &RemotePath,
+    change: &Change,
+    all: bool,
+    expects: Option<&str>,
+) -> Result<Edited> {
+    let folder = tempfile::tempdir().map_err(|error| Error::io("make a temporary folder", error))?;
+    let copy = folder.path().join("f");
+    let most = Part::Bytes { offset: 0, limit: Some(EDIT_MAX as u64 + 1) };
+    get::get(exchanges, remote, &Place::As(copy.clone()), false, most)?;
+    let content =
+        std::fs::read(&copy).map_err(|error| Error::io(format_args!("read `{}`", copy.display()), error))?;
+    if content.len() > EDIT_MAX {
+        let what = format!("`{}` on the workspace is larger than 4 MiB", remote.shown());
+        return Err(Error::new(Code::Usage, what).hint("edit it there: runcode exec -- sed -i …"));
+    }
+    let before = sha256(&content);
+    if expects.is_some_and(|expected| !expected.eq_ignore_ascii_case(&before)) {
+        let what = format!("`{}` on the workspace has changed: its SHA-256 is {before}", remote.shown());
+        return Err(Error::new(Code::Conflict, what).hint("nothing was written; read it again"));
+    }
+    let (result, starts) = change.apply(&content, all)?;
+    let lines = changed_lines(&result, &starts, change.new.len());
+    let summary = put_file::write(exchanges, Cursor::new(result), remote, Some(before))?;
+    Ok(Edited { summary, replaced: starts.len(), lines })
+}
+
+/// Where `text` begins in `content`, without overlaps.
+fn positions(content: &[u8], text: &[u8]) -> Vec<usize> {
+    let (mut found, mut from) = (Vec::new(), 0);
+    let Some(first) = text.first() else { return found };
+    while let Some(next) = content.get(from..).and_then(|rest| rest.iter().position(|byte| byte == first)) {
+        let at = from + next;
+        if content.get(at..).is_some_and(|rest| rest.starts_with(text)) {
+            found.push(at);
+            from = at + text.len();
+        } else {
+            from = at + 1;
+        }
+    }
+    found
+}
+
+fn line_of(content: &[u8], at: usize) -> usize {
+    1 + content.get(..at).unwrap_or_default().iter().filter(|&&byte| byte == b'\n').count()
+}
+
+/// The lines that the texts of `length` bytes at `starts` are in, and those around them.
+fn changed_lines(content: &[u8], starts: &[usize], length: usize) -> Vec<(usize, String)> {
+    const SHOWN: usize = 60;
+    let ranges = starts.iter().map(|&at| {
+        let (first, last) = (line_of(content, at), line_of(content, (at + length.saturating_sub(1)).max(at)));
+        first.saturating_sub(AROUND)..=last + AROUND
+    });
+    let ranges = ranges.take(SHOWN).collect::<Vec<_>>();
+    let lines = content.split(|&byte| byte == b'\n').enumerate().map(|(number, line)| (number + 1, line));
+    lines
+        .filter(|(number, _)| ranges.iter().any(|range| range.contains(number)))
+        .take(SHOWN)
+        .map(|(number, line)| (number, String::from_utf8_lossy(line).into_owned()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+
+    fn apply(content: &[u8], old: &str, new: &str, all: bool) -> Result<Vec<u8>> {
+        Change::new(old.into(), new.into())?.apply(content, all).map(|(result, _)| result)
+    }
+
+    #[test]
+    fn bytes_outside_the_text_stay() {
+        let odd = b"\xef\xbb\xbfa\r\nold \xff\r\nend";
+        assert_eq!(apply(odd, "old", "new", false).unwrap(), b"\xef\xbb\xbfa\r\nnew \xff\r\nend");
+        assert_eq!(apply(b"aXbXc", "X", "", true).unwrap(), b"abc");
+        assert_eq!(apply(b"aaa", "aa", "b", true).unwrap(), b"ba");
+        assert_eq!(apply(b"aab", "ab", "c", false).unwrap(), b"ac");
+    }
+
+    #[test]
+    fn a_text_that_is_not_there_once_is_told() {
+        let twice = apply(b"x\nab\nab", "ab", "c", false).unwrap_err();
+        assert!(twice.message().contains("2 times, in lines 2, 3"), "{}", twice.message());
+        assert_eq!(apply(b"x", "ab", "c", true).unwrap_err().code(), Code::Usage);
+        assert!(Change::new(Vec::new(), b"x".to_vec()).is_err());
+        assert!(Change::new(b"x".to_vec(), b"x".to_vec()).is_err());
+    }
+
+    #[test]
+    fn a_change_is_read_between_markers() {
+        let read = |text: &str| Change::parse(text.as_bytes()).map(|change| (change.old, change.new));
+        let change = |old: &str, new: &str| (old.as_bytes().to_vec(), new.as_bytes().to_vec());
+        assert_eq!(read("<<<<<<<\na\n=======\nb\n>>>>>>>\n").unwrap(), change("a", "b"));
+        assert_eq!(read("<<<<<<< old\na\n\n=======\n>>>>>>> new").unwrap(), change("a\n", ""));
+        assert_eq!(read("<<<<<<<\r\na\r\nb\r\n=======\r\nc\r\n>>>>>>>\r\n").unwrap(), change("a\r\nb", "c"));
+        for bad in [
+            "",
+            "a\nb",
+            "<<<<<<<\na\n=======\nb\n",
+            "=======\n<<<<<<<\n>>>>>>>\n",
+            "<<<<<<<\na\n=======\nb\n=======\n>>>>>>>\n",
+            "<<<<<<<\n=======\nb\n>>>>>>>\n",
+            "<<<<<<<\na\n=======\nb\n>>>>>>>\nmore",
+        ] {
+            assert_eq!(read(bad).unwrap_err().code(), Code::Usage, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_lines_around_a_change_are_shown() {
+        let content = (1..=20).map(|line| format!("{line}\n")).collect::<String>();
+        let at = content.find("10").unwrap();
+        let lines = changed_lines(content.as_bytes(), &[at], 2);
+        assert_eq!(lines.first(), Some(&(7, "7".to_owned())));
+        assert_eq!(lines.last(), Some(&(13, "13".to_owned())));
+    }
+}
