@@ -214,7 +214,12 @@ fn the_log_holds_no_secret() {
     open(&fixture.plane.web_base(), PATH);
     let url = fixture.session().bundle["web_url"].as_str().unwrap().to_owned();
     assert_eq!(http::request(&url, "GET", "", &[], "").status, 200);
+    let page = url.rsplit_once("/w/").unwrap().0.replacen("/dev-", "/%64ev-", 1);
+    for path in ["/w/box-1", "/W/box-1", ""] {
+        http::request(&page, "GET", path, &[], "");
+    }
     let text = std::fs::read_to_string(log.path()).unwrap();
+    assert!(!text.contains("64ev-"), "{text}");
     assert!(text.contains("\"/auth/cli-login/\"") && text.contains("\"/w/box-1\""), "{text}");
     assert!(!text.contains("dev-"), "{text}");
 }

@@ -11,6 +11,8 @@ use axum::response::Response;
 use serde_json::json;
 
 #[cfg(feature = "faults")]
+use super::addresses::UNKNOWN;
+#[cfg(feature = "faults")]
 use super::faulty;
 use super::{Link, Site, answer, api};
 
@@ -55,7 +57,7 @@ pub(super) async fn guard(
 fn shown(site: &Site, path: &str) -> String {
     #[cfg(feature = "faults")]
     if path.strip_prefix('/') == Some(site.switchboard.path.as_str()) {
-        return "/…".to_owned();
+        return UNKNOWN.to_owned();
     }
     site.addresses.hide(path).to_owned()
 }
