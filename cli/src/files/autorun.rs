@@ -1,7 +1,7 @@
 //! Files that other programs run or obey as soon as they meet them, such as git's hooks: whoever fetches a folder from a
 //! workspace is told that some came.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use crate::files::links;
@@ -49,13 +49,19 @@ const PATHS: &[&str] = &[
 /// Folders all of whose files count.
 const FOLDERS: &[&str] = &[".git/hooks", ".claude/hooks", ".husky"];
 
-/// How many of the last names matter.
+/// How many of the last names matter for those.
 const DEPTH: usize = 3;
+
+/// Where git keeps whole repositories below `.git`, of submodules and of worktrees: hooks and configuration of each count.
+const GIT_REPOSITORIES: &[&str] = &["modules", "worktrees"];
+
+/// What git obeys in such a repository, besides its hooks.
+const GIT_FILES: &[&str] = &["hooks", "config", "config.worktree", "commondir"];
 
 /// Those that came.
 #[derive(Debug, Clone, Default)]
 pub(super) struct AutorunFiles {
-    /// The last names of the folder that they are in.
+    /// The names of the folder that they are in, from the top.
     folder: Vec<OsString>,
     /// Which they are.
     pub(super) found: Tally,
@@ -66,8 +72,7 @@ impl AutorunFiles {
     pub(super) fn below(place: &Path) -> AutorunFiles {
         let real = place.canonicalize().or_else(|_| std::path::absolute(place));
         let real = real.unwrap_or_else(|_| place.to_owned());
-        let folder = real.iter().skip(real.iter().count().saturating_sub(DEPTH - 1)).map(OsString::from);
-        AutorunFiles { folder: folder.collect(), ..AutorunFiles::default() }
+        AutorunFiles { folder: real.iter().map(OsString::from).collect(), ..AutorunFiles::default() }
     }
 
     /// Counts the file or link that came as `path`, if it is one.
@@ -78,7 +83,25 @@ impl AutorunFiles {
     }
 }
 
-fn is_autorun<'a>(path: impl DoubleEndedIterator<Item = &'a OsString>) -> bool {
+fn is_autorun<'a>(path: impl DoubleEndedIterator<Item = &'a OsString> + Clone) -> bool {
+    is_of_inner_repository(path.clone()) || is_well_known(path)
+}
+
+/// Whether git obeys it as a part of a repository below `.git/modules` or `.git/worktrees`, however deep.
+fn is_of_inner_repository<'a>(path: impl DoubleEndedIterator<Item = &'a OsString> + Clone) -> bool {
+    let is = |name: &OsStr, wanted: &str| name.eq_ignore_ascii_case(wanted);
+    let is_any = |name: &OsStr, wanted: &[&str]| wanted.iter().any(|wanted| is(name, wanted));
+    let mut above = path.clone();
+    let Some(last) = above.next_back() else { return false };
+    let is_sample = last.to_string_lossy().to_lowercase().ends_with(".sample");
+    let is_obeyed = is_any(last, GIT_FILES)
+        || is_any(last, GIT_REPOSITORIES)
+        || (above.next_back().is_some_and(|folder| is(folder, "hooks")) && !is_sample);
+    let is_below = |pair: (&OsString, &OsString)| is(pair.0, ".git") && is_any(pair.1, GIT_REPOSITORIES);
+    is_obeyed && path.clone().zip(path.skip(1)).any(is_below)
+}
+
+fn is_well_known<'a>(path: impl DoubleEndedIterator<Item = &'a OsString>) -> bool {
     let mut names: Vec<_> =
         path.rev().take(DEPTH).map(|name| name.to_string_lossy().to_lowercase()).collect();
     names.reverse();
@@ -120,6 +143,16 @@ mod tests {
             "a/.npmrc",
             ".cargo/config.toml",
             ".git/commondir",
+            ".git/modules/lib/hooks/post-checkout",
+            ".git/modules/third/party/lib/config",
+            ".git/modules/a/modules/b/Hooks/pre-commit",
+            "x/.Git/Modules/a/config",
+            ".git/worktrees/fix/config.worktree",
+            ".git/worktrees/fix/commondir",
+            // A link in the place of a folder.
+            ".git/modules",
+            ".git/worktrees",
+            ".git/modules/lib/hooks",
         ] {
             assert!(is(path), "{path}");
         }
@@ -134,6 +167,11 @@ mod tests {
             "hooks",
             "cargo/config.toml",
             ".git/objects/config",
+            ".git/modules/lib/HEAD",
+            ".git/modules/lib/hooks/pre-commit.sample",
+            "modules/lib/hooks/pre-commit",
+            ".git/logs/modules/hooks/x",
+            ".git/worktrees/fix/gitdir",
         ] {
             assert!(!is(path), "{path}");
         }
@@ -148,6 +186,8 @@ mod tests {
             (".git", "HEAD", 0),
             ("git", "hooks/pre-commit", 0),
             (".git/x", "config", 0),
+            (".git/modules/a/b", "hooks/pre-commit", 1),
+            (".git", "modules/a/b/config", 1),
         ] {
             let mut seen = AutorunFiles::below(&top.path().join(place));
             seen.see(&path.split('/').map(OsString::from).collect::<Vec<_>>());

@@ -13,6 +13,7 @@ use crate::files::place::LocalTarget;
 use crate::files::tally::Tally;
 use crate::files::unpack::ROOT;
 use crate::output::foreign;
+use crate::output::foreign::FileName as _;
 use crate::sys::folder::{FileKind, Folder, allow_many_open_files};
 use crate::sys::platform;
 
@@ -61,7 +62,7 @@ pub(super) fn prune(stage: &Stage, target: &LocalTarget, left_out: &mut Tally) -
         return Ok(());
     }
     let there = target.open().map_err(failed)?;
-    let overlay = Overlay { came: &came, there: &there };
+    let overlay = Overlay::new(&came, &there);
     links::prune(&came, &mut Vec::new(), left_out, &|at, target| overlay.leads_out(at, target))
         .map_err(failed)
 }
@@ -135,8 +136,8 @@ impl Merge<'_> {
 /// The user's path whole, and the workspace's names below it as names of others.
 fn shown(path: &Path, names: &[OsString]) -> String {
     match names {
-        [] => format!("`{}`", path.display()),
-        names => format!("{} in `{}`", foreign::path(&links::shown(names)), path.display()),
+        [] => format!("{}", path.named()),
+        names => format!("{} in {}", foreign::path(&links::shown(names)), path.named()),
     }
 }
 

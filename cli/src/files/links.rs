@@ -5,6 +5,7 @@
 //! induction no chain of such links leads out: each begins in a real folder, and each name in it is a folder of the tree
 //! or another such link.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -19,6 +20,11 @@ pub(super) const TARGET_MAX: usize = 4095;
 
 /// How many links one path may lead through (`SYMLOOP_MAX` is 8 at least, 40 on Linux).
 const CHAIN: usize = 40;
+
+/// How many steps all the links of a folder may take together: so many, and so many more for each. Those of a project's folder
+/// take ten or twenty; a workspace can make up some that take a million each.
+const STEPS: u64 = 50_000;
+const STEPS_EACH: u64 = 128;
 
 /// A link, for people.
 fn link(name: &[OsString], target: &[u8]) -> String {
@@ -54,12 +60,27 @@ pub(super) struct Overlay<'a> {
     pub(super) came: &'a Folder,
     /// The folder that it goes into.
     pub(super) there: &'a Folder,
+    /// How many steps are left.
+    steps: Cell<u64>,
 }
 
-impl Overlay<'_> {
+impl<'a> Overlay<'a> {
+    /// What `came`, laid over what is `there`.
+    pub(super) fn new(came: &'a Folder, there: &'a Folder) -> Overlay<'a> {
+        Overlay { came, there, steps: Cell::new(STEPS) }
+    }
+
+    /// Takes this many steps; none when so many are not left.
+    fn step(&self, count: usize) -> Option<()> {
+        let left = self.steps.get().checked_sub(u64::try_from(count).ok()?);
+        self.steps.set(left.unwrap_or(0));
+        left.map(|_| ())
+    }
+
     /// Whether a link in the folder `at` leads through a link that leads out: one of the user's own, whatever else that came
-    /// is on the way.
+    /// is on the way. One for which no steps are left counts as such a link.
     pub(super) fn leads_out(&self, at: &[OsString], target: &[u8]) -> bool {
+        self.steps.set(self.steps.get().saturating_add(STEPS_EACH));
         self.walk(at, target).unwrap_or(true)
     }
 
@@ -70,6 +91,7 @@ impl Overlay<'_> {
         let (mut came, mut there) = top()?;
         let mut chain = 0;
         while let Some(name) = todo.pop_front() {
+            self.step(1)?;
             let (new, old) = (kind(came.as_ref(), &name)?, kind(there.as_ref(), &name)?);
             match new.or(old) {
                 Some(FileKind::Folder) => {
@@ -82,6 +104,7 @@ impl Overlay<'_> {
                     let holder = if new.is_some() { &came } else { &there };
                     let target = holder.as_ref()?.read_link(&name).ok()?;
                     let path = inside(&here, &target).filter(|_| chain <= CHAIN)?;
+                    self.step(path.len())?;
                     path.into_iter().rev().for_each(|name| todo.push_front(name));
                     (came, there) = top()?;
                     here.clear();
@@ -231,7 +254,7 @@ mod tests {
         symlink("d", new.path().join("came")).unwrap();
         symlink("../came/mine", new.path().join("d/chain")).unwrap();
         let (came, there) = (Folder::open(new.path()).unwrap(), Folder::open(top.path()).unwrap());
-        let overlay = Overlay { came: &came, there: &there };
+        let overlay = Overlay::new(&came, &there);
         for (at, target, through) in [
             ("", "came/mine", true),
             ("", "d/chain", true),
@@ -248,5 +271,37 @@ mod tests {
         ] {
             assert_eq!(overlay.leads_out(&names(at), target.as_bytes()), through, "{at} {target}");
         }
+    }
+
+    /// The work is counted: a clock would tell of the machine.
+    #[cfg(unix)]
+    #[test]
+    fn links_that_take_long_cost_little() {
+        use std::os::unix::fs::symlink;
+        let (new, top) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let deep = "d/".repeat(100);
+        std::fs::create_dir_all(new.path().join(&deep)).unwrap();
+        std::fs::create_dir_all(new.path().join("pkg/bin")).unwrap();
+        symlink("pkg", new.path().join("own")).unwrap();
+        // Down to the bottom; and from there up to the top, and down again.
+        symlink(&deep, new.path().join("down")).unwrap();
+        symlink(format!("{}down", "../".repeat(100)), new.path().join(&deep).join("again")).unwrap();
+        let (came, there) = (Folder::open(new.path()).unwrap(), Folder::open(top.path()).unwrap());
+        let overlay = Overlay::new(&came, &there);
+        let rounds = format!("down/{}", "again/".repeat(19));
+        let mut taken = 0;
+        let mut judge = |at: &str, target: &str| {
+            let before = overlay.steps.get();
+            let leads_out = overlay.leads_out(&names(at), target.as_bytes());
+            taken += before + STEPS_EACH - overlay.steps.get();
+            leads_out
+        };
+        for _ in 0..1000 {
+            assert!(!judge("a/b", "../../own/bin"), "what takes few steps stays");
+        }
+        let left_out = (0..1000).filter(|_| judge("", &rounds)).count();
+        assert!((900..1000).contains(&left_out), "{left_out}");
+        assert!(!judge("a/b", "../../own/bin"), "those before it take nothing from the next one");
+        assert!(taken <= STEPS + 2001 * STEPS_EACH, "{taken}");
     }
 }
