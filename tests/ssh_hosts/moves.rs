@@ -85,6 +85,28 @@ fn a_jump_host_with_an_unknown_key_is_told() {
     assert!(said["fingerprint"].as_str().is_some_and(|it| it.starts_with("SHA256:")), "{said}");
 }
 
+/// Without a socket each command connects by itself. What ssh logs about the way there is not the command's stderr.
+#[test]
+fn a_jump_hosts_log_is_not_the_commands() {
+    let Some(world) = World::own_host() else { return };
+    let Some((_second, lines)) = second(&world) else { return };
+    let ssh = world.home().join(".ssh");
+    let config = read(&ssh.join("config"));
+    std::fs::write(ssh.join("config"), format!("Host behind\n{lines}  ProxyJump box\n{config}")).unwrap();
+    world.run(&["connect", "behind"]).succeeds();
+    let file = world.session_file("meta.json");
+    let mut meta: serde_json::Value = serde_json::from_str(&read(&file)).unwrap();
+    meta["control_path"] = serde_json::Value::Null;
+    std::fs::write(&file, meta.to_string()).unwrap();
+    let said = world.run(&["exec", "--", "echo out; echo err >&2"]).succeeds();
+    // The jump host's banner is there, as with plain ssh.
+    let lines = said.stderr.lines().filter(|line| !line.starts_with("BANNER")).collect::<Vec<_>>();
+    assert_eq!((said.text(), &lines[..1]), ("out\n", &["err"][..]), "{lines:?}");
+    assert!(!lines.iter().any(|line| line.contains("debug")), "{lines:?}");
+    let own = |call: &String| call.contains("ControlPath=none") && call.contains("LogLevel=DEBUG1");
+    assert!(calls(&world).iter().any(own), "it was a connection of its own");
+}
+
 #[test]
 fn a_host_without_our_variables_works() {
     let Some(mut world) = World::own_host() else { return };

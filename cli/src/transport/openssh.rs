@@ -92,7 +92,8 @@ fn launch(
         Via::OwnConnection => ssh.args(["-o", "ControlMaster=no", "-o", "ControlPath=none"]),
     };
     // A client tells the status at debug2 alone; there, a connection of its own would log lists that the server sends.
-    let verbose = if via == Via::OwnConnection { "-v" } else { "-vv" };
+    // And `-v` would make the ssh to a jump host write its own log to the command's stderr.
+    let verbose = if via == Via::OwnConnection { "-oLogLevel=DEBUG1" } else { "-vv" };
     ssh.args(["-T", verbose, "-E"]).arg(log.path()).arg("--").arg(transport.route.destination());
     ssh.arg(text(command).map_err(Failure::NotStarted)?);
     ssh.env_remove(PRIVATE).envs(command.private().map(|value| (PRIVATE, value)));
