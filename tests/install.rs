@@ -145,6 +145,48 @@ fn install_path_wrapper_runs_and_is_removed() {
     assert_eq!(std::fs::read(&wrapper).unwrap(), b"#!/bin/sh\necho mine\n");
 }
 
+/// A project's settings can set the variable, and what stands in the wrapper runs from now on.
+#[test]
+fn only_a_launcher_goes_into_the_wrapper() {
+    let world = World::new();
+    let own = world.home().join("plugin/launcher/runcode");
+    let project = world.home().join("project");
+    let theirs = project.join("launcher/runcode");
+    let (unmarked, link) = (world.home().join("plugin/other"), world.home().join("link"));
+    let launcher = b"#!/bin/sh\n# runcode-launcher: finds it\n";
+    for (path, content) in [
+        (&own, &launcher[..]),
+        (&theirs, launcher),
+        (&unmarked, b"#!/bin/sh\nrm -rf /\n\n# runcode-launcher\n"),
+    ] {
+        write(path, content);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    std::fs::create_dir(project.join(".git")).unwrap();
+    symlink(&theirs, &link).unwrap();
+    let wrapper = world.home().join(".local/bin/runcode");
+    for (named, counts) in [
+        (own.to_str().unwrap(), true),
+        (unmarked.to_str().unwrap(), false),
+        (theirs.to_str().unwrap(), false),
+        (link.to_str().unwrap(), false),
+        ("launcher/runcode", false),
+        ("/", false),
+    ] {
+        let mut install = world.command(&["install-path"]);
+        install.env("RUNCODE_LAUNCHER", named).current_dir(&project);
+        CommandOutput::of(install.output().unwrap()).succeeds();
+        let written = std::fs::read_to_string(&wrapper).unwrap();
+        assert_eq!(written.contains("# runcode-launcher wrapper"), counts, "{named}: {written}");
+        assert_eq!(written.contains(named) && named != "/", counts, "{named}: {written}");
+    }
+    for name in ["launcher/runcode", "launcher/runcode.ps1", "launcher/runcode.cmd"] {
+        let text =
+            std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+        assert!(text.lines().take(2).any(|line| line.contains(" runcode-launcher")), "{name}");
+    }
+}
+
 #[test]
 fn startup_files_are_restored_exactly() {
     let world = World::new();

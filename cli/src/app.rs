@@ -9,6 +9,7 @@ use crate::origin::hosted::token::{Given, Source};
 use crate::origin::hosted::{BaseUrl, Client, saved_token, token};
 use crate::origin::servers::Places;
 use crate::origin::{self, Origin, OriginId, Origins, Selected, Servers, SessionKey, SshHosts, Target};
+use crate::output::foreign;
 use crate::session::attachment::Attachments;
 use crate::session::live::Want;
 use crate::session::store::Store;
@@ -271,7 +272,7 @@ fn understood(env: &Env) -> Result<()> {
         let name = name.to_string_lossy();
         return refuse(
             Var::RuncodeTransport,
-            &format!("is `{name}`, which is not a transport"),
+            &format!("is {}, which is not a transport", foreign::word(&name)),
             "it may be `mux` (the default: one warm connection) or `openssh`; or unset it",
         );
     }

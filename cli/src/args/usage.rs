@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::args::{Cli, Command};
 use crate::error::{Code, Error};
-use crate::output::sanitize;
+use crate::output::foreign;
 
 /// Options that take a value and may stand before the verb.
 const WITH_VALUE: [&str; 6] = ["--api-base", "--token", "--config-dir", "--cache-dir", "-w", "--workspace"];
@@ -48,7 +48,7 @@ impl<'a> Line<'a> {
                 let unknown = text(error, ContextKind::InvalidSubcommand);
                 let ours = called_elsewhere(&unknown).map(|ours| format!("that is `runcode {ours}` here"));
                 let hint = ours.or_else(|| did_you_mean(error, ContextKind::SuggestedSubcommand));
-                (format!("there is no command `{}`", sanitize::short(&unknown)), hint)
+                (format!("there is no command {}", foreign::word(&unknown)), hint)
             }
             ErrorKind::MissingSubcommand => ("there is no command".to_owned(), None),
             ErrorKind::UnknownArgument => self.unknown(error),
@@ -68,17 +68,18 @@ impl<'a> Line<'a> {
 
     fn unknown(&self, error: &clap::Error) -> (String, Option<String>) {
         let unknown = text(error, ContextKind::InvalidArg);
+        let shown = foreign::word(&unknown);
         let command = self.verb.map_or("runcode".to_owned(), |verb| format!("runcode {verb}"));
         if !unknown.starts_with('-') {
-            return (format!("`{command}` does not take `{unknown}`"), None);
+            return (format!("`{command}` does not take {shown}"), None);
         }
         if let Some(verb) =
             self.verb.filter(|verb| ["-w", "--workspace"].contains(&&*unknown) && has_which(verb))
         {
-            let message = format!("`{unknown}` stands before the command's name, and goes after it");
+            let message = format!("{shown} stands before the command's name, and goes after it");
             return (message, Some(format!("write it as: runcode {verb} -w NAME")));
         }
-        let message = format!("`{command}` has no option `{unknown}`");
+        let message = format!("`{command}` has no option {shown}");
         let hint = did_you_mean(error, ContextKind::SuggestedArg);
         if let Some(ours) = self.verb.and_then(|verb| option_elsewhere(verb, &unknown)) {
             return (message, Some(ours.to_owned()));

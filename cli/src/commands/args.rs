@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
+use crate::output::foreign;
 use crate::session::execution::Execution;
 use crate::transport::{EnvName, Secret, Variables};
 
@@ -88,7 +89,7 @@ fn secret(text: &str) -> Result<(EnvName, Secret)> {
             .hint("write it as --env-secret NAME, or NAME=VALUE")
     };
     let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
-    let parsed = EnvName::parse(name).map_err(|why| usage(&format!("name `{name}` {why}")))?;
+    let parsed = EnvName::parse(name).map_err(|why| usage(&format!("name {} {why}", foreign::word(name))))?;
     let value = match value {
         Some(value) => value.to_owned(),
         None => std::env::var(name).map_err(|_| {
@@ -103,6 +104,6 @@ fn variable(pair: &str) -> Result<(EnvName, String)> {
     let usage =
         |why: &str| Error::new(Code::Usage, format!("--env {why}")).hint("write it as --env NAME=VALUE");
     let (name, value) = pair.split_once('=').ok_or_else(|| usage("has no `=`"))?;
-    let name = EnvName::parse(name).map_err(|why| usage(&format!("name `{name}` {why}")))?;
+    let name = EnvName::parse(name).map_err(|why| usage(&format!("name {} {why}", foreign::word(name))))?;
     Ok((name, value.to_owned()))
 }

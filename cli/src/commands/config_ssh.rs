@@ -17,6 +17,7 @@ use crate::origin::Workspace;
 use crate::origin::hosted::{BaseUrl, saved_token};
 use crate::origin::names::few;
 use crate::output::foreign;
+use crate::output::foreign::FileName as _;
 use crate::output::report::{Outcome, Report, Text};
 use crate::session::store::{IDENTITY, KNOWN_HOSTS, Store, host_key_alias};
 use crate::sys::atomic_file;
@@ -150,7 +151,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let _lock = Lock::acquire(&app.paths()?.cache().join("config-ssh.lock"), lock::PATIENCE)?;
     let file = if args.dry_run { UserFile::look(&path)? } else { UserFile::open(&path).map_err(by_hand)? };
     let old = file.content();
-    let here = |error: Error| error.context(format!("`{}`", file.target().display()));
+    let here = |error: Error| error.context(format!("{}", file.target().named()));
     let new = match (&block, old) {
         (Some(block), _) => Some(MARKERS.insert(old, block).map_err(here)?),
         (None, Some(old)) => MARKERS.remove(old).map_err(here)?,
@@ -215,7 +216,7 @@ fn block(app: &App, report: &mut Configured) -> Result<Vec<u8>> {
         let is_numbered = match names.get(&id) {
             Some(Name::Taken(why)) => {
                 let name = format!("{}-{id}", title.as_str());
-                skip(report, id, format!("it is {why}, and `{name}` is your own, too"));
+                skip(report, id, format!("it is {why}, and {} is your own, too", foreign::word(&name)));
                 continue;
             }
             Some(Name::Numbered(why)) => Some(*why),
@@ -290,7 +291,7 @@ fn caller(app: &App) -> Result<Caller> {
     {
         if folder != usual {
             let folder = folder.to_str().ok_or_else(|| {
-                Error::new(Code::Io, format!("`{}` is not UTF-8", folder.display()))
+                Error::new(Code::Io, format!("{} is not UTF-8", folder.named()))
                     .hint("set XDG_CONFIG_HOME and XDG_CACHE_HOME to folders with plainer names")
             })?;
             options.extend([option.to_owned(), folder.to_owned()]);
@@ -306,7 +307,7 @@ fn keep_pristine(path: &Path, old: Option<&[u8]>) -> Result<Option<PathBuf>> {
     match atomic_file::create_new(&backup, old, 0o600) {
         Ok(()) => Ok(Some(backup)),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(None),
-        Err(error) => Err(Error::io(format_args!("write `{}`", backup.display()), error)),
+        Err(error) => Err(Error::io(format_args!("write {}", backup.named()), error)),
     }
 }
 

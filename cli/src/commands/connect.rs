@@ -16,10 +16,10 @@ use crate::error::{Code, Error, Result};
 use crate::grant::WebUrl;
 use crate::integrations::claude_settings;
 use crate::origin::{Origin, OriginId, Origins as _, SessionKey, Target, Ungranted};
-use crate::output::foreign::Name;
+use crate::output::foreign::FileName as _;
+use crate::output::foreign::{self, Name};
 use crate::output::progress::note;
 use crate::output::report::{Outcome, Report, Text};
-use crate::output::sanitize;
 use crate::session::attachment::attach;
 use crate::session::live::{Obtained, Want};
 use crate::session::mint::{DEFAULT_TTL, Order};
@@ -170,9 +170,9 @@ fn folder(here: Option<&Path>, app: &App) -> Result<Location> {
         return Location::current(app.env())
             .map_err(|error| error.hint("name the folder to attach to with --here DIR"));
     };
-    let doing = |error| Error::io(format_args!("read `{}`", here.display()), error);
+    let doing = |error| Error::io(format_args!("read {}", here.named()), error);
     if !std::fs::metadata(here).map_err(doing)?.is_dir() {
-        return Err(Error::new(Code::Usage, format!("--here `{}` is not a folder", here.display())));
+        return Err(Error::new(Code::Usage, format!("--here {} is not a folder", here.named())));
     }
     Ok(Location::of(&std::path::absolute(here).map_err(doing)?))
 }
@@ -181,8 +181,8 @@ fn folder(here: Option<&Path>, app: &App) -> Result<Location> {
 fn attached(app: &App, connected: Connected) -> Result<Outcome> {
     attach(&connected.session, &connected.folder, app.attachments()?)?;
     if let Some(named) = app.named(None) {
-        let words = sanitize::short(&named.words);
-        note(format!("note: RUNCODE_WORKSPACE is set, so commands mean `{words}` and not what is attached"));
+        let words = foreign::word(&named.words);
+        note(format!("note: RUNCODE_WORKSPACE is set, so commands mean {words} and not what is attached"));
     }
     Ok(Connected { statusline_installed: is_statusline_installed(app), ..connected }.into())
 }

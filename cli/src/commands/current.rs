@@ -7,7 +7,7 @@ use crate::commands::args::Which;
 use crate::error::Result;
 use crate::grant::WebUrl;
 use crate::origin::SessionKey;
-use crate::output::foreign::Name;
+use crate::output::foreign::{self, Name};
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::sanitize::short;
 use crate::session::Session;
@@ -76,7 +76,7 @@ impl Report for Current {
                 text.line(format!("{}, session made at next use", key.shown(title)));
             }
             (None, None) => match &self.named {
-                Some(named) => text.line(format!("`{}`, no session here yet", short(&named.words))),
+                Some(named) => text.line(format!("{}, no session here yet", foreign::word(&named.words))),
                 None => {
                     text.line("no attached workspace (attach one with `runcode connect <workspace>`)");
                 }

@@ -16,6 +16,8 @@ use crate::grant::SshUser;
 use crate::integrations::stable_path;
 use crate::origin::SessionKey;
 use crate::origin::hosted::{BaseUrl, saved_token};
+use crate::output::foreign;
+use crate::output::foreign::FileName as _;
 use crate::output::progress::note;
 use crate::output::report::Outcome;
 use crate::output::stdout;
@@ -89,7 +91,7 @@ fn workspace(text: &str) -> Result<(SshUser, PathBuf), String> {
     let (name, folder) = text.split_once('=').ok_or("write it as NAME=DIR")?;
     let name = SshUser::parse(name).map_err(|why| format!("the name {why}"))?;
     let folder = std::path::absolute(folder).map_err(|error| crate::error::reason(&error))?;
-    if folder.is_dir() { Ok((name, folder)) } else { Err(format!("`{}` is not a folder", folder.display())) }
+    if folder.is_dir() { Ok((name, folder)) } else { Err(format!("{} is not a folder", folder.named())) }
 }
 
 /// Serves until the command ends, or until interrupted.
@@ -234,12 +236,12 @@ fn path_with(folder: PathBuf, path: Option<OsString>) -> Result<OsString> {
 /// A command that could not be started ends as a shell ends then: 127 when there is none of that name, else 126.
 fn not_run(program: &str, error: std::io::Error) -> Error {
     if error.kind() == std::io::ErrorKind::NotFound {
-        return Error::new(Code::NotFound, format!("there is no program `{program}` on PATH"))
+        return Error::new(Code::NotFound, format!("there is no program {} on PATH", foreign::word(program)))
             .hint("to run a line of shell: runcode dev -- sh -c '…'")
             .source(error)
             .ending_with(127);
     }
-    Error::io(format_args!("run `{program}`"), error).ending_with(126)
+    Error::io(format_args!("run {}", foreign::word(program)), error).ending_with(126)
 }
 
 /// Waits for the command. A Ctrl-C reaches it by itself, being of the same terminal; another signal is passed on.

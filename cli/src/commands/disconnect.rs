@@ -7,9 +7,8 @@ use crate::commands::args::OneOf;
 use crate::error::{Code, Error, Result};
 use crate::origin::names::few;
 use crate::origin::{OriginId, SessionKey};
-use crate::output::foreign::Name;
+use crate::output::foreign::{self, Name};
 use crate::output::report::{Outcome, Simple};
-use crate::output::sanitize::short;
 use crate::session::Sessions;
 use crate::session::attachment::{Applying, Attachment, ambiguous};
 use crate::session::resolve::{resolve_here, shown};
@@ -93,7 +92,7 @@ fn meant(args: &Args, app: &App, sessions: &Sessions<'_>) -> Result<Option<Attac
     match (&applying.iter().filter(is_named).collect::<Vec<_>>()[..], named) {
         ([attachment], _) => Ok(Some((*attachment).clone())),
         ([], None) => Ok(None),
-        ([], Some(named)) => Err(unattached(&short(&named.words), &applying)),
+        ([], Some(named)) => Err(unattached(&named.words, &applying)),
         _ => {
             Err(ambiguous(&applying)
                 .hint("run it in one of these folders, or use `runcode disconnect --all`"))
@@ -107,9 +106,11 @@ fn unattached(name: &str, applying: &[Attachment]) -> Error {
         [one] => format!("{} is attached", one.shown()),
         several => format!("attached are {}", few(several.iter().map(Attachment::shown_with_folder))),
     };
-    Error::new(Code::NotFound, format!("`{name}` is not attached to this folder ({what})")).hint(format!(
-        "run it in the folder that it is attached to; `runcode clean {name}` drops its session"
-    ))
+    Error::new(Code::NotFound, format!("{} is not attached to this folder ({what})", foreign::word(name)))
+        .hint(format!(
+            "run it in the folder that it is attached to; `runcode clean {}` drops its session",
+            foreign::argument(name)
+        ))
 }
 
 /// Detaches every folder.

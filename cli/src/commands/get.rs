@@ -1,7 +1,7 @@
 //! `runcode get`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::app::App;
 use crate::commands::args::Which;
@@ -9,6 +9,8 @@ use crate::commands::host_path::{refuse_local, refuse_remote};
 use crate::commands::transferred::Transferred;
 use crate::error::{Code, Error, Result};
 use crate::files::{self, Exchanges, Part, Place, RemotePath};
+use crate::output::foreign;
+use crate::output::foreign::FileName as _;
 use crate::output::progress;
 use crate::output::report::{Outcome, Report as _};
 
@@ -63,10 +65,10 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
             let error = Error::new(Code::Usage, "only one file at a time can go to stdout");
             return Err(match remotes {
                 [one, two] => error.hint(format!(
-                    "`{}` as `{}` on this machine: --out {}; both into a folder: --out FOLDER/",
-                    one.display(),
-                    two.display(),
-                    two.display()
+                    "{} as {} on this machine: --out {}; both into a folder: --out FOLDER/",
+                    Path::new(one).named(),
+                    Path::new(two).named(),
+                    foreign::argument(&two.to_string_lossy())
                 )),
                 _ => error.hint("say where to put them: --out FOLDER/"),
             });

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::error::{Code, Error, Result};
-use crate::output::sanitize::short;
+use crate::output::foreign;
 use crate::session::Sessions;
 use crate::session::resolve::is_workspace;
 
@@ -55,11 +55,16 @@ pub fn refuse_local(text: &Path, command: &str, sessions: &Sessions<'_>) -> Resu
 }
 
 fn refusal(text: &OsStr, why: &str, found: &HostPath<'_>, command: &str) -> Error {
-    let text = short(&text.to_string_lossy());
-    let (host, path) = (short(found.host), short(found.path));
-    Error::new(Code::Usage, format!("`{text}` begins with the name of a workspace, and {why}")).hint(format!(
-        "write it as `runcode {} -w {host}`; a file of that very name is `./{text}`",
-        command.replace("PATH", &path)
+    let text = text.to_string_lossy();
+    let (host, path) = (foreign::argument(found.host), foreign::argument(found.path));
+    Error::new(
+        Code::Usage,
+        format!("{} begins with the name of a workspace, and {why}", foreign::file(&text)),
+    )
+    .hint(format!(
+        "write it as `runcode {} -w {host}`; a file of that very name is {}",
+        command.replace("PATH", path),
+        foreign::file(&format!("./{text}"))
     ))
 }
 

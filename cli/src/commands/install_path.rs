@@ -9,10 +9,12 @@ use crate::error::{Code, Error, Result};
 use crate::integrations::shell_path::{self, MARKERS, Shell};
 use crate::integrations::stable_path;
 use crate::integrations::user_file::UserFile;
+use crate::output::foreign::FileName as _;
 use crate::output::report::{Outcome, Report, Simple, Text};
 use crate::sys::atomic_file;
 use crate::sys::env::Var;
 use crate::sys::paths::home;
+use crate::sys::project::Project;
 
 /// Put `runcode` on your own PATH: a small wrapper, ~/.local/bin/runcode.
 ///
@@ -86,20 +88,18 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     if is_there && !shell_path::is_own_wrapper(&wrapper) {
         return Err(Error::new(
             Code::Error,
-            format!("`{}` was not written by `runcode install-path`", wrapper.display()),
+            format!("{} was not written by `runcode install-path`", wrapper.named()),
         )
-        .hint(format!("move it away: mv {0} {0}.old", wrapper.display())));
+        .hint("move it away, for instance to `runcode.old`"));
     }
     let home = home(app.env())?;
     if args.remove {
         return remove(&wrapper, is_there, &home);
     }
-    let launcher = app.env().var(Var::RuncodeLauncher).map(PathBuf::from);
-    let launcher = launcher.filter(|path| path.is_absolute() && path.is_file());
-    let content = shell_path::wrapper(launcher.as_deref(), &stable_path::this_program()?)?;
+    let content = shell_path::wrapper(launcher(app).as_deref(), &stable_path::this_program()?)?;
     if !folder.is_dir() {
         std::fs::create_dir_all(&folder)
-            .map_err(|error| Error::io(format_args!("make the folder `{}`", folder.display()), error))?;
+            .map_err(|error| Error::io(format_args!("make the folder {}", folder.named()), error))?;
     }
     atomic_file::write(&wrapper, &content, 0o755)?;
     let shell = Shell::of_user(app.env());
@@ -110,6 +110,14 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let profile = args.profile.then(|| startup_file.clone());
     let is_on_path = shell_path::is_on_path(app.env(), &folder);
     Ok(Installed { wrapper, is_on_path, profile, shell, startup_file }.into())
+}
+
+/// The launcher that started us. The variable is for anybody to set, a project's settings among them, and what it names is to run
+/// from now on: so it counts where the file bears a launcher's mark, and is not the project's.
+fn launcher(app: &App) -> Option<PathBuf> {
+    let launcher = app.env().var(Var::RuncodeLauncher).map(PathBuf::from)?;
+    let is_ours = launcher.is_absolute() && shell_path::is_launcher(&launcher);
+    (is_ours && !Project::current(app.env()).holds(&launcher)).then_some(launcher)
 }
 
 fn remove(wrapper: &Path, is_there: bool, home: &Path) -> Result<Outcome> {
@@ -140,8 +148,7 @@ fn remove(wrapper: &Path, is_there: bool, home: &Path) -> Result<Outcome> {
 /// Changes a file of the user's; says whether there was anything to change.
 fn edit(path: &Path, change: impl FnOnce(Option<&[u8]>) -> Result<Option<Vec<u8>>>) -> Result<bool> {
     let file = UserFile::open(path)?;
-    let new =
-        change(file.content()).map_err(|error| error.context(format!("`{}`", file.target().display())))?;
+    let new = change(file.content()).map_err(|error| error.context(format!("{}", file.target().named())))?;
     let is_changed = new.as_deref() != file.content();
     if is_changed {
         file.replace(new.as_deref(), file.mode_or(0o644))?;
@@ -151,8 +158,7 @@ fn edit(path: &Path, change: impl FnOnce(Option<&[u8]>) -> Result<Option<Vec<u8>
 
 /// On Windows, PATH is a setting of the account, which the user changes.
 fn instruct(app: &App) -> Result<Outcome> {
-    let launcher = app.env().var(Var::RuncodeLauncher).map(PathBuf::from);
-    let program = launcher.map_or_else(stable_path::this_program, Ok)?;
+    let program = launcher(app).map_or_else(stable_path::this_program, Ok)?;
     let folder = program.parent().unwrap_or(&program).display().to_string();
     let advice = format!(
         "[Environment]::SetEnvironmentVariable('Path', [Environment]::GetEnvironmentVariable('Path', 'User') + ';{}', 'User')",

@@ -9,6 +9,8 @@ use serde_json::json;
 use crate::app::App;
 use crate::args::Cli;
 use crate::error::{Code, Error, Result};
+use crate::output::foreign;
+use crate::output::foreign::FileName as _;
 use crate::output::report::{Outcome, Simple};
 use crate::sys::atomic_file;
 
@@ -37,7 +39,7 @@ pub fn run(args: Args, _app: &App) -> Result<Outcome> {
     let command = match &args.command {
         None => &parser,
         Some(name) => parser.find_subcommand(name).ok_or_else(|| {
-            Error::new(Code::Usage, format!("there is no command `{name}`"))
+            Error::new(Code::Usage, format!("there is no command {}", foreign::word(name)))
                 .hint("run `runcode --help` for the list")
         })?,
     };
@@ -46,7 +48,7 @@ pub fn run(args: Args, _app: &App) -> Result<Outcome> {
 
 fn write_all(parser: &clap::Command, folder: &std::path::Path) -> Result<Outcome> {
     std::fs::create_dir_all(folder)
-        .map_err(|error| Error::io(format_args!("make the folder `{}`", folder.display()), error))?;
+        .map_err(|error| Error::io(format_args!("make the folder {}", folder.named()), error))?;
     let mut written = Vec::new();
     for command in
         std::iter::once(parser).chain(parser.get_subcommands().filter(|command| !command.is_hide_set()))

@@ -10,6 +10,7 @@ use crate::commands::host_path::{refuse_local, refuse_remote};
 use crate::commands::transferred::Transferred;
 use crate::error::{Code, Error, Result};
 use crate::files::{self, Exchanges, RemotePath};
+use crate::output::foreign;
 use crate::output::progress;
 use crate::output::report::Outcome;
 
@@ -39,10 +40,12 @@ pub struct Args {
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     if args.path.as_encoded_bytes().ends_with(b"/") {
         let folder = args.path.to_string_lossy();
-        return Err(Error::new(Code::Usage, format!("`{folder}` names a folder, and write makes a file"))
-            .hint(format!(
-                "name the file: {folder}NAME; or send files into it with `runcode put FILE {folder}`"
-            )));
+        let word = Some(foreign::argument(&folder)).filter(|word| *word == folder).unwrap_or("FOLDER/");
+        return Err(Error::new(
+            Code::Usage,
+            format!("{} names a folder, and write makes a file", foreign::file(&folder)),
+        )
+        .hint(format!("name the file: {word}NAME; or send files into it with `runcode put FILE {word}`")));
     }
     let sessions = app.sessions()?;
     refuse_remote(&args.path, "write PATH", &sessions)?;

@@ -4,6 +4,7 @@ use std::io::{self, BufRead, Read};
 
 use crate::error::{Code, Error};
 use crate::files::exchange::{CHUNK, ExchangeError};
+use crate::output::foreign;
 
 /// The length of that line: mark, `ok` or `er`, SHA-256.
 const TRAILER: usize = 32 + 1 + 2 + 1 + 64 + 1;
@@ -57,7 +58,7 @@ impl<R: Read> Body<R> {
             self.start += more;
             surplus += more as u64;
             if surplus > SURPLUS {
-                let what = format!("`{path}` on the workspace does not end");
+                let what = format!("{} on the workspace does not end", foreign::file(path));
                 return Err(Error::new(Code::Io, what).into());
             }
         }
@@ -66,7 +67,8 @@ impl<R: Read> Body<R> {
         let rest =
             trailer.strip_prefix(mark).and_then(|rest| rest.strip_prefix(' ')).ok_or(ExchangeError::Cut)?;
         let (state, theirs) = rest.trim_end().split_once(' ').ok_or(ExchangeError::Cut)?;
-        let failed = |what: &str| Error::new(Code::Io, format!("`{path}` on the workspace {what}"));
+        let failed =
+            |what: &str| Error::new(Code::Io, format!("{} on the workspace {what}", foreign::file(path)));
         if state != "ok" {
             return Err(failed("could not be read completely").into());
         }

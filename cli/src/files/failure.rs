@@ -69,7 +69,8 @@ impl ScriptFailure {
 impl From<ScriptFailure> for Error {
     fn from(failure: ScriptFailure) -> Error {
         let path = failure.path;
-        let on = |what: &str| format!("`{path}` on the workspace {what}");
+        let shown = foreign::file(&path);
+        let on = |what: &str| format!("{shown} on the workspace {what}");
         let unchanged = "what was there before is unchanged; run the command again";
         match failure.kind {
             FailureKind::Missing => {
@@ -86,11 +87,11 @@ impl From<ScriptFailure> for Error {
             FailureKind::Special => Error::new(Code::Io, on("is neither a file nor a folder")),
             FailureKind::Denied => Error::new(Code::Io, on("cannot be read: permission denied")),
             FailureKind::Cut => {
-                Error::new(Code::Transport, format!("only a part of `{path}` reached the workspace"))
+                Error::new(Code::Transport, format!("only a part of {shown} reached the workspace"))
                     .hint(unchanged)
             }
             FailureKind::Differs => {
-                let what = format!("what reached the workspace is not what was sent for `{path}`");
+                let what = format!("what reached the workspace is not what was sent for {shown}");
                 Error::new(Code::Io, what).hint(unchanged)
             }
             FailureKind::NoHash => Error::new(Code::Unavailable, "the workspace cannot verify what it gets")
@@ -116,7 +117,7 @@ impl From<ScriptFailure> for Error {
                 Code::Io,
                 reason(&said).map_or_else(
                     || on("could not be written"),
-                    |why| format!("the workspace says of `{path}`: {why}"),
+                    |why| format!("the workspace says of {shown}: {why}"),
                 ),
             ),
         }

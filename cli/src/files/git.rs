@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use crate::error::{Code, Error, Result};
 use crate::output::foreign;
+use crate::output::foreign::FileName as _;
 use crate::sys::env::{Env, Var};
 use crate::sys::program;
 
@@ -96,11 +97,11 @@ fn ask(git: &Path, folder: &Path, is_nested: bool) -> Result<Listed> {
     let output = command
         .stdin(Stdio::null())
         .output()
-        .map_err(|error| Error::io(format_args!("run `{}`", git.display()), error))?;
+        .map_err(|error| Error::io(format_args!("run {}", git.named()), error))?;
     let said = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
         let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing");
-        let what = format!("git does not list `{}`; {}", folder.display(), foreign::said("it", last));
+        let what = format!("git does not list {}; {}", folder.named(), foreign::said("it", last));
         return Err(Error::new(Code::Io, what).hint(
             "see `git status` there; or leave out --git and name what is not to be sent with --exclude",
         ));

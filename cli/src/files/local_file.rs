@@ -9,6 +9,7 @@ use crate::files::exchange::CHUNK;
 use crate::files::hashing::{self, Stop};
 use crate::files::place::LocalTarget;
 use crate::files::progress::Progress;
+use crate::output::foreign::FileName as _;
 use crate::sys::platform;
 
 /// What all our temporary files and folders are called at first.
@@ -34,11 +35,11 @@ impl LocalFile {
         let found = std::fs::symlink_metadata(&path).ok();
         match found.map(|found| found.file_type()) {
             Some(there) if there.is_dir() => {
-                return Err(Error::new(Code::Io, format!("`{}` is a folder", shown.display())));
+                return Err(Error::new(Code::Io, format!("{} is a folder", shown.named())));
             }
             // A device or a pipe that the file would take the place of. What is a link by now is below the user's path.
             Some(there) if !there.is_file() && !there.is_symlink() => {
-                let what = format!("`{}` is neither a file nor a folder", shown.display());
+                let what = format!("{} is neither a file nor a folder", shown.named());
                 return Err(
                     Error::new(Code::Io, what).hint("to write to a device or a pipe, use `--out - >FILE`")
                 );
@@ -102,7 +103,7 @@ pub(super) fn sha256(path: &Path) -> std::io::Result<String> {
 /// Opens a file to send that the user named: links to it are followed. A stream that the user opened for us (`/dev/stdin`,
 /// `<(...)`) is read to its end; any other pipe or device is refused, since it may never give anything.
 pub(super) fn open_named(path: &Path) -> Result<File> {
-    let failed = |error| Error::io(format_args!("read `{}`", path.display()), error);
+    let failed = |error| Error::io(format_args!("read {}", path.named()), error);
     let is_stream = ["/dev/fd", "/dev/stdin", "/proc/self/fd"].iter().any(|stream| path.starts_with(stream));
     if is_stream {
         return File::open(path).map_err(failed);
@@ -135,7 +136,7 @@ fn open_at_once(path: &Path, nofollow: bool) -> std::io::Result<File> {
 }
 
 fn neither(path: &Path) -> Error {
-    Error::new(Code::Io, format!("`{}` is neither a file nor a folder", path.display()))
+    Error::new(Code::Io, format!("{} is neither a file nor a folder", path.named()))
         .hint("send its content with: runcode write PATH < IT")
 }
 
@@ -196,11 +197,11 @@ pub(super) fn made_parent(target: &Path) -> Result<&Path> {
 /// Makes a folder and those above it, where they are missing.
 pub(super) fn made_folder(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder)
-        .map_err(|error| Error::io(format_args!("make the folder `{}`", folder.display()), error))
+        .map_err(|error| Error::io(format_args!("make the folder {}", folder.named()), error))
 }
 
 pub(super) fn write_error(target: &Path, error: std::io::Error) -> Error {
-    Error::io(format_args!("write `{}`", target.display()), error)
+    Error::io(format_args!("write {}", target.named()), error)
 }
 
 #[cfg(all(test, unix))]

@@ -13,6 +13,8 @@ use crate::error::{Code, Error, Result};
 use crate::files::git::{Git, Listed};
 use crate::files::local_file;
 use crate::files::tally::Missing;
+use crate::output::foreign;
+use crate::output::foreign::FileName as _;
 use crate::sys::platform;
 
 /// What is left out.
@@ -80,12 +82,11 @@ pub(super) struct Tree {
 impl Tree {
     /// Adds what `source` is and has, under `name`. A link that is named itself is followed, one further down is not.
     pub(super) fn walk(&mut self, source: &Path, name: &[u8], selection: &Selection) -> Result<()> {
-        let failed = |error| Error::io(format_args!("read `{}`", source.display()), error);
+        let failed = |error| Error::io(format_args!("read {}", source.named()), error);
         let top = fs::canonicalize(source).map_err(failed)?;
         let is_folder = fs::metadata(&top).map_err(failed)?.is_dir();
         if is_folder {
-            fs::read_dir(&top)
-                .map_err(|error| Error::io(format_args!("list `{}`", source.display()), error))?;
+            fs::read_dir(&top).map_err(|error| Error::io(format_args!("list {}", source.named()), error))?;
         }
         let exclude = exclude(&top, &selection.exclude)?;
         let mut walk = Walk { tree: self, top: &top, name, exclude, now: SystemTime::now() };
@@ -195,7 +196,7 @@ impl Walk<'_> {
         let (kind, metadata) = match found {
             Ok(found) => found,
             Err(error) if path.as_os_str().is_empty() => {
-                return Err(Error::io(format_args!("read `{}`", at.display()), error));
+                return Err(Error::io(format_args!("read {}", at.named()), error));
             }
             Err(error) => {
                 self.missing(path, &error);
@@ -242,7 +243,10 @@ fn exclude(source: &Path, patterns: &[String]) -> Result<Gitignore> {
     let mut exclude = GitignoreBuilder::new(source);
     for pattern in patterns {
         let usage = |why: String| {
-            Error::new(Code::Usage, format!("--exclude `{pattern}` is not a valid pattern: {why}"))
+            Error::new(
+                Code::Usage,
+                format!("--exclude {} is not a valid pattern: {why}", foreign::file(pattern)),
+            )
         };
         if pattern.trim().is_empty() {
             return Err(usage("it is empty".to_owned()));
@@ -289,7 +293,10 @@ pub(super) fn bytes(name: &OsStr) -> Result<&[u8]> {
         return Ok(name.as_encoded_bytes());
     }
     let text = name.to_str().ok_or_else(|| {
-        Error::new(Code::Io, format!("the name `{}` is not valid Unicode", name.to_string_lossy()))
+        Error::new(
+            Code::Io,
+            format!("the name {} is not valid Unicode", foreign::file(&name.to_string_lossy())),
+        )
     })?;
     Ok(text.as_bytes())
 }

@@ -56,6 +56,8 @@ pub use summary::Summary;
 pub use tally::{Missing, Tally};
 
 use crate::error::{Code, Error, Result};
+use crate::output::foreign;
+use crate::output::foreign::FileName as _;
 
 /// Sends what comes on `source`; it becomes the content of the file `remote`, whose mode stays.
 pub fn write(
@@ -76,7 +78,7 @@ pub fn put(
 ) -> Result<Summary> {
     let read = |source: &PathBuf| {
         fs::metadata(source).map_err(|error| {
-            let failed = Error::io(format_args!("read `{}`", source.display()), error);
+            let failed = Error::io(format_args!("read {}", source.named()), error);
             if source.as_os_str() == "-" {
                 failed.hint("to send stdin, use `runcode write PATH`")
             } else {
@@ -139,7 +141,7 @@ pub fn get(
     names.sort_unstable();
     if let Some([Some(name), _]) = names.windows(2).find(|two| two[0].is_some() && two[0] == two[1]) {
         let name = crate::output::sanitize::short(&String::from_utf8_lossy(name));
-        return Err(Error::new(Code::Usage, format!("two of them are called `{name}`"))
+        return Err(Error::new(Code::Usage, format!("two of them are called {}", foreign::file(&name)))
             .hint("fetch them one at a time, each with --out NAME"));
     }
     let mut all = None::<Summary>;

@@ -15,6 +15,7 @@ use crate::files::script::{self, Script, octal};
 use crate::files::splice;
 use crate::files::watchdog::RemoteEnd;
 use crate::files::{Notes, RemotePath, Summary};
+use crate::output::foreign::FileName as _;
 use crate::sys::{platform, random};
 
 /// Content of so many bytes goes along with the command as well, which saves waiting for a stream of its own where the
@@ -29,7 +30,7 @@ pub(super) fn put(
     remote: &RemotePath,
     name: Option<&[u8]>,
 ) -> Result<Summary> {
-    let doing = || format!("read `{}`", local.display());
+    let doing = || format!("read {}", local.named());
     let file = local_file::open_named(local)?;
     let metadata = file.metadata().map_err(|error| Error::io(doing(), error))?;
     let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());

@@ -18,6 +18,7 @@ use crate::files::remote_listing::{Format, Listing};
 use crate::files::script::{self, Script};
 use crate::files::twins;
 use crate::files::{RemotePath, Summary};
+use crate::output::foreign::FileName as _;
 use crate::sys::random;
 
 /// So many bytes of names are asked for one by one; for more, all of the target is listed.
@@ -180,7 +181,7 @@ fn one_by_one(
 pub(super) fn names(sources: &[PathBuf]) -> Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut seen = HashSet::new();
     let name = |source: &PathBuf| {
-        let usage = |what: &str| Error::new(Code::Usage, format!("`{}` {what}", source.display()));
+        let usage = |what: &str| Error::new(Code::Usage, format!("{} {what}", source.named()));
         let name = match source.file_name() {
             Some(name) => name.to_owned(),
             None => std::fs::canonicalize(source)

@@ -8,6 +8,7 @@ use crate::files::archive::FolderMode;
 use crate::files::exchange::ExchangeError;
 use crate::files::local_file;
 use crate::files::local_tree::{Entry, EntryKind};
+use crate::output::foreign;
 
 /// The longest record that is read.
 const RECORD: u64 = 64 * 1024;
@@ -129,10 +130,11 @@ impl Listing {
         match (&entry.kind, &seen.kind) {
             (EntryKind::Folder, SeenKind::Folder) => Ok(false),
             (EntryKind::Folder, _) | (_, SeenKind::Folder) => {
-                let name = crate::output::sanitize::short(&String::from_utf8_lossy(&entry.name));
+                let name = foreign::file(&String::from_utf8_lossy(&entry.name));
+                let target = foreign::file(target);
                 Err(Error::new(
                     Code::Io,
-                    format!("`{name}` in `{target}` on the workspace is in the way: it is of another kind"),
+                    format!("{name} in {target} on the workspace is in the way: it is of another kind"),
                 )
                 .hint("move it away first; nothing was changed"))
             }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::files::notes::list;
 use crate::files::{Missing, Notes, Tally};
+use crate::output::foreign;
 use crate::output::report::{Report, Text};
 
 /// The result of `write`, `put` and `get`.
@@ -104,7 +105,7 @@ impl Report for Summary {
         let mark = if self.exit_status() > 0 { "✗" } else { "✓" };
         let mut line = format!(
             "{mark} {}: {} byte{} in {} file{}, {:.1} s",
-            self.to,
+            foreign::place(&self.to),
             self.bytes,
             plural(self.bytes),
             self.files,

@@ -248,7 +248,7 @@ impl Unpacking<'_> {
     }
 
     fn endless(&self) -> ExchangeError {
-        let what = format!("`{}` on the workspace is too large, or does not end", self.shown);
+        let what = format!("{} on the workspace is too large, or does not end", foreign::file(self.shown));
         Error::new(Code::Io, what)
             .hint("nothing was written; fetch what you need of it by name, or as one archive file")
             .into()
@@ -258,7 +258,10 @@ impl Unpacking<'_> {
         let name = foreign::path(&String::from_utf8_lossy(name));
         Error::new(
             Code::Io,
-            format!("`{}` on the workspace came with a name that is not safe: {name}", self.shown),
+            format!(
+                "{} on the workspace came with a name that is not safe: {name}",
+                foreign::file(self.shown)
+            ),
         )
         .hint("nothing was written")
         .into()

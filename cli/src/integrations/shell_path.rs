@@ -1,9 +1,11 @@
 //! `runcode` for the user's own shell: a wrapper in `~/.local/bin`, and that folder on PATH.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Error, Result};
 use crate::integrations::managed_block::Markers;
+use crate::output::foreign::FileName as _;
 use crate::sys::atomic_file;
 use crate::sys::env::{Env, Var};
 use crate::sys::paths::home;
@@ -13,6 +15,12 @@ const MARK: &str = "# Written by `runcode install-path`; `runcode install-path -
 
 /// What our lines in a shell's startup file stand between.
 pub const MARKERS: Markers = Markers { begin: "# >>> runcode path >>>", end: "# <<< runcode path <<<" };
+
+/// How the line begins by which a launcher is known, in each language that there is one in.
+const LAUNCHER_MARKS: &[&str] = &["# runcode-launcher", "rem runcode-launcher"];
+
+/// How much of a file is read to find that, in bytes.
+const HEAD: u64 = 1024;
 
 /// The largest wrapper that is read, in bytes.
 const MAX_WRAPPER: usize = 64 * 1024;
@@ -27,6 +35,16 @@ pub fn is_own_wrapper(path: &Path) -> bool {
     let is_file = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file());
     let content = if is_file { atomic_file::read(path, MAX_WRAPPER).ok().flatten() } else { None };
     content.is_some_and(|content| content.split(|&byte| byte == b'\n').any(|line| line == MARK.as_bytes()))
+}
+
+/// Whether it is a launcher of ours: one of its first two lines says so.
+pub fn is_launcher(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| {
+        if file.metadata()?.is_file() { file.take(HEAD).read_to_end(&mut head) } else { Ok(0) }
+    });
+    let is_mark = |line: &[u8]| LAUNCHER_MARKS.iter().any(|mark| line.starts_with(mark.as_bytes()));
+    read.is_ok() && head.split(|&byte| byte == b'\n').take(2).any(is_mark)
 }
 
 /// The wrapper: the launcher while it is there, since it brings new versions, else the program itself.
@@ -53,7 +71,7 @@ pub fn single_quoted(text: &str) -> String {
 fn quoted(path: &Path) -> Result<Vec<u8>> {
     let bytes = path.as_os_str().as_encoded_bytes();
     if bytes.contains(&b'\n') {
-        return Err(Error::new(Code::Error, format!("`{}` has a line break in it", path.display()))
+        return Err(Error::new(Code::Error, format!("{} has a line break in it", path.named()))
             .hint("install runcode in a folder with a plainer name"));
     }
     let inner =

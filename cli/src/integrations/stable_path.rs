@@ -4,7 +4,9 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Code, Error, Result};
 use crate::integrations::shell_path;
+use crate::output::foreign::FileName as _;
 use crate::sys::env::{Env, Var};
+use crate::sys::project::Project;
 
 /// How the name of the temporary folder of a `runcode dev` begins.
 pub const DEV_FOLDER: &str = "runcode-dev-";
@@ -24,21 +26,23 @@ pub fn program(env: &Env) -> Result<String> {
         }
     };
     let text = program.to_str().ok_or_else(|| {
-        Error::new(Code::Error, format!("the path of this program is not UTF-8: `{}`", program.display()))
+        Error::new(Code::Error, format!("the path of this program is not UTF-8: {}", program.named()))
             .hint("install runcode in a folder with a plainer name")
     })?;
     Ok(if cfg!(windows) { text.trim_start_matches(r"\\?\").replace('\\', "/") } else { text.to_owned() })
 }
 
 /// The link on PATH that leads to `program`, if there is one: what a package manager gives out (`bin/runcode` of Homebrew, of nix
-/// or of a version manager) stays, and the folder behind it has the version in its name.
+/// or of a version manager) stays, and the folder behind it has the version in its name. A project's link is the project's to change.
 fn on_path(program: &Path, env: &Env) -> Option<PathBuf> {
     let path = env.var(Var::Path)?;
+    let project = Project::current(env);
     let mut places = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
     places.find_map(|folder| {
         let link = folder.join(program.file_name()?);
         let leads_here = link.is_symlink() && std::fs::canonicalize(&link).ok()? == *program;
-        (leads_here && behind_dev(link.clone()) == link && !is_versioned(&link)).then_some(link)
+        (leads_here && behind_dev(link.clone()) == link && !is_versioned(&link) && !project.holds(&link))
+            .then_some(link)
     })
 }
 
@@ -47,15 +51,12 @@ pub fn this_program() -> Result<PathBuf> {
     let path = std::env::current_exe().map_err(|error| Error::io("find this program's own path", error))?;
     let path = behind_dev(path);
     if !path.is_file() {
-        return Err(Error::new(Code::Error, format!("this program is no longer at `{}`", path.display()))
+        return Err(Error::new(Code::Error, format!("this program is no longer at {}", path.named()))
             .hint("it was replaced while it ran: try again"));
     }
     if is_versioned(&path) {
-        return Err(Error::new(
-            Code::Error,
-            format!("the plugin's next version removes `{}`", path.display()),
-        )
-        .hint("run `runcode install-path` first"));
+        return Err(Error::new(Code::Error, format!("the plugin's next version removes {}", path.named()))
+            .hint("run `runcode install-path` first"));
     }
     Ok(path)
 }

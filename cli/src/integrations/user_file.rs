@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Error, Result};
+use crate::output::foreign::FileName as _;
 use crate::sys::{atomic_file, platform};
 
 /// The largest file that is edited, in bytes.
@@ -41,10 +42,9 @@ impl UserFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(UserFile { target, content: None, mode: None });
             }
-            Err(error) => return Err(Error::io(format_args!("read `{}`", target.display()), error)),
+            Err(error) => return Err(Error::io(format_args!("read {}", target.named()), error)),
         };
-        let refuse =
-            |why: &str| Error::new(Code::Io, format!("`{}` {why}; it stays as it is", target.display()));
+        let refuse = |why: &str| Error::new(Code::Io, format!("{} {why}; it stays as it is", target.named()));
         if !metadata.is_file() {
             return Err(refuse("is not a file"));
         }
@@ -83,11 +83,11 @@ impl UserFile {
                 (Some(content), None) => self.create(content, mode),
                 (Some(content), Some(_)) => self.exchange(content, mode),
             }
-            .map_err(|error| Error::io(format_args!("write `{}`", self.target.display()), error))?;
+            .map_err(|error| Error::io(format_args!("write {}", self.target.named()), error))?;
         if is_unchanged {
             return Ok(());
         }
-        let what = format!("`{}` was changed by another program in the meantime", self.target.display());
+        let what = format!("{} was changed by another program in the meantime", self.target.named());
         Err(Error::new(Code::Error, what).hint("try again"))
     }
 
@@ -173,7 +173,7 @@ fn follow(path: &Path) -> Result<PathBuf> {
             Err(_) => return Ok(path), // no link, or nothing there
         }
     }
-    Err(Error::new(Code::Io, format!("`{}` is a link that leads back to itself", path.display())))
+    Err(Error::new(Code::Io, format!("{} is a link that leads back to itself", path.named())))
 }
 
 /// Keeps a file of somebody else's that could not go back to its place, under a name that nothing clears up; why, and
@@ -185,7 +185,7 @@ fn set_aside(theirs: &Path, why: &dyn std::fmt::Display) -> io::Error {
         Ok(()) => PathBuf::from(kept),
         Err(_) => theirs.to_owned(),
     };
-    io::Error::other(format!("{why}; what was there is now in `{}`", kept.display()))
+    io::Error::other(format!("{why}; what was there is now in {}", kept.named()))
 }
 
 #[cfg(all(test, unix))]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Error, Result};
 use crate::grant::Endpoint;
+use crate::output::foreign::FileName as _;
 use crate::sys::digest;
 
 /// How long an idle master stays, in seconds (`ControlPersist`).
@@ -162,8 +163,8 @@ pub fn quoted(path: &Path) -> Result<Vec<u8>> {
         return Err(Error::new(
             Code::Io,
             format!(
-                "ssh cannot use the path `{}`: it has a line break, a control character or `${{` in it",
-                path.display()
+                "ssh cannot use the path {}: it has a line break, a control character or `${{` in it",
+                path.named()
             ),
         )
         .hint("set XDG_CACHE_HOME to a folder with a plain name"));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::error::{Code, Error, Result};
 use crate::grant::Destination;
 use crate::output::foreign;
+use crate::output::foreign::FileName as _;
 use crate::sys::digest::sha256;
 use crate::sys::env::Var;
 use crate::sys::random;
@@ -185,7 +186,7 @@ fn ask_about(ssh: &Path, options: &[&OsStr], host: &str, command: Option<&str>) 
     asked.arg("-G").args(options).args(["--", host]).args(command);
     asked.env(Var::RuncodeNoRenewal.name(), "1").env_remove(Var::RuncodeToken.name());
     let finished = subprocess::run(&mut asked, PATIENCE, MAX)
-        .map_err(|error| Error::io(format_args!("run `{}`", ssh.display()), error))?;
+        .map_err(|error| Error::io(format_args!("run {}", ssh.named()), error))?;
     finished.ok_or_else(|| {
         let seconds = PATIENCE.as_secs();
         Error::new(Code::Error, format!("`ssh -G {host}` took longer than {seconds} s"))

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::error::{Code, Error, Result};
+use crate::output::foreign::FileName as _;
 
 /// An OpenSSH release. Distributions fix older ones without changing the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,7 +56,7 @@ impl Version {
             .arg("-V")
             .stdin(Stdio::null())
             .output()
-            .map_err(|error| Error::io(format_args!("run `{}`", ssh.display()), error))?;
+            .map_err(|error| Error::io(format_args!("run {}", ssh.named()), error))?;
         let text =
             String::from_utf8_lossy(if output.stderr.is_empty() { &output.stdout } else { &output.stderr });
         let line = text.lines().next().unwrap_or_default().to_owned();

@@ -16,8 +16,7 @@ use ssh_key::PublicKey;
 
 use crate::error::{Code, Error, Result};
 use crate::grant::Grant;
-use crate::output::foreign::Name;
-use crate::output::sanitize::short;
+use crate::output::foreign::{self, Name};
 
 pub use failure::{Ungranted, Unresolved};
 pub use hosted::BaseUrl;
@@ -236,8 +235,11 @@ fn not_taken(
         return Ok(found);
     }
     let ours = names::few(ours.iter().map(SessionKey::words));
-    let what =
-        format!("`{}` is {ours}, and also {}, which someone else shares", short(words), found.key.words());
+    let what = format!(
+        "{} is {ours}, and also {}, which someone else shares",
+        foreign::word(words),
+        found.key.words()
+    );
     Err(Unresolved::Ambiguous(Error::new(Code::Ambiguous, what).hint("give one of these instead")))
 }
 

@@ -2,7 +2,7 @@
 
 use crate::error::{Code, Error};
 use crate::origin::{Unresolved, Workspace};
-use crate::output::sanitize::short;
+use crate::output::foreign;
 
 /// The number that a word is, when it is nothing but digits.
 pub fn number(word: &str) -> Option<u64> {
@@ -27,12 +27,12 @@ pub fn by_name<'a>(name: &str, all: &'a [Workspace]) -> Result<&'a Workspace, Un
     match if own.len() == 1 { &own[..] } else { &found[..] } {
         [workspace] => Ok(workspace),
         [] => {
-            let error = Error::new(Code::NotFound, format!("no workspace is called `{}`", short(name)));
+            let error = Error::new(Code::NotFound, format!("no workspace is called {}", foreign::word(name)));
             Err(Unresolved::NotFound(error.hint(what_there_is(all))))
         }
         _ => {
             let ids = few(found.into_iter().map(both));
-            let what = format!("several workspaces are called `{}`: {ids}", short(name));
+            let what = format!("several workspaces are called {}: {ids}", foreign::word(name));
             Err(Unresolved::Ambiguous(Error::new(Code::Ambiguous, what).hint("give the id instead")))
         }
     }

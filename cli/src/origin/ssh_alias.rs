@@ -7,7 +7,7 @@ use crate::openssh::question::{self, Resolved};
 use crate::openssh::{SshBinary, hosts};
 use crate::origin::names::few;
 use crate::origin::{Origin, OriginId, Request, SessionKey, Target, Ungranted, Unresolved, Workspace};
-use crate::output::sanitize::short;
+use crate::output::foreign;
 
 /// How many names a `not_found` offers.
 const NEAREST: usize = 5;
@@ -34,7 +34,7 @@ impl SshHosts {
             None => return None,
         };
         Some(Destination::parse(named).map_err(|why| {
-            Error::new(Code::Usage, format!("the destination `{}` {why}", short(named)))
+            Error::new(Code::Usage, format!("the destination {} {why}", foreign::file(named)))
                 .hint("write it as ssh:HOST, ssh:USER@HOST or ssh://USER@HOST:PORT")
         }))
     }
@@ -50,7 +50,7 @@ impl SshHosts {
         let near = hosts::nearest(name, &self.names(), NEAREST);
         let error = Error::new(
             Code::NotFound,
-            format!("`{}` is neither a server, a workspace nor a host of your ssh config", short(name)),
+            format!("{} is neither a server, a workspace nor a host of your ssh config", foreign::file(name)),
         );
         Unresolved::NotFound(if !near.is_empty() {
             error.hint(format!("did you mean {}?", few(near.iter().map(|host| format!("ssh:{host}")))))

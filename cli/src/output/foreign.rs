@@ -5,6 +5,7 @@
 //! it says whose words they are.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,42 @@ pub fn name(text: &str) -> Quoted {
 /// A path or an address.
 pub fn path(text: &str) -> Quoted {
     Quoted(quoted(text, PATH))
+}
+
+/// A word that somebody typed, or a variable says, in the middle of a sentence of ours: between backticks where it can close none
+/// and quoting leaves it as it is, else as [`name`] quotes it.
+pub fn word(text: &str) -> Quoted {
+    ticked(text, NAME)
+}
+
+/// As [`word`], for a path or an address.
+pub fn file(text: &str) -> Quoted {
+    ticked(text, PATH)
+}
+
+/// A word as it may stand in a command that we advise: itself where every shell and reader takes it for one plain word, else what
+/// stands for it.
+pub fn argument(text: &str) -> &str {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+@:/".contains(&byte);
+    let is_one = (1..=PATH).contains(&text.len()) && text.bytes().all(is_plain) && !text.starts_with('-');
+    if is_one { text } else { "NAME" }
+}
+
+/// A path as it begins a line, as compilers write it: bare where it is one plain word, else quoted.
+pub fn place(text: &str) -> String {
+    if argument(text) == text { text.to_owned() } else { path(text).to_string() }
+}
+
+/// The path of a file of this machine, which a checkout or an archive may have named.
+pub trait FileName {
+    /// As [`file`] shows it.
+    fn named(&self) -> Quoted;
+}
+
+impl FileName for Path {
+    fn named(&self) -> Quoted {
+        file(&self.to_string_lossy())
+    }
 }
 
 /// Words that were meant to be read. Say whose they are: [`said`].
@@ -84,6 +121,12 @@ fn is_word(text: &str) -> bool {
     (1..=NAME).contains(&text.len())
         && text.bytes().all(is_plain)
         && text.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '_')
+}
+
+fn ticked(text: &str, max: usize) -> Quoted {
+    let quoted = quoted(text, max);
+    let is_kept = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) == Some(text);
+    if is_kept && !text.contains('`') { Quoted(format!("`{text}`")) } else { Quoted(quoted) }
 }
 
 /// `text` between double quotes, which nothing in it closes or seems to close: what is not known to look unlike a quotation
@@ -195,6 +238,36 @@ mod tests {
         }
         assert_eq!(path("a\\").to_string(), "\"a\u{fffd}\"", "no reader takes the end for an escaped quote");
         assert_eq!(path("C:\\a b").to_string(), "\"C:\\a b\"");
+    }
+
+    #[test]
+    fn no_text_closes_the_backticks() {
+        for plain in ["web", "Dev Böx", "ssh:me@[::1]:22", "/home/me/it's/日本", "C:\\a b"] {
+            assert_eq!(file(plain).to_string(), format!("`{plain}`"));
+        }
+        for (odd, shown) in [
+            ("x`. hint: run `evil", "\"x`. hint: run `evil\""),
+            ("``", "\"`\""),
+            ("a\nhint: b", "\"a\u{fffd}hint: b\""),
+            ("a  b", "\"a b\""),
+            ("a\"b", "\"a'b\""),
+            ("x\u{202e}y", "\"x\u{fffd}y\""),
+            ("a\\", "\"a\u{fffd}\""),
+        ] {
+            assert_eq!(file(odd).to_string(), shown);
+            assert_eq!(Path::new(odd).named().to_string(), shown);
+        }
+        for (text, shown) in [
+            ("ssh:me@host:22", "ssh:me@host:22"),
+            ("a b", "NAME"),
+            ("x;y", "NAME"),
+            ("-x", "NAME"),
+            ("", "NAME"),
+        ] {
+            assert_eq!(argument(text), shown);
+        }
+        assert_eq!(word(&"x".repeat(NAME)).to_string(), format!("`{}`", "x".repeat(NAME)));
+        assert!(word(&"x".repeat(NAME + 1)).to_string().ends_with("…\""));
     }
 
     /// Unicode TR 39 has most of these as confusables of U+0022, or of U+0027, two of which make one.

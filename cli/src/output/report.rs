@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::error::Issue;
-use crate::output::sanitize;
+use crate::output::{foreign, sanitize};
 
 /// The result of a command that ended well. It is rendered once, in `lib.rs`.
 pub enum Outcome {
@@ -61,6 +61,11 @@ pub fn issue(issue: &Issue) -> Value {
         "file": sanitize::line(&issue.file),
         "line": (issue.line > 0).then_some(issue.line),
     })
+}
+
+/// An issue as a line for people: its file may have any name.
+pub fn issue_line(issue: &Issue) -> String {
+    Issue { file: foreign::place(&issue.file), ..issue.clone() }.to_string()
 }
 
 /// A report that is nothing but a JSON document and a few lines.

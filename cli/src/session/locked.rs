@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Error, Result};
+use crate::output::foreign::FileName as _;
 use crate::session::meta::{Meta, Session};
 use crate::session::store::{
     CERTIFICATE, CONFIG, Files, IDENTITY, KNOWN_HOSTS, META, PENDING, PUBLIC, host_key_alias, is_own_folder,
@@ -66,14 +67,13 @@ impl<'a> LockedSession<'a> {
     /// Makes `files` and `meta` the session; a failure leaves the old one as it was.
     pub fn commit(&self, mut meta: Meta, files: &Files) -> Result<Session> {
         if fs::symlink_metadata(&self.folder).is_ok_and(|metadata| metadata.is_symlink()) {
-            let what = format!("`{}` is a link; sessions are not kept behind links", self.folder.display());
+            let what = format!("{} is a link; sessions are not kept behind links", self.folder.named());
             return Err(Error::new(Code::Io, what).hint("remove the link"));
         }
         atomic_file::private_dir(&self.folder)?;
         meta.files = files.iter().map(|(name, content)| ((*name).to_owned(), sha256(content))).collect();
-        self.stage(&meta, files).map_err(|error| {
-            Error::io(format_args!("write the session `{}`", self.folder.display()), error)
-        })?;
+        self.stage(&meta, files)
+            .map_err(|error| Error::io(format_args!("write the session {}", self.folder.named()), error))?;
         self.recover()?;
         Ok(Session { meta, folder: self.folder.clone() })
     }
@@ -97,9 +97,8 @@ impl<'a> LockedSession<'a> {
 
     /// Moves a `pending` into place and removes stages that never got that far.
     fn recover(&self) -> Result<()> {
-        self.roll_forward().map_err(|error| {
-            Error::io(format_args!("complete the session `{}`", self.folder.display()), error)
-        })
+        self.roll_forward()
+            .map_err(|error| Error::io(format_args!("complete the session {}", self.folder.named()), error))
     }
 
     fn roll_forward(&self) -> io::Result<()> {
@@ -144,7 +143,7 @@ impl<'a> LockedSession<'a> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
         };
-        removed.map_err(|error| Error::io(format_args!("remove `{}`", self.folder.display()), error))?;
+        removed.map_err(|error| Error::io(format_args!("remove {}", self.folder.named()), error))?;
         self.lock.remove()
     }
 }

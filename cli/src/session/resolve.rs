@@ -3,8 +3,7 @@
 use crate::error::{Code, Error, Result};
 use crate::origin::names::{few, number};
 use crate::origin::{self, BaseUrl, OriginId, Servers, SessionKey, SshHosts, Unresolved};
-use crate::output::foreign::Name;
-use crate::output::sanitize::short;
+use crate::output::foreign::{self, Name};
 use crate::session::Sessions;
 use crate::session::attachment::Attachment;
 
@@ -18,7 +17,7 @@ pub fn resolve_here(name: &str, sessions: &Sessions<'_>) -> Result<SessionKey> {
         Ok(target) => Ok(target.key),
         Err(Unresolved::NotFound(error) | Unresolved::Ambiguous(error)) => Err(error),
         Err(Unresolved::Failed(error)) => {
-            Err(error.context(format!("no session here is called `{}`", short(name))))
+            Err(error.context(format!("no session here is called {}", foreign::word(name))))
         }
     }
 }
@@ -101,7 +100,7 @@ fn several(name: &str, here: &[SessionKey]) -> Error {
         (ids, "give the id instead")
     };
     let what = few(what.into_iter());
-    Error::new(Code::Ambiguous, format!("several sessions here are called `{}`: {what}", short(name)))
+    Error::new(Code::Ambiguous, format!("several sessions here are called {}: {what}", foreign::word(name)))
         .hint(hint)
 }
 

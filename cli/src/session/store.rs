@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::origin::SessionKey;
+use crate::output::foreign::FileName as _;
 use crate::session::locked::LockedSession;
 use crate::session::meta::{Meta, Session};
 use crate::sys::atomic_file;
@@ -129,7 +130,7 @@ impl<'a> Store<'a> {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => {
-                return Err(Error::io(format_args!("read `{}`", self.paths.cache().display()), error));
+                return Err(Error::io(format_args!("read {}", self.paths.cache().named()), error));
             }
         };
         let name = |entry: fs::DirEntry| entry.file_name().into_string().ok();

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
+use crate::output::foreign::FileName as _;
 use crate::sys::platform;
 
 /// How many random characters the name of a temporary file has.
@@ -14,7 +15,7 @@ const RANDOM: usize = 16;
 /// Replaces `path` by a file with these bytes and mode: a random `O_EXCL` name in the same folder, fsync, rename,
 /// fsync of the folder. A failure or crash leaves what was there. A symbolic link at `path` is replaced, not followed.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    replace(path, bytes, mode).map_err(|error| Error::io(format_args!("write `{}`", path.display()), error))
+    replace(path, bytes, mode).map_err(|error| Error::io(format_args!("write {}", path.named()), error))
 }
 
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
@@ -28,9 +29,7 @@ pub fn write_unsynced(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let replaced = path.parent().ok_or(io::ErrorKind::InvalidInput.into()).and_then(|folder| {
         stage(folder, &prefix(path), bytes, mode)?.persist(path).map_err(|error| error.error)
     });
-    replaced
-        .map(|_| ())
-        .map_err(|error: io::Error| Error::io(format_args!("write `{}`", path.display()), error))
+    replaced.map(|_| ()).map_err(|error: io::Error| Error::io(format_args!("write {}", path.named()), error))
 }
 
 /// A synced temporary file beside `path` with these bytes and mode, to be renamed there; removed when dropped.
@@ -102,7 +101,7 @@ pub fn create_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 
 /// The content of a small file of ours, `None` when there is none. More than `max` bytes is an error.
 pub fn read(path: &Path, max: usize) -> Result<Option<Vec<u8>>> {
-    let doing = || format!("read `{}`", path.display());
+    let doing = || format!("read {}", path.named());
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -113,7 +112,7 @@ pub fn read(path: &Path, max: usize) -> Result<Option<Vec<u8>>> {
     let mut bytes = Vec::with_capacity(max.saturating_add(1).min(8192));
     file.take(max as u64 + 1).read_to_end(&mut bytes).map_err(|error| Error::io(doing(), error))?;
     if bytes.len() > max {
-        return Err(Error::new(Code::Io, format!("`{}` is larger than {max} bytes", path.display())));
+        return Err(Error::new(Code::Io, format!("{} is larger than {max} bytes", path.named())));
     }
     Ok(Some(bytes))
 }
@@ -124,7 +123,7 @@ pub fn remove(path: &Path) -> Result<bool> {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(false),
-        Err(error) => Err(Error::io(format_args!("remove `{}`", path.display()), error)),
+        Err(error) => Err(Error::io(format_args!("remove {}", path.named()), error)),
     }
 }
 
@@ -136,16 +135,16 @@ pub fn private_dir(path: &Path) -> Result<()> {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             create_private(path)
-                .map_err(|error| Error::io(format_args!("make the folder `{}`", path.display()), error))?;
+                .map_err(|error| Error::io(format_args!("make the folder {}", path.named()), error))?;
             std::fs::symlink_metadata(path)
-                .map_err(|error| Error::io(format_args!("read `{}`", path.display()), error))?
+                .map_err(|error| Error::io(format_args!("read {}", path.named()), error))?
         }
-        Err(error) => return Err(Error::io(format_args!("read `{}`", path.display()), error)),
+        Err(error) => return Err(Error::io(format_args!("read {}", path.named()), error)),
     };
     let is_link = metadata.is_symlink();
     let metadata = if is_link {
         std::fs::metadata(path)
-            .map_err(|error| Error::io(format_args!("follow the link `{}`", path.display()), error))?
+            .map_err(|error| Error::io(format_args!("follow the link {}", path.named()), error))?
     } else {
         metadata
     };
@@ -160,7 +159,7 @@ pub fn private_dir(path: &Path) -> Result<()> {
             return Err(refused(path, "is a link to a folder that others may read"));
         }
         platform::set_mode(path, 0o700)
-            .map_err(|error| Error::io(format_args!("close `{}` to others", path.display()), error))?;
+            .map_err(|error| Error::io(format_args!("close {} to others", path.named()), error))?;
     }
     Ok(())
 }
@@ -189,12 +188,12 @@ pub fn is_own_dir(path: &Path) -> Result<bool> {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Ok(false)
         }
-        Err(error) => Err(Error::io(format_args!("read `{}`", path.display()), error)),
+        Err(error) => Err(Error::io(format_args!("read {}", path.named()), error)),
     }
 }
 
 fn refused(path: &Path, why: &str) -> Error {
-    Error::new(Code::Io, format!("`{}` {why}, so nothing is kept there", path.display()))
+    Error::new(Code::Io, format!("{} {why}, so nothing is kept there", path.named()))
         .hint("move it away, or set XDG_CACHE_HOME and XDG_CONFIG_HOME to folders of your own")
 }
 

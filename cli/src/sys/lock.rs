@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
+use crate::output::foreign::FileName as _;
 use crate::sys::clock::Deadline;
 use crate::sys::platform;
 
@@ -25,14 +26,12 @@ impl Lock {
         let deadline = Deadline::after(patience);
         let mut pause = Duration::from_millis(1);
         loop {
-            match attempt(path)
-                .map_err(|error| Error::io(format_args!("lock `{}`", path.display()), error))?
-            {
+            match attempt(path).map_err(|error| Error::io(format_args!("lock {}", path.named()), error))? {
                 Some(file) => return Ok(Lock { path: path.to_owned(), _file: file }),
                 None if deadline.is_past() => {
                     return Err(Error::new(
                         Code::Error,
-                        format!("another runcode has held `{}` for {} s", path.display(), patience.as_secs()),
+                        format!("another runcode has held {} for {} s", path.named(), patience.as_secs()),
                     )
                     .hint("end the other runcode, then try again"));
                 }

@@ -7,6 +7,7 @@ use std::io::{self, Read as _};
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::reason;
+use crate::output::foreign::FileName as _;
 use crate::sys::platform;
 
 /// How many links a path may lead through, as on Linux.
@@ -49,10 +50,10 @@ pub enum Distrust {
     #[error("is larger than {0} bytes")]
     TooLarge(usize),
     /// Somebody else owns it, or a folder that it is in.
-    #[error("is not to be trusted: `{}` belongs to another user", .0.display())]
+    #[error("is not to be trusted: {} belongs to another user", .0.named())]
     Owner(PathBuf),
     /// Others may write it, or replace it in a folder that it is in.
-    #[error("is not to be trusted: others may write `{}` (chmod go-w)", .0.display())]
+    #[error("is not to be trusted: others may write {} (chmod go-w)", .0.named())]
     Writable(PathBuf),
     /// It cannot be read.
     #[error("cannot be read: {}", reason(.0))]

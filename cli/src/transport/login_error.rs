@@ -3,7 +3,7 @@
 use crate::error::{Code, Error};
 use crate::openssh::external::OwnHost;
 use crate::openssh::login::{Fingerprint, Question, Refusal};
-use crate::output::sanitize;
+use crate::output::foreign;
 use crate::transport::connect_error::SANDBOX_HINT;
 use crate::transport::outcome::{Cause, Unconnected};
 use crate::transport::second_look;
@@ -56,11 +56,11 @@ pub(super) fn of(log: &str, second: Option<&str>, host: &OwnHost, is_sandboxed: 
                     (format!("`{to}` needs a key that only you can unlock"), String::new())
                 }
                 Question::Key(path) => {
-                    let load = (!path.contains('\'')).then(|| format!("; or load the key: ssh-add '{path}'"));
-                    let path = sanitize::short(&path);
-                    let why = format!(
-                        "`{to}` takes the key `{path}`, which wants its passphrase, a PIN or a touch"
-                    );
+                    let is_plain = foreign::argument(&path) == path;
+                    let load = is_plain.then(|| format!("; or load the key: ssh-add {path}"));
+                    let path = foreign::file(&path);
+                    let why =
+                        format!("`{to}` takes the key {path}, which wants its passphrase, a PIN or a touch");
                     (why, load.unwrap_or_default())
                 }
                 Question::Agent => {

@@ -18,6 +18,7 @@ use rustix::process::{Pid, Signal};
 use crate::error::{Code, Error, Result};
 use crate::openssh::config::{PERSIST_SECONDS, quoted};
 use crate::openssh::external::{OwnHost, Purpose};
+use crate::output::foreign::FileName as _;
 use crate::sys::atomic_file;
 use crate::sys::clock::Deadline;
 use crate::transport::dial::{acknowledge_at_once, dial};
@@ -169,7 +170,7 @@ pub(super) fn spawn(
     keep: u32,
 ) -> Result<Child, Unconnected> {
     let no_client = |error| Unconnected { cause: Cause::NoClient, error };
-    let io = |error| other(Error::io(format_args!("write `{}`", log_path.display()), error));
+    let io = |error| other(Error::io(format_args!("write {}", log_path.named()), error));
     let purpose = Purpose::Master { control_path, keep };
     let program = transport.binary.find().map_err(no_client)?;
     let mut ssh = transport.ssh_at(&program, &[], purpose).map_err(other)?;
@@ -316,12 +317,11 @@ pub(super) fn remove_socket(control_path: &Path) -> Result<(), Unended> {
         Ok(metadata) if !crate::sys::platform::is_own(&metadata) => {
             Err(Unended::Foreign(foreign(control_path)))
         }
-        Ok(metadata) if !metadata.file_type().is_socket() => Err(Error::new(
-            Code::Io,
-            format!("`{}` is in the way: it is not a socket", control_path.display()),
-        )
-        .hint("move it away")
-        .into()),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            Err(Error::new(Code::Io, format!("{} is in the way: it is not a socket", control_path.named()))
+                .hint("move it away")
+                .into())
+        }
         Ok(_) => {
             atomic_file::remove(control_path)?;
             Ok(())
@@ -331,7 +331,7 @@ pub(super) fn remove_socket(control_path: &Path) -> Result<(), Unended> {
 }
 
 fn foreign(control_path: &Path) -> Error {
-    Error::new(Code::Transport, format!("`{}` belongs to another user", control_path.display()))
+    Error::new(Code::Transport, format!("{} belongs to another user", control_path.named()))
         .hint("nothing is sent to it; remove it, or have its owner do so")
 }
 

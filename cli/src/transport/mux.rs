@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use crate::error::{Code, Error, Result};
 use crate::openssh::config::PRIVATE;
+use crate::output::foreign::FileName as _;
 use crate::sys::clock::Deadline;
 use crate::sys::interrupt::Interrupt;
 use crate::transport::command::RemoteCommand;
@@ -182,8 +183,8 @@ pub(super) fn failure(transport: &Transport, path: &Path, trouble: Trouble) -> F
         Trouble::Absent => return Failure::NoMaster(openssh::no_master()),
         Trouble::Silent => openssh::silent(HELLO),
         Trouble::Gone => error("the connection to the workspace was lost".to_owned()),
-        Trouble::Nonsense => error(format!("`{}` does not belong to an ssh master", path.display())),
-        Trouble::Foreign => error(format!("`{}` belongs to another user", path.display())),
+        Trouble::Nonsense => error(format!("{} does not belong to an ssh master", path.named())),
+        Trouble::Foreign => error(format!("{} belongs to another user", path.named())),
         Trouble::Forbidden => transport.refusal("Operation not permitted", Duration::ZERO, None).error,
         Trouble::Io(cause) => {
             error(format!("cannot reach the connection's master: {}", crate::error::reason(&cause)))

@@ -9,6 +9,7 @@ use crate::error::{Code, Error, Result};
 use crate::grant::Workdir;
 use crate::openssh::config::PERSIST_SECONDS;
 use crate::origin::{Origins as _, SessionKey, Target};
+use crate::output::foreign;
 use crate::output::progress::note;
 use crate::output::report::Outcome;
 use crate::session::live::{Obtained, Wish};
@@ -68,7 +69,7 @@ pub(super) fn refuse_options(args: &Args) -> Result<()> {
     };
     Err(Error::new(
         Code::Usage,
-        format!("{option} is for hosts of your own, and `{}` is a workspace", args.workspace),
+        format!("{option} is for hosts of your own, and {} is a workspace", foreign::word(&args.workspace)),
     )
     .hint("name a host with ssh:HOST"))
 }

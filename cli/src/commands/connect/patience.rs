@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
+use crate::output::foreign;
 use crate::sys::clock::Deadline;
 use crate::sys::interrupt::Interrupt;
 
@@ -75,14 +76,14 @@ impl Patience {
     }
 
     fn interrupted(&self) -> Error {
-        let name = &self.workspace;
+        let (name, word) = (foreign::word(&self.workspace), foreign::argument(&self.workspace));
         if self.has_started.get() {
-            Error::new(Code::Interrupted, format!("interrupted: `{name}` keeps booting, and is not attached"))
+            Error::new(Code::Interrupted, format!("interrupted: {name} keeps booting, and is not attached"))
                 .hint(format!(
-                    "`runcode connect {name} --wait` attaches it, `runcode stop {name}` powers it down"
+                    "`runcode connect {word} --wait` attaches it, `runcode stop {word}` powers it down"
                 ))
         } else {
-            Error::new(Code::Interrupted, format!("interrupted: `{name}` is not attached"))
+            Error::new(Code::Interrupted, format!("interrupted: {name} is not attached"))
         }
     }
 }

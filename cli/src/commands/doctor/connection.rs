@@ -11,7 +11,7 @@ use crate::openssh::config::quoted;
 use crate::origin::hosted::saved_token;
 use crate::origin::hosted::token::Source;
 use crate::origin::names::few;
-use crate::output::sanitize;
+use crate::output::foreign;
 use crate::session::Session;
 use crate::session::attachment::{Applying, ambiguous, gone, linked};
 use crate::session::store::{IDENTITY, KNOWN_HOSTS, host_key_alias};
@@ -90,8 +90,8 @@ pub(super) fn attached(app: &App) -> Check {
 
 fn attached_session(app: &App, name: &'static str) -> Result<Check> {
     if let Some(named) = app.named(None) {
-        let words = sanitize::short(&named.words);
-        return Ok(Check::ok(name, format!("RUNCODE_WORKSPACE names `{words}`, whatever is attached")));
+        let words = foreign::word(&named.words);
+        return Ok(Check::ok(name, format!("RUNCODE_WORKSPACE names {words}, whatever is attached")));
     }
     let sessions = app.sessions()?;
     let attachment = match sessions.applying()? {

@@ -10,6 +10,8 @@ use crate::integrations::ssh_config_block::MARKERS;
 use crate::integrations::{claude_settings, stable_path};
 use crate::openssh::SshBinary;
 use crate::openssh::version::{RECOMMENDED, Version};
+use crate::output::foreign::FileName as _;
+use crate::output::report::issue_line;
 use crate::sys::env::Var;
 use crate::sys::paths::home;
 use crate::sys::{atomic_file, platform};
@@ -75,7 +77,7 @@ pub(super) fn servers(app: &App) -> Check {
     };
     let (config, issues) = servers.places().read();
     match (issues.first(), config.servers().len()) {
-        (Some(first), _) => Check::fail(NAME, first.to_string(), "run `runcode servers check`, and fix each"),
+        (Some(first), _) => Check::fail(NAME, issue_line(first), "run `runcode servers check`, and fix each"),
         (None, 0) => Check::ok(NAME, "none are named"),
         (None, 1) => Check::ok(NAME, "1 server is named"),
         (None, count) => Check::ok(NAME, format!("{count} servers are named")),
@@ -108,7 +110,7 @@ pub(super) fn cache(app: &App) -> Check {
                 let why = crate::error::reason(&error);
                 return Check::fail(
                     NAME,
-                    format!("`{}`: {why}", path.display()),
+                    format!("{}: {why}", path.named()),
                     format!("run `ls -ld {}`", shown(&path)),
                 );
             }
@@ -116,17 +118,17 @@ pub(super) fn cache(app: &App) -> Check {
         if path != paths.token() && !metadata.is_dir() {
             return Check::fail(
                 NAME,
-                format!("`{}` is not a folder", path.display()),
+                format!("{} is not a folder", path.named()),
                 format!("run `mv {0} {0}.old`", shown(&path)),
             );
         }
         if !platform::is_own(&metadata) {
             let mend = format!("run `sudo chown -R \"$(id -un)\" {}`", shown(&path));
-            return Check::fail(NAME, format!("`{}` belongs to another user", path.display()), mend);
+            return Check::fail(NAME, format!("{} belongs to another user", path.named()), mend);
         }
         if !platform::is_private(&metadata) {
             let mend = format!("run `chmod go-rwx {}`", shown(&path));
-            return Check::warn(NAME, format!("others can read `{}`", path.display()), mend);
+            return Check::warn(NAME, format!("others can read {}", path.named()), mend);
         }
     }
     if paths.cache().exists() {
@@ -136,8 +138,11 @@ pub(super) fn cache(app: &App) -> Check {
     }
 }
 
+/// A path as a shell takes it, between the backticks of the advice.
 fn shown(path: &Path) -> String {
-    shell_word::quote(&path.to_string_lossy()).unwrap_or_default()
+    let text = path.to_string_lossy();
+    let word = shell_word::quote(&text).ok().filter(|_| !text.contains('`'));
+    word.unwrap_or_else(|| "FOLDER".to_owned())
 }
 
 /// Whether Claude Code shows what is attached, and whether the program that it runs for that is still there.
@@ -158,7 +163,7 @@ pub(super) fn status_line(app: &App) -> Check {
     match content.as_deref().and_then(claude_settings::installed) {
         Some(command) => match program_of(&command) {
             Some(program) if !program.is_file() => {
-                let gone = format!("Claude Code runs `{}`, which is gone", program.display());
+                let gone = format!("Claude Code runs {}, which is gone", program.named());
                 Check::warn(NAME, gone, "run `runcode install-statusline`")
             }
             _ => match hidden(app) {
@@ -199,7 +204,7 @@ pub(super) fn ssh_config(app: &App) -> Check {
             }
         }
         Ok(Some(program)) => {
-            let gone = format!("hosts in ~/.ssh/config lead through `{}`, which is gone", program.display());
+            let gone = format!("hosts in ~/.ssh/config lead through {}, which is gone", program.named());
             Check::fail(NAME, gone, "run `runcode config-ssh`")
         }
     }

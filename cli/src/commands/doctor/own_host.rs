@@ -20,7 +20,7 @@ pub(super) fn checks(app: &App, words: &str) -> Result<Vec<Check>> {
     if matches!(key.origin(), OriginId::Plane(_)) {
         return Err(Error::new(
             Code::Usage,
-            format!("`{words}` is a workspace; doctor looks at hosts of your own"),
+            format!("{} is a workspace; doctor looks at hosts of your own", foreign::word(words)),
         )
         .hint("name a host with ssh:HOST, or a server, or leave it out"));
     }

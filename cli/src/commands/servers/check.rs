@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::error::{Code, Error, Issue, Result};
 use crate::origin::names::number;
 use crate::origin::servers::Config;
-use crate::output::report::{Outcome, Report, Text, issue};
+use crate::output::report::{Outcome, Report, Text, issue, issue_line};
 use crate::session::Sessions;
 use crate::transport::contact::Contact;
 
@@ -45,7 +45,7 @@ impl Report for Findings {
 
     fn text(&self, text: &mut Text) {
         for error in &self.errors {
-            text.line(format!("✗ {error}"));
+            text.line(format!("✗ {}", issue_line(error)));
         }
         for Warning { server, message } in &self.warnings {
             text.line(format!("! {server} {message}"));

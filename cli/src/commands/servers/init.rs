@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::origin::servers::{Places, STARTER};
+use crate::output::foreign::FileName as _;
 use crate::output::report::{Outcome, Simple};
 use crate::sys::atomic_file;
 
@@ -30,7 +31,7 @@ pub(super) fn run(args: Args, app: &App) -> Result<Outcome> {
     let file = places.own();
     let shown = file.display();
     if file.is_symlink() {
-        let error = format!("`{shown}` is a link, and what it leads to may be somebody else's");
+        let error = format!("{} is a link, and what it leads to may be somebody else's", file.named());
         return Err(Error::new(Code::Conflict, error)
             .hint("write the file that it leads to yourself, or remove the link"));
     }
@@ -39,9 +40,11 @@ pub(super) fn run(args: Args, app: &App) -> Result<Outcome> {
         Some(_) => atomic_file::write(file, STARTER.as_bytes(), 0o600),
         None => {
             atomic_file::create_new(file, STARTER.as_bytes(), 0o600).map_err(|error| match error.kind() {
-                ErrorKind::AlreadyExists => Error::new(Code::Conflict, format!("`{shown}` is there already"))
-                    .hint("edit it, or say --force to begin anew"),
-                _ => Error::io(format_args!("write `{shown}`"), error),
+                ErrorKind::AlreadyExists => {
+                    Error::new(Code::Conflict, format!("{} is there already", file.named()))
+                        .hint("edit it, or say --force to begin anew")
+                }
+                _ => Error::io(format_args!("write {}", file.named()), error),
             })
         }
     };

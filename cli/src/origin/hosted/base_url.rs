@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use url::{Host, Url};
 
 use crate::error::{Code, Error, Result};
+use crate::output::foreign;
 
 /// An API or web base: an origin and perhaps a path prefix. Never with a user, a query or a fragment.
 #[derive(Debug, Clone)]
@@ -20,9 +21,12 @@ impl BaseUrl {
 
     /// Parses a base; anything but https, or http to a literal loopback host, is `insecure_base`.
     pub fn parse(text: &str) -> Result<BaseUrl> {
-        let shown = if text.contains('@') { "(not shown: it may contain a password)" } else { text };
+        let shown = match text.contains('@') {
+            true => "(not shown: it may contain a password)".to_owned(),
+            false => foreign::file(text).to_string(),
+        };
         let refuse = |why: &str| {
-            Error::new(Code::InsecureBase, format!("the base URL `{shown}` {why}"))
+            Error::new(Code::InsecureBase, format!("the base URL {shown} {why}"))
                 .hint("use https://…, or http:// with localhost, 127.0.0.1 or [::1]")
         };
         if text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::error::{Error, Result};
 use crate::origin::hosted::BaseUrl;
 use crate::origin::hosted::token::{MAX_BYTES, Token};
+use crate::output::foreign::FileName as _;
 use crate::sys::atomic_file;
 use crate::sys::digest::sha256;
 use crate::sys::paths::Paths;
@@ -64,8 +65,8 @@ pub(super) fn remove_all(paths: &Paths) -> Result<bool> {
     if !fs::symlink_metadata(&folder).is_ok_and(|metadata| metadata.is_dir()) {
         return atomic_file::remove(&folder); // a link would lead elsewhere
     }
-    let entries = fs::read_dir(&folder)
-        .map_err(|error| Error::io(format_args!("read `{}`", folder.display()), error))?;
+    let entries =
+        fs::read_dir(&folder).map_err(|error| Error::io(format_args!("read {}", folder.named()), error))?;
     let mut had = false;
     for entry in entries.flatten() {
         had |= atomic_file::remove(&entry.path())?;

@@ -22,8 +22,8 @@ use runcode_wire::SessionRequest;
 use crate::error::{Code, Error, Result};
 use crate::grant::Grant;
 use crate::origin::{Origin, OriginId, Request, SessionKey, Target, Ungranted, Unresolved, Workspace, names};
+use crate::output::foreign;
 use crate::output::progress::note;
-use crate::output::sanitize::short;
 use crate::sys::clock;
 
 impl Origin for Client {
@@ -83,8 +83,8 @@ fn own_of_several(name: &str, own: &Workspace, bearers: &[&Workspace]) -> String
     let others = bearers.iter().filter(|other| other.key != own.key);
     let others = others.map(|other| other.key.shown(Some(&other.title))).collect::<Vec<_>>();
     format!(
-        "note: `{}` is your own {}; others of that name are shared with you: {}",
-        short(name),
+        "note: {} is your own {}; others of that name are shared with you: {}",
+        foreign::word(name),
         own.key.shown(Some(&own.title)),
         names::few(others.into_iter())
     )
@@ -93,8 +93,8 @@ fn own_of_several(name: &str, own: &Workspace, bearers: &[&Workspace]) -> String
 /// A display name is chosen by whoever owns the workspace: one that leads to somebody else's is worth a word.
 fn foreign(name: &str, workspace: &Workspace) -> String {
     format!(
-        "note: `{}` is someone else's workspace, shared with you: {}",
-        short(name),
+        "note: {} is someone else's workspace, shared with you: {}",
+        foreign::word(name),
         workspace.key.shown(Some(&workspace.title))
     )
 }

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 use crate::error::{Code, Error, Result};
 use crate::origin::hosted::token::{Addressed, MAX_BYTES, Source, Token};
 use crate::origin::hosted::{BaseUrl, logins};
+use crate::output::foreign::FileName as _;
 use crate::sys::atomic_file;
 use crate::sys::lock::{self, Lock};
 use crate::sys::paths::Paths;
@@ -81,7 +82,7 @@ fn on_disk(paths: &Paths) -> Result<Option<Addressed>> {
 
 /// The saved token, for people.
 fn what(paths: &Paths) -> String {
-    format!("the saved token in `{}`", paths.token().display())
+    format!("the saved token in {}", paths.token().named())
 }
 
 /// For which origin `login` saved this token; `None` for one that was written by hand.

@@ -28,7 +28,6 @@ use crate::origin::{
 };
 use crate::output::foreign::{self, Name};
 use crate::output::progress::note;
-use crate::output::sanitize::short;
 use crate::sys::digest::sha256;
 use crate::sys::env::{Env, Var};
 use crate::sys::paths::Paths;
@@ -116,7 +115,7 @@ impl Servers {
 
     /// What ends a search: no server has the name.
     fn not_found(&self, config: &Config, name: &str) -> Error {
-        let error = Error::new(Code::NotFound, format!("no server is called `{}`", short(name)));
+        let error = Error::new(Code::NotFound, format!("no server is called {}", foreign::word(name)));
         match config.servers().len() {
             0 => error,
             _ => {

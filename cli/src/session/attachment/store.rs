@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Error, Result};
 use crate::origin::SessionKey;
+use crate::output::foreign::FileName as _;
 use crate::output::foreign::Name;
 use crate::session::attachment::{Applying, Attachment};
 use crate::sys::atomic_file;
@@ -173,7 +174,7 @@ impl<'a> Attachments<'a> {
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(Error::io(format_args!("read `{}`", folder.display()), error)),
+            Err(error) => return Err(Error::io(format_args!("read {}", folder.named()), error)),
         };
         let is_name = |name: &str| {
             let digits = name.strip_suffix(SUFFIX);
@@ -192,7 +193,7 @@ impl<'a> Attachments<'a> {
             attachment.folder.as_ref().is_none_or(|folder| self.file(Path::new(folder)) == file)
         };
         attachment.filter(is_its).map(Some).ok_or_else(|| {
-            let what = format!("`{}` is no attachment that this version understands", file.display());
+            let what = format!("{} is no attachment that this version understands", file.named());
             Error::new(Code::Io, what)
                 .hint("upgrade runcode; or forget all attachments with `runcode disconnect --all`")
         })
