@@ -1,6 +1,6 @@
 //! Connections that died without a word, and those that only seem so.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::rough::{From, Rough};
@@ -93,6 +93,28 @@ fn a_late_answer_starts_nothing_twice() {
         CommandOutput::of(late.wait_with_output().unwrap()).succeeds();
         rough.world.run(&["exec", "--", "true"]).succeeds();
         assert_eq!((marks(&rough), rough.master()), (before + 1, old), "{transport}");
+    }
+}
+
+/// The same once the new connection is up, and waits to see whether the old one is dead.
+#[test]
+fn an_answer_in_the_last_moment_counts_once() {
+    let Some(rough) = Rough::new(From::Plane, "") else { return };
+    let rough = rough.connected();
+    let is_beside = || {
+        let folders = std::fs::read_dir(rough.world.cache("")).unwrap().flatten();
+        folders.map(|folder| folder.path().join("maste+")).any(|socket| socket.exists())
+    };
+    for transport in ["mux", "openssh"] {
+        let (old, before) = (rough.master(), marks(&rough));
+        rough.relay.hold(true);
+        let exec = ["exec", "--", &format!("{}; sleep 2; echo out; exit 7", mark(&rough))];
+        let late = over(&rough, transport, &exec).stdout(Stdio::piped()).spawn().unwrap();
+        until("another connection is up", is_beside);
+        std::thread::sleep(Duration::from_millis(500)); // into the time that the old one still has
+        rough.relay.hold(false);
+        let said = CommandOutput::of(late.wait_with_output().unwrap()).ends_with(7);
+        assert_eq!((said.text(), marks(&rough), rough.master()), ("out\n", before + 1, old), "{transport}");
     }
 }
 

@@ -79,6 +79,9 @@ impl Asked for Request {
         interrupt: Option<&Interrupt>,
         deadline: Deadline,
     ) -> Result<bool, Failure> {
+        if self.session.is_some() {
+            return Ok(true); // what comes next is for whoever waits for its end
+        }
         let path = transport.route.control_path.as_deref().unwrap_or(Path::new(""));
         let failed = |trouble| failure(transport, path, trouble);
         loop {

@@ -52,6 +52,7 @@ impl FakeMaster {
         let command = RemoteCommand::snippet(None, &Variables::default(), "true").unwrap();
         let mut asked = ask(&transport, &self.path(), &command, &Streams::null())?;
         assert!(asked.is_confirmed(&transport, None, Deadline::after(HELLO))?);
+        assert!(asked.is_confirmed(&transport, None, Deadline::after(HELLO))?, "as often as somebody asks");
         Ok(asked.opened())
     }
 

@@ -14,8 +14,14 @@ struct State {
     is_stalled: AtomicBool,
     is_slow: AtomicBool,
     is_over: AtomicBool,
-    /// Whether it is silent, for each connection that was made.
-    open: Mutex<Vec<Arc<AtomicBool>>>,
+    open: Mutex<Vec<Arc<Connection>>>,
+}
+
+/// A connection that was made.
+#[derive(Default)]
+struct Connection {
+    is_silent: AtomicBool,
+    is_held: AtomicBool,
 }
 
 /// Passes TCP on, from a port of its own, until dropped.
@@ -58,8 +64,15 @@ impl Relay {
 
     /// What is connected now passes nothing more, and is not closed.
     pub fn silence(&self) {
-        for silent in self.state.open.lock().unwrap().iter() {
-            silent.store(true, Ordering::SeqCst);
+        for connection in self.state.open.lock().unwrap().iter() {
+            connection.is_silent.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether everything waits that is on its way on what is connected now; later connections pass on theirs.
+    pub fn hold(&self, is_held: bool) {
+        for connection in self.state.open.lock().unwrap().iter() {
+            connection.is_held.store(is_held, Ordering::SeqCst);
         }
     }
 
@@ -94,19 +107,21 @@ impl State {
             return;
         }
         let Ok(there) = TcpStream::connect(("127.0.0.1", port)) else { return };
-        let silent = Arc::new(AtomicBool::new(self.is_down.load(Ordering::SeqCst)));
-        self.open.lock().unwrap().push(Arc::clone(&silent));
+        let connection = Arc::new(Connection::default());
+        connection.is_silent.store(self.is_down.load(Ordering::SeqCst), Ordering::SeqCst);
+        self.open.lock().unwrap().push(Arc::clone(&connection));
         for (from, to) in [(&here, &there), (&there, &here)] {
             let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
             from.set_nodelay(true).unwrap();
-            let (state, silent) = (Arc::clone(self), Arc::clone(&silent));
-            std::thread::spawn(move || pass(from, to, &state, &silent));
+            let (state, connection) = (Arc::clone(self), Arc::clone(&connection));
+            std::thread::spawn(move || pass(from, to, &state, &connection));
         }
     }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, state: &State, silent: &AtomicBool) {
+fn pass(mut from: TcpStream, mut to: TcpStream, state: &State, connection: &Connection) {
     let mut piece = vec![0; 64 * 1024];
+    let waits = || state.is_stalled.load(Ordering::SeqCst) || connection.is_held.load(Ordering::SeqCst);
     loop {
         let is_slow = state.is_slow.load(Ordering::SeqCst);
         let most = if is_slow { 4 * 1024 } else { piece.len() };
@@ -114,14 +129,14 @@ fn pass(mut from: TcpStream, mut to: TcpStream, state: &State, silent: &AtomicBo
         if is_slow && count == most {
             std::thread::sleep(Duration::from_millis(20));
         }
-        while state.is_stalled.load(Ordering::SeqCst) && !state.is_over.load(Ordering::SeqCst) {
+        while waits() && !state.is_over.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(2));
         }
-        if !silent.load(Ordering::SeqCst) && to.write_all(&piece[..count]).is_err() {
+        if !connection.is_silent.load(Ordering::SeqCst) && to.write_all(&piece[..count]).is_err() {
             break;
         }
     }
-    if !silent.load(Ordering::SeqCst) {
+    if !connection.is_silent.load(Ordering::SeqCst) {
         let _ = from.shutdown(Shutdown::Both);
         let _ = to.shutdown(Shutdown::Both);
     }
