@@ -2,7 +2,7 @@
 //! process writes it.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::thread::JoinHandle;
 
@@ -43,8 +43,7 @@ impl Written {
     fn add(&mut self, what: &'static str, fd: OwnedFd) -> io::Result<Stream> {
         let (mut reader, writer) = io::pipe()?;
         // On a failure the reader goes, and the command learns that nobody takes what it writes.
-        let thread = std::thread::Builder::new()
-            .spawn(move || io::copy(&mut reader, &mut File::from(fd)).map(|_| ()))?;
+        let thread = std::thread::Builder::new().spawn(move || pass_on(&mut reader, &mut File::from(fd)))?;
         self.0.push(Writer { what, thread });
         Ok(writer.into())
     }
@@ -59,6 +58,20 @@ impl Written {
             })?;
         }
         Ok(())
+    }
+}
+
+/// Copies to the end. Not by splice(2), as `io::copy` would: that puts the file's position, which others share, back to where
+/// it was when the wait for input began, and what was written meanwhile is overwritten.
+fn pass_on(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => to.write_all(&buffer[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 
