@@ -72,6 +72,10 @@ const CHANGED: [&str; 2] =
 /// How the lines begin in which ssh does not take the key.
 const UNKNOWN: [&str; 2] = ["Host key verification failed.", "No "];
 
+/// How the line begins that ssh writes once a host has let it in. In a log without what ssh hears before, all after it may be
+/// the host's words.
+const LET_IN: &str = "Authenticated to ";
+
 const CERTIFICATE: &str = "debug1: Server host certificate: ";
 
 impl<'a> Told<'a> {
@@ -96,7 +100,7 @@ impl<'a> Told<'a> {
                     break;
                 }
             }
-            if is_last(line) {
+            if is_last(line) || (!has_heard && line.starts_with(LET_IN)) {
                 break;
             }
         }

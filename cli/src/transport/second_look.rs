@@ -1,8 +1,8 @@
 //! A second connection, made to learn why the first one failed, where its log does not tell.
 //!
 //! ssh tells which key a host shows, and which of the user's keys it takes, at a level at which it also passes on what a server
-//! says before it is verified: the ID of its certificate, above all. Where it did, ssh is asked again at its usual level,
-//! where it passes on nothing of the kind.
+//! says before it is verified: the ID of its certificate, above all. Where it did, ssh is asked again at a level at which it
+//! passes on nothing of the kind, but tells when the host has let it in: what comes then is the host's.
 
 use std::path::Path;
 use std::process::Command;
@@ -16,7 +16,7 @@ use crate::sys::subprocess::{self, Outcome};
 
 /// The first arguments of the ssh that makes it.
 pub(super) const QUIET: [&str; 6] =
-    ["-o", "LogLevel=INFO", "-o", "ControlPath=none", "-o", "ControlMaster=no"];
+    ["-o", "LogLevel=VERBOSE", "-o", "ControlPath=none", "-o", "ControlMaster=no"];
 
 /// Whether `log` does not tell why it ended.
 pub(super) fn is_needed(log: &str) -> bool {
