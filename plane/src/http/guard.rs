@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use serde_json::json;
@@ -16,6 +16,12 @@ use super::addresses::UNKNOWN;
 use super::faulty;
 use super::{Link, Site, answer, api};
 
+/// What is logged of a method: a client may send any word as one, a secret too.
+fn method(sent: &Method) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    KNOWN.into_iter().find(|known| sent == *known).unwrap_or("…")
+}
+
 pub(super) async fn guard(
     State(site): State<Arc<Site>>,
     ConnectInfo(link): ConnectInfo<Link>,
@@ -23,7 +29,7 @@ pub(super) async fn guard(
     next: Next,
 ) -> Response {
     let began = Instant::now();
-    let (method, path) = (request.method().to_string(), shown(&site, request.uri().path()));
+    let (method, path) = (method(request.method()), shown(&site, request.uri().path()));
     if let Ok(Some(_)) = site.state.user_of(api::token_of(request.headers())).await {
         link.visit.recognize();
     }
