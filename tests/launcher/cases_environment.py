@@ -143,6 +143,7 @@ def case_no_program_of_a_project_runs_at_the_start(stage):
     stamp = binary.with_name(binary.name + ".stamp")
     stamp.write_text(f"{stamp.read_text().split()[0]} {sha256(EVIL)} new\n")
     (project / ".cache").symlink_to("cache")
+    (project / "hook").write_bytes(EVIL)  # what another program makes of our argument
 
     def started(cwd=project, **changes):
         hook = [*stage.shell, str(stage.plugin / "plugin/session-start")]
@@ -158,6 +159,7 @@ def case_no_program_of_a_project_runs_at_the_start(stage):
         {"RUNCODE_BIN": "../evil", "cwd": project / "sub"},
         {"RUNCODE_BIN": evil, "cwd": project / "sub"},
         {"RUNCODE_BIN": evil, "HOME": project},
+        {"RUNCODE_BIN": "/bin/sh"},
         {"RUNCODE_CACHE": "cache/runcode"},
         {"RUNCODE_CACHE": cache},
         {"RUNCODE_CACHE": None, "XDG_CACHE_HOME": project / "cache"},
@@ -170,5 +172,7 @@ def case_no_program_of_a_project_runs_at_the_start(stage):
             assert run.args == ["hook", "session-start"], changes
     shutil.copy(stage.binary, outside / "runcode")
     assert started(RUNCODE_BIN=outside / "runcode", RUNCODE_CACHE=None).args == ["hook", "session-start"]
-    assert started(RUNCODE_BIN=evil, cwd=outside).out, "of another project it is the user's word"
+    (project / "runcode").write_bytes(EVIL)
+    (project / "runcode").chmod(0o755)
+    assert started(RUNCODE_BIN=project / "runcode", cwd=outside).out, "of another project it is the user's word"
     assert started(RUNCODE_CACHE=own).args == ["hook", "session-start"]

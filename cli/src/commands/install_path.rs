@@ -117,7 +117,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
 fn launcher(app: &App) -> Option<PathBuf> {
     let launcher = app.env().var(Var::RuncodeLauncher).map(PathBuf::from)?;
     let is_ours = launcher.is_absolute() && shell_path::is_launcher(&launcher);
-    (is_ours && !Project::current(app.env()).holds(&launcher)).then_some(launcher)
+    (is_ours && !Project::current().holds(&launcher)).then_some(launcher)
 }
 
 fn remove(wrapper: &Path, is_there: bool, home: &Path) -> Result<Outcome> {

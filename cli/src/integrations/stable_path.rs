@@ -17,7 +17,9 @@ pub const DEV_FOLDER: &str = "runcode-dev-";
 /// The launcher keeps its binary outside every versioned plugin folder; a program that lies inside one is refused,
 /// because the next version's folder has another name. On Windows with forward slashes, which every shell there reads.
 pub fn program(env: &Env) -> Result<String> {
-    let own = shell_path::wrapper_path(env).ok().filter(|path| shell_path::is_own_wrapper(path));
+    let project = Project::current();
+    let is_ours = |path: &PathBuf| shell_path::is_own_wrapper(path) && !project.holds(path);
+    let own = shell_path::wrapper_path(env).ok().filter(is_ours);
     let program = match own {
         Some(path) => path,
         None => {
@@ -36,7 +38,7 @@ pub fn program(env: &Env) -> Result<String> {
 /// or of a version manager) stays, and the folder behind it has the version in its name. A project's link is the project's to change.
 fn on_path(program: &Path, env: &Env) -> Option<PathBuf> {
     let path = env.var(Var::Path)?;
-    let project = Project::current(env);
+    let project = Project::current();
     let mut places = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
     places.find_map(|folder| {
         let link = folder.join(program.file_name()?);

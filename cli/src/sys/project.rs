@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::sys::env::Env;
-use crate::sys::paths;
 use crate::sys::platform;
 
 /// What a project's top folder holds, one of them at least.
@@ -15,11 +13,11 @@ pub struct Project(Vec<PathBuf>);
 
 impl Project {
     /// That of the working directory.
-    pub fn current(env: &Env) -> Project {
+    pub fn current() -> Project {
         let Some(folder) = std::env::current_dir().ok().and_then(|folder| folder.canonicalize().ok()) else {
-            return Project::default();
+            return Project(vec![PathBuf::from("/")]); // nobody can tell where it is, so nothing is outside
         };
-        Project::around(&folder, home(env).as_deref())
+        Project::around(&folder, home().as_deref())
     }
 
     /// That of `folder`: every folder above it, or itself, that bears a mark; where none does, itself. What holds the user's home
@@ -49,11 +47,9 @@ impl Project {
     }
 }
 
-/// The user's home folder as the system knows it. A project's settings can set `HOME`, which counts only where the system
-/// knows none.
-pub fn home(env: &Env) -> Option<PathBuf> {
-    let known = platform::home().filter(|home| home.is_absolute());
-    known.or_else(|| paths::home(env).ok()).map(|home| home.canonicalize().unwrap_or(home))
+/// The user's home folder as the system knows it. A project's settings can set `HOME`, so that does not count.
+pub fn home() -> Option<PathBuf> {
+    platform::home().filter(|home| home.is_absolute()).map(|home| home.canonicalize().unwrap_or(home))
 }
 
 #[cfg(all(test, unix))]
@@ -109,14 +105,5 @@ mod tests {
         ] {
             assert_eq!(project.holds(&top.join(path)), is_held, "{path}");
         }
-    }
-
-    #[test]
-    fn a_variable_moves_no_known_home() {
-        let moved = Env::fixed([(crate::sys::env::Var::Home, "/elsewhere")]);
-        assert_eq!(
-            home(&moved).is_some_and(|home| home == Path::new("/elsewhere")),
-            platform::home().is_none()
-        );
     }
 }

@@ -68,10 +68,10 @@ struct Whereabouts {
 }
 
 impl Whereabouts {
-    fn of(env: &Env) -> Whereabouts {
-        let own = project::home(env).map(|home| Paths::below(&home).config().to_owned());
+    fn current() -> Whereabouts {
+        let own = project::home().map(|home| Paths::below(&home).config().to_owned());
         let own = own.map(|own| own.canonicalize().unwrap_or(own));
-        Whereabouts { project: Project::current(env), own }
+        Whereabouts { project: Project::current(), own }
     }
 }
 
@@ -81,7 +81,6 @@ pub struct Servers {
     places: Places,
     ssh: SshBinary,
     path: Option<OsString>,
-    env: Env,
     whereabouts: OnceCell<Whereabouts>,
     config: OnceCell<Config>,
 }
@@ -90,8 +89,7 @@ impl Servers {
     /// Those of these files, with the programs that `env` leads to; no I/O.
     pub fn new(places: Places, env: &Env) -> Servers {
         let (ssh, path) = (SshBinary::from_env(env), env.var(Var::Path));
-        let (env, whereabouts) = (env.clone(), OnceCell::new());
-        Servers { places, ssh, path, env, whereabouts, config: OnceCell::new() }
+        Servers { places, ssh, path, whereabouts: OnceCell::new(), config: OnceCell::new() }
     }
 
     /// The name that the words mean without a doubt: `server:NAME`.
@@ -177,7 +175,7 @@ impl Servers {
         if server.power == Power::default() || (file.owner == Owner::Root && cfg!(unix)) {
             return None;
         }
-        let here = self.whereabouts.get_or_init(|| Whereabouts::of(&self.env));
+        let here = self.whereabouts.get_or_init(Whereabouts::current);
         if !here.project.holds(&file.given) || here.own.as_ref().is_some_and(|own| file.path.starts_with(own))
         {
             return None;
