@@ -88,5 +88,20 @@ mod tests {
         assert_eq!(denied("password"), Refusal::Question(Question::Answer));
         assert_eq!(denied("publickey"), Refusal::Question(Question::Key(String::new())));
         assert_eq!(refusal(first, Some("Connection closed by h port 1\n")).0, Refusal::HungUp);
+        // A host that has let ssh in refuses the session, in words that look like ssh's.
+        for words in [unknown, changed, "me@h: Permission denied (password).\r\n"] {
+            let second = format!(
+                "Authenticated to h ([1.2.3.4]:22) using \"none\".\nchannel 0: open failed: x: x\r\n{words}"
+            );
+            let (refusal, said) = refusal(first, Some(&second));
+            let is_believed = matches!(
+                refusal,
+                Refusal::HostKeyUnknown(_)
+                    | Refusal::HostKeyChanged(_)
+                    | Refusal::Question(_)
+                    | Refusal::KeysRefused
+            );
+            assert!(!is_believed, "{refusal:?} {said}");
+        }
     }
 }
