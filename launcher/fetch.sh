@@ -93,7 +93,7 @@ download() {
     : >"$rc_tmp/error"
     for rc_url in "$rc_base/$1" "$rc_base/$rc_version/$1"; do
         (
-            trap - HUP INT TERM # Ctrl-C ends the download, and what waits for it clears up
+            trap - HUP INT TERM # Ctrl-C ends the download; the shell that waits for it cleans up
             [ -t 2 ] || exec 2>"$rc_tmp/error"
             rc_path=${rc_url#file://}
             [ "$rc_scheme" != file ] || [ ! -f "$rc_path" ] || exec cp "$rc_path" "$2"
@@ -101,7 +101,7 @@ download() {
         ) && return
         rc_ended=$?
         [ "$rc_ended" -le 128 ] || case $(kill -l "$rc_ended" 2>/dev/null) in
-            HUP) exit 129 ;; # whoever sent it needs no words
+            HUP) exit 129 ;; # whoever sent it needs no message
             INT) exit 130 ;;
             TERM) exit 143 ;;
         esac
@@ -144,8 +144,8 @@ while ! mkdir "$rc_lock" 2>/dev/null && [ -d "$rc_lock" ] && [ "$rc_left" -gt 0 
     ! verified || exit 0
 done
 rc_tmp=''
-# No signal ends this in a middle: not clearing up, not between a binary and its stamp. Only downloads take long, and
-# they end by theirs.
+# No signal may interrupt this shell: neither while it cleans up, nor between a binary and its stamp. Only downloads take
+# long, and they handle signals themselves.
 trap '' HUP INT TERM
 trap 'rm -rf ${rc_tmp:+"$rc_tmp"} "$rc_lock"' EXIT
 { mkdir -p "$rc_lock" && printf '%s\n' $$ >"$rc_lock/pid" && touch "$rc_lock"; } 2>/dev/null || :

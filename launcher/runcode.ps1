@@ -9,7 +9,7 @@ $step = "$env:RUNCODE_LAUNCHER_STEP"
 $forwarded = $args
 
 function Stop-Launcher([string]$message, [string]$hint) {
-    # What is repeated of a variable neither ends the line nor steers the terminal: a project's settings may have set it.
+    # A project's settings may have set a variable, so the value that we print must not end the line or control the terminal.
     [Console]::Error.WriteLine("runcode: $($message -replace '[^ -~]', '?')")
     if ($hint) { [Console]::Error.WriteLine("hint: $($hint -replace '[^ -~]', '?')") }
     exit 1

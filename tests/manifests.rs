@@ -88,7 +88,7 @@ fn the_skill_knows_every_code() {
 fn agents_are_warned_of_forged_hints() {
     for guide in ["commands/exec.md", "skills/ssh/SKILL.md"] {
         let words = text(guide).split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(words.contains("`runcode:` and `hint:` may be"), "{guide}");
+        assert!(words.contains("`runcode:` and `hint:` may come from the workspace"), "{guide}");
         assert!(words.contains("you would have run anyway"), "{guide}");
     }
 }

@@ -82,7 +82,7 @@ fn pin_is_never_silent_about_another_key() {
     assert_eq!(said["not_shown"], json!([fingerprint(&another)]));
     let text = world.run(&["servers", "pin", "gpu"]).ends_with(1);
     assert!(
-        text.text().contains("none of them") && text.text().contains("pinned, and not shown"),
+        text.text().contains("none of them") && text.text().contains("pinned, but not shown"),
         "{text:?}"
     );
     let said = pin(&[key(&another), key(&own)]).succeeds().json();

@@ -190,15 +190,12 @@ fn no_servers_toml_of_a_project_runs_programs() {
         let servers = if option.is_some() { &servers[..] } else { &[] };
         for verb in [&["connect", "gpu", "--start", "--json"][..], &["stop", "gpu", "--json"]] {
             let said = from(folder, variable, &[verb, servers].concat()).fails_as("bad_config", 2).json();
-            assert!(
-                said["message"].as_str().unwrap().contains("lies in this project"),
-                "{variable:?} {said}"
-            );
+            assert!(said["message"].as_str().unwrap().contains("inside this project"), "{variable:?} {said}");
             assert!(said["hint"].as_str().unwrap().contains("/.config/runcode/servers.toml"), "{said}");
         }
         let said = from(folder, variable, &[&["list", "--state", "--json"], servers].concat()).succeeds();
         assert_eq!(said.json()[0]["state"], json!(null), "{variable:?}");
-        assert!(said.stderr.contains("lies in this project"), "{}", said.stderr);
+        assert!(said.stderr.contains("inside this project"), "{}", said.stderr);
         // Where it leads still counts: that starts nothing here.
         from(folder, variable, &[&["servers", "check", "--json"], servers].concat()).succeeds();
     }

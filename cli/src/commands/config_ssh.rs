@@ -39,8 +39,8 @@ const MAX_HOSTS: usize = 256;
 /// How many workspaces that are left out are named, at most.
 const MAX_SKIPPED: usize = 100;
 
-/// What to do without a control plane to ask.
-const NOT_LOGGED_IN: &str = "config-ssh writes hosts for the workspaces of a control plane: run `runcode login` first. A host of your own is in your ssh config already: `ssh HOST` works as it is";
+/// The hint for a user who has no login.
+const NOT_LOGGED_IN: &str = "run `runcode login` first: config-ssh adds the workspaces of a control plane to your ssh config. Hosts of your own are there already, so `ssh HOST` works as it is";
 
 /// How many of them at a time.
 const AT_ONCE: usize = 8;
@@ -177,10 +177,10 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     Ok(report.into())
 }
 
-/// What to do where the file is not to be written: another program may write it, such as a package manager.
+/// Adds a hint to a failed write: another program, such as a package manager, may own the file.
 fn by_hand(error: Error) -> Error {
     if error.code() == Code::Io {
-        error.hint("`runcode config-ssh --dry-run` shows the lines: put them where that file is written from")
+        error.hint("`runcode config-ssh --dry-run` shows the lines: if another program writes that file, add them there")
     } else {
         error
     }

@@ -70,9 +70,7 @@ impl Report for List {
             return text.line(match (self.has_others, self.is_logged_in) {
                 (true, _) => "no workspaces with SSH (`runcode list --all` shows the others)",
                 (_, true) => NONE_YET,
-                (_, false) => {
-                    "no servers yet: `runcode servers init` writes a servers.toml that explains itself"
-                }
+                (_, false) => "no servers yet: `runcode servers init` writes an example servers.toml",
             });
         }
         let rows = self.rows.iter().map(row).collect::<Vec<_>>();
@@ -124,16 +122,16 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     Ok(List { rows, has_others, is_logged_in: true }.into())
 }
 
-/// What there is without a login: the workspace that is attached here, and the hosts of the user's ssh config.
+/// Notes what works without a login: the attached workspace, and the hosts in the user's ssh config.
 fn note_own_hosts(app: &App) -> Result<()> {
     let hosts = SshHosts::new(SshBinary::from_env(app.env())).names();
     let host = hosts.first().map_or("ssh:HOST", |host| host.as_str());
-    note(format!("      any host that ssh reaches works without: runcode connect {host}"));
+    note(format!("      you need no login for a host that ssh can reach: runcode connect {host}"));
     if !hosts.is_empty() {
         note(format!("      your ssh config has {}", few(hosts.iter().map(ToString::to_string))));
     }
     let sessions = app.sessions()?;
-    // An attachment that cannot be read, or several, is for `current` to tell.
+    // `current` reports several attachments, or one that it cannot read.
     if let Some(attached) = sessions.applying().and_then(Applying::one).ok().flatten() {
         note(format!("      attached here: {}", attached.key.shown(attached.title.as_ref())));
     }

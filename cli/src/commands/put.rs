@@ -33,7 +33,7 @@ pub struct Args {
     /// Leave out what matches, as in .gitignore; may be given several times
     #[arg(long, value_name = "PATTERN")]
     exclude: Vec<String>,
-    /// Send what `git ls-files -co --exclude-standard` lists: all but what git ignores, and the folder `.git`
+    /// Send only what `git ls-files -co --exclude-standard` lists: no ignored files, and no `.git` folder
     #[arg(long)]
     git: bool,
     /// Compare files with the same size and time by their content too; both sides read all of it

@@ -18,9 +18,9 @@ use crate::output::report::Outcome;
 Examples:
   runcode servers init               write an example that explains itself
   runcode servers check              is it right? every mistake, with its line
-  runcode servers check gpu          and does this server let you in?
+  runcode servers check gpu          also log in to this server once
   runcode servers list               what it names
-  runcode servers pin gpu            its host keys, for you to compare and paste")]
+  runcode servers pin gpu            its host keys, to compare and paste")]
 pub struct Args {
     #[command(subcommand)]
     action: Action,
@@ -34,7 +34,7 @@ enum Action {
     Check(check::Args),
     /// List the servers that servers.toml names
     List,
-    /// Show a server's host keys, as host_keys takes them; it writes nothing
+    /// Show a server's host keys, ready to paste as host_keys; write nothing
     Pin(pin::Args),
 }
 

@@ -60,14 +60,14 @@ pub fn run(args: Args, app: &App) -> crate::error::Result<Outcome> {
     Ok(Outcome::Raw(line))
 }
 
-/// Who asks: the folder of its project, and the folder where its commands run now.
+/// The agent's session that asks: its project folder, and the folder where its commands run now.
 #[derive(Debug, PartialEq)]
 struct Place {
     project: Location,
     current: Location,
 }
 
-/// Where the session that asks is. Without any input, where we are.
+/// The place of the session that asks; without input, our own working directory.
 fn asking(input: &[u8], env: &Env) -> Option<Place> {
     if input.trim_ascii().is_empty() {
         let current = Location::current(env).ok()?;

@@ -2,9 +2,9 @@
 //!
 //! The workspace hashes what comes while it unpacks it beside the target, and moves nothing into place before both agree.
 //!
-//! The length of all is said first. A file that turns out to be shorter, or that cannot be read, is filled up with zeros;
-//! `end` names it after `-`, and the workspace removes it before anything is moved. `end` also has the modes that folders which
-//! are there already are to have, such as `755 =src`.
+//! The total length goes first, so a file that turns out shorter, or that cannot be read, is padded with zeros. The last
+//! member, `end`, names such files after `-`, and the workspace removes them before it moves anything into place. `end` also
+//! holds the new modes of folders that already exist, such as `755 =src`.
 
 use std::io::{self, BufWriter, Read as _, Write};
 
@@ -30,7 +30,7 @@ pub(super) struct Sent {
     pub(super) bytes: u64,
     /// The SHA-256 of the archive up to `end`.
     pub(super) sha256: Option<String>,
-    /// The files that could not be sent as they were found.
+    /// The files that could not be sent with the size that the listing gave them.
     pub(super) missing: Missing,
     /// What the workspace noted of it.
     pub(super) notes: Notes,
@@ -43,7 +43,7 @@ pub(super) struct FolderMode {
     pub(super) mode: u32,
 }
 
-/// The workspace takes no more: the archive was not sent to its end.
+/// The workspace stopped reading before the end of the archive.
 #[derive(Debug)]
 pub(super) struct Unsent;
 
@@ -95,7 +95,7 @@ pub(super) fn send(
     let end = [sha256.as_bytes(), &end, b"\n"].concat();
     let mut last = head(EntryType::Regular, b"end", b"", 0o600, 0, end.len() as u64);
     last.extend_from_slice(&end);
-    last.resize(last.len().next_multiple_of(BLOCK) + 2 * BLOCK, 0); // and the two empty blocks that end an archive
+    last.resize(last.len().next_multiple_of(BLOCK) + 2 * BLOCK, 0); // with the two empty blocks that end an archive
     to.put(&last)?;
     to.to.flush().map_err(|_| Unsent)?;
     sent.sha256 = Some(sha256);
@@ -185,7 +185,7 @@ impl<W: Write> Hashing<W> {
     }
 }
 
-/// As much of a file as its header promised, with zeros for what is not there; why there are any.
+/// Sends as many bytes of a file as its header promised, padded with zeros; `Err` says why padding was needed.
 fn file<W: Write>(
     to: &mut Hashing<W>,
     entry: &Entry,
@@ -285,7 +285,7 @@ mod tests {
         }
     }
 
-    /// One that went away, one that is something else by now, and one that became shorter. The others arrive.
+    /// One has disappeared, one is a folder by now, and one has shrunk. The others arrive.
     #[test]
     fn what_cannot_be_read_is_named_at_the_end() {
         let top = tempfile::tempdir().unwrap();

@@ -133,7 +133,7 @@ impl Fetch<'_> {
         body.finish(&self.exchange.mark, &sha256, &self.shown, true)?;
         let missing = unpacked.rest.missing().ok_or_else(|| {
             Error::new(Code::Io, format!("`{}` on the workspace could not be read completely", self.shown))
-                .hint("nothing was written; run the command again, or fetch what you need of it by name")
+                .hint("nothing was written; run the command again, or fetch the parts that you need by name")
         })?;
         let mut left_out = Tally::default();
         if unpacked.has_links && !self.all_links {

@@ -1,5 +1,5 @@
-//! What git takes for a part of a folder: what it tracks, and what it does not ignore. git itself is asked, since its ignore
-//! rules come from many files: those of the tree, of the repository, and whatever its configuration names or includes.
+//! Asks git which files of a folder count: those that it tracks, and those that it does not ignore. Only git knows, because
+//! its rules come from many files: in the tree, in the repository, and wherever its configuration names or includes them.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -12,11 +12,11 @@ use crate::output::foreign::FileName as _;
 use crate::sys::env::{Env, Var};
 use crate::sys::program;
 
-/// Variables that would lead git to another repository than the folder's own, as those of a hook do.
+/// Variables that would point git to a repository other than the folder's own, as they do inside a git hook.
 const ELSEWHERE: [&str; 6] =
     ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX"];
 
-/// A repository's own configuration must not run anything, and nothing is fetched or locked for a mere question.
+/// A repository's own configuration must not run anything, and listing files must not fetch or lock anything.
 const CAUTION: [(&str, &str); 5] = [
     ("GIT_ALLOW_PROTOCOL", "none"),
     ("GIT_NO_LAZY_FETCH", "1"),
@@ -36,7 +36,7 @@ pub struct Git {
 pub(super) struct Listed {
     /// The paths below the folder. What is tracked may be gone by now.
     pub(super) paths: Vec<PathBuf>,
-    /// What git could not read, in its own words.
+    /// Git's messages about what it could not read.
     pub(super) warnings: Vec<String>,
 }
 
@@ -51,8 +51,8 @@ impl Git {
     pub(super) fn list(&self, folder: &Path) -> Result<Listed> {
         let name = if cfg!(windows) { "git.exe" } else { "git" };
         let git = program::find(name, self.path.as_deref()).ok_or_else(|| {
-            Error::new(Code::Unavailable, "there is no `git` on PATH to say what it ignores")
-                .hint("install git, or leave out --git and name what is not to be sent with --exclude")
+            Error::new(Code::Unavailable, "--git needs the program `git`, which is not on PATH")
+                .hint("install git, or use --exclude instead of --git")
         })?;
         let mut listed = Listed::default();
         let mut todo = vec![PathBuf::new()];
@@ -72,10 +72,10 @@ impl Git {
     }
 }
 
-/// What git lists of one repository's `folder`; or of a folder that is in none, unless it `is_nested`.
+/// What git lists in one repository's `folder`. A folder outside any repository gets an empty stand-in, unless it `is_nested`.
 fn ask(git: &Path, folder: &Path, is_nested: bool) -> Result<Listed> {
     let mut command = Command::new(git);
-    // The folder may be another user's: what protects from such a repository's configuration is above.
+    // The folder may belong to another user: the settings above protect us from its configuration.
     command.args(["--no-pager", "-c", "core.fsmonitor=", "-c", "safe.directory=*"]).current_dir(folder);
     ELSEWHERE.iter().for_each(|name| _ = command.env_remove(name));
     command.envs(CAUTION);
@@ -101,16 +101,15 @@ fn ask(git: &Path, folder: &Path, is_nested: bool) -> Result<Listed> {
     let said = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
         let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing");
-        let what = format!("git does not list {}; {}", folder.named(), foreign::said("it", last));
-        return Err(Error::new(Code::Io, what).hint(
-            "see `git status` there; or leave out --git and name what is not to be sent with --exclude",
-        ));
+        let what = format!("git could not list {}; {}", folder.named(), foreign::said("it", last));
+        return Err(Error::new(Code::Io, what)
+            .hint("run `git status` there to see why, or use --exclude instead of --git"));
     }
     let paths = output.stdout.split(|&byte| byte == 0).filter_map(path).collect();
     Ok(Listed { paths, warnings: said.lines().map(|line| foreign::said("git", line)).collect() })
 }
 
-/// A folder that git takes for a repository with nothing in it.
+/// A folder that git accepts as an empty repository.
 fn stand_in() -> std::io::Result<tempfile::TempDir> {
     let folder = tempfile::tempdir()?;
     fs::write(folder.path().join("HEAD"), "ref: refs/heads/none\n")?;
@@ -119,7 +118,7 @@ fn stand_in() -> std::io::Result<tempfile::TempDir> {
     Ok(folder)
 }
 
-/// A path that git lists; none when it leads anywhere but down.
+/// A path that git lists; `None` if it leads out of the folder.
 fn path(listed: &[u8]) -> Option<PathBuf> {
     let listed = listed.strip_suffix(b"/").unwrap_or(listed);
     #[cfg(unix)]

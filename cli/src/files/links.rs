@@ -26,7 +26,7 @@ const CHAIN: usize = 40;
 const STEPS: u64 = 50_000;
 const STEPS_EACH: u64 = 128;
 
-/// A link, for people.
+/// A link, as shown to people.
 fn link(name: &[OsString], target: &[u8]) -> String {
     format!("{} -> {}", sanitize::short(&shown(name)), sanitize::short(&String::from_utf8_lossy(target)))
 }

@@ -22,7 +22,7 @@ use crate::sys::platform;
 pub struct Selection {
     /// Patterns as in .gitignore.
     pub exclude: Vec<String>,
-    /// Whom to ask for what git ignores, which is left out, as its own folder is.
+    /// The git to ask, if files that it ignores are left out, along with its own folder.
     pub git: Option<Git>,
     /// Whether files with the same size and time are compared by their content.
     pub checksum: bool,
@@ -74,13 +74,13 @@ pub(super) enum EntryKind {
 pub(super) struct Tree {
     /// Each folder before what is in it.
     pub(super) entries: Vec<Entry>,
-    /// How much is of a kind that cannot be sent.
+    /// How many are of a kind that cannot be sent.
     pub(super) skipped: u64,
     pub(super) missing: Missing,
 }
 
 impl Tree {
-    /// Adds what `source` is and has, under `name`. A link that is named itself is followed, one further down is not.
+    /// Adds `source` and what is in it, under `name`. If `source` is a link, it is followed; links further down are not.
     pub(super) fn walk(&mut self, source: &Path, name: &[u8], selection: &Selection) -> Result<()> {
         let failed = |error| Error::io(format_args!("read {}", source.named()), error);
         let top = fs::canonicalize(source).map_err(failed)?;
@@ -107,7 +107,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// All there is.
+    /// Adds everything.
     fn all(&mut self) -> Result<()> {
         let mut todo = vec![PathBuf::new()];
         while let Some(at) = todo.pop() {
@@ -126,7 +126,7 @@ impl Walk<'_> {
                     todo.extend(folders.iter().map(|folder| at.join(folder.file_name())));
                 }
                 Err(error) => {
-                    // Without what is in it, it is nothing to send.
+                    // A folder whose content cannot be listed is not sent.
                     self.tree.entries.pop();
                     self.missing(&at, &error);
                 }
@@ -135,14 +135,14 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// What git lists, and the folders that it is in.
+    /// Adds what git lists, and the folders that hold it.
     fn listed(&mut self, listed: Listed) -> Result<()> {
         listed.warnings.iter().for_each(|warning| self.tree.missing.unread.add(|| warning.clone()));
         let mut folders = HashMap::from([(PathBuf::new(), self.add(Path::new(""))?)]);
         let mut last = PathBuf::new();
         for path in listed.paths {
             if path == last {
-                continue; // of a merge conflict, git lists each side
+                continue; // git lists each side of a merge conflict
             }
             if self.is_in(&path, &mut folders)? && !folders.contains_key(&path) && !self.is_gone(&path) {
                 let is_folder = self.add(&path)?;
@@ -153,14 +153,14 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whether what `path` is in is to be sent; folders that were not seen before are added.
+    /// Whether the folder of `path` is sent; adds folders that it has not seen before.
     fn is_in(&mut self, path: &Path, folders: &mut HashMap<PathBuf, bool>) -> Result<bool> {
         let above = path.ancestors().skip(1).collect::<Vec<_>>();
         for folder in above.into_iter().rev() {
             let is_sent = match folders.get(folder) {
                 Some(is_sent) => *is_sent,
                 None => {
-                    // A link in the place of a folder that git tracked is no way to what it leads to.
+                    // A link that replaced a tracked folder must not lead us outside.
                     let found = fs::symlink_metadata(self.at(folder));
                     let is_sent = match found {
                         Ok(found) => found.is_dir() && self.add(folder)?,
@@ -181,7 +181,7 @@ impl Walk<'_> {
         Ok(true)
     }
 
-    /// Whether nothing is there: what git tracks may have been removed long ago.
+    /// Whether nothing is there any more: git also lists tracked files that the user has removed.
     fn is_gone(&self, path: &Path) -> bool {
         let found = fs::symlink_metadata(self.at(path));
         found.is_err_and(|error| {
@@ -212,7 +212,7 @@ impl Walk<'_> {
             return Ok(false);
         };
         let mode = mode(&metadata);
-        // Most files are for everybody to read. What else cannot be read is found when it is sent.
+        // Everybody can read most files. If one of the rest cannot be read, sending it will show that.
         if let (EntryKind::File(_), false) = (&kind, mode & 0o444 == 0o444)
             && let Err(error) = local_file::open_found(&at)
         {
@@ -234,7 +234,7 @@ impl Walk<'_> {
     }
 
     fn at(&self, path: &Path) -> PathBuf {
-        // Joining nothing would end it in a slash.
+        // Joining an empty path would add a trailing slash.
         if path.as_os_str().is_empty() { self.top.to_owned() } else { self.top.join(path) }
     }
 }

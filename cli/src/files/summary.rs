@@ -26,7 +26,7 @@ pub struct Summary {
     pub skipped: u64,
     /// The links that were left out, since they lead out of the folder.
     pub left_out: Tally,
-    /// What could not be read, or went away.
+    /// What could not be read, or disappeared.
     pub missing: Missing,
     /// The files among those that travelled that other programs run or obey by themselves.
     pub autorun: Tally,
@@ -94,7 +94,7 @@ impl Report for Summary {
         report
     }
 
-    /// Links that were left out and files that could not be read are a part that is missing. What went away is not.
+    /// Links that were left out and files that could not be read make the result incomplete. What disappeared does not.
     fn exit_status(&self) -> u8 {
         let lacks = self.left_out.count > 0 || self.missing.unread.count > 0 || self.notes.lack_something();
         u8::from(lacks)
@@ -119,9 +119,10 @@ impl Report for Summary {
         if self.skipped > 0 {
             text.line(format!("  left out: {} that are not files, folders or links", self.skipped));
         }
-        for (what, names) in
-            [("could not be read", &self.missing.unread), ("went away meanwhile", &self.missing.vanished)]
-        {
+        for (what, names) in [
+            ("could not be read", &self.missing.unread),
+            ("disappeared during the transfer", &self.missing.vanished),
+        ] {
             if names.count > 0 {
                 text.line(format!("  left out: {} that {what}", names.count));
                 list(text, names);
@@ -154,7 +155,7 @@ mod tests {
 
     use super::*;
 
-    /// What could not be read was asked for, and is missing. What went away while the folder was sent is as gone as it looks.
+    /// What could not be read is missing from the result. What disappeared during the transfer would be gone in any case.
     #[test]
     fn what_is_missing_is_named_and_counted() {
         let mut summary = Summary::new("x".to_owned(), Instant::now());

@@ -1,4 +1,4 @@
-//! How many of a kind there were, and the names of a few.
+//! Counts things of a kind, and keeps the names of the first few.
 
 use crate::output::sanitize;
 
@@ -10,12 +10,12 @@ pub(super) const KEPT: usize = 5;
 pub struct Tally {
     /// How many.
     pub count: u64,
-    /// The first of them, fit to be shown.
+    /// The first of them, safe to show.
     pub named: Vec<String>,
 }
 
 impl Tally {
-    /// One more, of which this is shown.
+    /// Counts one more, shown by this name.
     pub(super) fn add(&mut self, shown: impl FnOnce() -> String) {
         self.count += 1;
         if self.named.len() < KEPT {
@@ -31,17 +31,17 @@ impl Tally {
     }
 }
 
-/// What was there to be sent or fetched, and was not.
+/// What should have been sent or fetched, but was not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Missing {
     /// What could not be read, or changed while it was read.
     pub unread: Tally,
-    /// What went away between the listing and its turn.
+    /// What disappeared after it was listed.
     pub vanished: Tally,
 }
 
 impl Missing {
-    /// One more, which `error` kept from being read.
+    /// Counts one more, which could not be read because of `error`.
     pub(super) fn add(&mut self, name: &str, error: &std::io::Error) {
         if error.kind() == std::io::ErrorKind::NotFound {
             self.vanished.add(|| sanitize::short(name));

@@ -1,12 +1,12 @@
-//! What the workspace's `tar` said of the archive that it made: whether the archive is whole, whole but for a few files, or not.
+//! Reads what the workspace's `tar` said about its archive: whether it is complete, lacks a few files, or is broken.
 
 use crate::files::tally::Missing;
 use crate::output::sanitize;
 
-/// How much of it is read.
+/// How many bytes of it to read.
 const KEPT: usize = 256 * 1024;
 
-/// What follows an archive: zeros that fill it up, then what our script says of it.
+/// What follows an archive: zero padding, then our script's report.
 #[derive(Debug, Default)]
 pub(super) struct Rest(Vec<u8>);
 
@@ -24,10 +24,10 @@ impl std::io::Write for Rest {
 }
 
 impl Rest {
-    /// What is missing in the archive; `None` when more went wrong with it than a few files.
+    /// What the archive lacks; `None` if more went wrong than a few missing files.
     ///
-    /// The status does not say which: GNU tar has 2 for all of it, busybox and libarchive have 1. So each line has to be one
-    /// that harms nothing else. Our script sees to it that they are in English.
+    /// The status cannot tell the two apart: GNU tar always ends with 2, busybox and libarchive with 1. So every line must be
+    /// one that affects a single file. Our script makes tar write them in English.
     pub(super) fn missing(&self) -> Option<Missing> {
         let text = String::from_utf8_lossy(&self.0);
         let (status, said) = text.trim_start().split_once('\n')?;
@@ -60,7 +60,7 @@ impl Rest {
     }
 }
 
-/// The name in what a tar says of it: `./a: Cannot open`, `can't open './a'`.
+/// The file's name in a message from tar: `./a: Cannot open`, `can't open './a'`.
 fn plain(said: &str) -> &str {
     let said = said.rsplit_once(": ").map_or(said, |(name, _)| name);
     let quoted = said.split_once('\'').and_then(|(_, rest)| rest.split_once('\'')).map(|_| said);

@@ -75,7 +75,7 @@ pub struct ServerPin {
     key: String,
 }
 
-/// The type of the key that signs by this algorithm, if it is one that may be pinned.
+/// The type of the keys that sign with this algorithm, if they can be pinned.
 pub fn pinned_type(algorithm: &str) -> Option<&'static str> {
     let name = match algorithm {
         "rsa-sha2-512" | "rsa-sha2-256" => "ssh-rsa", // RFC 8332
@@ -84,7 +84,7 @@ pub fn pinned_type(algorithm: &str) -> Option<&'static str> {
     ALGORITHMS.into_iter().find(|known| *known == name)
 }
 
-/// The algorithms by which such keys sign, where ssh does not say which it takes.
+/// The algorithms that such keys sign with, for an ssh that does not list the ones it accepts.
 pub const SIGNING: [&str; 6] = [
     "ssh-ed25519",
     "ecdsa-sha2-nistp256",
@@ -121,7 +121,7 @@ impl ServerPin {
         self.key.split(' ').next().unwrap_or_default()
     }
 
-    /// Whether it vouches for hosts by certificates, and is no host's own.
+    /// Whether it is an authority's key, which certifies hosts, rather than a host's own.
     pub fn is_authority(&self) -> bool {
         self.is_authority
     }

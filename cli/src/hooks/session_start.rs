@@ -1,7 +1,7 @@
 //! What a new agent session is told about the attached workspace.
 //!
-//! A model reads this as runcode's own words. So no text of a control plane, a workspace or a variable is in it, whatever they
-//! call themselves: only what this machine decided, and never more than [`MAX_BYTES`].
+//! A model reads this as runcode's own words. So it contains no text from a control plane, a workspace or a variable, only what
+//! this machine decided, and is never longer than [`MAX_BYTES`].
 
 use serde_json::json;
 
@@ -13,7 +13,7 @@ pub const MAX_BYTES: usize = 600;
 /// The longest name of a workspace that is told, in characters.
 const MAX_NAME: usize = 64;
 
-/// The answer for an agent whose commands mean this workspace, as Claude Code and Codex read it.
+/// The answer for an agent whose commands go to this workspace, in the format of Claude Code and Codex.
 pub fn answer(key: &SessionKey) -> String {
     json!({ "hookSpecificOutput": { "hookEventName": "SessionStart", "additionalContext": text(key) } })
         .to_string()

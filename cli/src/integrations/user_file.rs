@@ -31,7 +31,7 @@ impl UserFile {
         UserFile::read(target, true)
     }
 
-    /// Reads it only to show what would change: it may be somebody else's, such as a package manager's.
+    /// Reads it only to show what would change, so it may belong to somebody else, such as a package manager.
     pub fn look(path: &Path) -> Result<UserFile> {
         UserFile::read(follow(path)?, false)
     }

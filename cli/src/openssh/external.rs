@@ -71,8 +71,8 @@ impl OwnHost {
         Ok(options.0)
     }
 
-    /// A server's host key is one that its owner pinned, or one that the user has accepted before. `has`: whether ssh knows a
-    /// directive.
+    /// Trusts only a server's pinned host keys; without pins, only keys that the user has accepted before. `has`: whether ssh
+    /// knows a directive.
     fn trust(&self, options: &mut Options, has: impl Fn(&str) -> bool) -> Result<()> {
         if self.server.is_none() {
             return Ok(());
@@ -177,8 +177,8 @@ pub fn options(host: &OwnHost, user: &Resolved, purpose: Purpose<'_>) -> Result<
     Ok(options.0)
 }
 
-/// The options under which ssh takes any host key of these algorithms, notes it in `known_hosts`, and logs nobody in. They
-/// come before those for [`Purpose::Command`].
+/// Options that make ssh accept any host key of these algorithms, write it to `known_hosts`, and not log in. They go before
+/// those for [`Purpose::Command`].
 pub fn taking_any_host_key(
     user: &Resolved,
     algorithms: &[String],
@@ -216,7 +216,7 @@ impl Options {
         self.0.extend(["-o".into(), option.into()]);
     }
 
-    /// Neither a program of the user's nor Kerberos vouches for the host in place of its key. `has`: whether ssh knows a
+    /// Stops the user's own program and Kerberos from vouching for the host in place of its key. `has`: whether ssh knows a
     /// directive.
     fn nothing_else_vouches(&mut self, has: impl Fn(&str) -> bool) {
         for (directive, option) in

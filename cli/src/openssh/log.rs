@@ -1,7 +1,7 @@
-//! What ssh writes about a command, while it runs: whether it was started, and whether its status was told.
+//! Follows ssh's log while a command runs: whether the command was started, and whether its status arrived.
 //!
-//! ssh passes on what the server says with its line breaks (log.c), so a line after such words may be the server's. What
-//! counts here is what no server can write before ssh has verified it; why ssh ends, [`super::told`] makes out.
+//! ssh logs the server's words with their line breaks (log.c), so any line after them may be the server's. Only lines that no
+//! unverified server can write count here. [`super::told`] works out why ssh ended.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
@@ -30,13 +30,13 @@ pub enum Phase {
     Started,
 }
 
-/// What an ssh connects to, and so what its log says once the command was asked for.
+/// What ssh connects to, which decides what its log says once ssh has requested the command.
 #[derive(Debug, Clone, Copy)]
 pub enum Through<'a> {
     /// A master, whose words are ssh's own.
     Master,
-    /// A server. Until it is verified it may write anything, but it does not know the random word with which the command
-    /// begins.
+    /// A server. Until ssh has verified it, it may write anything, but it does not know the random word that the command
+    /// begins with.
     Server(&'a str),
 }
 
@@ -121,7 +121,7 @@ impl Log {
         let word = self.word.as_deref();
         match self.phase {
             Phase::Connecting => self.phase = phase(line, word),
-            // Who has been sent the command is verified, and says how it ended.
+            // ssh sends the command only to a verified server, so this status is real.
             Phase::Started => self.has_status |= has_status(line, word),
             Phase::NoMaster | Phase::Full => {}
         }
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(phase("debug1: Sending command: : runcode-0123; date", Some(WORD)), Phase::Started);
     }
 
-    /// Who is not verified writes whole lines (`debug1: Remote: …`, a certificate's ID), but has not seen the command.
+    /// An unverified server can write whole lines (`debug1: Remote: …`, a certificate's ID), but has not seen the command.
     #[test]
     fn no_server_forges_that_a_command_runs() {
         let folder = tempfile::tempdir().unwrap();

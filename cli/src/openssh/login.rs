@@ -13,8 +13,8 @@ pub enum Refusal {
     HostKeyUnknown(Option<Fingerprint>),
     /// Another host key is known for the host, or this one is revoked.
     HostKeyChanged(Option<Fingerprint>),
-    /// Whoever answers had its own say in the log before ssh verified it, so that nothing tells whether its key counts. What
-    /// was seen of the key before.
+    /// Whoever answered wrote to the log before ssh verified it, so the log cannot show whether its key is right. Holds the
+    /// fingerprint, if ssh logged it before that.
     Unclear(Option<Fingerprint>),
     /// Somebody would have to answer.
     Question(Question),
@@ -114,7 +114,7 @@ pub fn refusal(log: &str) -> Refusal {
     }
 }
 
-/// Whether ssh says this, before it connects, of a config that it does not take.
+/// Whether ssh says this before it connects, because it rejects the config.
 fn is_about_the_config(line: &str) -> bool {
     const WORDS: [&str; 4] = [
         "Bad configuration option",

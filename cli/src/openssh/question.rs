@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The longest answer that is read.
 const MAX: usize = 256 * 1024;
 
-/// The directives that decide whom a connection trusts, who it is, where it leads, what it runs, and whether it comes about.
+/// The directives that decide whom a connection trusts, who logs in, where it leads, what it runs, and whether it works at all.
 const TELLING: [&str; 47] = [
     "addkeystoagent",
     "batchmode",
@@ -83,7 +83,7 @@ pub fn differences(ssh: &Path, meant: &Path, whole: &Path, host: &str) -> Result
     let added = whole.iter().filter(|line| !meant.contains(line)).filter(is_telling).collect::<Vec<_>>();
     let is_named = |line: &&String| added.iter().any(|other| name(other) == name(line));
     let lost = meant.iter().filter(|line| !whole.contains(line) && !is_named(line)).filter(is_telling);
-    let lost = lost.map(|line| format!("{} does not hold", foreign::path(line))).collect::<Vec<_>>();
+    let lost = lost.map(|line| format!("{} does not apply", foreign::path(line))).collect::<Vec<_>>();
     let added = added.into_iter().map(|line| format!("{} is added or changed", foreign::path(line)));
     Ok(added.chain(lost).collect())
 }
@@ -161,8 +161,8 @@ fn resolve(ssh: &Path, config: &Path, host: &str) -> Result<Vec<String>> {
     ask(ssh, &[OsStr::new("-F"), config.as_os_str()], host)
 }
 
-/// What ssh answers. Where the user's config detaches (`ForkAfterAuthentication`), ssh answers only about a command; where the
-/// config has a command (`RemoteCommand`), only without one.
+/// What `ssh -G` answers. If the user's config detaches (`ForkAfterAuthentication`), ssh insists on a command; if the config has
+/// a command of its own (`RemoteCommand`), ssh rejects another one.
 fn ask(ssh: &Path, options: &[&OsStr], host: &str) -> Result<Vec<String>> {
     let mut finished = ask_about(ssh, options, host, None)?;
     if !finished.status.success() {
@@ -190,7 +190,7 @@ fn ask_about(ssh: &Path, options: &[&OsStr], host: &str, command: Option<&str>) 
     finished.ok_or_else(|| {
         let seconds = PATIENCE.as_secs();
         Error::new(Code::Error, format!("`ssh -G {host}` took longer than {seconds} s"))
-            .hint("a `Match exec` or a name server in the way is the likely reason")
+            .hint("a slow `Match exec` or name server is the likely reason")
     })
 }
 

@@ -1,27 +1,27 @@
-//! Why ssh ends, as its log tells it: which of its lines may be believed, and for what.
+//! Works out from its log why ssh ended: which lines to believe, and about what.
 //!
-//! A log has three parts. Until ssh hears the server, it speaks alone. Until it has verified the server's host key
-//! (`SSH2_MSG_NEWKEYS sent`), anybody on the way may have it write lines of their own: in a certificate's ID, in
-//! `SSH_MSG_DEBUG`. There, a line counts only while all before it have a form that is known to pass on no more than one line;
-//! what follows any other is nobody's ([`Told::is_unclear`]). After that, the server's words are the verified server's: it is
-//! believed about logins, which are its own to refuse, and about nothing else.
+//! A log has three parts. Until ssh hears from the server, every line is ssh's own. Then, until ssh has verified the server's
+//! host key (`SSH2_MSG_NEWKEYS sent`), anybody on the way can inject lines, through a certificate's ID or `SSH_MSG_DEBUG`. In
+//! this part, we trust lines only up to the first one that might carry injected line breaks; after that the log is unclear
+//! ([`Told::is_unclear`]). Once the server is verified, its words are its own: we believe it about logins, which it may refuse,
+//! and about nothing else.
 
 use crate::output::foreign;
 
-/// A log, by who can have written its lines.
+/// A log, split by who can have written its lines.
 #[derive(Debug, Default)]
 pub struct Told<'a> {
-    /// What ssh writes before it hears the server, or where it writes errors alone.
+    /// What ssh writes before it hears from the server; all of it, if the log has errors only.
     pub before: Vec<&'a str>,
     /// What ssh writes itself until the server is verified.
     unverified: Vec<&'a str>,
-    /// What comes after that; ssh's, or the server's.
+    /// What comes after that, from ssh or the server.
     verified: Vec<&'a str>,
-    /// Whether the server had its own say before it was verified.
+    /// Whether the server could write lines before it was verified.
     is_unclear: bool,
 }
 
-/// What begins the lines that hold no line break of the server's, from the first that ssh hears of it on.
+/// Starts of the lines that cannot carry a line break from the server, once ssh hears from it.
 const KNOWN: [&str; 37] = [
     "debug1: Remote protocol version ",
     "debug1: compat_banner: ",
@@ -62,14 +62,14 @@ const KNOWN: [&str; 37] = [
     "Bad remote protocol version identification: ",
 ];
 
-/// What begins the line after which ssh hears the server; and, should a version of it not have that, lines about the server.
+/// Starts of the line after which ssh hears from the server and, for a version that does not write it, of lines about the server.
 const HEARD: [&str; 3] = ["debug1: Local version string ", "debug1: Remote", "debug1: Server host "];
 
-/// How the lines begin in which ssh finds another key, or a revoked one.
+/// Starts of the lines that report a different or a revoked key.
 const CHANGED: [&str; 2] =
     ["@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!", "@       WARNING: REVOKED HOST KEY DETECTED!"];
 
-/// How the lines begin in which ssh does not take the key.
+/// Starts of the lines that report a key that ssh does not accept.
 const UNKNOWN: [&str; 2] = ["Host key verification failed.", "No "];
 
 /// How the line begins that ssh writes once a host has let it in. In a log without what ssh hears before, all after it may be
@@ -79,7 +79,7 @@ const LET_IN: &str = "Authenticated to ";
 const CERTIFICATE: &str = "debug1: Server host certificate: ";
 
 impl<'a> Told<'a> {
-    /// Makes out the parts.
+    /// Splits a log into its parts.
     pub fn by(log: &'a str) -> Told<'a> {
         let (mut told, mut has_heard, mut is_verified) = (Told::default(), false, false);
         for line in log.lines() {
@@ -107,7 +107,7 @@ impl<'a> Told<'a> {
         told
     }
 
-    /// Whether the server had its own say before it was verified: nothing tells what came of it.
+    /// Whether the server could write lines before it was verified, so that the log does not show the outcome.
     pub fn is_unclear(&self) -> bool {
         self.is_unclear && !self.is_host_key_changed() && !self.is_host_key_unknown()
     }
@@ -122,7 +122,7 @@ impl<'a> Told<'a> {
         self.before.iter().chain(&self.unverified).copied()
     }
 
-    /// Whether a line that is ssh's own begins with one of `starts`, up to when the server is verified.
+    /// Whether one of ssh's own lines, before the server is verified, begins with one of `starts`.
     pub fn says(&self, starts: &[&str]) -> bool {
         self.own().any(|line| starts.iter().any(|start| line.starts_with(start)))
     }
@@ -133,12 +133,12 @@ impl<'a> Told<'a> {
             || self.verified.iter().any(|line| starts.iter().any(|start| line.starts_with(start)))
     }
 
-    /// What ssh says to people before it hears the server.
+    /// What ssh says to people before it hears from the server.
     pub fn errors_before(&self) -> impl Iterator<Item = &'a str> {
         self.before.iter().copied().filter(|line| is_for_people(line))
     }
 
-    /// Whether ssh knows another key for the host, or this one as revoked.
+    /// Whether ssh knows a different key for the host, or knows that this one is revoked.
     pub fn is_host_key_changed(&self) -> bool {
         let revoked = |line: &str| {
             (line.starts_with("Host key ") && line.contains(" revoked by file "))
@@ -147,7 +147,7 @@ impl<'a> Told<'a> {
         self.says(&CHANGED) || self.own().any(revoked)
     }
 
-    /// Whether ssh does not take the host's key.
+    /// Whether ssh does not accept the host's key.
     pub fn is_host_key_unknown(&self) -> bool {
         let is_strict = |line: &str| {
             line.starts_with(UNKNOWN[1])
@@ -167,13 +167,13 @@ impl<'a> Told<'a> {
         Some(words.split(' ').nth(1)?.trim_end_matches(','))
     }
 
-    /// The methods by which the server would still let us in, where it has refused to.
+    /// The login methods that the server still accepts, if it has refused us.
     pub fn denied(&self) -> Option<&'a str> {
         let heard = self.before.iter().chain(&self.verified);
         heard.copied().find_map(denied).map(|methods| methods.split(')').next().unwrap_or_default())
     }
 
-    /// Whether the server hung up over how many keys it was offered.
+    /// Whether the server hung up because ssh offered too many keys.
     pub fn is_over_many_keys(&self) -> bool {
         let heard = self.before.iter().chain(&self.verified);
         heard.copied().any(|line| {
@@ -182,7 +182,7 @@ impl<'a> Told<'a> {
         })
     }
 
-    /// What the two sides have none in common of.
+    /// What kind of algorithm the two sides do not share.
     pub fn nothing_common(&self) -> Option<&'a str> {
         let rest = self.own().find_map(|line| line.strip_prefix("Unable to negotiate with "))?;
         let what = rest.split_once(": no matching ")?.1;
@@ -202,7 +202,7 @@ impl<'a> Told<'a> {
         })
     }
 
-    /// Whether this machine does not let ssh connect (a sandbox).
+    /// Whether this machine stops ssh from connecting (a sandbox).
     pub fn is_forbidden(&self) -> bool {
         self.errors_before().any(|line| {
             let is_own = ["ssh: connect to host ", "socket"].iter().any(|start| line.starts_with(start));
@@ -233,13 +233,13 @@ fn denied(line: &str) -> Option<&str> {
         .then_some(methods)
 }
 
-/// Whether ssh ends with this line, which passes on words of the server's: they may go on in the next lines.
+/// Whether this is ssh's last line, and quotes the server: the quote may continue on the next lines.
 pub fn is_last(line: &str) -> bool {
     const LAST: [&str; 3] = ["Received disconnect from ", "Unable to negotiate with ", "GSSAPI Error"];
     LAST.iter().any(|last| line.starts_with(last)) || denied(line).is_some()
 }
 
-/// The last line for people that says why ssh has ended, as it may be shown: with whose words it is.
+/// The last line for people that says why ssh ended, safe to show, and with its author named.
 pub fn telling(log: &str) -> String {
     const NOISE: [&str; 3] =
         ["Connection closed by UNKNOWN", "banner exchange: Connection to UNKNOWN", "@@@"];
@@ -277,7 +277,7 @@ mod tests {
         assert!(telling(&id).starts_with("ssh, or the host through it, says: \""));
     }
 
-    /// Whatever the server can have written is not ssh's, until it is verified and after.
+    /// A line that the server can have written never counts as ssh's, before or after verification.
     #[test]
     fn nothing_counts_after_the_servers_words() {
         const FORGED: [&str; 7] = [
@@ -319,7 +319,7 @@ mod tests {
         }
     }
 
-    /// What a server says in one line is part of ssh's line, and of no other form.
+    /// Words of the server's inside one of ssh's lines do not change what that line means.
     #[test]
     fn words_inside_a_line_are_not_its_form() {
         for words in ["REMOTE HOST IDENTIFICATION HAS CHANGED", "Host key verification failed.", "timed out"]

@@ -123,7 +123,7 @@ pub trait Origin {
 
 fn no_power(key: &SessionKey, what: &str) -> Error {
     Error::new(Code::Unavailable, format!("`{}` cannot be {what} from here", key.words()))
-        .hint("name it in servers.toml with the programs of its `power` (`runcode servers init` shows how)")
+        .hint("add it to servers.toml with programs for its `power` (`runcode servers init` shows how)")
 }
 
 /// The origins that a command can ask. Each is set up when it is first asked.

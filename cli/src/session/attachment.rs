@@ -32,7 +32,7 @@ pub struct Attachment {
     pub title: Option<Name>,
     /// The folder, without links; none when its name is not text.
     pub folder: Option<String>,
-    /// The name by which the user came to the folder when attaching it, where that leads through links.
+    /// The path that the user took to the folder when attaching it, if that path has links in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given: Option<String>,
     /// Where it is kept.

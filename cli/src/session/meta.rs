@@ -49,7 +49,7 @@ pub struct Meta {
     pub ttl_seconds: u64,
     /// When the key was made.
     pub key_created_at: Timestamp,
-    /// When it was granted; not in files from before that was kept.
+    /// When it was granted; missing in files of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granted_at: Option<Timestamp>,
     /// Set when a person logged in at a terminal: how long that connection stays after its last use, in seconds. No other can

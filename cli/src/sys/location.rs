@@ -12,12 +12,12 @@ pub struct Location {
     real: PathBuf,
 }
 
-/// A folder and those that hold it.
+/// A way up: a folder, and the folders that hold it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WayUp {
-    /// The link that the first of them holds; none when the way starts at the folder itself.
+    /// The link in the first folder; `None` if the way starts at the location itself.
     pub link: Option<PathBuf>,
-    /// The folders, the nearest first and without links.
+    /// The folders, nearest first, with links resolved.
     pub folders: Vec<PathBuf>,
 }
 
@@ -39,12 +39,12 @@ impl Location {
         Location { given: path.to_owned(), real: resolved(path) }
     }
 
-    /// The name by which it was come to, where links are on the way.
+    /// The path that the user took to it, if there are links in that path.
     pub fn given(&self) -> Option<&Path> {
         (self.given != self.real).then_some(&*self.given)
     }
 
-    /// Whether it was come to by way of `given`, which leads to the folder `real` today.
+    /// Whether the user came to it through `given`, and `given` now leads to the folder `real`.
     pub fn is_within(&self, given: &Path, real: &Path) -> bool {
         self.given.starts_with(given) && resolved(given) == real
     }
@@ -54,8 +54,8 @@ impl Location {
         &self.real
     }
 
-    /// The ways up from the folder: from itself; then, for each link on the way that was given, from the folder that holds
-    /// the link.
+    /// The ways up: one from the folder itself, then one for each link in the given path, from the folder that holds that
+    /// link.
     pub fn ways_up(&self) -> Vec<WayUp> {
         let mut ways =
             vec![WayUp { link: None, folders: self.real.ancestors().map(Path::to_owned).collect() }];

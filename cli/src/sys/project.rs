@@ -1,18 +1,18 @@
-//! The project that a command runs in. Whoever writes a checkout writes all that lies in it: none of that is the user's word.
+//! The project that a command runs in. Whoever writes a checkout controls everything in it, so nothing in it speaks for the user.
 
 use std::path::{Path, PathBuf};
 
 use crate::sys::platform;
 
-/// What a project's top folder holds, one of them at least.
+/// A project's top folder holds at least one of these.
 const MARKS: &[&str] = &[".git", ".claude", ".codex"];
 
-/// The current project: its top folders, without links.
+/// The current project: its top folders, with links resolved.
 #[derive(Debug, Clone, Default)]
 pub struct Project(Vec<PathBuf>);
 
 impl Project {
-    /// That of the working directory.
+    /// The project of the working directory.
     pub fn current() -> Project {
         let Some(folder) = std::env::current_dir().ok().and_then(|folder| folder.canonicalize().ok()) else {
             return Project(vec![PathBuf::from("/")]); // nobody can tell where it is, so nothing is outside
@@ -20,8 +20,8 @@ impl Project {
         Project::around(&folder, home().as_deref())
     }
 
-    /// That of `folder`: every folder above it, or itself, that bears a mark; where none does, itself. What holds the user's home
-    /// is no project.
+    /// The project of `folder`: every folder from it up that holds a mark or, if none does, `folder` itself. The user's home, and
+    /// any folder above it, is no project.
     fn around(folder: &Path, home: Option<&Path>) -> Project {
         let is_above_home = |folder: &Path| home.is_some_and(|home| home.starts_with(folder));
         let may_be = |folder: &&Path| folder.parent().is_some() && !is_above_home(folder);
@@ -35,7 +35,7 @@ impl Project {
         Project(tops)
     }
 
-    /// Whether `path`, or what it leads to, lies in the project.
+    /// Whether `path`, or what it leads to, is inside the project.
     pub fn holds(&self, path: &Path) -> bool {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let named = path.parent().and_then(|parent| parent.canonicalize().ok());

@@ -1,8 +1,8 @@
-//! A second connection, made beside one on which a command is late: the first one may be dead without anybody having said so (a
-//! machine that slept, a VPN, a NAT that forgot).
+//! When a command is late, opens a second connection beside the first, which may have died silently (sleep, a VPN, an expired
+//! NAT entry).
 //!
-//! When the second one comes up and the first is still silent, the second takes its place. The first one's master is killed
-//! before: nothing else keeps it from starting the command after all, when the workspace answers in the end.
+//! If the second one comes up while the first is still silent, the second replaces the first. We kill the first one's master
+//! before that: otherwise it would still start the command if the workspace answered after all.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -19,22 +19,22 @@ use crate::transport::mux_socket::Connection;
 use crate::transport::outcome::{Cause, Failure, Unconnected};
 use crate::transport::{Running, Transport, Way, master, mux_wire};
 
-/// How long after one that could not be made the next one is tried.
+/// How long to wait after a failed attempt before the next one.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// How often both connections are looked at.
+/// How often to check both connections.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// How many bytes a master moves, at the most, that only takes requests.
+/// The most bytes that a master moves while it only takes requests.
 const IDLE: u64 = 64 * 1024;
 
 /// What became of a command that was late.
 pub enum Settled {
     /// It has started.
     Started(Box<Running>),
-    /// It did not start, and never will: its connection was ended. Another one is up.
+    /// It did not start, and never will, because we ended its connection. Another one is up.
     Replaced,
-    /// It did not start, and never will: its connection was ended. The gateway takes no new one with this session.
+    /// It did not start, and never will, because we ended its connection. The gateway accepts no new one for this session.
     Refused,
 }
 
@@ -44,7 +44,7 @@ impl Settled {
     }
 }
 
-/// The connection beside.
+/// The second connection.
 enum Beside {
     Connecting(Child),
     Up(u32),
@@ -59,7 +59,7 @@ pub(super) fn resolve(transport: &Transport, path: &Path, mut late: Late) -> Res
     let end = late.end();
     let old = match master::answers(path, master::ANSWER) {
         Ok((pid, listener)) if listener == late.asked.listener() => pid,
-        _ => return late.wait_out(transport, end).map(Settled::started), // retired, it takes its time
+        _ => return late.wait_out(transport, end).map(Settled::started), // it is retired: let it finish
     };
     let place = Place { transport, path: sibling(path), log: transport.route.folder.join("beside.log") };
     while !end.is_past() && !late.is_interrupted() {
@@ -99,19 +99,19 @@ pub(super) fn resolve(transport: &Transport, path: &Path, mut late: Late) -> Res
     late.wait_out(transport, end).map(Settled::started)
 }
 
-/// How a try went.
+/// How an attempt went.
 enum Tried {
     /// The old connection has answered.
     Confirmed,
     /// It has ended, or refused the command.
     Decided(Failure),
-    /// A signal came, or it took too long.
+    /// A signal arrived, or it took too long.
     GivenUp,
     /// A new connection is up, with this process as its master.
     Up(u32),
 }
 
-/// Where a connection beside is made.
+/// Where to make the second connection.
 struct Place<'a> {
     transport: &'a Transport,
     path: PathBuf,
@@ -119,11 +119,11 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Makes a new connection, as long as the old one does not answer.
+    /// Opens a new connection, unless the old one answers first.
     fn connect(&self, late: &mut Late, end: Deadline) -> Result<Tried, Unconnected> {
         let transport = self.transport;
         if let Ok(pid) = master::alive(&self.path, master::ANSWER) {
-            self.end(Beside::Up(pid)); // a crash left it
+            self.end(Beside::Up(pid)); // left over from a crash
         }
         master::remove_socket(&self.path).map_err(|failure| master::other(failure.into()))?;
         let mut child = master::spawn(transport, &self.path, &self.log, None, PERSIST_SECONDS)?;
@@ -154,7 +154,7 @@ impl Place<'_> {
         }
     }
 
-    /// Has the new connection take the old one's place if that is dead; `None` where it is not.
+    /// Replaces the old connection with the new one if the old one is dead; `None` if it is not.
     fn replace(
         &self,
         path: &Path,
@@ -171,13 +171,13 @@ impl Place<'_> {
         master::keep(self.transport, new).map_err(Failure::NotStarted)?;
         std::fs::rename(&self.path, path).map_err(io)?;
         if matches!(self.transport.route.way, Way::External(_)) {
-            let _ = atomic_file::remove(&self.log); // it is there to tell why a login fails
+            let _ = atomic_file::remove(&self.log); // only a failed login needs it
         }
         Ok(Some(Settled::Replaced))
     }
 
-    /// Whether the old connection still says nothing after as much time again as it had until now: what was lost with the
-    /// network is sent again within that, once the network is back. One that moves bytes is busy, not dead.
+    /// Whether the old connection stays silent for as long again as it has been silent so far: once the network is back, TCP
+    /// resends lost data within that time. A connection that moves bytes is busy, not dead.
     fn is_silent(&self, old: u32, before: Option<u64>, late: &mut Late) -> Result<bool, Failure> {
         let again = Deadline::after(late.since.elapsed().min(late.end().remaining()));
         if late.is_confirmed(self.transport, again)? || late.is_interrupted() {
@@ -203,12 +203,12 @@ impl Place<'_> {
     }
 }
 
-/// Ends the old connection's master for good. It has gone when its client hears the end, and what was confirmed until then is
-/// heard before that.
+/// Ends the old connection's master for good. When its client sees the end, the master is gone, and the client has already seen
+/// any confirmation.
 fn withdraw(transport: &Transport, path: &Path, old: u32, late: &mut Late) -> Result<(), Failure> {
     let gone = Deadline::after(Duration::from_secs(2));
     master::outlast(transport, old, Deadline::after(Duration::ZERO));
-    // One in another pid namespace can only be told.
+    // A master in another pid namespace can only be asked to end.
     if let Ok(mut connection) = Connection::open(path, gone) {
         let _ = connection.ask(&mux_wire::terminate(), gone);
     }
@@ -225,7 +225,7 @@ fn withdraw(transport: &Transport, path: &Path, old: u32, late: &mut Late) -> Re
     }
 }
 
-/// The socket of a connection beside: a name as long as the first one's, because the length of both is limited.
+/// The second connection's socket. Its name is no longer than the first one's, because socket paths are limited in length.
 fn sibling(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or(OsStr::new("master")).as_bytes().to_vec();
     if let Some(last) = name.last_mut() {

@@ -23,20 +23,20 @@ use crate::transport::script::shorten;
 /// The longest text that Linux takes as one argument of a program (`MAX_ARG_STRLEN`, execve(2)), less its end mark.
 pub const MAX_TEXT: usize = 131_071;
 
-/// What a login shell is, by how it reads text: a start-up file can replace a command or forbid unset variables, but not
-/// change this. In csh and fish a backslash counts the same in both kinds of quotes.
+/// Tells shells apart by how they parse text: a start-up file can replace commands or forbid unset variables, but cannot change
+/// this. In csh and fish, a backslash means the same in both kinds of quotes.
 const IS_POSIX: &str = r#"[ '\\' != "\\" ]"#;
 
 /// The opposite.
 const IS_OTHER: &str = r#"[ '\\' = "\\" ]"#;
 
-/// Of csh and fish, csh alone takes the `:q` for a modifier.
+/// Tells fish from csh: only csh reads `:q` as a modifier.
 const IS_FISH: &str = r#"[ "$HOME:q" = "$HOME"':q' ]"#;
 
-/// csh alone forgets the status at a bare `exit`: there, an alias puts that right.
+/// Only csh loses the status at a bare `exit`; this alias fixes that.
 const CSH_EXIT: &str = r#"alias exit 'set _=(\!* $status);exec sh -c "exit $_[1]"'"#;
 
-/// Becomes the login shell for a piece of shell in `$1`; where `SHELL` names no program, `sh` stands in.
+/// Runs the shell code in `$1` with the login shell, or with `sh` if `SHELL` names no program.
 const LOGIN_SHELL: &str =
     "[ -f \"${SHELL-}\" ] && [ -x \"$SHELL\" ] || export SHELL=/bin/sh; exec \"$SHELL\" -c \"$1\"";
 
@@ -186,7 +186,7 @@ impl RemoteCommand {
             command.push(b' ');
             quote::word(&mut command, argument);
         }
-        // The token comes first: ssh's log, by which we know that the command was sent, has the beginning alone.
+        // The token comes first: we learn from ssh's log that the command was sent, and the log has only its beginning.
         let mut text = format!(": {token}; exec ").into_bytes();
         text.append(&mut quote::on_one_line(command, &token));
         RemoteCommand::checked(text, token, None)
@@ -251,11 +251,11 @@ fn bytes(text: &OsStr) -> Result<&[u8]> {
     Ok(text.as_bytes())
 }
 
-/// The token, what makes sure of the last line's `exit`, and the way into `workdir`.
+/// The token, a repair of `exit` for the last line, and the change to `workdir`.
 ///
-/// A start-up file may have made functions or aliases of `cd` and `exit`, and have set `-e` or `-u`. A quoted `cd` is no
-/// alias, but csh does not know it. Where it is a function, what counts is where it led. A restricted shell runs neither `cd`
-/// nor `exec`.
+/// A start-up file may have turned `cd` and `exit` into functions or aliases, and may have set `-e` or `-u`. Quoting `cd` avoids
+/// the alias, but csh cannot run a quoted `cd`. If `cd` is a function, we check where it led. A restricted shell runs neither
+/// `cd` nor `exec`.
 fn opening(token: &str, workdir: Option<&Workdir>) -> Vec<u8> {
     let mut text = format!(": {token}; {IS_POSIX} || {IS_FISH} || {CSH_EXIT}; ").into_bytes();
     let own_exit = "eval 'unset -f exit; unalias exit' 2>/dev/null";
@@ -270,7 +270,7 @@ fn opening(token: &str, workdir: Option<&Workdir>) -> Vec<u8> {
         text.extend_from_slice(before.as_bytes());
         quote::word(&mut text, word);
     };
-    // csh gives up where its own `cd` fails, so the folder is looked at first.
+    // csh gives up if its own `cd` fails, so check the folder first.
     push(&format!("[ -x {home}"), format!("{path}/.").as_bytes());
     push(
         " ] || exec sh -c ",
@@ -284,7 +284,7 @@ fn opening(token: &str, workdir: Option<&Workdir>) -> Vec<u8> {
     push(
         " ] || sh -c ",
         b"echo \"runcode: the login shell did not enter the folder on the workspace: it may be restricted, or a start-up \
-          file replaces cd\" >&2; exit 255",
+          file may redefine cd\" >&2; exit 255",
     );
     text.extend_from_slice(b" || exit 255");
     text.extend_from_slice(b"; ");

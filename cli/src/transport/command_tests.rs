@@ -181,7 +181,7 @@ fn start_up_files_change_no_command() {
     }
 }
 
-/// A `cd` of the user's that leads elsewhere, or nowhere, and says that all is well.
+/// The user's own `cd` leads elsewhere, or nowhere, but reports success.
 #[test]
 fn a_false_cd_runs_nothing() {
     for shell in posix_shells() {
@@ -301,7 +301,7 @@ fn names_of_variables() {
     }
 }
 
-/// ssh's log has 1 KiB of it.
+/// ssh logs only its first 1 KiB.
 #[test]
 fn every_command_begins_with_its_word() {
     let long = "x".repeat(5000);

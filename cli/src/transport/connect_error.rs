@@ -31,7 +31,7 @@ pub(super) fn of(log: &str, is_sandboxed: bool) -> Unconnected {
     Unconnected { cause, error }
 }
 
-/// What makes us advise something comes from lines that ssh writes of itself.
+/// Only ssh's own lines decide which hint we give.
 fn cause(log: &str) -> Cause {
     let told = Told::by(log);
     if told.is_host_key_changed()

@@ -1,5 +1,5 @@
-//! One connection of its own to a host of the user's, made to see what comes of it: which host keys it shows, and whether it
-//! lets the user in. There is no master and no session, and nothing is kept.
+//! A probe connection to one of the user's own hosts: which host keys it shows, and whether it lets the user in. It has no
+//! master and no session, and leaves nothing behind.
 
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -42,7 +42,7 @@ struct Ended {
 }
 
 impl Contact {
-    /// Asks ssh what the user's config says of the host; connects to nothing.
+    /// Asks ssh what the user's config says about the host, without connecting.
     pub fn new(host: OwnHost, env: &Env) -> Result<Contact> {
         let program = SshBinary::from_env(env).find()?;
         let user = Resolved::at(&program, &host.place(), &host.destination)?;
@@ -50,18 +50,18 @@ impl Contact {
         Ok(Contact { host, program, user, is_sandboxed })
     }
 
-    /// What the user's config says of the host.
+    /// What the user's config says about the host.
     pub fn user(&self) -> &Resolved {
         &self.user
     }
 
-    /// The host keys that it shows, one of each type: whoever answers there now. Nobody is logged in, and nothing is accepted
-    /// for the user.
+    /// The host keys, one of each type, that whoever answers there shows now. It does not log in, and accepts no key for the
+    /// user.
     pub fn host_keys(&self) -> Result<Vec<ServerPin>> {
         let folder = atomic_file::temporary_dir("runcode-")?;
         let mut host = self.host.clone();
         if let Some(server) = &mut host.server {
-            server.host_keys = None; // none is asked for
+            server.host_keys = None; // accept any
         }
         let mut left = algorithms(&self.user);
         let mut keys: Vec<ServerPin> = Vec::new();
@@ -71,29 +71,32 @@ impl Contact {
             let ended = self.connect(&host, &options, folder.path())?;
             let Some(key) = noted(&known_hosts)? else {
                 if !keys.is_empty() && login::refusal(&ended.log) == Refusal::NoCommonAlgorithm {
-                    break; // it has no other
+                    break; // it has no more keys
                 }
                 return Err(self.refused(&ended.log, &host, &options, folder.path()));
             };
             let before = left.len();
             left.retain(|algorithm| pinned_type(algorithm) != Some(key.key_type()));
             if left.len() == before {
-                return Err(Error::new(Code::Error, "ssh took a host key that it was not to take"));
+                return Err(Error::new(
+                    Code::Error,
+                    "ssh accepted a host key of a type that it was told to refuse",
+                ));
             }
             keys.push(key);
         }
         match keys.len() {
             0 => {
                 let error =
-                    format!("your ssh takes no host key from `{}` that could be pinned", self.host.name());
+                    format!("your ssh accepts no host key from `{}` that can be pinned", self.host.name());
                 Err(Error::new(Code::Unavailable, error)
-                    .hint("see `HostKeyAlgorithms` in its config; an authority is pinned as \"@cert-authority KEY\""))
+                    .hint("check `HostKeyAlgorithms` in its config; to pin an authority, write \"@cert-authority KEY\""))
             }
             _ => Ok(keys),
         }
     }
 
-    /// Logs in as a command would, and runs one that does nothing; what the host's shell prints by itself.
+    /// Logs in as a command would, runs a command that does nothing, and returns what the host's shell prints unasked.
     pub fn log_in(&self) -> Result<String> {
         let folder = atomic_file::temporary_dir("runcode-")?;
         let mut host = self.host.clone();
@@ -115,7 +118,7 @@ impl Contact {
         }
     }
 
-    /// Why ssh was not let in, told from its log; or else from that of a second look.
+    /// Why the login failed, from ssh's log or, if that is unclear, from a second look.
     fn refused(&self, log: &str, host: &OwnHost, first: &[OsString], folder: &Path) -> Error {
         let second = second_look::is_needed(log).then(|| {
             let quiet = second_look::QUIET.map(OsString::from);
@@ -134,7 +137,7 @@ impl Contact {
         Ok(ssh)
     }
 
-    /// Runs ssh with `first` before all other options. Its log is kept apart from what a jump host's ssh writes.
+    /// Runs ssh with `first` before all other options. Its log is separate from the messages of a jump host's ssh.
     fn connect(&self, host: &OwnHost, first: &[OsString], folder: &Path) -> Result<Ended> {
         let io = |error| Error::io("run ssh", error);
         let log = RefCell::new(Log::create(folder, Through::Master).map_err(io)?);
@@ -170,14 +173,14 @@ impl Contact {
     }
 }
 
-/// By which algorithms the user's ssh takes host keys that may be pinned; its favourite first.
+/// The algorithms of the host keys that the user's ssh accepts and that can be pinned, preferred ones first.
 fn algorithms(user: &Resolved) -> Vec<String> {
     let usual = SIGNING.join(",");
     let listed = user.value("hostkeyalgorithms").unwrap_or(&usual);
     listed.split(',').filter(|name| pinned_type(name).is_some()).map(str::to_owned).collect()
 }
 
-/// The host key that ssh noted there, if it came so far.
+/// The host key that ssh wrote there, if it got that far.
 fn noted(known_hosts: &Path) -> Result<Option<ServerPin>> {
     let Some(bytes) = atomic_file::read(known_hosts, 64 * 1024)? else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes);

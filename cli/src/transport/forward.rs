@@ -69,7 +69,7 @@ pub(super) fn open(transport: &Transport, path: &Path, forward: &Forward) -> Res
             for address in HERE {
                 match talk.ask(true, forward, address) {
                     Ok(Reply::Ok) => is_open = true,
-                    // The user's `AddressFamily` leaves one out, which nobody else has either.
+                    // The user's `AddressFamily` excludes this address, and nobody else listens on it either.
                     Ok(Reply::Refused(_))
                         if (is_open || address != HERE[1]) && !is_taken(address, forward.listen_port) =>
                     {
@@ -162,7 +162,7 @@ fn refused(reply: Reply, what: impl FnOnce() -> String) -> Error {
     )
 }
 
-/// Whether somebody listens on the port there. An address that this machine does not have is nobody's.
+/// Whether somebody listens on the port at this address. Nobody does if this machine does not have the address.
 fn is_taken(address: &str, port: u16) -> bool {
     TcpListener::bind((address, port))
         .is_err_and(|error| matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::PermissionDenied))

@@ -1,4 +1,5 @@
-//! A further connection for one command, where the session's own has as many sessions as its server allows (`MaxSessions`).
+//! An additional connection for one command, when the session's own is full: its server allows no more sessions on it
+//! (`MaxSessions`).
 //!
 //! It has a master like the first one, which ends soon after the command.
 
@@ -24,10 +25,10 @@ use crate::transport::{Route, Transport, master, mux_wire, openssh};
 /// How long its master stays after the command, in seconds, if nobody tells it to end.
 const KEEP: u32 = 60;
 
-/// How many letters of a socket's name are its own.
+/// How many characters of a socket's name differ from the first one's.
 const OWN: usize = 4;
 
-/// Makes the connection and runs `command` over it; the way that it runs over, too.
+/// Opens the connection and runs `command` over it; also returns the transport for it.
 pub(super) fn start(
     transport: &Transport,
     path: &Path,
@@ -45,15 +46,14 @@ pub(super) fn start(
         Ok(true) => Ok((way, Box::new(OverFurther { process: asked.opened(), _connection: connection }))),
         Ok(false) => Err(Failure::MayHaveStarted(openssh::silent(OPEN_DEADLINE))),
         Err(Failure::Busy(_)) => Err(Failure::Busy(
-            Error::new(Code::Transport, "the workspace accepts the login, but no command (MaxSessions)").hint(
-                "its sshd may be set up for forwards and nothing else: see `MaxSessions` in its sshd_config",
-            ),
+            Error::new(Code::Transport, "the workspace accepts the login, but no commands (MaxSessions)")
+                .hint("its sshd may allow port forwarding only: check `MaxSessions` in its sshd_config"),
         )),
         Err(failure) => Err(failure),
     }
 }
 
-/// Ends what such connections a crash left. The caller holds the session's lock.
+/// Ends additional connections that a crash left behind. The caller holds the session's lock.
 pub(super) fn end_all(transport: &Transport, path: &Path) {
     let (Some(folder), Some(common)) = (path.parent(), common(path)) else { return };
     let Ok(entries) = std::fs::read_dir(folder) else { return };
@@ -64,7 +64,7 @@ pub(super) fn end_all(transport: &Transport, path: &Path) {
     }
 }
 
-/// A further connection, which ends when dropped.
+/// An additional connection, which ends when dropped.
 struct Further {
     pid: Option<u32>,
     way: Transport,
@@ -118,7 +118,7 @@ impl Drop for Further {
     }
 }
 
-/// A command and the connection that is there for it alone.
+/// A command, and the connection that only this command uses.
 struct OverFurther {
     process: Box<dyn Process>,
     _connection: Further,
@@ -134,7 +134,7 @@ impl Process for OverFurther {
     }
 }
 
-/// A socket for it: a name as long as the first one's, because the length of both is limited.
+/// Its socket. The name is no longer than the first one's, because socket paths are limited in length.
 fn further(path: &Path) -> PathBuf {
     let mut name = common(path).unwrap_or_default();
     name.extend(random::word().bytes().take(OWN - 1));

@@ -1,7 +1,6 @@
-//! A command that was asked for, and whose start nobody confirms: the connection may be slow, or dead.
+//! A command that we requested, but whose start nobody has confirmed: the connection may be slow, or dead.
 //!
-//! Nothing takes such a request back but the end of its master: until then it may still start, so until then nobody may ask
-//! for the command again.
+//! Only ending its master takes such a request back. Until then the command may still start, so nobody may request it again.
 
 #[cfg(unix)]
 use std::time::Instant;
@@ -21,7 +20,7 @@ use crate::transport::start::{AFTER_SIGNAL, OPEN_DEADLINE};
 #[cfg(unix)]
 use crate::transport::{Running, openssh};
 
-/// A command that a master, or an ssh, was asked for.
+/// A command that we requested from a master or through an ssh of its own.
 pub(super) trait Asked: Send {
     /// The master that was asked.
     #[cfg(unix)]
@@ -40,7 +39,7 @@ pub(super) trait Asked: Send {
     fn opened(self: Box<Self>) -> Box<dyn Process>;
 }
 
-/// A command whose start is not confirmed for longer than a healthy connection takes.
+/// A command whose start has stayed unconfirmed for longer than a healthy connection takes.
 #[cfg(unix)]
 pub struct Late {
     pub(super) asked: Box<dyn Asked>,
@@ -49,7 +48,7 @@ pub struct Late {
     pub(super) interrupt: Option<Interrupt>,
 }
 
-/// There are no masters that could be late.
+/// Windows has no masters, so nothing is ever late.
 #[cfg(windows)]
 #[derive(Debug)]
 pub enum Late {}
@@ -82,7 +81,7 @@ impl Late {
         self.interrupt.as_ref().is_some_and(Interrupt::has_any)
     }
 
-    /// When nobody waits for it any more.
+    /// When to stop waiting for it.
     pub(super) fn end(&self) -> Deadline {
         Deadline::after(OPEN_DEADLINE.saturating_sub(self.since.elapsed()))
     }
@@ -106,7 +105,7 @@ impl Late {
         }))
     }
 
-    /// What the user is told of one that is given up.
+    /// The error for a command that we gave up on.
     pub(super) fn unresolved(&self) -> Error {
         openssh::silent(self.since.elapsed()).hint(
             "the command may still start when the connection recovers; `runcode connect --force` ends that connection",

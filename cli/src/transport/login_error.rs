@@ -8,7 +8,7 @@ use crate::transport::connect_error::SANDBOX_HINT;
 use crate::transport::outcome::{Cause, Unconnected};
 use crate::transport::second_look;
 
-/// Makes sense of the log of an ssh that was not let in, and of that of a second look, if there was need of one.
+/// Explains a failed login from ssh's log, and from the log of a second look if one was needed.
 /// `is_sandboxed`: an agent's sandbox is known to forbid network access.
 pub(super) fn of(log: &str, second: Option<&str>, host: &OwnHost, is_sandboxed: bool) -> Unconnected {
     let (refusal, said) = second_look::refusal(log, second);
@@ -19,13 +19,13 @@ pub(super) fn of(log: &str, second: Option<&str>, host: &OwnHost, is_sandboxed: 
         Refusal::HostKeyUnknown(fingerprint) | Refusal::HostKeyChanged(fingerprint) if host.is_pinned() => {
             let why = format!("`{to}` shows a host key that servers.toml does not pin");
             let hint = format!(
-                "ask whoever runs the host why, before you pin another; `runcode servers pin {to}` shows what it shows now"
+                "ask whoever runs the host why, before you pin another key; `runcode servers pin {to}` lists its keys of today"
             );
             host_key(Code::HostKeyChanged, why, fingerprint, hint)
         }
         Refusal::Unclear(fingerprint) => {
             let why = format!(
-                "nothing tells whether the host key of `{to}` is the right one, since whoever answers wrote into ssh's log"
+                "runcode cannot tell whether the host key of `{to}` is right, because whoever answered wrote text of its own into ssh's log"
             );
             let hint = format!(
                 "see what `ssh {ssh}` says, and compare the fingerprint with the host's own (`ssh-keygen -lf` there)"
@@ -156,7 +156,7 @@ mod tests {
         of(log, None, &OwnHost::named(Destination::parse(to).unwrap()), false).error
     }
 
-    /// Each try logs in to the jump host, or runs the user's program: what failed there is not tried again by itself.
+    /// Each try logs in to the jump host, or runs the user's program, so runcode does not retry such a failure by itself.
     #[test]
     fn a_way_that_fails_is_tried_once() {
         for made in ["debug1: Setting implicit ProxyCommand from ProxyJump: ssh -W '[%h]:%p' jump\r\n", ""] {

@@ -189,7 +189,7 @@ pub(super) fn spawn(
         ssh.args(["-o", "LogLevel=ERROR"]); // a gateway's banners may go on for ever
     }
     if transport.route.control_path.as_deref() != Some(control_path) || keep != PERSIST_SECONDS {
-        let mut option = b"ControlPath=".to_vec(); // others than the config names
+        let mut option = b"ControlPath=".to_vec(); // not always the one in the config
         option.extend(quoted(control_path).map_err(other)?);
         ssh.arg("-o").arg(std::ffi::OsString::from_vec(option));
         ssh.arg("-o").arg(format!("ControlPersist={keep}"));
@@ -299,7 +299,7 @@ fn is_master(transport: &Transport, pid: u32) -> bool {
         (Way::External(_), None) => return false,
     };
     let own = own.as_os_str().as_encoded_bytes();
-    // One that began beside another one has another socket's name, which differs in its last letters alone.
+    // A master that began beside another one has a different socket name; only the last characters differ.
     let own = own.get(..own.len().saturating_sub(4)).unwrap_or_default();
     let arguments = if cfg!(target_os = "linux") {
         std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()

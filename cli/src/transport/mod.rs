@@ -237,7 +237,7 @@ impl Transport {
         openssh::terminal(self, command)
     }
 
-    /// Why ssh was not let in, told from its log; or else from that of a second look, which takes `patience` at most.
+    /// Why the login failed, from ssh's log or, if that is unclear, from a second look that takes at most `patience`.
     fn refusal(&self, log: &str, patience: Duration, interrupt: Option<&Interrupt>) -> Unconnected {
         let quiet = second_look::is_needed(log).then(|| self.ssh_with(&second_look::QUIET, Purpose::Command));
         let second = quiet.and_then(Result::ok).and_then(|ssh| {
@@ -284,13 +284,13 @@ impl Transport {
     }
 }
 
-/// `BatchMode` does not reach the ssh of a `ProxyJump`, which would ask at the terminal. It has every question answered by a
-/// program that fails (ssh(1), since 8.4).
+/// Stops every ssh from asking. `BatchMode` does not reach the ssh of a `ProxyJump`, which would ask at the terminal; this makes
+/// it put every question to a program that fails (ssh(1), since 8.4).
 fn asks_nobody(ssh: &mut Command) {
     ssh.envs([("SSH_ASKPASS_REQUIRE", "force"), ("SSH_ASKPASS", "false")]);
 }
 
-/// The user's own config may send any variable (`SendEnv`), but ours are no business of the host's.
+/// The user's own config may send any variable (`SendEnv`), but the host must not receive ours.
 fn without_our_variables(ssh: &mut Command) {
     let ours = Var::ALL.iter().map(|var| var.name()).filter(|name| name.starts_with("RUNCODE_"));
     for name in ours.chain([PRIVATE]) {

@@ -60,8 +60,8 @@ fn send(
     passed.fds().try_for_each(|fd| connection.pass(fd, deadline))
 }
 
-/// A command that the master was asked for. While the workspace has not answered, the master hears nothing of what becomes
-/// of its client: it asks for the command when the answer comes, however late.
+/// A command that we requested from the master. Until the workspace answers, the master does not notice if its client goes
+/// away: when the answer comes, however late, it starts the command.
 struct Request {
     connection: Connection,
     session: Option<u32>,

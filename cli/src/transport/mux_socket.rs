@@ -196,7 +196,7 @@ fn new_socket() -> Result<OwnedFd, Errno> {
     Ok(socket)
 }
 
-/// Who listens is asked of the kernel where it tells; elsewhere the owner of the socket's file has to do.
+/// We ask the kernel who listens, where it can tell; elsewhere the owner of the socket's file has to do.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn listener(socket: &OwnedFd, path: &Path) -> Result<Listener, Trouble> {
     let peer = nix::sys::socket::getsockopt(socket, nix::sys::socket::sockopt::PeerCredentials);

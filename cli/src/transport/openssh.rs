@@ -41,7 +41,7 @@ pub(super) fn start(
     interrupt: Option<&Interrupt>,
 ) -> Result<Box<dyn Process>, Failure> {
     let mut ssh = launch(transport, command, streams, Via::OwnConnection)?;
-    // After a signal the answer is still waited for, if not for long: the command may just have started.
+    // After a signal we still wait for the answer, but not for long: the command may just have started.
     let deadline = Deadline::after(COLD_DEADLINE);
     let is_started = ssh.is_confirmed(transport, interrupt, deadline)?
         || interrupt.is_some_and(Interrupt::has_any)
@@ -81,7 +81,7 @@ fn launch(
     let mut ssh = transport.ssh(purpose).map_err(Failure::NotStarted)?;
     #[cfg(unix)]
     if let (Via::Master(_), Some(control_path)) = (via, transport.route.control_path.as_deref()) {
-        let mut option = b"ControlPath=".to_vec(); // a further connection has another one than the config names
+        let mut option = b"ControlPath=".to_vec(); // an additional connection does not use the one in the config
         option.extend(quoted(control_path).map_err(Failure::NotStarted)?);
         ssh.arg("-o").arg(<std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(option));
     }

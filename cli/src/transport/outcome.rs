@@ -15,7 +15,7 @@ pub enum Failure {
     Busy(Error),
     /// The connection is dead, or could not be made. Nothing was started: renew it and ask again.
     NotStarted(Error),
-    /// It was asked for, and nothing is heard of it. It may still start, so it may not be asked for again.
+    /// We requested it and heard nothing. It may still start, so nobody may request it again.
     Late(Late),
     /// It was interrupted before anything was started.
     Interrupted(Error),
@@ -100,7 +100,7 @@ pub enum Cause {
     Unreachable,
     /// Nothing listens there.
     Refused,
-    /// The connection was closed before anybody was let in: the server is busy, or starts anew.
+    /// The server closed the connection before the login: it is busy, or restarting.
     Dropped,
     /// The gateway does not take the key: the session may be over.
     AuthRejected,
@@ -115,13 +115,13 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Whether nobody there has said anything about us.
+    /// Whether the failure came before the other side could accept or reject us.
     pub fn is_out_of_reach(self) -> bool {
         matches!(self, Cause::Unreachable | Cause::Refused | Cause::Dropped)
     }
 
-    /// How long to wait before the next try, after so many; `None` where another try is no use. `is_new`: the gateway may not
-    /// have learned of the key yet.
+    /// How long to wait before the next try, after this many; `None` if another try is useless. `is_new`: the gateway may not
+    /// know the key yet.
     pub fn pause(self, tries: usize, is_new: bool) -> Option<Duration> {
         let pauses: &[u64] = match self {
             Cause::Dropped => &[300, 600, 1200, 1800],
@@ -133,7 +133,7 @@ impl Cause {
     }
 }
 
-/// How long tries may go on; one that has begun may end.
+/// How long to keep starting new tries; one that has started may finish.
 pub const TRIES: Duration = Duration::from_secs(8);
 
 /// A connection that could not be made.

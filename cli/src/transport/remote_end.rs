@@ -1,4 +1,4 @@
-//! Ending a remote command and its descendants from the side, by a second short command over the same connection.
+//! Ends a remote command and its descendants with a second, short command over the same connection.
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub enum Fate {
     Unknown,
 }
 
-/// Finds the process, signals what came of it, and kills what is left of that.
+/// Finds the process, signals it and its descendants, and kills whatever is left.
 const SCRIPT: &str = include_str!("remote_end.sh");
 
 /// Sends `signal` to the command that bears `token` and to its descendants.

@@ -1,13 +1,13 @@
 # shellcheck shell=sh
-# Ends a command. Finds the process whose arguments bear the token $1 (a pattern that does not match itself), sends the
-# signal $2 to it and all that came of it, and kills what is left after 2 s. Says `gone`, `left` or `none`.
+# Ends a command. Finds the process whose arguments contain the token $1 (a pattern that does not match itself), sends the
+# signal $2 to its whole family, and kills what is left after 2 s. Prints `gone`, `left` or `none`.
 #
-# What came of it: its descendants, and whatever is in a group or a session that one of them leads. Each group is signalled
-# once. One that none of them leads is not: it may be a server's own. One that is dead and not yet waited for (`Z`) does not
-# count as left, and an `ssh` that bears the token is no more than its messenger (where the workspace is this machine). A
-# command that was asked for just now may take a moment to appear.
+# The family: the process, its descendants, and whatever is in a group or session that one of them leads. Each such group gets
+# the signal once; a group that none of them leads does not, since it may belong to a server. A zombie (`Z`) does not count as
+# left. An `ssh` with the token in its arguments only carries the command (if the workspace is this machine). A command that
+# was requested just now may take a moment to appear.
 
-# The process ids of those that bear the token $1.
+# The ids of the processes with the token $1 in their arguments.
 list_holders() {
   if [ -r /proc/self/stat ]; then
     grep -l "$1" /proc/[0-9]*/cmdline 2>/dev/null | while IFS=/ read -r _ _ process_id _; do echo "$process_id"; done
@@ -16,7 +16,7 @@ list_holders() {
   fi
 }
 
-# Every process that is no ssh, five words each: its id, its group, its state, its parent, its session (0 if that is not told).
+# Every process except ssh, five words each: id, group, state, parent, session (0 if unknown).
 list_processes() {
   if [ -r /proc/self/stat ]; then
     for stat_file in /proc/[0-9]*/stat; do
@@ -37,7 +37,7 @@ list_processes() {
 # A tenth of a second, or a second where sleep takes no fraction.
 pause_once() { sleep 0.1 2>/dev/null || { sleep 1; try_count=$((try_count + 9)); }; }
 
-# Of all processes, takes those that bear the token.
+# From the list of all processes, adds those with the token to the family.
 pick_holders() {
   while [ $# -ge 5 ]; do
     case $holder_ids in *" $1 "*) family_ids="$family_ids$1 " ;; esac
@@ -45,7 +45,7 @@ pick_holders() {
   done
 }
 
-# Of all processes, takes those that came of what is taken already.
+# From the list of all processes, adds those that belong to the family so far.
 take_in() {
   while [ $# -ge 5 ]; do
     case $family_ids in *" $1 "*) ;; *" $2 "*|*" $4 "*|*" $5 "*) family_ids="$family_ids$1 " ;; esac
@@ -62,7 +62,7 @@ grow_family() {
   done
 }
 
-# Of all processes, aims at those that are taken: at groups as negative numbers.
+# From the list of all processes, collects the family as targets of a signal: groups are negative numbers.
 aim_at() {
   found_targets=" "
   while [ $# -ge 5 ]; do
@@ -79,7 +79,7 @@ send_signal() {
   for target_id in $found_targets; do kill -s "$1" -- "$target_id" 2>/dev/null; done
 }
 
-# Whether any of all processes is taken, and runs.
+# Whether any process in the list belongs to the family and still runs.
 is_one_left() {
   while [ $# -ge 5 ]; do
     case $3 in Z*) ;; *) case $family_ids in *" $1 "*) return 0 ;; esac ;; esac

@@ -1,4 +1,4 @@
-//! A second connection, made to learn why the first one failed, where its log does not tell.
+//! A second connection, made to learn why the first one failed when its log is unclear.
 //!
 //! ssh tells which key a host shows, and which of the user's keys it takes, at a level at which it also passes on what a server
 //! says before it is verified: the ID of its certificate, above all. Where it did, ssh is asked again at a level at which it
@@ -14,7 +14,7 @@ use crate::openssh::told::{Told, telling};
 use crate::sys::interrupt::Interrupt;
 use crate::sys::subprocess::{self, Outcome};
 
-/// The first arguments of the ssh that makes it.
+/// The first arguments of the ssh that opens it.
 pub(super) const QUIET: [&str; 6] =
     ["-o", "LogLevel=VERBOSE", "-o", "ControlPath=none", "-o", "ControlMaster=no"];
 
@@ -23,8 +23,8 @@ pub(super) fn is_needed(log: &str) -> bool {
     Told::by(log).is_unclear()
 }
 
-/// What `ssh`, which begins with [`QUIET`] and has no destination yet, says of it. Nothing where it is let in, or takes too
-/// long, or somebody interrupts it.
+/// What `ssh` says, which begins with [`QUIET`] and has no destination yet. Nothing if the login succeeds, takes too long, or is
+/// interrupted.
 pub(super) fn log(
     mut ssh: Command,
     destination: &str,
@@ -43,7 +43,7 @@ pub(super) fn log(
     (finished.status.code() == Some(255)).then(|| log.reasons().to_owned())
 }
 
-/// Why ssh was not let in, and what it says of it: what the second look tells, with what the first one saw.
+/// Why the login failed, and ssh's words for it: the second look decides, with details from the first one.
 pub(super) fn refusal(first: &str, second: Option<&str>) -> (Refusal, String) {
     let unclear = login::refusal(first);
     let (Refusal::Unclear(shown), Some(second)) = (&unclear, second) else {
@@ -52,8 +52,8 @@ pub(super) fn refusal(first: &str, second: Option<&str>) -> (Refusal, String) {
     let refusal = match login::refusal(second) {
         Refusal::HostKeyUnknown(_) => Refusal::HostKeyUnknown(shown.clone()),
         Refusal::HostKeyChanged(_) => Refusal::HostKeyChanged(shown.clone()),
-        // The host is verified, and refuses us. Whether it would take a key that nobody unlocked is in the first log alone;
-        // whoever wrote that there, the host says no.
+        // The host is verified, and refuses us. Only the first log shows whether it would accept a key that nobody unlocked.
+        // Even if that line was forged, the refusal is real.
         Refusal::KeysRefused if has_taken_a_key(first) => Refusal::Question(Question::Key(String::new())),
         clear => clear,
     };

@@ -20,24 +20,24 @@ use crate::transport::{
     master, mux, mux_socket,
 };
 
-/// How long the workspace takes to open a session on a connection that is well. After that another one is tried beside it.
+/// How long the workspace takes to open a session on a healthy connection. After that we try another one beside it.
 #[cfg(unix)]
 const LATE: Duration = Duration::from_millis(1500);
 
-/// How long the workspace may take to open a session on a connection that stands.
+/// The longest that the workspace may take to open a session on an open connection.
 #[cfg(unix)]
 pub(super) const OPEN_DEADLINE: Duration = Duration::from_secs(20);
 
 /// After a signal, how long to wait to learn whether the command started: if it did, it must be ended.
 pub(super) const AFTER_SIGNAL: Duration = Duration::from_secs(3);
 
-/// How long a command waits for one of those to end that take up the connection (`MaxSessions`), where
-/// it gets none of its own.
+/// How long a command waits for another one to end if the connection is full (`MaxSessions`) and it gets no
+/// connection of its own.
 const QUEUE: Duration = Duration::from_secs(60);
 
 impl Transport {
-    /// Asks the workspace to run `command`; returns once it has been asked. Where the connection is full, it runs over a
-    /// further one.
+    /// Asks the workspace to run `command`, and returns once it has been asked. If the connection is full, the command runs over
+    /// an additional one.
     ///
     /// The streams are lent: to see the end of a pipe's other side, drop them afterwards. A signal that asks this process
     /// to end does so as long as nothing was started, unless another command hears of it too; one that comes later is kept
@@ -71,9 +71,9 @@ impl Transport {
                         Ok((way, process)) => return Ok(way.running(command, process, Some(interrupt))),
                         Err(Failure::Busy(error)) => {
                             interrupt.let_pass();
-                            return Err(Failure::Busy(error)); // there is no room on an empty one either
+                            return Err(Failure::Busy(error)); // even an empty connection has no room
                         }
-                        // A person logs in, or the gateway takes no more connections: there is still the queue.
+                        // It needs a person, or the gateway accepts no more connections: wait in the queue instead.
                         Err(Failure::NotStarted(_)) => continue,
                         Err(failure) => failure,
                     }
@@ -96,14 +96,14 @@ impl Transport {
         Err(Failure::Interrupted(Error::interrupted()))
     }
 
-    /// Whether a master is up, and the workspace answers over it.
+    /// Whether a master is up and the workspace answers over it.
     pub fn is_answered(&self) -> bool {
         let Ok(nothing) = RemoteCommand::script("exit", &[]) else { return false };
         self.is_warm()
             && matches!(self.start_once(&nothing, &Streams::null(), None), Ok(_) | Err(Failure::Busy(_)))
     }
 
-    /// As [`Transport::start`], on a connection of its own where the master's is full: for what must not wait.
+    /// Like [`Transport::start`], but uses a connection of its own if the master's is full: for commands that must not wait.
     pub(super) fn start_beside(
         &self,
         command: &RemoteCommand,
@@ -121,8 +121,8 @@ impl Transport {
         Ok(self.running(command, process, None))
     }
 
-    /// Finds out what becomes of a command that is late, with another connection beside the one that it was asked for on. The
-    /// caller holds the session's lock.
+    /// Settles a late command, by opening another connection beside the one that has the request. The caller holds the session's
+    /// lock.
     #[cfg(unix)]
     pub fn resolve(&self, late: Late) -> Result<Settled, Failure> {
         match &self.route.control_path {
@@ -131,7 +131,7 @@ impl Transport {
         }
     }
 
-    /// Waits for a command that is late, as long as anybody may.
+    /// Waits for a late command, up to the limit for all commands.
     #[cfg(unix)]
     pub fn wait_out(&self, late: Late) -> Result<Running, Failure> {
         let end = late.end();

@@ -12,7 +12,7 @@ use crate::transport::contact::Contact;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Also log in to this server once: its host key, your login, its shell
+    /// Also log in to this server once, to check its host key, your login and its shell
     #[arg(value_name = "NAME")]
     name: Option<String>,
 }
@@ -68,7 +68,7 @@ impl Report for Findings {
     }
 }
 
-/// Reads the files; a server that is named is tried as well, once the files are right.
+/// Checks the files. If they are right, also logs in to the server that the user named.
 pub(super) fn run(args: Args, app: &App) -> Result<Outcome> {
     let (config, errors) = app.servers()?.places().read();
     let files = config.files().iter().map(|file| file.path.display().to_string()).collect();
@@ -89,13 +89,14 @@ fn try_out(words: &str, app: &App, findings: &mut Findings) -> Result<()> {
     match Contact::new(host, app.env()).and_then(|contact| contact.log_in()) {
         Ok(noise) => {
             if !noise.is_empty() {
-                let message = format!("prints text that mixes with the output of commands: {doctor}");
+                let message =
+                    format!("prints text of its own, which mixes with the output of commands: {doctor}");
                 findings.warnings.push(Warning { server: name.clone(), message });
             }
             findings.reached = Some(name);
         }
         Err(error) if error.code() == Code::Interrupted => return Err(error),
-        // It came as far as the login: the host key counted, and the rest is a person's.
+        // The host key was right; only a person can do the rest of the login.
         Err(error) if error.code() == Code::LoginRequired => {
             findings.warnings.push(Warning { server: name, message: failed(&error) });
         }
@@ -109,10 +110,10 @@ fn try_out(words: &str, app: &App, findings: &mut Findings) -> Result<()> {
     Ok(())
 }
 
-/// The failure, as the rest of a sentence about the server.
+/// The failure, as the end of a sentence that begins with the server's name.
 fn failed(error: &Error) -> String {
     let hint = error.next_step().map(|hint| format!("; {hint}")).unwrap_or_default();
-    format!("was tried, and failed: {}{hint}", error.message())
+    format!("did not pass the login check: {}{hint}", error.message())
 }
 
 fn warnings(config: &Config, sessions: &Sessions<'_>) -> Result<Vec<Warning>> {

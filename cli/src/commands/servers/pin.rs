@@ -21,7 +21,7 @@ pub(super) struct Args {
 enum Pinned {
     /// Nothing.
     Nothing,
-    /// Authorities alone, who vouch for keys that only they can tell.
+    /// Authorities alone: the host's own keys do not tell whether one of them certified it.
     Authorities,
     /// Keys, one of which the host shows.
     Shown,
@@ -100,12 +100,12 @@ impl Report for Shown {
             text.line(format!("  {:width$}  {}{state}", key.key_type(), key.fingerprint()));
         }
         for key in self.missing() {
-            text.line(format!("  {:width$}  {}  pinned, and not shown", key.key_type(), key.fingerprint()));
+            text.line(format!("  {:width$}  {}  pinned, but not shown", key.key_type(), key.fingerprint()));
         }
         match self.pinned {
             Pinned::Others => {
                 text.line(format!("✗ {file} pins other keys for {name}, and the host shows none of them."));
-                text.line("  Somebody may stand between you and it: ask whoever runs it why, before you replace them.");
+                text.line("  Somebody may be intercepting the connection. Ask whoever runs the host why, before you replace them.");
             }
             Pinned::Authorities => {
                 text.line(format!(
@@ -118,11 +118,11 @@ impl Report for Shown {
             Pinned::Shown | Pinned::Nothing => {}
         }
         text.line(
-            "Compare before you trust them. On the host itself, at its console or by a way that you trust:",
+            "Compare before you trust them. Run this on the host itself, at its console or in another way that you trust:",
         );
         text.line("  for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf \"$key\"; done");
         let place = if self.before.is_empty() { "below" } else { "in place of the host_keys of" };
-        text.line(format!("If they are the same, put this {place} [servers.{name}] in {file}:"));
+        text.line(format!("If the fingerprints match, put this {place} [servers.{name}] in {file}:"));
         text.line("host_keys = [");
         for key in keys {
             text.line(format!("  \"{key}\","));
@@ -135,8 +135,7 @@ impl Report for Shown {
     }
 }
 
-/// Asks the host for its keys and shows them. Whether they are the right ones is for the user to find out, so nothing is
-/// written.
+/// Asks the host for its keys and shows them. Only the user can find out whether they are right, so it writes nothing.
 pub(super) fn run(args: Args, app: &App) -> Result<Outcome> {
     let (server, file, host) = app.servers()?.own_host(&args.name)?;
     let contact = Contact::new(host, app.env())?;

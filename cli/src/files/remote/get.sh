@@ -9,10 +9,10 @@ say_trailer() {
   printf "%s %s %s\n" "$our_mark" "$1" "$2"
 }
 
-# The archive, then the status of tar and what it said, all of which is hashed. The hash comes through the substitution; what is
-# sent goes through 5, which tee is given as its stderr: a pipe without a name, that no tee waits at for good. Nothing but this
-# shell and the cat has our streams, so that nobody waits for what else is left when they are killed. A tee that fails makes
-# the hash another one.
+# Sends the archive, then tar's status and messages, and hashes all of it. The substitution captures the hash. The data goes
+# out through descriptor 5, which tee gets as its stderr: unlike a named pipe, it can never leave tee waiting forever. Only this
+# shell and the cat hold our streams, so nobody waits for leftover processes when the two are killed. If tee fails, the hash
+# comes out different.
 send_archive() {
   (
     exec </dev/null 5>&1 2>/dev/null

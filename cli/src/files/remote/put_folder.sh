@@ -188,7 +188,7 @@ cd "$temp_folder/t" || fail_with cut
 {
   read -r sent_hash
   [ "$sha_hex" = "$sent_hash" ] || fail_with differs
-  # After `-` what could not be read there and has zeros here, else a folder that is to have this mode.
+  # A line with `-` names a file that the sender could not read, and that holds zeros here. Any other line gives a folder's mode.
   while IFS= read -r end_line; do
     decode_text "${end_line#* }"
     if [ "${end_line%% *}" = - ]; then
@@ -196,7 +196,7 @@ cd "$temp_folder/t" || fail_with cut
     elif [ -n "$plain_text" ]; then
       chmod "${end_line%% *}" "$to_folder/$plain_text" 2>/dev/null || say_line "N mode" "$to_folder/$plain_text"
     else
-      # When nothing is left to be done in it.
+      # The target itself: its mode is set when nothing is left to do in it.
       open_path=$to_folder
       open_mode=${end_line%% *}
     fi

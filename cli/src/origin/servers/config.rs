@@ -18,7 +18,7 @@ const MAX_SIGNERS: usize = 64;
 /// A file that names servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
-    /// The path by which it was found.
+    /// The path where it was found, links included.
     pub given: PathBuf,
     /// Where it is, with links resolved.
     pub path: PathBuf,

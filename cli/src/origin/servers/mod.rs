@@ -45,11 +45,11 @@ pub use server::{AuthMethod, Server};
 /// A servers.toml that explains itself and names no server yet.
 pub const STARTER: &str = include_str!("starter.toml");
 
-/// What to do where no server has any name.
+/// The hint when servers.toml names no server.
 const NO_SERVERS: &str =
     "servers.toml names no server yet: `runcode servers init` writes one that explains itself";
 
-/// As `failure`, where nothing but a server was meant.
+/// `failure` for a name that can only mean a server.
 pub(super) fn of_none(failure: Unresolved) -> Unresolved {
     match failure {
         Unresolved::NotFound(error) if error.next_step().is_none() => {
@@ -63,7 +63,7 @@ pub(super) fn of_none(failure: Unresolved) -> Unresolved {
 #[derive(Debug)]
 struct Whereabouts {
     project: Project,
-    /// The user's configuration folder where no variable says otherwise, without links.
+    /// The user's configuration folder by default, whatever the variables say, with links resolved.
     own: Option<PathBuf>,
 }
 
@@ -122,7 +122,7 @@ impl Servers {
         }
     }
 
-    /// As [`Servers::not_found`], where nothing but a server was meant.
+    /// [`Servers::not_found`] for a name that can only mean a server.
     fn unknown(&self, config: &Config, name: &str) -> Error {
         let error = self.not_found(config, name);
         match error.next_step() {
@@ -148,7 +148,7 @@ impl Servers {
         Ok(states)
     }
 
-    /// The server that `words` name, with or without `server:` before it, its file, and how ssh is called for it.
+    /// The server that `words` name (with or without `server:`), its file, and how to call ssh for it.
     pub fn own_host(&self, words: &str) -> Result<(&Server, &File, OwnHost)> {
         let name = Servers::explicit(words).unwrap_or(words);
         let Some(key) = SessionKey::server(name) else { return Err(self.unknown(self.config()?, name)) };
@@ -169,8 +169,8 @@ impl Servers {
         }
     }
 
-    /// Why no program of this file runs: the current project may have brought the file, whoever names it. The operator's is where
-    /// no project can have put it, and so is what lies in the user's own folder.
+    /// Why no program of this file may run: the current project may contain the file, whatever points to it. No project can
+    /// have put a file where the operator's is, or into the user's own folder.
     fn distrust(&self, server: &Server, file: &File) -> Option<Refusal> {
         if server.power == Power::default() || (file.owner == Owner::Root && cfg!(unix)) {
             return None;
@@ -182,10 +182,10 @@ impl Servers {
         }
         let (file, name) = (foreign::path(&file.given.display().to_string()), &server.name);
         let why = format!(
-            "{file} lies in this project, which must not choose programs to run: not those of `{name}`"
+            "{file} is inside this project, and a project must not choose programs to run, so those of `{name}` do not run"
         );
         let own = here.own.as_ref().map(|own| format!(": {}", own.join(places::NAME).display()));
-        let hint = "for the user to decide: move the server to a servers.toml of their own";
+        let hint = "for the user to decide: to allow them, move the server to your own servers.toml";
         Some(Refusal { why, hint: format!("{hint}{}", own.unwrap_or_default()) })
     }
 

@@ -25,7 +25,7 @@ const MAX_WORDS: usize = 64;
 /// The longest word, in bytes.
 const MAX_WORD: usize = 4096;
 
-/// How long its programs may take, for one machine.
+/// How long a server's programs may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Deadlines {
     /// Starting it.
@@ -37,7 +37,7 @@ pub(super) struct Deadlines {
 }
 
 impl Deadlines {
-    /// Those of every machine.
+    /// The limits for every machine.
     pub(super) const USUAL: Deadlines = Deadlines {
         start: Duration::from_secs(600),
         stop: Duration::from_secs(120),
@@ -132,13 +132,13 @@ pub(super) struct Machine {
     pub(super) owner: Owner,
     /// Where programs without a path are looked for.
     pub(super) path: Option<OsString>,
-    /// Why none of them runs, where none does.
+    /// Why its programs may not run, if they may not.
     pub(super) distrust: Option<Refusal>,
     /// How long they may take.
     pub(super) deadlines: Deadlines,
 }
 
-/// Why no program of a server runs, and what to do about it.
+/// Why a server's programs may not run, and what to do about it.
 #[derive(Debug, Clone)]
 pub(super) struct Refusal {
     pub(super) why: String,

@@ -56,13 +56,13 @@ impl<'a> Attachments<'a> {
     }
 
     /// As [`Attachments::near`]; several where a link led here, and not all of the ways up mean the same workspace: whoever
-    /// wrote the link, such as the author of a checkout, must not choose. A link that the user came by when attaching the
-    /// folder was the user's choice.
+    /// wrote the link, such as the author of a checkout, must not choose. A link that the user came through when attaching
+    /// the folder was the user's choice.
     fn nearest(self, folder: &Location) -> Result<Vec<Attachment>> {
         let mut found = Vec::<Attachment>::new();
         let has_files = atomic_file::is_own_dir(&self.paths.attachments())?;
         let mut older = None; // read where it is needed
-        let mut chosen = None; // by the user, who attached it there
+        let mut chosen = None; // the user chose it by attaching it there
         for way in folder.ways_up() {
             if way.link.is_some_and(|link| is_chosen_by(chosen.as_ref(), folder, &link)) {
                 continue;
@@ -211,7 +211,7 @@ impl<'a> Attachments<'a> {
     }
 }
 
-/// Whether the user came by `link` when attaching this, and now again.
+/// Whether the user came through `link` when attaching this, and comes through it again now.
 fn is_chosen_by(attachment: Option<&Attachment>, folder: &Location, link: &Path) -> bool {
     let names =
         attachment.and_then(|it| Some((Path::new(it.given.as_ref()?), Path::new(it.folder.as_ref()?))));

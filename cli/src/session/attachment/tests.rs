@@ -116,7 +116,7 @@ fn links_lead_to_the_same_attachment() {
     assert_eq!(world.meant("home/link/src"), Some(3));
 }
 
-/// Someone who has attached the home folder and comes to a project by a link chose that link by attaching the project there.
+/// With the home folder attached too, a user who attaches a project through a link has chosen that link.
 #[cfg(unix)]
 #[test]
 fn a_link_that_was_attached_is_chosen() {

@@ -50,8 +50,8 @@ impl Sessions<'_> {
         }
     }
 
-    /// Starts a command whose start nobody confirms on a connection that may be dead: there, or on a new one that takes its
-    /// place, but on one of them alone.
+    /// Starts a command that its connection, which may be dead, has not confirmed: on that connection, or on a new one that
+    /// replaces it, but never on both.
     #[cfg(unix)]
     fn start_late(
         &self,
@@ -61,7 +61,7 @@ impl Sessions<'_> {
         late: Late,
     ) -> Result<Running> {
         let transport = self.transport(session);
-        // Without a person, nothing comes up beside a connection that a person logged in for.
+        // If a person had to log in for this connection, we cannot open another one beside it.
         let resolved = match self.store().lock(&session.meta.key) {
             Ok(_locked) if session.meta.personal_keep.is_none() => {
                 let resolved = transport.resolve(late);
@@ -76,7 +76,7 @@ impl Sessions<'_> {
         match resolved {
             Ok(Settled::Started(running)) => return Ok(*running),
             Ok(Settled::Replaced) => return self.start_revived(session, command, streams),
-            // Its connection ended, or was replaced by somebody else.
+            // Its connection ended, or another process replaced it.
             Ok(Settled::Refused) | Err(Failure::NoMaster(_) | Failure::NotStarted(_) | Failure::Busy(_)) => {}
             Err(failure) => return Err(failure.into_error()),
         }
@@ -106,7 +106,7 @@ impl Sessions<'_> {
                 Err(failed) if matches!(failed.cause, Cause::NoClient | Cause::Forbidden) => {
                     return Err(failed.error);
                 }
-                // What was just granted is as good as what the next grant would be.
+                // This session was just granted, so another grant would do no better.
                 Err(failed) if first::is_new(&current, clock::now()) => return Err(failed.error),
                 // Nobody is there to ask, or there is nothing that a new grant would change.
                 Err(failed) if !is_askable || current.meta.lifetime == Lifetime::Open => {
@@ -161,7 +161,7 @@ impl Sessions<'_> {
     pub fn warm(&self, obtained: Obtained) -> Obtained {
         let was_up = self.transport(&obtained.session).is_warm();
         let warmed = self.revive(&obtained.session).and_then(|session| {
-            // What its master says of a connection may be long out of date.
+            // What its master says about a connection may be long out of date.
             if was_up {
                 self.answers(&session)?;
             }

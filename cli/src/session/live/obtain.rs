@@ -112,8 +112,8 @@ impl Sessions<'_> {
         self.unless_refused(renewed, current)
     }
 
-    /// The renewed session, or the current one in its last moments: while the origin is out of reach, too busy, or not itself, it
-    /// has not said no.
+    /// The renewed session, or the current one while it lasts: an origin that is out of reach, too busy, or impersonated has
+    /// not refused us.
     fn unless_refused(
         &self,
         renewed: Result<Session, Ungranted>,

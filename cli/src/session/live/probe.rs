@@ -1,4 +1,4 @@
-//! Whether a workspace runs commands: a command that does nothing, waited for as long as somebody waits.
+//! Checks that a workspace runs commands: sends one that does nothing, and waits as long as the caller does.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -10,14 +10,14 @@ use crate::session::live::Sessions;
 use crate::sys::clock::Deadline;
 use crate::transport::{Ended, Limits, RemoteCommand, Running, Streams, Variables};
 
-/// How long a command that does nothing takes where all is well. One that takes longer may wait for slow start-up files; or it
-/// hangs, because it came while the workspace was booting, and the next one does not.
+/// How long a command that does nothing takes on a healthy workspace. A slower one may be waiting for slow start-up files, or
+/// may hang because it arrived during the boot; in that case the next one will not.
 pub(super) const PROBE_DEADLINE: Duration = Duration::from_secs(15);
 
-/// How many commands wait for an answer at once.
+/// How many commands may be waiting for an answer at once.
 const MOST: usize = 4;
 
-/// How often it is asked whether anybody still waits.
+/// How often to check that the caller still waits.
 const LOOK: Duration = Duration::from_millis(100);
 
 impl Sessions<'_> {
@@ -66,7 +66,7 @@ impl Sessions<'_> {
         })
     }
 
-    /// An error where the connection that seems to be up is not, and no other could be made.
+    /// Fails if the connection only seemed to be up, and no other could be made.
     pub(super) fn answers(&self, session: &Session) -> Result<()> {
         self.ask_for_nothing(session).map(|_| ())
     }
