@@ -18,9 +18,9 @@ pub(super) enum FailureKind {
     NoStderr,
     /// Nothing may be written into the folder.
     Closed,
-    /// Names that differ in case alone would be one.
+    /// The file system would treat names that differ only in case as one.
     Twins,
-    /// The file is not what it was when it was read.
+    /// The file has changed since it was read.
     Changed,
     Io(String),
 }
@@ -105,11 +105,11 @@ impl From<ScriptFailure> for Error {
             FailureKind::Closed => {
                 let what = format!("the login may not write to the folder of `{path}` on the workspace");
                 Error::new(Code::Io, what).hint(
-                    "send it to a folder of the login's, then move it there: runcode exec -- sudo mv FILE PLACE",
+                    "send it to a folder that the login may write to, then move it there: runcode exec -- sudo mv FILE PLACE",
                 )
             }
             FailureKind::Twins => {
-                Error::new(Code::Io, format!("some names for `{path}` differ in case alone")).hint(unchanged)
+                Error::new(Code::Io, format!("some names for `{path}` differ only in case")).hint(unchanged)
             }
             FailureKind::Changed => Error::new(Code::Conflict, on("has changed since it was read"))
                 .hint("nothing was written; read it again"),

@@ -1,4 +1,4 @@
-//! What there is to say of a transfer that did all that was asked of its content, and not all of the rest.
+//! Notes on a transfer that moved all content, but could not keep everything else.
 
 use serde_json::{Value, json};
 
@@ -10,11 +10,11 @@ use crate::output::sanitize;
 /// The files of each kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Notes {
-    /// Replaced files whose owner or group is another one now.
+    /// Replaced files whose owner or group has changed.
     owner: Tally,
-    /// Replaced files whose access list is gone.
+    /// Replaced files that lost their access list.
     access: Tally,
-    /// Files that were not replaced, but written anew.
+    /// Files that were written in place instead of being replaced.
     in_place: Tally,
     /// Files and folders that did not get their mode or time.
     mode: Tally,
@@ -23,7 +23,7 @@ pub struct Notes {
 }
 
 impl Notes {
-    /// One more, as our scripts say it: a word, and the file. What is not understood is no note.
+    /// Adds a note as our scripts print it: a word, and the file. Ignores what it does not understand.
     pub(super) fn read(&mut self, note: &str) {
         let Some((word, path)) = note.split_once(' ') else { return };
         let tally = match word {
@@ -61,22 +61,26 @@ impl Notes {
         self.link.append(&other.link);
     }
 
-    /// Whether something that was asked for is not there at all.
+    /// Whether anything that the user asked for is missing.
     pub(super) fn lack_something(&self) -> bool {
         self.link.count > 0
     }
 
     fn all(&self) -> [(&'static str, &'static str, &Tally); 5] {
         [
-            ("owner_changed", "the owner or group of what was replaced could not be kept", &self.owner),
-            ("acl_lost", "the access list of what was replaced could not be kept", &self.access),
+            ("owner_changed", "the owner or group of the replaced file could not be kept", &self.owner),
+            ("acl_lost", "the access list of the replaced file could not be kept", &self.access),
             (
                 "written_in_place",
                 "could not be replaced in one step, so it was written in place",
                 &self.in_place,
             ),
             ("mode_not_set", "mode or time could not be set there", &self.mode),
-            ("links_not_made", "left out: links, which the file system there does not have", &self.link),
+            (
+                "links_not_made",
+                "left out: links, which the target's file system does not support",
+                &self.link,
+            ),
         ]
     }
 

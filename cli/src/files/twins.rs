@@ -1,4 +1,4 @@
-//! Names that differ in case alone, which some file systems take for one: those of macOS and Windows, and some volumes.
+//! Names that differ only in case, which some file systems treat as one: those of macOS and Windows, and some volumes.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -9,7 +9,7 @@ use crate::files::local_tree::Entry;
 use crate::output::{foreign, sanitize};
 use crate::sys::folder::Folder;
 
-/// The first two of what is sent that differ in case alone.
+/// The first two names in a transfer that differ only in case.
 pub(super) fn find(entries: &[Entry]) -> Option<(&[u8], &[u8])> {
     let mut seen = HashMap::new();
     entries.iter().find_map(|entry| {
@@ -19,7 +19,7 @@ pub(super) fn find(entries: &[Entry]) -> Option<(&[u8], &[u8])> {
     })
 }
 
-/// Whether the file system of a folder, in which there is a `t`, takes names that differ in case alone for one.
+/// Whether the file system of a folder, which contains a `t`, treats names that differ only in case as one.
 pub(super) fn ignores_case(folder: &Folder) -> io::Result<bool> {
     Ok(folder.kind(OsStr::new("T"))?.is_some())
 }
@@ -49,9 +49,10 @@ fn in_place_of(name: &OsStr, there: impl IntoIterator<Item = OsString>) -> Optio
 pub(super) fn error(one: &str, other: &str, place: &str) -> Error {
     let [one, other] = [one, other].map(|name| foreign::path(&sanitize::short(name)).to_string());
     let what =
-        format!("{one} and {other} differ in case alone, and the file system of {place} takes them for one");
-    Error::new(Code::Io, what)
-        .hint("nothing was changed; rename one of them, or choose a place that tells them apart")
+        format!("{one} and {other} differ only in case, and the file system of {place} treats them as one");
+    Error::new(Code::Io, what).hint(
+        "nothing was changed; rename one of them, or choose a target whose file system tells them apart",
+    )
 }
 
 #[cfg(test)]
