@@ -130,8 +130,10 @@ fn install_path_wrapper_runs_and_is_removed() {
     let said =
         CommandOutput::of(Command::new(&wrapper).arg("--version").env_clear().output().unwrap()).succeeds();
     assert!(said.text().starts_with("runcode "));
-    // From now on it is what other programs are told.
-    world.run(&["config-ssh"]).succeeds();
+    // From now on it is what other programs are told, outside the folder that it lies in: that may be a project's.
+    let work = world.home().join("work");
+    std::fs::create_dir(&work).unwrap();
+    world.run_in(&work, &["config-ssh"]).succeeds();
     let config = std::fs::read_to_string(world.home().join(".ssh/config")).unwrap();
     assert!(config.contains(&format!("ProxyCommand \"{}\" proxy 1", wrapper.display())), "{config}");
     world.run(&["install-path"]).succeeds();

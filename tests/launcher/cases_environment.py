@@ -149,6 +149,10 @@ def case_no_program_of_a_project_runs_at_the_start(stage):
         hook = [*stage.shell, str(stage.plugin / "plugin/session-start")]
         return stage.run(argv=hook, cwd=cwd, **{"RUNCODE_WORKSPACE": "box", **changes})
 
+    (project / "runcode").write_bytes(EVIL)
+    (project / "runcode").chmod(0o755)
+    (outside / "link").mkdir()
+    (outside / "link/runcode").symlink_to(project / "runcode")
     own = stage.cache
     for changes in (
         {"RUNCODE_BIN": "evil"},
@@ -160,6 +164,9 @@ def case_no_program_of_a_project_runs_at_the_start(stage):
         {"RUNCODE_BIN": evil, "cwd": project / "sub"},
         {"RUNCODE_BIN": evil, "HOME": project},
         {"RUNCODE_BIN": "/bin/sh"},
+        {"RUNCODE_BIN": f"/{project}/runcode"},
+        {"RUNCODE_BIN": f"/proc/self/root{project}/runcode"},
+        {"RUNCODE_BIN": outside / "link/runcode"},
         {"RUNCODE_CACHE": "cache/runcode"},
         {"RUNCODE_CACHE": cache},
         {"RUNCODE_CACHE": None, "XDG_CACHE_HOME": project / "cache"},
@@ -172,7 +179,5 @@ def case_no_program_of_a_project_runs_at_the_start(stage):
             assert run.args == ["hook", "session-start"], changes
     shutil.copy(stage.binary, outside / "runcode")
     assert started(RUNCODE_BIN=outside / "runcode", RUNCODE_CACHE=None).args == ["hook", "session-start"]
-    (project / "runcode").write_bytes(EVIL)
-    (project / "runcode").chmod(0o755)
     assert started(RUNCODE_BIN=project / "runcode", cwd=outside).out, "of another project it is the user's word"
     assert started(RUNCODE_CACHE=own).args == ["hook", "session-start"]

@@ -86,6 +86,9 @@ impl<'a> Told<'a> {
             let line = line.trim_end_matches('\r');
             if is_verified {
                 told.verified.push(line);
+            } else if !has_heard && is_from_source(line) {
+                told.is_unclear = true;
+                break;
             } else if !has_heard && !HEARD.iter().any(|start| line.starts_with(start)) {
                 told.before.push(line);
             } else if !has_heard && line.starts_with(HEARD[0]) {
@@ -241,15 +244,24 @@ pub fn is_last(line: &str) -> bool {
 
 /// The last line for people that says why ssh ended, safe to show, and with its author named.
 pub fn telling(log: &str) -> String {
-    const NOISE: [&str; 3] =
-        ["Connection closed by UNKNOWN", "banner exchange: Connection to UNKNOWN", "@@@"];
+    const NOISE: [&str; 4] =
+        ["Connection closed by UNKNOWN", "banner exchange: Connection to UNKNOWN", "@@@", LET_IN];
     let mut has_ended = false;
-    let heard = log.lines().take_while(|line| !std::mem::replace(&mut has_ended, is_last(line)));
+    let is_short = !log.lines().any(|line| line.starts_with(HEARD[0]));
+    let is_end = |line: &str| is_last(line) || (is_short && line.starts_with(LET_IN));
+    let heard = log.lines().take_while(|line| !std::mem::replace(&mut has_ended, is_end(line)));
     let is_telling = |line: &&str| is_for_people(line) && !NOISE.iter().any(|noise| line.contains(noise));
     let Some(last) = heard.filter(is_telling).last() else { return "ssh ended without a message".to_owned() };
     let told = Told::by(log);
     let is_own = told.verified.is_empty() && !told.is_unclear;
     foreign::said(if is_own { "ssh" } else { "ssh, or the host through it," }, last.trim())
+}
+
+/// Whether it is a line that the user's `LogVerbose` asks for (ssh_config(5)), at any level and with the place in ssh's sources before
+/// it. Among them are such as hold a server's words.
+fn is_from_source(line: &str) -> bool {
+    let rest = ["debug1: ", "debug2: ", "debug3: "].iter().find_map(|level| line.strip_prefix(level));
+    rest.and_then(|rest| rest.split(':').next()).is_some_and(|place| place.ends_with(".c"))
 }
 
 fn is_for_people(line: &str) -> bool {
@@ -265,11 +277,21 @@ mod tests {
     const KEY: &str = "debug1: Server host key: ssh-ed25519 SHA256:own\r\n";
     const SENT: &str = "debug1: SSH2_MSG_NEWKEYS sent\r\n";
 
+    /// `LogVerbose` of the user's puts what a server says into a log of any level.
+    #[test]
+    fn lines_from_ssh_sources_prove_nothing() {
+        let log = "debug1: packet.c:1860 in ssh_packet_read_poll_seqnr(): Remote: x\r\nHost key verification failed.\r\n";
+        let told = Told::by(log);
+        assert!(told.is_unclear() && !told.is_host_key_unknown() && !told.is_host_key_changed());
+    }
+
     #[test]
     fn people_get_the_words_meant_for_them() {
         let log = "OpenSSH_9.2p1\ndebug1: x\r\nssh: connect to host a port 1: Connection refused\r\n\n";
         assert_eq!(telling(log), "ssh says: \"ssh: connect to host a port 1: Connection refused\"");
         assert_eq!(telling("debug1: x\n\n"), "ssh ended without a message");
+        let let_in = "Authenticated to h ([::1]:22) using \"none\".\nReceived disconnect from h: run evil\n";
+        assert_eq!(telling(let_in), "ssh ended without a message");
         let banner = format!("{OWN}{SENT}socket: Operation not permitted\nConnection closed by h port 1\r\n");
         assert!(telling(&banner).starts_with("ssh, or the host through it, says: \""));
         let id =

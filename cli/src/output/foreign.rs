@@ -60,7 +60,7 @@ pub fn place(text: &str) -> String {
 
 /// The path of a file of this machine, which a checkout or an archive may have named.
 pub trait FileName {
-    /// As [`file`] shows it.
+    /// As [`file()`] shows it.
     fn named(&self) -> Quoted;
 }
 

@@ -82,9 +82,11 @@ pub(super) fn open(transport: &Transport, path: &Path, forward: &Forward) -> Res
                             // In a conversation of its own: this one may be what failed.
                             Talk::with(transport, path)?.ask(false, forward, HERE[0])?;
                         }
-                        let reply = answer?;
-                        let error = refused(reply, || format!("port {} is taken", forward.listen_port));
-                        return Err(Unforwarded::NoListener(error.hint("choose another one with --local")));
+                        return Err(Unforwarded::NoListener(unavailable(
+                            answer?,
+                            address,
+                            forward.listen_port,
+                        )));
                     }
                 }
             }
@@ -160,6 +162,18 @@ fn refused(reply: Reply, what: impl FnOnce() -> String) -> Error {
             _ => format!("{}: unexpected reply from the ssh master", what()),
         },
     )
+}
+
+/// Why a port of this machine cannot be listened on.
+fn unavailable(reply: Reply, address: &str, port: u16) -> Error {
+    let is_privileged =
+        TcpListener::bind((address, port)).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+    if is_privileged {
+        let free = port.checked_add(8000).unwrap_or(8080);
+        let what = format!("port {port} is privileged: only root may listen on it here");
+        return refused(reply, || what.clone()).hint(format!("choose another one: --local {free}"));
+    }
+    refused(reply, || format!("port {port} is taken")).hint("choose another one with --local")
 }
 
 /// Whether somebody listens on the port at this address. Nobody does if this machine does not have the address.

@@ -154,6 +154,16 @@ impl Asked for Ssh {
                 Phase::Full => return Err(Failure::Busy(full())),
                 Phase::Connecting => {}
             }
+            if ended.is_some_and(|ended| ended.code() != Some(255) || self.log.reasons().is_empty()) {
+                // Not a failure of ssh's own (ssh(1)), or one that it could not write down, as on a full disk.
+                let error = Error::new(
+                    Code::Transport,
+                    "ssh ended without telling whether the command had started, and it may have run",
+                );
+                return Err(Failure::MayHaveStarted(
+                    error.hint("it was not run again; look whether your disk is full"),
+                ));
+            }
             if ended.is_some() {
                 let patience = deadline.remaining();
                 let refusal = transport.refusal(self.log.reasons(), patience, interrupt);
