@@ -154,7 +154,7 @@ fn a_mounted_file_is_written_in_place() {
         &own,
         "cat",
         &format!(
-            "case $1 in */.runcode-*[!d]) head -c 1 \"$1\"; echo full >&2; exit 1 ;; esac\nexec {} \"$@\"",
+            "case $1 in *.old) ;; */.runcode-*) head -c 1 \"$1\"; echo full >&2; exit 1 ;; esac\nexec {} \"$@\"",
             cat.display()
         ),
     );

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::files::Summary;
+use crate::output::foreign;
 use crate::output::progress::note;
 use crate::output::report::{Report, Text};
 use crate::session::Session;
@@ -46,8 +47,9 @@ impl Report for Transferred {
     }
 
     fn text(&self, text: &mut Text) {
-        let to = format!("{} {} {}", self.summary.to, self.preposition, self.session.shown());
-        Summary { to, ..self.summary.clone() }.text(text);
+        let to =
+            format!("{} {} {}", foreign::place(&self.summary.to), self.preposition, self.session.shown());
+        self.summary.text_of(text, &to);
     }
 
     fn exit_status(&self) -> u8 {

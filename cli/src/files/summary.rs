@@ -101,11 +101,17 @@ impl Report for Summary {
     }
 
     fn text(&self, text: &mut Text) {
+        self.text_of(text, &foreign::place(&self.to));
+    }
+}
+
+impl Summary {
+    /// The report as text, with these words for where everything went.
+    pub fn text_of(&self, text: &mut Text, to: &str) {
         let plural = |count: u64| if count == 1 { "" } else { "s" };
         let mark = if self.exit_status() > 0 { "✗" } else { "✓" };
         let mut line = format!(
-            "{mark} {}: {} byte{} in {} file{}, {:.1} s",
-            foreign::place(&self.to),
+            "{mark} {to}: {} byte{} in {} file{}, {:.1} s",
             self.bytes,
             plural(self.bytes),
             self.files,

@@ -55,7 +55,10 @@ pub fn argument(text: &str) -> &str {
 
 /// A path as it begins a line, as compilers write it: bare where it is one plain word, else quoted.
 pub fn place(text: &str) -> String {
-    if argument(text) == text { text.to_owned() } else { path(text).to_string() }
+    let below_home = text.strip_prefix('~').filter(|below| below.is_empty() || below.starts_with('/'));
+    let is_plain =
+        below_home == Some("") || argument(below_home.unwrap_or(text)) == below_home.unwrap_or(text);
+    if is_plain { text.to_owned() } else { path(text).to_string() }
 }
 
 /// The path of a file of this machine, which a checkout or an archive may have named.

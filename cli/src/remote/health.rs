@@ -30,9 +30,7 @@ pub fn look(sessions: &Sessions<'_>, session: &Session) -> Result<Health> {
     let mark = random::word();
     let echo = RemoteCommand::snippet(None, &Variables::default(), format!("echo {mark}"))?;
     let said = answer(sessions, session, &echo, PATIENCE)?;
-    // A script begins in the home folder, so what is below it needs no `~`.
-    let workdir = session.meta.workdir.as_ref().map(|dir| dir.below_home().unwrap_or(dir.as_str()));
-    let script = RemoteCommand::script(SCRIPT, &[mark.as_bytes(), workdir.unwrap_or_default().as_bytes()])?;
+    let script = RemoteCommand::script(SCRIPT, &[mark.as_bytes()])?;
     let facts = answer(sessions, session, &script, PATIENCE)?;
     Ok(read(&said, &facts, &mark))
 }
@@ -77,7 +75,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn the_short_script_is_short() {
-        crate::transport::script::check(SCRIPT, 270);
+        crate::transport::script::check(SCRIPT, 260);
     }
 
     #[cfg(unix)]
@@ -86,12 +84,11 @@ mod tests {
         let home = tempfile::tempdir();
         let Ok(home) = home else { return };
         let mut sh = std::process::Command::new("sh");
-        sh.args(["-c", SCRIPT, "sh", "M", "/no/such/workdir"]);
-        sh.env("HOME", home.path()).env("TMPDIR", "/no/such/folder");
+        sh.args(["-c", SCRIPT, "sh", "M"]).env("HOME", home.path()).env("TMPDIR", "/no/such/folder");
         let Ok(output) = sh.output() else { return };
         let health = read("M", &String::from_utf8_lossy(&output.stdout), "M");
         assert!(health.has_sh && health.clock.is_some());
-        assert_eq!(health.full, ["/no/such/folder", "/no/such/workdir"]);
+        assert_eq!(health.full, ["/no/such/folder"]);
         assert_eq!(std::fs::read_dir(home.path()).map(Iterator::count).ok(), Some(0), "nothing is left");
     }
 }

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
-# Says, in lines that begin with the mark $1: that `sh` runs, whether there is room to write, in the workdir $2 too, and the time.
+# Says, in lines that begin with the mark $1: that `sh` runs, whether there is room to write, and the time.
 echo "$1 sh"
-for tried_folder in "$HOME" "${TMPDIR:-/tmp}" ${2:+"$2"}; do
+for tried_folder in "$HOME" "${TMPDIR:-/tmp}"; do
   tried_file=$tried_folder/.runcode-doctor-$$
   if (umask 077; echo "$1" >"$tried_file") 2>/dev/null && [ -s "$tried_file" ]; then
     echo "$1 room"

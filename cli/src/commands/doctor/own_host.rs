@@ -87,7 +87,7 @@ fn of_health(health: &health::Health, to: &str) -> Vec<Check> {
             ),
             format!("`ssh {to} true` shows the same; print only where there is a terminal: `[ -t 1 ] && …`"),
         ),
-        None => Check::ok("ssh-shell", "its shell runs commands and adds nothing to their output"),
+        None => Check::ok("ssh-shell", "its shell runs commands and prints nothing of its own"),
     };
     let room = match health.full.first() {
         _ if !health.has_sh => None,
