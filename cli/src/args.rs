@@ -172,7 +172,7 @@ impl Command {
             Command::Exec(args) => !args.remote.no_stdin,
             Command::Run(args) => !args.remote.no_stdin,
             Command::Write(args) => args.file.is_none(),
-            Command::Edit(args) => args.old.is_none(),
+            Command::Edit(args) => args.reads_stdin(),
             Command::Shell(_) | Command::Proxy(_) => true,
             _ => false,
         }

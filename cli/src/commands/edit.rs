@@ -11,6 +11,7 @@ use crate::commands::args::Which;
 use crate::commands::host_path::refuse_remote;
 use crate::error::{Code, Error, Result};
 use crate::files::{self, Change, Edited, Exchanges, RemotePath};
+use crate::output::foreign::{self, FileName as _};
 use crate::output::progress;
 use crate::output::report::{Outcome, Report, Text};
 use crate::session::Session;
@@ -20,11 +21,12 @@ const CHANGE_MAX: u64 = 8 << 20;
 
 /// Replace a text in a file on the attached workspace.
 ///
-/// The old text must be in the file exactly once, byte for byte, or --all replaces each. It comes on stdin, between lines
-/// `<<<<<<<`, `=======` and `>>>>>>>`, or from two files. The line end before such a line does not count.
+/// The file must contain the old text exactly once, byte for byte; with --all, each occurrence is replaced. Give both texts on
+/// stdin between the lines `<<<<<<<`, `=======` and `>>>>>>>`, or in two files. The line break before such a line belongs to
+/// neither text.
 ///
-/// Everything else in the file stays, as do its mode and owner. The file is written in one step, and only when it is still
-/// what was read: otherwise the error is `conflict`, and nothing changes.
+/// Everything else in the file stays the same, and so do its mode and owner. If the file has changed since it was read, the
+/// error is `conflict`, and nothing is written.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -40,20 +42,27 @@ pub struct Args {
     /// The file on the workspace
     #[arg(value_name = "PATH")]
     path: OsString,
-    /// The old text, from this file, without stdin; every byte counts
+    /// Read the old text from this file instead of stdin; every byte counts
     #[arg(long, value_name = "LOCAL", requires = "new")]
-    pub(crate) old: Option<PathBuf>,
-    /// The new text, from this file
+    old: Option<PathBuf>,
+    /// Read the new text from this file
     #[arg(long, value_name = "LOCAL", requires = "old")]
     new: Option<PathBuf>,
-    /// Replace the old text wherever it is
+    /// Replace each occurrence of the old text
     #[arg(long)]
     all: bool,
-    /// Only if the file has this SHA-256 now
+    /// Only edit the file if this is its SHA-256
     #[arg(long, value_name = "HEX")]
     expect_sha256: Option<String>,
     #[command(flatten)]
     which: Which,
+}
+
+impl Args {
+    /// Whether the change comes on stdin.
+    pub fn reads_stdin(&self) -> bool {
+        self.old.is_none()
+    }
 }
 
 /// Replaces the text.
@@ -73,10 +82,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
             if io::stdin().is_terminal() {
                 progress::note("reading the change from stdin, Ctrl-D ends");
             }
-            let mut text = Vec::new();
-            let read = io::stdin().take(CHANGE_MAX).read_to_end(&mut text);
-            read.map_err(|error| Error::io("read stdin", error))?;
-            Change::parse(&text)?
+            Change::parse(&bounded(io::stdin(), "stdin")?)?
         }
     };
     let session = app.session(&sessions, args.which.words())?;
@@ -88,7 +94,24 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| Error::io(format_args!("read `{}`", path.display()), error))
+    let shown = path.named().to_string();
+    let file = std::fs::File::open(path).map_err(|error| Error::io(format_args!("read {shown}"), error))?;
+    bounded(file, &shown)
+}
+
+fn bounded(from: impl io::Read, shown: &str) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    from.take(CHANGE_MAX + 1)
+        .read_to_end(&mut text)
+        .map_err(|error| Error::io(format_args!("read {shown}"), error))?;
+    if text.len() as u64 > CHANGE_MAX {
+        return Err(Error::new(
+            Code::Usage,
+            format!("{shown} holds more than 8 MiB, which is no edit any more"),
+        )
+        .hint("send the whole file with `runcode put`"));
+    }
+    Ok(text)
 }
 
 struct Done {
@@ -111,14 +134,12 @@ impl Report for Done {
     }
 
     fn text(&self, text: &mut Text) {
-        let times = if self.edited.replaced == 1 { "once" } else { "times" };
-        let count =
-            if self.edited.replaced == 1 { String::new() } else { format!("{} ", self.edited.replaced) };
-        text.line(format!(
-            "✓ {} on {}: replaced {count}{times}",
-            self.edited.summary.to,
-            self.session.shown()
-        ));
+        let times = match self.edited.replaced {
+            1 => "once".to_owned(),
+            count => format!("{count} times"),
+        };
+        let to = foreign::place(&self.edited.summary.to);
+        text.line(format!("✓ {to} on {}: replaced {times}", self.session.shown()));
         self.edited.lines.iter().for_each(|(number, line)| text.line(format!("{number:>6}  {line}")));
         self.edited.summary.notes.text(text);
     }

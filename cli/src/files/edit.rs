@@ -2,9 +2,14 @@
 
 use std::io::Cursor;
 
+use memchr::memmem;
+
 use crate::error::{Code, Error, Result};
+use crate::files::get::{self, Wanted};
 use crate::files::hashing::sha256;
-use crate::files::{Exchanges, Part, Place, RemotePath, Summary, get, put_file};
+use crate::files::{Exchanges, Part, Place, RemotePath, Summary, put_file};
+use crate::output::foreign::{self, FileName as _};
+use crate::sys::atomic_file;
 
 /// The largest file that is edited.
 const EDIT_MAX: usize = 4 << 20;
@@ -84,7 +89,7 @@ impl Change {
     /// What `content` becomes, and where in the result each new text begins. The old text must be there once, or `all` of them
     /// are replaced.
     fn apply(&self, content: &[u8], all: bool) -> Result<(Vec<u8>, Vec<usize>)> {
-        let found = positions(content, &self.old);
+        let found = memmem::find_iter(content, &self.old).collect::<Vec<_>>();
         match (&found[..], all) {
             ([], _) => {
                 let mut error = Error::new(Code::Usage, "the old text is not in the file");
@@ -105,7 +110,7 @@ impl Change {
                     lines.collect::<Vec<_>>().join(", ") + if several.len() > 10 { "…" } else { "" };
                 let what = format!("the old text is in the file {} times, in lines {lines}", several.len());
                 return Err(Error::new(Code::Usage, what)
-                    .hint("give more of the text around it, or replace each with --all"));
+                    .hint("give more of the surrounding text, or replace each occurrence with --all"));
             }
         }
         let (mut result, mut starts, mut from) = (Vec::with_capacity(content.len()), Vec::new(), 0);
@@ -128,41 +133,27 @@ pub fn edit(
     all: bool,
     expects: Option<&str>,
 ) -> Result<Edited> {
-    let folder = tempfile::tempdir().map_err(|error| Error::io("make a temporary folder", error))?;
+    let folder = atomic_file::temporary_dir("runcode-")?;
     let copy = folder.path().join("f");
-    let most = Part::Bytes { offset: 0, limit: Some(EDIT_MAX as u64 + 1) };
-    get::get(exchanges, remote, &Place::As(copy.clone()), false, most)?;
+    let part = Part::Bytes { offset: 0, limit: Some(EDIT_MAX as u64 + 1) };
+    get::get(exchanges, remote, &Place::As(copy.clone()), Wanted { all_links: false, part })?;
     let content =
-        std::fs::read(&copy).map_err(|error| Error::io(format_args!("read `{}`", copy.display()), error))?;
+        std::fs::read(&copy).map_err(|error| Error::io(format_args!("read {}", copy.named()), error))?;
+    let shown = remote.shown();
+    let on =
+        |code, what: &str| Error::new(code, format!("{} on the workspace {what}", foreign::file(&shown)));
     if content.len() > EDIT_MAX {
-        let what = format!("`{}` on the workspace is larger than 4 MiB", remote.shown());
-        return Err(Error::new(Code::Usage, what).hint("edit it there: runcode exec -- sed -i …"));
+        return Err(on(Code::Usage, "is larger than 4 MiB").hint("edit it there: runcode exec -- sed -i …"));
     }
     let before = sha256(&content);
     if expects.is_some_and(|expected| !expected.eq_ignore_ascii_case(&before)) {
-        let what = format!("`{}` on the workspace has changed: its SHA-256 is {before}", remote.shown());
-        return Err(Error::new(Code::Conflict, what).hint("nothing was written; read it again"));
+        let what = format!("has changed: its SHA-256 is {before}");
+        return Err(on(Code::Conflict, &what).hint("nothing was written; read it again"));
     }
     let (result, starts) = change.apply(&content, all)?;
     let lines = changed_lines(&result, &starts, change.new.len());
     let summary = put_file::write(exchanges, Cursor::new(result), remote, Some(before))?;
     Ok(Edited { summary, replaced: starts.len(), lines })
-}
-
-/// Where `text` begins in `content`, without overlaps.
-fn positions(content: &[u8], text: &[u8]) -> Vec<usize> {
-    let (mut found, mut from) = (Vec::new(), 0);
-    let Some(first) = text.first() else { return found };
-    while let Some(next) = content.get(from..).and_then(|rest| rest.iter().position(|byte| byte == first)) {
-        let at = from + next;
-        if content.get(at..).is_some_and(|rest| rest.starts_with(text)) {
-            found.push(at);
-            from = at + text.len();
-        } else {
-            from = at + 1;
-        }
-    }
-    found
 }
 
 fn line_of(content: &[u8], at: usize) -> usize {
@@ -177,7 +168,9 @@ fn changed_lines(content: &[u8], starts: &[usize], length: usize) -> Vec<(usize,
         first.saturating_sub(AROUND)..=last + AROUND
     });
     let ranges = ranges.take(SHOWN).collect::<Vec<_>>();
-    let lines = content.split(|&byte| byte == b'\n').enumerate().map(|(number, line)| (number + 1, line));
+    let lines =
+        content.split_inclusive(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\n").unwrap_or(line));
+    let lines = lines.enumerate().map(|(number, line)| (number + 1, line));
     lines
         .filter(|(number, _)| ranges.iter().any(|range| range.contains(number)))
         .take(SHOWN)
@@ -204,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_not_there_once_is_told() {
+    fn the_old_text_must_be_there_once() {
         let twice = apply(b"x\nab\nab", "ab", "c", false).unwrap_err();
         assert!(twice.message().contains("2 times, in lines 2, 3"), "{}", twice.message());
         assert_eq!(apply(b"x", "ab", "c", true).unwrap_err().code(), Code::Usage);
@@ -239,5 +232,10 @@ mod tests {
         let lines = changed_lines(content.as_bytes(), &[at], 2);
         assert_eq!(lines.first(), Some(&(7, "7".to_owned())));
         assert_eq!(lines.last(), Some(&(13, "13".to_owned())));
+        assert_eq!(
+            changed_lines(b"a\n", &[0], 1),
+            [(1, "a".to_owned())],
+            "the end of the last line begins no line"
+        );
     }
 }

@@ -14,27 +14,36 @@ use crate::files::progress::Progress;
 use crate::files::remote_listing::split_time;
 use crate::files::script::Script;
 use crate::files::{Part, Place, RemotePath, Summary, Tally, install, unpack};
+use crate::output::foreign;
 use crate::output::stdout;
+
+/// What is wanted of a file or a folder.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    /// Whether links that lead out of the folder are kept.
+    pub(super) all_links: bool,
+    /// The part of a file.
+    pub(super) part: Part,
+}
 
 /// Fetches `remote`; it is whole at its place, or what was there stays.
 pub(super) fn get(
     exchanges: &Exchanges<'_>,
     remote: &RemotePath,
     place: &Place,
-    all_links: bool,
-    part: Part,
+    wanted: Wanted,
 ) -> Result<Summary> {
     let began = Instant::now();
     // What is on stdout cannot be taken back.
-    let summary = if matches!(place, Place::Stdout) {
-        None
-    } else {
-        once(exchanges, remote, place, (all_links, part), false)?
-    };
+    let summary =
+        if matches!(place, Place::Stdout) { None } else { once(exchanges, remote, place, wanted, false)? };
     let mut summary = match summary {
         Some(summary) => summary,
-        None => once(exchanges, remote, place, (all_links, part), true)?.ok_or_else(|| {
-            Error::new(Code::Io, format!("`{}` on the workspace keeps changing", remote.shown()))
+        None => once(exchanges, remote, place, wanted, true)?.ok_or_else(|| {
+            Error::new(
+                Code::Io,
+                format!("{} on the workspace keeps changing", foreign::file(&remote.shown())),
+            )
         })?,
     };
     summary.seconds = began.elapsed().as_secs_f64();
@@ -46,7 +55,7 @@ fn once(
     exchanges: &Exchanges<'_>,
     remote: &RemotePath,
     place: &Place,
-    (all_links, part): (bool, Part),
+    Wanted { all_links, part }: Wanted,
     closely: bool,
 ) -> Result<Option<Summary>> {
     let place = place.clone();
@@ -132,8 +141,11 @@ impl Fetch<'_> {
         let sha256 = hashed.hex();
         body.finish(&self.exchange.mark, &sha256, &self.shown, true)?;
         let missing = unpacked.rest.missing().ok_or_else(|| {
-            Error::new(Code::Io, format!("`{}` on the workspace could not be read completely", self.shown))
-                .hint("nothing was written; run the command again, or fetch the parts that you need by name")
+            Error::new(
+                Code::Io,
+                format!("{} on the workspace could not be read completely", foreign::file(&self.shown)),
+            )
+            .hint("nothing was written; run the command again, or fetch the parts that you need by name")
         })?;
         let mut left_out = Tally::default();
         if unpacked.has_links && !self.all_links {

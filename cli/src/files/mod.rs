@@ -56,8 +56,7 @@ pub use summary::Summary;
 pub use tally::{Missing, Tally};
 
 use crate::error::{Code, Error, Result};
-use crate::output::foreign;
-use crate::output::foreign::FileName as _;
+use crate::output::foreign::{self, FileName as _};
 
 /// Sends what comes on `source`; it becomes the content of the file `remote`, whose mode stays.
 pub fn write(
@@ -126,7 +125,7 @@ pub fn put_as(exchanges: &Exchanges<'_>, source: &Path, remote: &RemotePath) -> 
 
 /// Fetches a part of one file to stdout.
 pub fn get_part(exchanges: &Exchanges<'_>, remote: &RemotePath, part: Part) -> Result<Summary> {
-    get::get(exchanges, remote, &Place::Stdout, false, part)
+    get::get(exchanges, remote, &Place::Stdout, get::Wanted { all_links: false, part })
 }
 
 /// Fetches files and folders to `place`, one after the other. Links that lead out of a folder are left out unless
@@ -146,7 +145,7 @@ pub fn get(
     }
     let mut all = None::<Summary>;
     for remote in remotes {
-        let mut one = get::get(exchanges, remote, place, all_links, Part::Whole)?;
+        let mut one = get::get(exchanges, remote, place, get::Wanted { all_links, part: Part::Whole })?;
         if let (Place::Into(folder), 2..) = (place, remotes.len()) {
             one.to = folder.display().to_string();
         }
