@@ -103,13 +103,13 @@ impl From<ScriptFailure> for Error {
                 Error::new(Code::Unavailable, "the workspace has no working /dev/stderr; folders need it")
             }
             FailureKind::Closed => {
-                let what = format!("the login may not write to the folder of `{path}` on the workspace");
+                let what = format!("the login may not write to the folder of {shown} on the workspace");
                 Error::new(Code::Io, what).hint(
                     "send it to a folder that the login may write to, then move it there: runcode exec -- sudo mv FILE PLACE",
                 )
             }
             FailureKind::Twins => {
-                Error::new(Code::Io, format!("some names for `{path}` differ only in case")).hint(unchanged)
+                Error::new(Code::Io, format!("some names for {shown} differ only in case")).hint(unchanged)
             }
             FailureKind::Changed => Error::new(Code::Conflict, on("has changed since it was read"))
                 .hint("nothing was written; read it again"),

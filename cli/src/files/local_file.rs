@@ -77,11 +77,11 @@ impl LocalFile {
 pub(super) fn set_attributes(file: &File, mode: u32, modified: Option<SystemTime>) -> std::io::Result<bool> {
     let mode = platform::permissions(mode & 0o777).map_or(Ok(()), |mode| file.set_permissions(mode));
     let time = modified.map_or(Ok(()), |time| file.set_modified(time));
-    Ok(is_had(mode)? & is_had(time)?)
+    Ok(is_supported(mode)? & is_supported(time)?)
 }
 
-/// Whether the file system has what was done; any other failure is one.
-pub(super) fn is_had(done: std::io::Result<()>) -> std::io::Result<bool> {
+/// Whether the file system supports what was tried; any other failure stays one.
+pub(super) fn is_supported(done: std::io::Result<()>) -> std::io::Result<bool> {
     use std::io::ErrorKind;
     match done {
         Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Unsupported) => {
@@ -210,13 +210,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_file_system_has_not_is_no_failure() {
+    fn what_a_file_system_lacks_is_no_failure() {
         use std::io::{Error, ErrorKind};
-        assert!(is_had(Ok(())).unwrap());
+        assert!(is_supported(Ok(())).unwrap());
         for kind in [ErrorKind::PermissionDenied, ErrorKind::Unsupported] {
-            assert!(!is_had(Err(Error::from(kind))).unwrap());
+            assert!(!is_supported(Err(Error::from(kind))).unwrap());
         }
-        assert!(is_had(Err(Error::from(ErrorKind::StorageFull))).is_err());
+        assert!(is_supported(Err(Error::from(ErrorKind::StorageFull))).is_err());
     }
 
     #[test]

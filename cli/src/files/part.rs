@@ -1,6 +1,7 @@
 //! A part of a file that is fetched: bytes or lines.
 
 use crate::error::{Code, Error, Result};
+use crate::output::foreign;
 
 /// Which part.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,7 +37,7 @@ impl Part {
             Some((first, last)) if first > 0 && last.is_none_or(|last| last >= first) => {
                 Ok(Part::Lines { first, last })
             }
-            _ => Err(Error::new(Code::Usage, format!("--lines `{text}` names no lines"))
+            _ => Err(Error::new(Code::Usage, format!("--lines {} names no lines", foreign::word(text)))
                 .hint("write it as A-B, A- or A; the first line is 1")),
         }
     }

@@ -18,7 +18,7 @@ use crate::files::remote_listing::{Format, Listing};
 use crate::files::script::{self, Script};
 use crate::files::twins;
 use crate::files::{RemotePath, Summary};
-use crate::output::foreign::FileName as _;
+use crate::output::foreign::{self, FileName as _};
 use crate::sys::random;
 
 /// So many bytes of names are asked for one by one; for more, all of the target is listed.
@@ -67,7 +67,7 @@ pub(super) fn put(
             one_by_one(exchanges, &all, target, &mut summary)?;
         }
         Err(TransferError::Script(failure)) if failure.kind == FailureKind::Twins => {
-            let place = format!("`{}` on the workspace", target.shown());
+            let place = format!("{} on the workspace", foreign::file(&target.shown()));
             return Err(match twins::find(&all) {
                 Some((one, other)) => {
                     twins::error(&String::from_utf8_lossy(one), &String::from_utf8_lossy(other), &place)

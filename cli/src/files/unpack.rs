@@ -14,7 +14,7 @@ use crate::error::{Code, Error};
 use crate::files::autorun::AutorunFiles;
 use crate::files::exchange::ExchangeError;
 use crate::files::links::{self, TARGET_MAX};
-use crate::files::local_file::{is_had, set_attributes};
+use crate::files::local_file::{is_supported, set_attributes};
 use crate::files::local_name;
 use crate::files::notes::Notes;
 use crate::files::tar_report::Rest;
@@ -190,7 +190,7 @@ impl Unpacking<'_> {
         self.vacate(name, path)?;
         let mut has_links = true;
         let made = self.here.make_link(name, target).map(|made| has_links = made);
-        if !is_had(made).map_err(|error| write_error(path, error))? {
+        if !is_supported(made).map_err(|error| write_error(path, error))? {
             self.done.notes.no_link(&links::shown(path));
             return Ok(());
         }
@@ -296,13 +296,9 @@ impl Unpacking<'_> {
 
     /// An error when another name is in the place of `name`, the last of `path`, which the open folder takes for the same.
     fn refuse_twin(&self, name: &OsStr, path: &[OsString]) -> Result<(), ExchangeError> {
-        if !self.takes_twins_for_one {
-            return Ok(());
-        }
-        match twins::in_place_there(name, &self.here).map_err(|error| write_error(path, error))? {
-            Some(twin) => Err(twins::error(&twin, &name.to_string_lossy(), "this machine's folder").into()),
-            None => Ok(()),
-        }
+        let twin = if self.takes_twins_for_one { twins::in_place_there(name, &self.here) } else { Ok(None) };
+        let Some(twin) = twin.map_err(|error| write_error(path, error))? else { return Ok(()) };
+        Err(twins::error(&twin, &name.to_string_lossy(), "this machine's folder").into())
     }
 
     /// Makes the folder `path` where it is missing, and opens it.
@@ -335,7 +331,7 @@ impl Unpacking<'_> {
         while self.path.len() > depth {
             let names = || self.path.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
             let keeps = self.path.last().and_then(|(_, keeps)| *keeps);
-            let left = keeps.map_or(Ok(true), |keeps| is_had(self.here.set_attributes(keeps)));
+            let left = keeps.map_or(Ok(true), |keeps| is_supported(self.here.set_attributes(keeps)));
             if matches!(left, Ok(false)) {
                 self.done.notes.no_mode(&links::shown(&names()));
             }
@@ -349,7 +345,7 @@ impl Unpacking<'_> {
     /// Gives the root what it is to have.
     fn keep(&mut self) -> Result<(), ExchangeError> {
         let kept = self.root_keeps.map_or(Ok(()), |keeps| self.root.set_attributes(keeps));
-        if !is_had(kept).map_err(|error| write_error(&[], error))? {
+        if !is_supported(kept).map_err(|error| write_error(&[], error))? {
             self.done.notes.no_mode(".");
         }
         Ok(())

@@ -18,7 +18,8 @@ write_in_place() {
   [ -f "$1" ] && [ ! -L "$1" ] && [ -f "$2" ] && [ ! -L "$2" ] && [ -w "$2" ] || return 1
   ignore_signals
   is_written=
-  tool_says=$(cp "$2" "$1.old" 2>&1) && {
+  # noclobber: the copy never goes where somebody else's link leads.
+  tool_says=$(set -C; { cat "$2" >"$1.old"; } 2>&1) && {
     tool_says=$({ cat "$1" >|"$2"; } 2>&1) && is_written=yes || cat "$1.old" >|"$2"
   }
   rm -f "$1.old"
