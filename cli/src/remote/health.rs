@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::Result;
+use crate::grant::Workdir;
 use crate::remote::answer::answer;
 use crate::session::{Session, Sessions};
 use crate::sys::random;
@@ -30,7 +31,8 @@ pub fn look(sessions: &Sessions<'_>, session: &Session) -> Result<Health> {
     let mark = random::word();
     let echo = RemoteCommand::snippet(None, &Variables::default(), format!("echo {mark}"))?;
     let said = answer(sessions, session, &echo, PATIENCE)?;
-    let script = RemoteCommand::script(SCRIPT, &[mark.as_bytes()])?;
+    let workdir = session.meta.workdir.as_ref().map_or("", Workdir::as_str);
+    let script = RemoteCommand::script(SCRIPT, &[mark.as_bytes(), workdir.as_bytes()])?;
     let facts = answer(sessions, session, &script, PATIENCE)?;
     Ok(read(&said, &facts, &mark))
 }
@@ -75,7 +77,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn the_short_script_is_short() {
-        crate::transport::script::check(SCRIPT, 260);
+        crate::transport::script::check(SCRIPT, 360);
     }
 
     #[cfg(unix)]
@@ -84,11 +86,12 @@ mod tests {
         let home = tempfile::tempdir();
         let Ok(home) = home else { return };
         let mut sh = std::process::Command::new("sh");
-        sh.args(["-c", SCRIPT, "sh", "M"]).env("HOME", home.path()).env("TMPDIR", "/no/such/folder");
+        sh.args(["-c", SCRIPT, "sh", "M", "~/none"]);
+        sh.env("HOME", home.path()).env("TMPDIR", "/no/such/folder");
         let Ok(output) = sh.output() else { return };
         let health = read("M", &String::from_utf8_lossy(&output.stdout), "M");
         assert!(health.has_sh && health.clock.is_some());
-        assert_eq!(health.full, ["/no/such/folder"]);
+        assert_eq!(health.full, ["/no/such/folder", &format!("{}/none", home.path().display())]);
         assert_eq!(std::fs::read_dir(home.path()).map(Iterator::count).ok(), Some(0), "nothing is left");
     }
 }

@@ -51,7 +51,7 @@ impl Kept {
     }
 
     #[cfg(unix)]
-    fn is_made(&mut self, open: &Open) {
+    fn record(&mut self, open: &Open) {
         (self.port, self.master) = (open.port, open.master);
         self.only = open.only.and_then(|address| address.parse().ok());
     }
@@ -126,7 +126,7 @@ pub(super) fn restore(transport: &Transport, folder: &Path) {
             continue;
         }
         match transport.add_forward(&kept.forward()) {
-            Ok(open) => kept.is_made(&open),
+            Ok(open) => kept.record(&open),
             Err(failure) => {
                 let error = Error::from(failure);
                 note(format!("note: port {} is no longer forwarded: {}", kept.port, error.message()))
@@ -169,7 +169,7 @@ pub fn add(sessions: &Sessions<'_>, session: &Session, mut wanted: Kept) -> Resu
         }
         tries += 1;
         match transport.add_forward(&wanted.forward()) {
-            Ok(open) => wanted.is_made(&open),
+            Ok(open) => wanted.record(&open),
             Err(Unforwarded::NoListener(_)) if is_any && tries < TRIES => continue,
             Err(Unforwarded::NoListener(error)) if !wanted.reverse => {
                 return Err(holder(sessions, &session, wanted.port)?.unwrap_or(error));

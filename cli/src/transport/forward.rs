@@ -82,11 +82,8 @@ pub(super) fn open(transport: &Transport, path: &Path, forward: &Forward) -> Res
                             // In a conversation of its own: this one may be what failed.
                             Talk::with(transport, path)?.ask(false, forward, HERE[0])?;
                         }
-                        return Err(Unforwarded::NoListener(unavailable(
-                            answer?,
-                            address,
-                            forward.listen_port,
-                        )));
+                        let error = unavailable(answer?, address, forward.listen_port);
+                        return Err(Unforwarded::NoListener(error));
                     }
                 }
             }
@@ -164,16 +161,16 @@ fn refused(reply: Reply, what: impl FnOnce() -> String) -> Error {
     )
 }
 
-/// Why a port of this machine cannot be listened on.
+/// The error for a port that cannot be listened on here.
 fn unavailable(reply: Reply, address: &str, port: u16) -> Error {
     let is_privileged =
         TcpListener::bind((address, port)).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
     if is_privileged {
-        let free = port.checked_add(8000).unwrap_or(8080);
-        let what = format!("port {port} is privileged: only root may listen on it here");
-        return refused(reply, || what.clone()).hint(format!("choose another one: --local {free}"));
+        refused(reply, || format!("only root may listen on port {port} of this machine"))
+            .hint("choose a port above 1023 with --local")
+    } else {
+        refused(reply, || format!("port {port} is taken")).hint("choose another one with --local")
     }
-    refused(reply, || format!("port {port} is taken")).hint("choose another one with --local")
 }
 
 /// Whether somebody listens on the port at this address. Nobody does if this machine does not have the address.

@@ -2,23 +2,19 @@
 //!
 //! Only ending its master takes such a request back. Until then the command may still start, so nobody may request it again.
 
-#[cfg(unix)]
-use std::time::Instant;
-
-#[cfg(unix)]
-use crate::error::Error;
 use crate::sys::clock::Deadline;
 use crate::sys::interrupt::Interrupt;
 use crate::transport::Transport;
-#[cfg(unix)]
-use crate::transport::mux_socket::Listener;
 use crate::transport::outcome::Failure;
 #[cfg(unix)]
-use crate::transport::running::Process;
-#[cfg(unix)]
-use crate::transport::start::{AFTER_SIGNAL, OPEN_DEADLINE};
-#[cfg(unix)]
-use crate::transport::{Running, openssh};
+use {
+    crate::error::Error,
+    crate::transport::mux_socket::Listener,
+    crate::transport::running::Process,
+    crate::transport::start::{AFTER_SIGNAL, OPEN_DEADLINE},
+    crate::transport::{Running, openssh},
+    std::time::Instant,
+};
 
 /// A command that we requested from a master or through an ssh of its own.
 pub(super) trait Asked: Send {
