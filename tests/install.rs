@@ -133,8 +133,12 @@ fn install_path_wrapper_runs_and_is_removed() {
     // From now on it is what other programs are told, outside the folder that it lies in: that may be a project's.
     let work = world.home().join("work");
     std::fs::create_dir(&work).unwrap();
-    world.run_in(&work, &["config-ssh"]).succeeds();
-    let config = std::fs::read_to_string(world.home().join(".ssh/config")).unwrap();
+    let config_from = |folder: &std::path::Path| {
+        world.run_in(folder, &["config-ssh"]).succeeds();
+        std::fs::read_to_string(world.home().join(".ssh/config")).unwrap()
+    };
+    assert!(!config_from(world.home()).contains(&format!("\"{}\"", wrapper.display())));
+    let config = config_from(&work);
     assert!(config.contains(&format!("ProxyCommand \"{}\" proxy 1", wrapper.display())), "{config}");
     world.run(&["install-path"]).succeeds();
     world.run(&["install-path", "--remove"]).succeeds();

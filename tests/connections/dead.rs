@@ -118,6 +118,24 @@ fn an_answer_in_the_last_moment_counts_once() {
     }
 }
 
+/// ssh tells in its log whether a command has started. A disk that is full takes none of it.
+#[test]
+fn an_unwritten_log_runs_nothing_twice() {
+    let Some(rough) = Rough::new(From::Plane, "") else { return };
+    let rough = rough.connected();
+    let ours = over(&rough, "openssh", &["exec", "-n", "--", &format!("{}; exit 3", mark(&rough))]);
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh"])
+        .arg(ours.get_program())
+        .args(ours.get_args());
+    limited.env_clear().envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    limited.current_dir(ours.get_current_dir().unwrap());
+    let said = CommandOutput::of(limited.output().unwrap()).ends_with(255);
+    assert!(said.stderr.contains("it may have run"), "{said:?}");
+    assert_eq!(marks(&rough), 1);
+}
+
 /// While a download fills a slow connection, the workspace's answer waits behind it.
 #[test]
 #[cfg(target_os = "linux")]

@@ -199,6 +199,17 @@ fn no_servers_toml_of_a_project_runs_programs() {
         // Where it leads still counts: that starts nothing here.
         from(folder, variable, &[&["servers", "check", "--json"], servers].concat()).succeeds();
     }
+    // Where the current folder has been deleted, nobody can tell what project it was in.
+    let gone = project.join("gone");
+    std::fs::create_dir(&gone).unwrap();
+    let ours = command(&world, &["list", "--state", "--json", "--servers", named]);
+    let mut left = Command::new("sh");
+    left.args(["-c", "rmdir ../gone; exec \"$@\"", "sh"]).arg(ours.get_program()).args(ours.get_args());
+    left.env_clear()
+        .envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .current_dir(&gone);
+    let said = CommandOutput::of(left.output().unwrap()).succeeds();
+    assert_eq!((said.json()[0]["state"].clone(), gone.exists()), (json!(null), false));
     assert!(!theirs.join("ran").exists());
     // In another project it is a file of the user's like any other.
     let other = world.home().join("other");

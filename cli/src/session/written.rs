@@ -94,3 +94,27 @@ fn file(fd: BorrowedFd<'_>) -> Option<(OwnedFd, Stat)> {
 fn is_same(one: &Stat, other: &Stat) -> bool {
     (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn nobodys_words_are_overwritten() {
+        for _ in 0..20 {
+            let path = tempfile::NamedTempFile::new().unwrap();
+            let mut shared = path.reopen().unwrap();
+            let (mut reader, writer) = io::pipe().unwrap();
+            let mut own = shared.try_clone().unwrap();
+            let thread = std::thread::spawn(move || pass_on(&mut reader, &mut own));
+            std::thread::sleep(Duration::from_millis(2)); // so that a copy that is wrong waits for input by now
+            shared.write_all(b"note\n").unwrap();
+            drop(writer);
+            thread.join().unwrap().unwrap();
+            shared.write_all(b"after\n").unwrap();
+            assert_eq!(std::fs::read(path.path()).unwrap(), b"note\nafter\n");
+        }
+    }
+}
