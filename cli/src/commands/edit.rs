@@ -26,7 +26,7 @@ const CHANGE_MAX: u64 = 8 << 20;
 /// neither text.
 ///
 /// Everything else in the file stays the same, and so do its mode and owner. If the file has changed since it was read, the
-/// error is `conflict`, and nothing is written.
+/// error is `conflict`, and nothing is written. Files up to 4 MiB can be edited.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -175,8 +175,8 @@ impl Selected<'_> {
 ///
 /// `server:NAME` is a server of servers.toml, `ssh:DEST` and words with an `@` are hosts of the user's own, and nothing else is
 /// tried; so is a number for the selected control plane. Any other word is a server, else a workspace where there is a login,
-/// and else a host that the user's ssh config knows; but a workspace that somebody shares takes no such host's name. A file or a control plane that cannot be asked is an error: what a word
-/// means must not depend on luck.
+/// and else a host that the user's ssh config knows; but a workspace that somebody shares takes no such host's name. A file or a
+/// control plane that cannot be asked is an error: what a word means must not depend on luck.
 pub fn resolve(words: &str, origins: &dyn Origins) -> Result<Target, Unresolved> {
     if let Some(name) = Servers::explicit(words) {
         return origins.origin(&OriginId::Server)?.resolve(name).map_err(servers::of_none);

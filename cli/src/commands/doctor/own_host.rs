@@ -35,10 +35,9 @@ pub(super) fn checks(app: &App, words: &str) -> Result<Vec<Check>> {
 
 fn of(app: &App, key: &SessionKey) -> Vec<Check> {
     let to = key.id(); // until it is known where that is
-    let shows = |command: &str| format!("`{command}` shows the same");
     let session = match app.sessions().and_then(|sessions| Ok(sessions.obtain(key, Want::Fresh)?)) {
         Ok(obtained) => obtained.session,
-        Err(error) => return vec![failed("ssh-config", &error, &shows(&format!("ssh -G {to}")))],
+        Err(error) => return vec![failed("ssh-config", &error, &format!("ssh -G {to}"))],
     };
     let mut checks = Vec::new();
     let to = match session.route().way {
@@ -58,14 +57,14 @@ fn of(app: &App, key: &SessionKey) -> Vec<Check> {
     let (session, sessions) = match looked {
         Ok(up) => up,
         Err(error) => {
-            checks.push(failed("ssh-login", &error, &shows(&format!("ssh -v {to} true"))));
+            checks.push(failed("ssh-login", &error, &format!("ssh -v {to} true")));
             return checks;
         }
     };
     checks.push(Check::ok("ssh-login", "the host lets you in"));
     match health::look(&sessions, &session) {
         Ok(health) => checks.extend(of_health(&health, &to)),
-        Err(error) => checks.push(failed("ssh-shell", &error, &shows(&format!("ssh {to} true")))),
+        Err(error) => checks.push(failed("ssh-shell", &error, &format!("ssh {to} true"))),
     }
     checks
 }
@@ -87,7 +86,7 @@ fn of_health(health: &health::Health, to: &str) -> Vec<Check> {
             ),
             format!("`ssh {to} true` shows the same; print only where there is a terminal: `[ -t 1 ] && …`"),
         ),
-        None => Check::ok("ssh-shell", "its shell runs commands and prints nothing of its own"),
+        None => Check::ok("ssh-shell", "its shell runs commands and adds nothing to their output"),
     };
     let room = match health.full.first() {
         _ if !health.has_sh => None,
@@ -116,12 +115,14 @@ fn of_health(health: &health::Health, to: &str) -> Vec<Check> {
     [Some(shell), room, clock].into_iter().flatten().collect()
 }
 
-fn failed(name: &'static str, error: &Error, shows: &str) -> Check {
-    let command = shows.split('`').nth(1).unwrap_or_default().trim_end_matches(" true");
+/// A check that failed. `command` shows the same; an error's own hint may have named it without the ` true`.
+fn failed(name: &'static str, error: &Error, command: &str) -> Check {
+    let shows = format!("`{command}` shows the same");
+    let named = format!("`{}`", command.trim_end_matches(" true"));
     let mend = match error.next_step() {
-        Some(hint) if hint.contains(&format!("`{command}`")) => hint.to_owned(),
+        Some(hint) if hint.contains(&named) => hint.to_owned(),
         Some(hint) => format!("{hint}; {shows}"),
-        None => shows.to_owned(),
+        None => shows,
     };
     Check::fail(name, error.message(), mend)
 }

@@ -49,12 +49,15 @@ pub const STARTER: &str = include_str!("starter.toml");
 const NO_SERVERS: &str =
     "servers.toml names no server yet: `runcode servers init` writes one that explains itself";
 
-/// `failure` for a name that can only mean a server.
+/// `error`, for a name that can only mean a server: with a hint where there is none to choose from.
+fn none_called_so(error: Error) -> Error {
+    if error.next_step().is_some() { error } else { error.hint(NO_SERVERS) }
+}
+
+/// The same for a failure to resolve it.
 pub(super) fn of_none(failure: Unresolved) -> Unresolved {
     match failure {
-        Unresolved::NotFound(error) if error.next_step().is_none() => {
-            Unresolved::NotFound(error.hint(NO_SERVERS))
-        }
+        Unresolved::NotFound(error) => Unresolved::NotFound(none_called_so(error)),
         other => other,
     }
 }
@@ -122,15 +125,6 @@ impl Servers {
         }
     }
 
-    /// [`Servers::not_found`] for a name that can only mean a server.
-    fn unknown(&self, config: &Config, name: &str) -> Error {
-        let error = self.not_found(config, name);
-        match error.next_step() {
-            Some(_) => error,
-            None => error.hint(NO_SERVERS),
-        }
-    }
-
     /// The states of the servers that say them, asked side by side. What goes wrong is noted.
     pub fn states(&self) -> Result<BTreeMap<String, State>> {
         let config = self.config()?;
@@ -151,7 +145,9 @@ impl Servers {
     /// The server that `words` name (with or without `server:`), its file, and how to call ssh for it.
     pub fn own_host(&self, words: &str) -> Result<(&Server, &File, OwnHost)> {
         let name = Servers::explicit(words).unwrap_or(words);
-        let Some(key) = SessionKey::server(name) else { return Err(self.unknown(self.config()?, name)) };
+        let Some(key) = SessionKey::server(name) else {
+            return Err(none_called_so(self.not_found(self.config()?, name)));
+        };
         let (server, file, destination) = self.usable(&key)?;
         let host = OwnHost { server: Some(named(server, &key)), ..OwnHost::named(destination.clone()) };
         Ok((server, file, host))
@@ -199,7 +195,7 @@ impl Servers {
     fn usable(&self, key: &SessionKey) -> Result<(&Server, &File, &Destination), Ungranted> {
         let (config, name) = (self.config()?, key.id());
         let Some((server, file)) = config.server(&name) else {
-            let error = self.unknown(config, &name);
+            let error = none_called_so(self.not_found(config, &name));
             let places = self.places.shown();
             return Err(Ungranted::Gone(error.context(places)));
         };
