@@ -4,6 +4,15 @@ use std::time::{Duration, Instant};
 
 use crate::support::World;
 
+/// A host of one's own whose login shell takes as long.
+#[test]
+fn own_hosts_may_be_as_slow() {
+    let Some(mut world) = World::own_host() else { return };
+    let slow = "ForceCommand sleep 17; eval \"$SSH_ORIGINAL_COMMAND\"\n";
+    world.own_sshd().restart_with(slow);
+    world.run(&["connect", "box", "--wait", "--timeout", "50"]).succeeds();
+}
+
 /// Longer than an answer is waited for before another command asks beside the first.
 #[test]
 fn slow_start_up_files_are_waited_for() {

@@ -40,7 +40,7 @@ const MAX_HOSTS: usize = 256;
 const MAX_SKIPPED: usize = 100;
 
 /// The hint for a user who has no login.
-const NOT_LOGGED_IN: &str = "run `runcode login` first: config-ssh adds the workspaces of a control plane to your ssh config. Hosts of your own are there already, so `ssh HOST` works as it is";
+const NOT_LOGGED_IN: &str = "run `runcode login` first: config-ssh adds the workspaces of a control plane to your ssh config. Hosts of your ssh config are there already, so `ssh HOST` works as it is; for a server of servers.toml there is `runcode shell NAME`";
 
 /// How many of them at a time.
 const AT_ONCE: usize = 8;

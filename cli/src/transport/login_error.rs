@@ -114,7 +114,7 @@ pub(super) fn of(log: &str, second: Option<&str>, host: &OwnHost, is_sandboxed: 
         Refusal::NoWay(Some(jump)) => {
             let error = fails(format!("`{to}` is reached through `{jump}`, which ssh could not get through"));
             let connect = OwnHost::named(jump.clone()).words();
-            (Cause::Unreachable, error.hint(format!("`runcode connect {connect}` says why; {retry}")))
+            (Cause::Unreachable, error.hint(format!("`runcode connect {connect}` says why; if it asks for a code or a passphrase, `runcode connect {} --interactive` lets you answer; {retry}", host.words())))
         }
         Refusal::NoWay(None) => {
             let error = fails(format!("`{to}` is reached through a `ProxyCommand`, which ended: {said}"));

@@ -49,8 +49,9 @@ pub(super) fn connect(
 fn open(app: &App, key: &SessionKey, wish: &Wish, waits: bool, patience: &Patience) -> Result<Obtained> {
     let sessions = app.sessions()?;
     let mut pauses = Pauses::new();
+    let goes_on = || waits && !patience.is_over() && patience.check().is_ok();
     loop {
-        match sessions.open_external(key, wish) {
+        match sessions.open_external(key, wish, &goes_on) {
             Err(error) if waits && error.code() == Code::Transport && !patience.is_over() => {
                 note(format!("waiting for SSH: {}", error.message()));
                 pauses.next(patience)?;

@@ -34,7 +34,7 @@ pub(super) fn token(app: &App) -> Check {
         // Hosts of one's own need none.
         Err(error) if error.code() == Code::NoToken => {
             let mend = "`runcode login` for a control plane's workspaces; a host that your ssh reaches needs none: \
-                        `runcode connect ssh:HOST`";
+                        `runcode connect ssh:HOST`, and `runcode doctor ssh:HOST` when that fails";
             return with_saved(Check::warn(NAME, error.message(), mend), app);
         }
         Err(error) => return with_saved(Check::failed(NAME, &error), app),

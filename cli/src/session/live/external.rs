@@ -1,5 +1,7 @@
 //! Sessions on hosts of the user's own: what is remembered of them, and a person's login.
 
+use std::time::Instant;
+
 use crate::error::{Code, Error, Result};
 use crate::grant::Workdir;
 use crate::openssh::external::OwnHost;
@@ -8,6 +10,7 @@ use crate::session::live::probe::PROBE_DEADLINE;
 use crate::session::live::{Obtained, Sessions, Want};
 use crate::session::mint::{self, Order};
 use crate::session::{Meta, Session};
+use crate::sys::clock::Deadline;
 use crate::transport::{Ended, Limits, RemoteCommand, Streams, Variables, Way};
 
 /// What `connect` says of a host of the user's own.
@@ -25,10 +28,16 @@ impl Sessions<'_> {
     /// The session of a host of the user's own, with its connection up and seen to run commands. It is reused when the
     /// connection was up already.
     ///
-    /// A host that was never reached leaves nothing behind.
-    pub fn open_external(&self, key: &SessionKey, wish: &Wish) -> Result<Obtained> {
+    /// A host that was never reached leaves nothing behind. Slow start-up files get 15 s, and as long as `goes_on` where the
+    /// caller waits.
+    pub fn open_external(
+        &self,
+        key: &SessionKey,
+        wish: &Wish,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Obtained> {
         let is_first = self.store().read(key)?.is_none();
-        let opened = self.open(key, wish);
+        let opened = self.open(key, wish, goes_on);
         if opened.is_err()
             && is_first
             && self.store().read(key)?.is_some_and(|session| !self.transport(&session).is_warm())
@@ -38,7 +47,7 @@ impl Sessions<'_> {
         opened
     }
 
-    fn open(&self, key: &SessionKey, wish: &Wish) -> Result<Obtained> {
+    fn open(&self, key: &SessionKey, wish: &Wish, goes_on: &dyn Fn() -> bool) -> Result<Obtained> {
         // What a name means may hang on more than files: `Match exec`, the network.
         let session = self.obtain(key, Want::New(Order::default()))?.session;
         let is_wanted = wish.personal_keep.is_none() || wish.personal_keep == session.meta.personal_keep;
@@ -49,7 +58,7 @@ impl Sessions<'_> {
             None => self.come_up(session, wish.anew)?,
         };
         let workdir = wish.workdir.as_ref().or(session.meta.workdir.as_ref());
-        self.probe_in(&session, workdir)?;
+        self.probe_in(&session, workdir, goes_on)?;
         let session = match &wish.workdir {
             Some(workdir) => self.amend(&session, |meta| meta.workdir = Some(workdir.clone()))?,
             None => session,
@@ -106,11 +115,19 @@ impl Sessions<'_> {
     }
 
     /// Runs a command that does nothing in `workdir`.
-    fn probe_in(&self, session: &Session, workdir: Option<&Workdir>) -> Result<()> {
+    fn probe_in(
+        &self,
+        session: &Session,
+        workdir: Option<&Workdir>,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<()> {
         let nothing = RemoteCommand::snippet(workdir, &Variables::default(), "exit 0")?;
         let running = self.start(session, &nothing, &Streams::null())?;
         let name = session.shown();
-        match (running.wait(&Limits { timeout: Some(PROBE_DEADLINE), interruptible: false })?, workdir) {
+        let began = Instant::now();
+        let deadline = Deadline::after(PROBE_DEADLINE);
+        let limits = Limits { timeout: None, interruptible: false };
+        match (running.wait_while(&limits, || !deadline.is_past() || goes_on())?, workdir) {
             (Ended::Status(0), _) => Ok(()),
             (Ended::Status(255), Some(workdir)) => {
                 let error =
@@ -120,12 +137,14 @@ impl Sessions<'_> {
                     .ending_with(1))
             }
             (Ended::TimedOut { .. }, _) => {
-                let seconds = PROBE_DEADLINE.as_secs();
+                let seconds = began.elapsed().as_secs();
                 let error = Error::new(
                     Code::Transport,
-                    format!("{name} accepts the login, but runs no command within {seconds} s"),
+                    format!("{name} accepts the login, but has run no command in {seconds} s"),
                 );
-                Err(error.hint("its shell's start-up files may wait for something"))
+                Err(error.hint(
+                    "its shell's start-up files may be slow, or wait for something: `--wait --timeout 120` gives them longer",
+                ))
             }
             _ => Err(Error::new(
                 Code::Transport,
