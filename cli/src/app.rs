@@ -15,12 +15,16 @@ use crate::session::live::Want;
 use crate::session::store::Store;
 use crate::session::{Session, Sessions};
 use crate::sys::env::{Env, Var};
+use crate::sys::interrupt::Cancel;
+use crate::sys::location::Location;
 use crate::sys::paths::Paths;
 
 /// The world of one command.
 pub struct App {
     globals: Globals,
     env: Env,
+    cancel: Cancel,
+    folder: Option<Location>,
     paths: OnceCell<Paths>,
     api_base: OnceCell<BaseUrl>,
     plane: OnceCell<Client>,
@@ -34,6 +38,8 @@ impl App {
         App {
             globals,
             env,
+            cancel: Cancel::default(),
+            folder: None,
             paths: OnceCell::new(),
             api_base: OnceCell::new(),
             plane: OnceCell::new(),
@@ -42,9 +48,29 @@ impl App {
         }
     }
 
+    /// The world of one of several commands of a process: `cancel` interrupts it alone, and it is about `folder`.
+    pub fn of_call(globals: Globals, env: Env, cancel: Cancel, folder: Location) -> App {
+        App { cancel, folder: Some(folder), ..App::new(globals, env) }
+    }
+
+    /// What interrupts the command, besides a signal.
+    pub fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+
+    /// The folder that the command is about: the current one, unless it is one of several commands of a process.
+    pub fn folder(&self) -> Result<Location> {
+        self.folder.clone().map_or_else(|| Location::current(&self.env), Ok)
+    }
+
     /// Whether the result is wanted as JSON.
     pub fn is_json(&self) -> bool {
         self.globals.json
+    }
+
+    /// What applies to every command.
+    pub fn globals(&self) -> &Globals {
+        &self.globals
     }
 
     /// The environment.
@@ -186,7 +212,8 @@ impl App {
     /// The sessions.
     pub fn sessions(&self) -> Result<Sessions<'_>> {
         understood(&self.env)?;
-        Ok(Sessions::new(self.paths()?, &self.env, self))
+        let sessions = Sessions::new(self.paths()?, &self.env, self).cancelled_by(self.cancel.clone());
+        Ok(sessions.about(self.folder.clone()))
     }
 
     /// What is attached to which folder.
@@ -289,7 +316,8 @@ fn understood(env: &Env) -> Result<()> {
     Ok(())
 }
 
-fn is_client_name(name: &str) -> bool {
+/// Whether `RUNCODE_CLIENT` may have this value.
+pub fn is_client_name(name: &str) -> bool {
     name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
 }
 

@@ -17,6 +17,11 @@ pub struct Which {
 }
 
 impl Which {
+    /// The one with these words.
+    pub fn of(words: Option<String>) -> Which {
+        Which { named: words }
+    }
+
     /// The words of `-w`.
     pub fn words(&self) -> Option<&str> {
         self.named.as_deref()
@@ -34,6 +39,11 @@ pub struct OneOf {
 }
 
 impl OneOf {
+    /// The one with these words.
+    pub fn of(words: Option<String>) -> OneOf {
+        OneOf { workspace: None, which: Which::of(words) }
+    }
+
     /// The words that name it on the command line.
     pub fn words(&self) -> Option<&str> {
         self.workspace.as_deref().or(self.which.words())
@@ -79,6 +89,7 @@ impl Remote {
             no_stdin: self.no_stdin,
             timeout: self.timeout.map(Duration::from_secs),
             words: self.command,
+            is_exact: false,
         })
     }
 }

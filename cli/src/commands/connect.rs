@@ -33,7 +33,7 @@ use crate::transport::Way;
 ///
 /// `exec`, the file verbs and `forward` then work on it, in this folder and below. Every folder can have its own. A session that is still valid is reused. The key is made on
 /// this machine; only its public half leaves it.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 #[command(after_help = "\
 Examples:
   runcode connect my-ws                   open a session, attach the workspace
@@ -75,6 +75,13 @@ pub struct Args {
     /// With --interactive: how long the connection stays after its last use, such as 30m or 8h [default: 5m]
     #[arg(long, value_name = "TIME", requires = "interactive", value_parser = keep_seconds)]
     keep: Option<u32>,
+}
+
+impl Args {
+    /// To attach `workspace` once it answers, within so many seconds; booted first where it is to `start`.
+    pub fn to_wait_for(workspace: String, start: bool, seconds: u64) -> Args {
+        Args { workspace, start, wait: true, timeout: Some(seconds), ..Args::default() }
+    }
 }
 
 struct Connected {
@@ -142,7 +149,7 @@ impl Report for Connected {
 
 /// Boots when asked, mints or reuses, waits when asked, attaches.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
-    let patience = Patience::new(&args.workspace, args.timeout, args.start || args.wait)?;
+    let patience = Patience::new(&args.workspace, args.timeout, args.start || args.wait, app.cancel())?;
     let folder = folder(args.here.as_deref(), app)?;
     let sessions = app.sessions()?;
     let target = app.resolve(&args.workspace)?;
@@ -167,8 +174,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
 /// The folder to attach to. That there is one is seen before anything is made.
 fn folder(here: Option<&Path>, app: &App) -> Result<Location> {
     let Some(here) = here else {
-        return Location::current(app.env())
-            .map_err(|error| error.hint("name the folder to attach to with --here DIR"));
+        return app.folder().map_err(|error| error.hint("name the folder to attach to with --here DIR"));
     };
     let doing = |error| Error::io(format_args!("read {}", here.named()), error);
     if !std::fs::metadata(here).map_err(doing)?.is_dir() {

@@ -23,6 +23,13 @@ pub struct Args {
     which: OneOf,
 }
 
+impl Args {
+    /// Of this workspace, or of the one that is meant without a name.
+    pub fn of(workspace: Option<String>) -> Args {
+        Args { which: OneOf::of(workspace) }
+    }
+}
+
 struct Seen {
     session: Session,
     context: Context,

@@ -19,7 +19,7 @@ use crate::sys::clock;
 ///
 /// That is the one that RUNCODE_WORKSPACE names, else the one attached to the nearest folder, else the only one that is
 /// attached anywhere. This does not use the network.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 #[command(after_help = "\
 Examples:
   runcode current --json | jq .workspace_id")]

@@ -34,6 +34,13 @@ pub struct Args {
     all: bool,
 }
 
+impl Args {
+    /// Of this workspace, or of the one that is meant without a name.
+    pub fn of(workspace: Option<String>, keep: bool) -> Args {
+        Args { which: OneOf::of(workspace), keep, all: false }
+    }
+}
+
 /// Detaches; fine when nothing is attached.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;

@@ -18,7 +18,7 @@ use crate::session::attachment::Applying;
 /// List your servers, your workspaces, and those shared with you.
 ///
 /// You can name a workspace by its ID, TITLE or NAME.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 #[command(after_help = "\
 Examples:
   runcode list                            those that SSH can reach

@@ -28,6 +28,13 @@ pub struct Args {
     keep: bool,
 }
 
+impl Args {
+    /// Of this workspace, or of the one that is meant without a name.
+    pub fn of(workspace: Option<String>) -> Args {
+        Args { which: OneOf::of(workspace), keep: false }
+    }
+}
+
 /// Asks the control plane to stop the workspace, then ends what leads to it.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;

@@ -11,7 +11,7 @@ use crate::output::stdout;
 #[cfg(unix)]
 use crate::session::written::Written;
 use crate::session::{Session, Sessions};
-use crate::transport::{Ended, Limits, RemoteCommand, Stream, Streams, Variables};
+use crate::transport::{Ended, Limits, RemoteCommand, Running, Stream, Streams, Variables};
 
 /// A remote command and how to run it.
 #[derive(Debug)]
@@ -28,12 +28,23 @@ pub struct Execution {
     pub timeout: Option<Duration>,
     /// The command: one word is a piece of shell, several are a program and its exact arguments.
     pub words: Vec<OsString>,
+    /// Whether one word alone is a program as well.
+    pub is_exact: bool,
+}
+
+/// Starts it in the session, with these streams.
+pub fn begin(
+    sessions: &Sessions<'_>,
+    session: &Session,
+    execution: &Execution,
+    streams: &Streams,
+) -> Result<Running> {
+    refuse_shown_secrets(session, &execution.env)?;
+    sessions.start(session, &command(session, execution)?, streams)
 }
 
 /// Runs it in the session and returns the status to end with.
 pub fn execute(sessions: &Sessions<'_>, session: &Session, execution: &Execution) -> Result<u8> {
-    refuse_shown_secrets(session, &execution.env)?;
-    let command = command(session, execution)?;
     let mut streams = Streams::inherit();
     if execution.no_stdin {
         streams.stdin = Stream::Null;
@@ -41,7 +52,7 @@ pub fn execute(sessions: &Sessions<'_>, session: &Session, execution: &Execution
     let timeout = execution.timeout;
     #[cfg(unix)]
     let written = Written::take_over(&mut streams)?;
-    let running = sessions.start(session, &command, &streams)?;
+    let running = begin(sessions, session, execution, &streams)?;
     drop(streams); // a pipe ends when nobody holds its other end
     let ended = running.wait(&Limits { timeout, interruptible: true })?;
     #[cfg(unix)]
@@ -61,7 +72,7 @@ pub fn execute(sessions: &Sessions<'_>, session: &Session, execution: &Execution
         }
         // What it wrote to had no reader any more: the signal that ended it was SIGPIPE.
         Ended::NoStatus if stdout::has_no_reader() => Err(stdout::reader_gone()),
-        Ended::NoStatus => Err(without_status(sessions.transport(session).is_warm())),
+        Ended::NoStatus => Err(unknown_end(sessions, session)),
         Ended::Interrupted { signal, remote_ended } => {
             if !remote_ended {
                 note("runcode: interrupted; the command may still be running on the workspace");
@@ -104,6 +115,11 @@ fn refuse_shown_secrets(session: &Session, env: &Variables) -> Result<()> {
         .hint(format!("set it here and use --env-secret {name}, which keeps it out of the command line")))
 }
 
+/// Why there is no status.
+pub fn unknown_end(sessions: &Sessions<'_>, session: &Session) -> Error {
+    without_status(sessions.transport(session).is_warm())
+}
+
 /// A command whose status never came: on a connection that still stands, a signal took the whole shell.
 fn without_status(is_warm: bool) -> Error {
     if is_warm {
@@ -124,7 +140,7 @@ fn command(session: &Session, execution: &Execution) -> Result<RemoteCommand> {
     let named = named.transpose()?;
     let workdir = named.as_ref().or(workdir);
     match &execution.words[..] {
-        [snippet] => RemoteCommand::snippet(workdir, &execution.env, snippet),
+        [snippet] if !execution.is_exact => RemoteCommand::snippet(workdir, &execution.env, snippet),
         arguments => RemoteCommand::arguments(workdir, &execution.env, arguments),
     }
 }

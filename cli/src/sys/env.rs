@@ -79,6 +79,8 @@ variables! {
     Shell = "SHELL";
     /// Claude Code's settings folder, instead of `~/.claude`.
     ClaudeConfigDir = "CLAUDE_CONFIG_DIR";
+    /// Set by Claude Code: the folder of the project.
+    ClaudeProjectDir = "CLAUDE_PROJECT_DIR";
     /// Set by Codex: its home folder.
     CodexHome = "CODEX_HOME";
     /// Set by Codex: the conversation.
@@ -93,27 +95,42 @@ variables! {
 
 /// The environment that a command sees: the process's own, or a fixed one in tests.
 #[derive(Debug, Clone, Default)]
-pub struct Env(Option<HashMap<String, OsString>>);
+pub struct Env {
+    fixed: Option<HashMap<String, OsString>>,
+    /// What is known better than the environment says it.
+    known: Vec<(Var, OsString)>,
+}
 
 impl Env {
     /// The environment of this process.
     pub fn of_process() -> Env {
-        Env(None)
+        Env::default()
     }
 
     /// Whether it is this process's own, so that what the system knows of the user goes with it.
     pub fn is_of_process(&self) -> bool {
-        self.0.is_none()
+        self.fixed.is_none()
     }
 
     /// A fixed environment.
     pub fn fixed<V: Into<OsString>>(pairs: impl IntoIterator<Item = (Var, V)>) -> Env {
-        Env(Some(pairs.into_iter().map(|(var, value)| (var.name().to_owned(), value.into())).collect()))
+        let pairs = pairs.into_iter().map(|(var, value)| (var.name().to_owned(), value.into()));
+        Env { fixed: Some(pairs.collect()), known: Vec::new() }
+    }
+
+    /// The same environment, where `var` has this value.
+    #[must_use]
+    pub fn with(mut self, var: Var, value: impl Into<OsString>) -> Env {
+        self.known.push((var, value.into()));
+        self
     }
 
     /// The value of `var`; an empty one counts as unset.
     pub fn var(&self, var: Var) -> Option<OsString> {
-        let value = match &self.0 {
+        if let Some((_, value)) = self.known.iter().rev().find(|(known, _)| *known == var) {
+            return Some(value.clone()).filter(|value| !value.is_empty());
+        }
+        let value = match &self.fixed {
             None => std::env::var_os(var.name()),
             Some(map) => map.get(var.name()).cloned(),
         };

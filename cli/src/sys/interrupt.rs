@@ -49,6 +49,13 @@ impl Interrupt {
         Ok(interrupt)
     }
 
+    /// The same, which hears of `cancel` as well.
+    #[must_use]
+    pub fn heard_with(self, cancel: &Cancel) -> Interrupt {
+        cancel.tell(&self.inbox);
+        self
+    }
+
     fn subscribed(
         subscribe: impl FnOnce(&Inbox) -> std::io::Result<Option<Subscription>>,
     ) -> Result<Interrupt> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::error::{Code, Error, Result};
 use crate::output::foreign;
 use crate::sys::clock::Deadline;
-use crate::sys::interrupt::Interrupt;
+use crate::sys::interrupt::{Cancel, Interrupt};
 
 /// How long the user waits who does not say.
 const DEFAULT: Duration = Duration::from_secs(180);
@@ -22,9 +22,14 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// For a workspace as the user calls it. Without waiting, Ctrl-C is what it always is.
-    pub(super) fn new(workspace: &str, seconds: Option<u64>, waits: bool) -> Result<Patience> {
-        let interrupt = if waits { Some(Interrupt::listen_once()?) } else { None };
+    /// For a workspace as the user calls it, until `cancel` says so. Without waiting, Ctrl-C is what it always is.
+    pub(super) fn new(
+        workspace: &str,
+        seconds: Option<u64>,
+        waits: bool,
+        cancel: &Cancel,
+    ) -> Result<Patience> {
+        let interrupt = if waits { Some(Interrupt::listen_once()?.heard_with(cancel)) } else { None };
         let deadline = Cell::new(Deadline::after(seconds.map_or(DEFAULT, Duration::from_secs)));
         Ok(Patience {
             deadline,

@@ -36,18 +36,25 @@ pub struct Sessions<'a> {
     env: &'a Env,
     origins: &'a dyn Origins,
     cancel: Cancel,
+    folder: Option<Location>,
 }
 
 impl<'a> Sessions<'a> {
     /// The sessions below `paths`, granted by `origins`; no I/O.
     pub fn new(paths: &'a Paths, env: &'a Env, origins: &'a dyn Origins) -> Sessions<'a> {
-        Sessions { paths, env, origins, cancel: Cancel::default() }
+        Sessions { paths, env, origins, cancel: Cancel::default(), folder: None }
     }
 
     /// The same sessions, whose commands `cancel` interrupts. What only prepares them, such as a login, is not cut short.
     #[must_use]
     pub fn cancelled_by(self, cancel: Cancel) -> Sessions<'a> {
         Sessions { cancel, ..self }
+    }
+
+    /// The same sessions, for a command that is about `folder` instead of the current one.
+    #[must_use]
+    pub fn about(self, folder: Option<Location>) -> Sessions<'a> {
+        Sessions { folder, ..self }
     }
 
     /// Where they are kept.
@@ -70,10 +77,11 @@ impl<'a> Sessions<'a> {
         Attachments::new(self.paths)
     }
 
-    /// The attachment that applies to the folder that this command runs in.
+    /// The attachment that applies to the folder that this command is about.
     pub fn applying(&self) -> Result<Applying> {
         // From a folder that is gone, the way to the nearest one is, too.
-        self.attachments().applying(Location::current(self.env).ok().as_ref())
+        let folder = self.folder.clone().or_else(|| Location::current(self.env).ok());
+        self.attachments().applying(folder.as_ref())
     }
 
     /// The attached workspace's session. One of another control plane serves as long as it lasts, unless the user named
