@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 /// The client's layers from the top; a module may import from its own and lower ones.
 const CLIENT: &[&[&str]] = &[
     &["lib", "main", "args"],
-    &["commands"],
+    &["commands", "mcp"],
     &["hooks"],
     &["app"],
     &["remote", "files"],
@@ -46,8 +46,9 @@ const GATEWAY: &[&[&str]] = &[
 const CRATES: &[(&str, &[&[&str]])] = &[("cli/src", CLIENT), ("plane/src", PLANE), ("gateway/src", GATEWAY)];
 
 /// Upward by design: `args` is what `app` was told, what dispatch reads, and what the manual and the completions are
-/// made from.
-const ALLOWED: &[(&str, &str)] = &[("app", "args"), ("commands", "args")];
+/// made from. On one row: a tool of `mcp` is its verb, and the verb `mcp` serves them.
+const ALLOWED: &[(&str, &str)] =
+    &[("app", "args"), ("commands", "args"), ("mcp", "args"), ("mcp", "commands"), ("commands", "mcp")];
 
 fn sources() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

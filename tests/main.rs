@@ -29,6 +29,7 @@ mod install;
 mod layers;
 mod logins;
 mod manifests;
+mod mcp;
 mod one_process;
 mod origins;
 mod picture;

@@ -147,6 +147,7 @@ verbs! {
     Clean = clean "clean";
     ConfigSsh = config_ssh "config-ssh";
     Proxy = proxy "proxy";
+    Mcp = mcp "mcp";
     Hook = hook "hook";
     Statusline = statusline "statusline";
     InstallStatusline = install_statusline "install-statusline";
@@ -173,7 +174,7 @@ impl Command {
             Command::Run(args) => !args.remote.no_stdin,
             Command::Write(args) => args.file.is_none(),
             Command::Edit(args) => args.reads_stdin(),
-            Command::Shell(_) | Command::Proxy(_) => true,
+            Command::Shell(_) | Command::Proxy(_) | Command::Mcp(_) => true,
             _ => false,
         }
     }

@@ -12,6 +12,7 @@ pub mod files;
 pub mod grant;
 pub mod hooks;
 pub mod integrations;
+pub mod mcp;
 pub mod openssh;
 pub mod origin;
 pub mod output;

@@ -25,6 +25,7 @@ pub mod list;
 pub mod login;
 pub mod logout;
 pub mod man;
+pub mod mcp;
 pub mod proxy;
 pub mod put;
 pub mod run;

@@ -1,0 +1,42 @@
+//! `runcode mcp`.
+
+use std::io::{self, IsTerminal as _};
+
+use crate::app::App;
+use crate::commands::args::Which;
+use crate::error::{Code, Error, Result};
+use crate::mcp::serve;
+use crate::mcp::workspace::{Options, Workspace};
+use crate::output::report::Outcome;
+
+/// Give an agent the workspace as tools (MCP).
+///
+/// An agent's client starts this and speaks the Model Context Protocol with it on stdin and stdout. The tools do what the
+/// commands of the same names do, on the workspace attached to the agent's project.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  claude mcp add runcode -- runcode mcp      for Claude Code, without the plugin
+  codex mcp add runcode -- runcode mcp       for Codex
+  runcode mcp --read-only                    no tool that changes a workspace")]
+pub struct Args {
+    /// Offer only tools that change nothing on a workspace
+    #[arg(long)]
+    read_only: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Serves until the client is gone.
+pub fn run(args: Args, app: &App) -> Result<Outcome> {
+    if io::stdin().is_terminal() {
+        return Err(Error::new(
+            Code::Usage,
+            "mcp speaks a protocol on stdin, and an agent's client starts it",
+        )
+        .hint("add it to your agent, for instance: claude mcp add runcode -- runcode mcp"));
+    }
+    let options = Options { workspace: args.which.words().map(str::to_owned), read_only: args.read_only };
+    serve(Workspace::new(app.globals().clone(), app.env().clone(), options))?;
+    Ok(Outcome::Status(0))
+}

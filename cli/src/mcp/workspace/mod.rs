@@ -1,0 +1,136 @@
+//! What `runcode mcp` offers: the workspace as tools. A tool does what the verb of its name does, by the same functions.
+//!
+//! Nothing of a workspace is kept between two calls, so that several servers and the command line always agree. Each call has
+//! an [`App`] of its own, as each command line has.
+
+mod answer;
+mod arguments;
+mod attach;
+mod capture;
+mod exec;
+mod instructions;
+mod output;
+mod pages;
+mod project;
+mod shelf;
+mod table;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value, json};
+
+use crate::app::{App, is_client_name};
+use crate::args::Globals;
+use crate::error::{Code, Error, Result};
+use crate::mcp::workspace::answer::Answer;
+use crate::mcp::workspace::arguments::Arguments;
+use crate::mcp::workspace::shelf::Shelf;
+use crate::mcp::workspace::table::{Tool, tools};
+use crate::mcp::{Call, Client, Service};
+use crate::session::{Session, Sessions};
+use crate::sys::env::{Env, Var};
+
+/// How the server was started.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The workspace of calls that name none.
+    pub workspace: Option<String>,
+    /// Whether no tool that changes the workspace is offered.
+    pub read_only: bool,
+}
+
+/// The service.
+pub struct Workspace {
+    globals: Globals,
+    env: Env,
+    options: Options,
+    project: Option<PathBuf>,
+    shelf: Shelf,
+    tools: Vec<&'static Tool>,
+    listed: Vec<Value>,
+}
+
+/// What a tool may use.
+struct Context<'a> {
+    app: App,
+    call: &'a Call,
+    arguments: &'a Arguments,
+    service: &'a Workspace,
+}
+
+impl Context<'_> {
+    /// The workspace that the call names, or the one that the server was started for.
+    fn workspace(&self) -> Option<String> {
+        self.arguments.text("workspace").map(str::to_owned).or_else(|| self.service.options.workspace.clone())
+    }
+
+    /// The session of the workspace that the call means.
+    fn session(&self, sessions: &Sessions<'_>) -> Result<Session> {
+        self.app.session(sessions, self.workspace().as_deref())
+    }
+}
+
+impl Workspace {
+    /// The service for calls with these global options; no I/O but to see where it was started.
+    pub fn new(mut globals: Globals, env: Env, options: Options) -> Workspace {
+        globals.json = true;
+        let tools =
+            tools().iter().filter(|tool| !options.read_only || tool.is_harmless()).collect::<Vec<_>>();
+        let listed = tools.iter().map(|tool| tool.listed()).collect();
+        let project = project::of_process(&env);
+        Workspace { globals, env, options, project, shelf: Shelf::default(), tools, listed }
+    }
+
+    fn tool(&self, name: &str) -> Option<&'static Tool> {
+        self.tools.iter().find(|tool| tool.name == name).copied()
+    }
+
+    fn run(&self, call: &Call, client: &Client) -> Result<Answer> {
+        let unknown = || Error::new(Code::Usage, "there is no such tool");
+        let tool = self.tool(&call.tool).ok_or_else(unknown)?;
+        let arguments = Arguments::check(tool, &call.arguments)?;
+        let project = project::of_call(&call.meta).or_else(|| self.project.clone());
+        let folder = project::location(project.as_deref());
+        let env = match client.name.as_deref().filter(|name| is_client_name(name)) {
+            Some(name) if self.env.var(Var::RuncodeClient).is_none() => {
+                self.env.clone().with(Var::RuncodeClient, name)
+            }
+            _ => self.env.clone(),
+        };
+        let app = App::of_call(self.globals.clone(), env, call.cancel.clone(), folder);
+        (tool.run)(&Context { app, call, arguments: &arguments, service: self })
+    }
+}
+
+impl Service for Workspace {
+    fn capabilities(&self) -> Value {
+        // Codex then says with each call which folder its conversation is about.
+        json!({ "tools": {}, "experimental": { "codex/sandbox-state-meta": {} } })
+    }
+
+    fn instructions(&self) -> &str {
+        instructions::TEXT
+    }
+
+    fn tools(&self) -> &[Value] {
+        &self.listed
+    }
+
+    fn has(&self, tool: &str) -> bool {
+        self.tool(tool).is_some()
+    }
+
+    fn call(&self, call: &Call, client: &Client) -> Map<String, Value> {
+        self.run(call, client).unwrap_or_else(|error| Answer::failed(&error)).result()
+    }
+
+    fn busy(&self) -> Map<String, Value> {
+        let error =
+            Error::new(Code::Unavailable, "16 calls are running and 64 are waiting; this one was not begun")
+                .hint("wait for an answer, then call again");
+        Answer::failed(&error).result()
+    }
+}

@@ -1,0 +1,188 @@
+//! The tools: one row each, in the order of the list that a client gets.
+
+use serde_json::{Value, json};
+
+use crate::error::Result;
+use crate::mcp::workspace::answer::Answer;
+use crate::mcp::workspace::arguments::{Arg, Kind, schema};
+use crate::mcp::workspace::{Context, attach, exec, output};
+
+/// A tool.
+pub(super) struct Tool {
+    pub(super) name: &'static str,
+    pub(super) title: &'static str,
+    pub(super) about: &'static str,
+    pub(super) hints: Hints,
+    pub(super) found: Found,
+    pub(super) args: &'static [Arg],
+    pub(super) run: fn(&Context<'_>) -> Result<Answer>,
+}
+
+/// What a client may believe of a tool before it lets a model call it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hints {
+    /// It changes nothing.
+    Reads,
+    /// It changes what this machine knows of workspaces, and nothing on them.
+    Attaches,
+    /// It may destroy; whether twice is as once, and whether the world outside is within its reach.
+    Writes { is_idempotent: bool, is_open: bool },
+    /// As an idempotent [`Hints::Writes`], and a person is to be asked each time.
+    Stops,
+}
+
+/// How a client that shows names alone finds it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Found {
+    /// It is always shown.
+    Always,
+    /// By these words.
+    By(&'static str),
+}
+
+impl Tool {
+    /// Whether it is offered where nothing on a workspace may change.
+    pub(super) fn is_harmless(&self) -> bool {
+        matches!(self.hints, Hints::Reads | Hints::Attaches)
+    }
+
+    /// Its row in the list.
+    pub(super) fn listed(&self) -> Value {
+        let annotations = match self.hints {
+            Hints::Reads => json!({ "readOnlyHint": true, "openWorldHint": false }),
+            Hints::Attaches => annotations(false, true, false),
+            Hints::Writes { is_idempotent, is_open } => annotations(true, is_idempotent, is_open),
+            Hints::Stops => annotations(true, true, false),
+        };
+        let mut meta = match self.found {
+            Found::Always => json!({ "anthropic/alwaysLoad": true }),
+            Found::By(words) => json!({ "anthropic/searchHint": words }),
+        };
+        if self.hints == Hints::Stops {
+            meta["anthropic/requiresUserInteraction"] = true.into();
+        }
+        json!({
+            "name": self.name,
+            "title": self.title,
+            "description": self.about,
+            "inputSchema": schema(self.args),
+            "annotations": annotations,
+            "_meta": meta,
+        })
+    }
+}
+
+fn annotations(is_destructive: bool, is_idempotent: bool, is_open: bool) -> Value {
+    json!({
+        "readOnlyHint": false,
+        "destructiveHint": is_destructive,
+        "idempotentHint": is_idempotent,
+        "openWorldHint": is_open,
+    })
+}
+
+const fn arg(name: &'static str, kind: Kind, about: &'static str) -> Arg {
+    Arg { name, kind, is_required: false, about }
+}
+
+const fn needed(name: &'static str, kind: Kind, about: &'static str) -> Arg {
+    Arg { name, kind, is_required: true, about }
+}
+
+const NAME: Kind = Kind::Text(4096);
+const SMALL: Kind = Kind::Text(256 << 10);
+const CONTENT: Kind = Kind::Text(1 << 20);
+
+/// Which workspace.
+const WORKSPACE: Arg = arg("workspace", NAME, "Instead of the attached one");
+
+static TOOLS: &[Tool] = &[
+    Tool {
+        name: "list",
+        title: "List workspaces",
+        about: "Workspaces and servers there are, and the one attached to this project. Start here.",
+        hints: Hints::Reads,
+        found: Found::Always,
+        args: &[],
+        run: attach::list,
+    },
+    Tool {
+        name: "connect",
+        title: "Connect a workspace",
+        about: "Attach a workspace to this project and wait until it answers. It must be running unless start is true, which \
+                boots it and may cost money: ask the user first.",
+        hints: Hints::Attaches,
+        found: Found::By("attach a remote workspace, server or SSH host"),
+        args: &[
+            needed("workspace", NAME, "Id, title, server, or ssh:HOST"),
+            arg("start", Kind::Flag, "Boot it if it is stopped"),
+            arg("timeout", Kind::Number(1, 300), "Seconds; 180 by default"),
+        ],
+        run: attach::connect,
+    },
+    Tool {
+        name: "disconnect",
+        title: "Disconnect the workspace",
+        about: "Detach this project from its workspace, which keeps running.",
+        hints: Hints::Attaches,
+        found: Found::By("detach the remote workspace"),
+        args: &[arg("keep", Kind::Flag, "Keep the session for later"), WORKSPACE],
+        run: attach::disconnect,
+    },
+    Tool {
+        name: "stop",
+        title: "Stop the workspace",
+        about: "Power a workspace down; its disk stays. Everything that runs there ends. Ask the user first.",
+        hints: Hints::Stops,
+        found: Found::By("shut down the remote workspace"),
+        args: &[WORKSPACE],
+        run: attach::stop,
+    },
+    Tool {
+        name: "context",
+        title: "Describe the workspace",
+        about: "System, project folder, git state, tools, disk, listening ports.",
+        hints: Hints::Reads,
+        found: Found::By("what the remote workspace is and has"),
+        args: &[WORKSPACE],
+        run: attach::context,
+    },
+    Tool {
+        name: "exec",
+        title: "Run a command on the workspace",
+        about: "Run a command in the workdir: `command` for a piece of shell, or `argv` for a program and its exact arguments. \
+                Each call is a new shell. Text: stdout, then [stderr], then [exit N, seconds, id].",
+        hints: Hints::Writes { is_idempotent: false, is_open: true },
+        found: Found::Always,
+        args: &[
+            arg("command", SMALL, "A piece of shell"),
+            arg("argv", Kind::Words, "A program and its arguments"),
+            arg("cwd", NAME, "Folder; relative to the workdir"),
+            arg("env", Kind::Pairs, "Variables"),
+            arg("stdin", CONTENT, "Its input; none by default"),
+            arg("timeout", Kind::Number(1, 3600), "Seconds until it is ended; 240 by default"),
+            WORKSPACE,
+        ],
+        run: exec::run,
+    },
+    Tool {
+        name: "output",
+        title: "Read earlier output",
+        about: "Read what a past exec printed, in parts, by the id at its end.",
+        hints: Hints::Reads,
+        found: Found::By("page through long output of a remote command"),
+        args: &[
+            needed("id", NAME, ""),
+            arg("stream", Kind::Word(&["stdout", "stderr"]), "stdout by default"),
+            arg("offset", Kind::Number(i64::MIN, i64::MAX), "Bytes before it; negative: from the end"),
+            arg("limit", Kind::Number(1, output::LIMIT), "Bytes"),
+            WORKSPACE,
+        ],
+        run: output::run,
+    },
+];
+
+/// Every tool.
+pub(super) fn tools() -> &'static [Tool] {
+    TOOLS
+}
