@@ -5,15 +5,7 @@ use std::borrow::Cow;
 /// How many characters of one foreign string are shown.
 pub const MAX_CHARS: usize = 200;
 
-/// Whether `c` does something other than show itself: C0 and C1 controls, DEL, bidirectional and zero-width
-/// controls, line separators, interlinear and tag characters, variation selectors (Unicode TR 36, CVE-2021-42574).
-pub fn is_steering(c: char) -> bool {
-    matches!(c,
-        '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}'
-        | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
-        | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
-}
+pub use runcode_text::is_steering;
 
 /// `text` on one line with every steering character as `\u{FFFD}`. Filtering twice changes nothing.
 pub fn line(text: &str) -> Cow<'_, str> {

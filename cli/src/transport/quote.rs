@@ -1,29 +1,6 @@
 //! Words that every login shell reads alike: POSIX shells, zsh, fish and csh.
 
-/// Appends `word`, quoted so that any of these shells reads exactly its bytes as one word.
-///
-/// What is literal inside `'…'` everywhere goes there; `'`, `\` and `!` are written outside, behind a backslash
-/// (fish escapes inside single quotes, csh expands `!` there). A line feed stays as it is, which csh alone refuses:
-/// see [`on_one_line`].
-pub fn word(text: &mut Vec<u8>, word: &[u8]) {
-    let mut open = false;
-    for &byte in word {
-        let escaped = matches!(byte, b'\'' | b'\\' | b'!');
-        if escaped == open {
-            text.push(b'\''); // changes sides
-            open = !open;
-        }
-        if escaped {
-            text.push(b'\\');
-        }
-        text.push(byte);
-    }
-    if open {
-        text.push(b'\'');
-    } else if word.is_empty() {
-        text.extend_from_slice(b"''");
-    }
-}
+pub use runcode_text::login_word as word;
 
 /// A simple command of quoted words, as text without a line feed: one that has any goes through `sh`, which decodes it.
 /// `name` is what that `sh` is called by in the list of processes.
