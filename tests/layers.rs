@@ -146,7 +146,7 @@ fn no_command_imports_another() {
         let verb = path.components().nth(3).unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs");
         for import in text.split("use crate::commands").skip(1) {
             let is_own = import.starts_with(&format!("::{verb}::"));
-            let is_shared = ["::args::", "::host_path::", "::transferred::"]
+            let is_shared = ["::args::", "::host_path::", "::profiled::", "::transferred::"]
                 .iter()
                 .any(|shared| import.starts_with(shared));
             assert!(verb == "mod" || is_own || is_shared, "{}", path.display());

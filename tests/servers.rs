@@ -3,6 +3,7 @@
 mod logins;
 mod pins;
 mod power;
+mod profiles;
 mod sessions;
 
 use std::path::{Path, PathBuf};

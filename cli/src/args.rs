@@ -164,7 +164,12 @@ verbs! {
 impl Command {
     /// Whether the exit status is the remote command's, so that our own failures must be 255, as with ssh.
     pub fn passes_status(&self) -> bool {
-        Command::passes_status_as(self.name())
+        let only_shows = match self {
+            Command::Exec(args) => args.profiled.only_shows(),
+            Command::Run(args) => args.profiled.only_shows(),
+            _ => false,
+        };
+        Command::passes_status_as(self.name()) && !only_shows
     }
 
     /// Whether stdin is passed on to the workspace, and so must bring no secret of ours.

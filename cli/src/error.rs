@@ -69,6 +69,8 @@ codes! {
     NotReady = "not_ready", 1;
     /// servers.toml has mistakes, or is not safe to believe.
     BadConfig = "bad_config", 2;
+    /// The server's owner does not allow that.
+    PolicyDenied = "policy_denied", 2;
     /// The connection bundle is not safe to use.
     UnsafeBundle = "unsafe_bundle", 1;
     /// There is no OpenSSH client.

@@ -15,7 +15,7 @@ use crate::commands::connect::patience::{Patience, Pauses};
 use crate::error::{Code, Error, Result};
 use crate::grant::WebUrl;
 use crate::integrations::claude_settings;
-use crate::origin::{Origin, OriginId, Origins as _, SessionKey, Target, Ungranted};
+use crate::origin::{Origin, OriginId, Origins as _, SessionKey, Target, Terms, Ungranted};
 use crate::output::foreign::FileName as _;
 use crate::output::foreign::{self, Name};
 use crate::output::progress::note;
@@ -90,6 +90,8 @@ struct Connected {
     reused: bool,
     started: bool,
     statusline_installed: bool,
+    /// On a server that runs its profiles alone: what its owner allows.
+    terms: Option<Terms>,
 }
 
 impl Report for Connected {
@@ -122,12 +124,17 @@ impl Report for Connected {
             "workspace_id": meta.key.workspace_id(),
             "statusline_installed": self.statusline_installed,
             "folder": self.folder.real().to_str(),
+            "mode": self.terms.as_ref().map(|_| "restricted"),
         })
     }
 
     fn text(&self, text: &mut Text) {
         let meta = &self.session.meta;
-        let how = if self.reused { "session reused" } else { "new session" };
+        let how = match (&self.terms, self.reused) {
+            (Some(_), _) => "for its profiles, without a connection",
+            (None, true) => "session reused",
+            (None, false) => "new session",
+        };
         let left = match (meta.lifetime.seconds_left(clock::now()), meta.personal_keep) {
             (Some(seconds), _) => format!(", {} min left", seconds.div_ceil(60)),
             (None, Some(keep)) => format!(", kept for {} min after its last use", keep / 60),
@@ -143,7 +150,13 @@ impl Report for Connected {
         if let Some(workdir) = &meta.workdir {
             text.line(format!("  works in {workdir}"));
         }
-        text.line("  next: runcode exec -- ls");
+        match &self.terms {
+            Some(terms) => {
+                text.line(format!("  runs its profiles alone: {}", terms.names()));
+                text.line(format!("  next: runcode servers profiles {}", terms.server.name));
+            }
+            None => text.line("  next: runcode exec -- ls"),
+        }
     }
 }
 
@@ -168,7 +181,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         sessions.warm(obtained)
     };
     patience.check()?;
-    attached(app, Connected { session, folder, reused, started, statusline_installed: false })
+    attached(app, Connected { session, folder, reused, started, statusline_installed: false, terms: None })
 }
 
 /// The folder to attach to. That there is one is seen before anything is made.

@@ -2,7 +2,9 @@
 
 use crate::app::App;
 use crate::commands::args::{Remote, Which};
+use crate::commands::profiled::{Profiled, neither};
 use crate::error::Result;
+use crate::origin::{Servers, SessionKey};
 use crate::output::report::Outcome;
 use crate::session::execution::execute;
 
@@ -22,11 +24,14 @@ Examples:
   runcode exec --env CI=1 -- make            with an environment variable
   runcode exec --cwd api -- npm test         in a folder of the workdir
   runcode exec --timeout 600 -- make         no longer than ten minutes
-  runcode exec -w my-ws -- uname -a          on another workspace"
+  runcode exec -w my-ws -- uname -a          on another workspace
+  runcode exec --profile logs --arg unit=api on a server that has profiles"
 )]
 pub struct Args {
     #[command(flatten)]
     which: Which,
+    #[command(flatten)]
+    pub(crate) profiled: Profiled,
     #[command(flatten)]
     pub(crate) remote: Remote,
 }
@@ -34,7 +39,28 @@ pub struct Args {
 /// Runs the command in the attached workspace's session.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
+    if args.profiled.is_meant() {
+        let (timeout, no_stdin) = (args.remote.timeout, args.remote.no_stdin);
+        return args.profiled.run(app, &meant(&args.which, app)?, timeout, no_stdin);
+    }
+    if args.remote.command.is_empty() {
+        let usage = "runcode exec [OPTIONS] [--] <CMD>... (see `runcode exec --help`)";
+        let named = app.named(args.which.words()).map(|named| named.words);
+        let key = match named.as_deref().map(|words| Servers::explicit(words).unwrap_or(words)) {
+            Some(words) => SessionKey::server(words),
+            None => sessions.attached_key().ok(),
+        };
+        return Err(neither(app, key.as_ref(), usage));
+    }
     let execution = args.remote.execution()?;
     let session = app.session(&sessions, args.which.words())?;
     execute(&sessions, &session, &execution).map(Outcome::Status)
+}
+
+/// The workspace that is named, else the one that is attached here.
+fn meant(which: &Which, app: &App) -> Result<SessionKey> {
+    match app.named(which.words()) {
+        Some(named) => Ok(app.resolve(&named.words).map_err(|error| named.explain(error))?.key),
+        None => app.sessions()?.attached_key(),
+    }
 }

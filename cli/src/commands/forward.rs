@@ -14,6 +14,7 @@ use crate::transport::Way;
 use crate::{
     output::progress::{self, note},
     remote::listening::is_listening,
+    session::policy,
 };
 
 /// Forward ports of the attached workspace to this machine.
@@ -224,6 +225,7 @@ fn act(args: &Args, is_json: bool, sessions: &Sessions<'_>, session: Session) ->
         let rows = ended.into_iter().map(row).collect();
         return Ok(Forwards { session, rows, what: What::Cancelled }.into());
     }
+    policy::refuse_unless_free(sessions.origins(), &session.meta.key)?;
     let mut rows = Vec::new();
     for &asked in &args.ports {
         // Before the forward: on this machine's own gateway, it is itself what listens there afterwards. Who reads

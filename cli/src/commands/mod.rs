@@ -26,6 +26,7 @@ pub mod login;
 pub mod logout;
 pub mod man;
 pub mod mcp;
+pub mod profiled;
 pub mod proxy;
 pub mod put;
 pub mod run;

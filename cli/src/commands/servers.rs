@@ -4,6 +4,7 @@ mod check;
 mod init;
 mod list;
 mod pin;
+mod profiles;
 
 use crate::app::App;
 use crate::error::Result;
@@ -20,6 +21,7 @@ Examples:
   runcode servers check              is it right? every mistake, with its line
   runcode servers check gpu          also log in to this server once
   runcode servers list               what it names
+  runcode servers profiles prod      what may run on this server
   runcode servers pin gpu            its host keys, to compare and paste")]
 pub struct Args {
     #[command(subcommand)]
@@ -34,6 +36,8 @@ enum Action {
     Check(check::Args),
     /// List the servers that servers.toml names
     List,
+    /// Show the commands that a server's owner allows, and their arguments
+    Profiles(profiles::Args),
     /// Show a server's host keys, ready to paste as host_keys; write nothing
     Pin(pin::Args),
 }
@@ -44,6 +48,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         Action::Init(args) => init::run(args, app),
         Action::Check(args) => check::run(args, app),
         Action::List => list::run(app),
+        Action::Profiles(args) => profiles::run(&args, app),
         Action::Pin(args) => pin::run(args, app),
     }
 }

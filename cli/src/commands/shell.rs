@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::commands::args::OneOf;
 use crate::error::Result;
 use crate::output::report::Outcome;
+use crate::session::policy;
 use crate::transport::{RemoteCommand, Variables};
 
 /// Open a terminal on a workspace.
@@ -26,6 +27,7 @@ pub struct Args {
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
     let session = app.session(&sessions, args.which.words())?;
+    policy::refuse_unless_free(app, &session.meta.key)?;
     let session = sessions.revive(&session)?;
     let workdir = session.meta.workdir.as_ref().filter(|_| !args.home);
     let login_shell = RemoteCommand::snippet(workdir, &Variables::default(), "exec \"$SHELL\" -l")?;

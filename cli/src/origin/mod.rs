@@ -21,7 +21,7 @@ use crate::output::foreign::{self, Name};
 pub use failure::{Ungranted, Unresolved};
 pub use hosted::BaseUrl;
 pub use key::{OriginId, SessionKey};
-pub use servers::Servers;
+pub use servers::{Enforced, Servers, Terms};
 pub use ssh_alias::SshHosts;
 
 /// The longest that any origin takes over a grant: whoever holds a lock meanwhile is waited for so long.
@@ -100,6 +100,11 @@ pub trait Origin {
     /// A digest of what the user's own files say of this workspace now. A session that was made from another one is not used.
     /// None where they say nothing, or what they say is seen otherwise.
     fn definition(&self, _: &SessionKey) -> Result<Option<String>, Ungranted> {
+        Ok(None)
+    }
+
+    /// What the owner allows on this workspace. None where there is nobody but its user.
+    fn terms(&self, _: &SessionKey) -> Result<Option<Terms>, Ungranted> {
         Ok(None)
     }
 

@@ -49,10 +49,32 @@ pub fn execute(sessions: &Sessions<'_>, session: &Session, execution: &Execution
     if execution.no_stdin {
         streams.stdin = Stream::Null;
     }
-    let timeout = execution.timeout;
+    let started = |streams: &Streams| begin(sessions, session, execution, streams);
+    let is_warm = || sessions.transport(session).is_warm();
+    let raise = "it was not run again; raise --timeout, or leave it out";
+    let status = pass_through(streams, execution.timeout, raise, started, is_warm)?;
+    if status != 0
+        && let Some(program) = terminal_program(&execution.words)
+    {
+        note(format!(
+            "runcode: `{program}` may want a terminal, which exec has not: open `runcode shell` and run it there"
+        ));
+    }
+    Ok(status)
+}
+
+/// Starts a command with these streams and waits for it; the status to end with. `raise`: what to do when its time is up.
+/// `is_warm`: whether its connection stands.
+pub(super) fn pass_through(
+    mut streams: Streams,
+    timeout: Option<Duration>,
+    raise: &str,
+    start: impl FnOnce(&Streams) -> Result<Running>,
+    is_warm: impl FnOnce() -> bool,
+) -> Result<u8> {
     #[cfg(unix)]
     let written = Written::take_over(&mut streams)?;
-    let running = begin(sessions, session, execution, &streams)?;
+    let running = start(&streams)?;
     drop(streams); // a pipe ends when nobody holds its other end
     let ended = running.wait(&Limits { timeout, interruptible: true })?;
     #[cfg(unix)]
@@ -60,19 +82,10 @@ pub fn execute(sessions: &Sessions<'_>, session: &Session, execution: &Execution
         written.finish()?;
     }
     match ended {
-        Ended::Status(status) => {
-            if status != 0
-                && let Some(program) = terminal_program(&execution.words)
-            {
-                note(format!(
-                    "runcode: `{program}` may want a terminal, which exec has not: open `runcode shell` and run it there"
-                ));
-            }
-            Ok(status)
-        }
+        Ended::Status(status) => Ok(status),
         // What it wrote to had no reader any more: the signal that ended it was SIGPIPE.
         Ended::NoStatus if stdout::has_no_reader() => Err(stdout::reader_gone()),
-        Ended::NoStatus => Err(unknown_end(sessions, session)),
+        Ended::NoStatus => Err(without_status(is_warm())),
         Ended::Interrupted { signal, remote_ended } => {
             if !remote_ended {
                 note("runcode: interrupted; the command may still be running on the workspace");
@@ -83,8 +96,7 @@ pub fn execute(sessions: &Sessions<'_>, session: &Session, execution: &Execution
             let fate = if remote_ended { "it was ended" } else { "it may still be running" };
             let seconds = timeout.unwrap_or_default().as_secs();
             let error = format!("the command took longer than {seconds} s, and {fate}");
-            Err(Error::new(Code::TimedOut, error)
-                .hint("it was not run again; raise --timeout, or leave it out"))
+            Err(Error::new(Code::TimedOut, error).hint(raise))
         }
     }
 }

@@ -8,6 +8,8 @@ pub mod live;
 pub mod locked;
 pub mod meta;
 pub mod mint;
+pub mod policy;
+pub mod profile;
 pub mod resolve;
 pub mod store;
 #[cfg(unix)]

@@ -192,6 +192,14 @@ impl RemoteCommand {
         RemoteCommand::checked(text, token, None)
     }
 
+    /// A command that was rendered for `sh`, supervised (see [`runcode_policy::one_line`]), in the login folder. It is one line:
+    /// nothing that was rendered has a line feed.
+    pub fn supervised(rendered: &str, reads_stdin: bool) -> Result<RemoteCommand> {
+        let token = token();
+        let line = runcode_policy::one_line(rendered, reads_stdin, &token);
+        RemoteCommand::checked(format!(": {token}; {line}").into_bytes(), token, None)
+    }
+
     fn checked(text: Vec<u8>, token: String, private: Option<Zeroizing<String>>) -> Result<RemoteCommand> {
         if text.contains(&0) {
             return Err(Error::new(Code::Usage, "the command contains a NUL byte"));

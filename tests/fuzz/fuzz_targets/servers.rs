@@ -2,7 +2,7 @@
 #![no_main]
 use libfuzzer_sys::fuzz_target;
 use runcode::grant::Destination;
-use runcode::origin::servers::{Config, File};
+use runcode::origin::servers::{AuthMethod, Config, File};
 use runcode::sys::trusted_file::Owner;
 
 fuzz_target!(|text: &str| {
@@ -21,7 +21,7 @@ fuzz_target!(|text: &str| {
         assert!(same == server && place == file);
         assert!(!again.is_empty(), "{}", server.name);
         assert!(!server.method.host().starts_with('-') && server.method.host().is_ascii());
-        if let Ok(destination) = config.usable(server) {
+        if let (Ok(()), AuthMethod::Ssh(destination)) = (config.usable(server), &server.method) {
             assert_eq!(Destination::parse(destination.as_str()).as_ref(), Ok(destination));
             assert!(server.policy.restrictions.is_empty() && !server.policy.requires_approval);
         }

@@ -12,7 +12,9 @@ use crate::origin::{Origins as _, SessionKey, Target};
 use crate::output::foreign;
 use crate::output::progress::note;
 use crate::output::report::Outcome;
-use crate::session::live::{Obtained, Wish};
+use crate::session::live::{Obtained, Want, Wish};
+use crate::session::mint::Order;
+use crate::session::policy;
 use crate::sys::location::Location;
 
 /// Starts the machine when asked, brings the connection up, sees that commands run, attaches.
@@ -42,8 +44,31 @@ pub(super) fn connect(
         personal_keep: args.interactive.then_some(args.keep.unwrap_or(PERSIST_SECONDS)),
         anew: args.force || started,
     };
-    let Obtained { session, reused } = open(app, &target.key, &wish, args.wait || started, patience)?;
-    attached(app, Connected { session, folder, reused, started, statusline_installed: false })
+    let waits = args.wait || started;
+    let terms = policy::restricted(app, &target.key)?;
+    let opened = match &terms {
+        // Where nothing but profiles may run, only a person's login is worth a connection.
+        Some(terms) if !args.interactive => {
+            terms.refuse()?;
+            refuse_workdir(wish.workdir.as_ref(), &terms.server.name)?;
+            let obtained = app.sessions()?.obtain(&target.key, Want::New(Order::default()));
+            obtained.map_err(|failure| failure.about(&args.workspace))?
+        }
+        _ => open(app, &target.key, &wish, waits, patience)?,
+    };
+    let Obtained { session, reused } = opened;
+    attached(app, Connected { session, folder, reused, started, statusline_installed: false, terms })
+}
+
+fn refuse_workdir(workdir: Option<&Workdir>, server: &str) -> Result<()> {
+    match workdir {
+        None => Ok(()),
+        Some(_) => Err(Error::new(
+            Code::Usage,
+            format!("`{server}` runs its profiles alone, which start in the login folder"),
+        )
+        .hint("leave --workdir out")),
+    }
 }
 
 fn open(app: &App, key: &SessionKey, wish: &Wish, waits: bool, patience: &Patience) -> Result<Obtained> {

@@ -17,6 +17,9 @@ pub(super) struct Args {
     name: Option<String>,
 }
 
+/// The section of the file that names servers.
+const SERVERS: &str = "servers";
+
 struct Findings {
     files: Vec<String>,
     count: usize,
@@ -28,13 +31,16 @@ struct Findings {
 
 /// What is no mistake and may surprise.
 struct Warning {
-    server: String,
+    /// `servers` or `profiles`.
+    section: &'static str,
+    name: String,
     message: String,
 }
 
 impl Report for Findings {
     fn json(&self) -> Value {
-        let warning = |it: &Warning| json!({ "at": format!("servers.{}", it.server), "message": it.message });
+        let warning =
+            |it: &Warning| json!({ "at": format!("{}.{}", it.section, it.name), "message": it.message });
         json!({
             "ok": self.errors.is_empty(),
             "files": self.files,
@@ -47,8 +53,8 @@ impl Report for Findings {
         for error in &self.errors {
             text.line(format!("✗ {}", issue_line(error)));
         }
-        for Warning { server, message } in &self.warnings {
-            text.line(format!("! {server} {message}"));
+        for Warning { name, message, .. } in &self.warnings {
+            text.line(format!("! {name} {message}"));
         }
         if self.errors.is_empty() {
             let what = match (self.files.len(), self.count) {
@@ -91,14 +97,14 @@ fn try_out(words: &str, app: &App, findings: &mut Findings) -> Result<()> {
             if !noise.is_empty() {
                 let message =
                     format!("prints text of its own, which mixes with the output of commands: {doctor}");
-                findings.warnings.push(Warning { server: name.clone(), message });
+                findings.warnings.push(Warning { section: SERVERS, name: name.clone(), message });
             }
             findings.reached = Some(name);
         }
         Err(error) if error.code() == Code::Interrupted => return Err(error),
         // The host key was right; only a person can do the rest of the login.
         Err(error) if error.code() == Code::LoginRequired => {
-            findings.warnings.push(Warning { server: name, message: failed(&error) });
+            findings.warnings.push(Warning { section: SERVERS, name, message: failed(&error) });
         }
         Err(error) => {
             let is_key = matches!(error.code(), Code::HostKeyChanged | Code::HostKeyUnknown);
@@ -120,7 +126,8 @@ fn warnings(config: &Config, sessions: &Sessions<'_>) -> Result<Vec<Warning>> {
     let here = sessions.store().sessions()?;
     let mut found = Vec::new();
     for (server, _) in config.servers() {
-        let mut warn = |message: String| found.push(Warning { server: server.name.clone(), message });
+        let mut warn =
+            |message: String| found.push(Warning { section: SERVERS, name: server.name.clone(), message });
         if let Err(why) = config.usable(server) {
             warn(why);
         }
@@ -135,6 +142,10 @@ fn warnings(config: &Config, sessions: &Sessions<'_>) -> Result<Vec<Warning>> {
         if let Some(id) = workspace {
             warn(format!("has the name of workspace #{id}, which is reached by that number alone"));
         }
+    }
+    for (name, profile) in config.profiles() {
+        let message = profile.words().warning().map(str::to_owned);
+        found.extend(message.map(|message| Warning { section: "profiles", name: name.to_owned(), message }));
     }
     Ok(found)
 }

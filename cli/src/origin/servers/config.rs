@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use runcode_policy::Profile;
+
 use crate::error::Issue;
-use crate::grant::Destination;
 use crate::origin::servers::policy::{Known, path};
-use crate::origin::servers::profile::{check_profile, check_signer};
+use crate::origin::servers::profile::read_profile;
 use crate::origin::servers::reader::{Document, Section};
 use crate::origin::servers::server::{AuthMethod, Server, Word, is_name};
+use crate::origin::servers::signer::check_signer;
 use crate::sys::trusted_file::Owner;
 
 const MAX_SERVERS: usize = 1000;
@@ -31,9 +33,11 @@ pub struct File {
 pub struct Config {
     files: Vec<File>,
     servers: BTreeMap<String, (usize, Server)>,
+    profiles: BTreeMap<String, Profile>,
     known: Known,
     /// The keys of `[broker]` that were said, and what they demand that this version does not do.
     broker: BTreeMap<&'static str, Option<&'static str>>,
+    requires_enforcement: bool,
 }
 
 impl Config {
@@ -58,7 +62,13 @@ impl Config {
         if let Some(section) = root.section("broker") {
             self.add_broker(section);
         }
-        profiles.into_iter().for_each(|(_, section)| check_profile(section));
+        for (name, section) in profiles {
+            let Some(profile) = read_profile(section) else { continue };
+            if profile.rules().requires_approval {
+                self.known.approved_profiles.insert(name.clone());
+            }
+            self.profiles.insert(name, profile);
+        }
         signers.into_iter().for_each(|(_, section)| check_signer(section));
         for (name, section) in servers {
             if let Some(server) = Server::read(name.clone(), section, &self.known) {
@@ -84,13 +94,13 @@ impl Config {
             let demand = match key {
                 "audit_log_path" | "audit_anchor" => Some(NO_AUDIT),
                 "audit_all" => audits_all.then_some(NO_AUDIT),
-                "require_enforcement" => is_strict.then_some("enforces no profiles"),
                 _ => None,
             };
             if self.broker.insert(key, demand).is_some() {
                 section.note(key, SAID_BEFORE);
             }
         }
+        self.requires_enforcement |= is_strict;
         self.known.default_signer = signer.or(self.known.default_signer.take());
         section.finish();
     }
@@ -110,21 +120,37 @@ impl Config {
         self.servers.get(name).map(|(file, server)| (server, &self.files[*file]))
     }
 
-    /// Where a server leads, if this version can do all that its owner asks for; else why not, as the rest of a sentence.
-    pub fn usable<'s>(&self, server: &'s Server) -> Result<&'s Destination, String> {
-        let AuthMethod::Ssh(destination) = &server.method else {
+    /// The profiles by name.
+    pub fn profiles(&self) -> impl ExactSizeIterator<Item = (&str, &Profile)> {
+        self.profiles.iter().map(|(name, profile)| (name.as_str(), profile))
+    }
+
+    /// The profiles that a server allows, by name.
+    pub fn profiles_of(&self, server: &Server) -> BTreeMap<String, Profile> {
+        let named = server.policy.profiles.iter();
+        named.filter_map(|name| Some((name.clone(), self.profiles.get(name)?.clone()))).collect()
+    }
+
+    /// Whether the owner wants no server whose profiles are only advice.
+    pub fn requires_enforcement(&self) -> bool {
+        self.requires_enforcement
+    }
+
+    /// Whether this version can do all that a server's owner asks for; else why not, as the rest of a sentence.
+    pub fn usable(&self, server: &Server) -> Result<(), String> {
+        if !matches!(server.method, AuthMethod::Ssh(_)) {
             let word = server.method.word();
             return Err(format!(
                 "has auth_method = \"{word}\"; this version reaches servers with auth_method = \"ssh\""
             ));
-        };
+        }
         if let restrictions @ [_, ..] = &server.policy.restrictions[..] {
             return Err(format!("has {}, which this version does not enforce", restrictions.join(", ")));
         }
         let demand = self.broker.iter().find_map(|(key, demand)| Some((key, (*demand)?)));
         match demand {
             Some((key, lacks)) => Err(format!("cannot be used with broker.{key}: this version {lacks}")),
-            None => Ok(destination),
+            None => Ok(()),
         }
     }
 }

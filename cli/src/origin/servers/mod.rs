@@ -7,6 +7,8 @@ mod power;
 mod profile;
 mod reader;
 mod server;
+mod signer;
+mod terms;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +43,7 @@ pub use places::Places;
 pub use policy::Policy;
 pub use power::{Power, State};
 pub use server::{AuthMethod, Server};
+pub use terms::{Enforced, Terms};
 
 /// A servers.toml that explains itself and names no server yet.
 pub const STARTER: &str = include_str!("starter.toml");
@@ -199,11 +202,10 @@ impl Servers {
             let places = self.places.shown();
             return Err(Ungranted::Gone(error.context(places)));
         };
-        match config.usable(server) {
-            Ok(destination) => Ok((server, file, destination)),
-            Err(why) => {
-                Err(Ungranted::Refused(Error::new(Code::Unavailable, format!("the server `{name}` {why}"))))
-            }
+        terms::refuse(config, server).map_err(Ungranted::Refused)?;
+        match &server.method {
+            AuthMethod::Ssh(destination) => Ok((server, file, destination)),
+            _ => Err(Ungranted::Refused(Error::new(Code::Error, format!("`{name}` leads nowhere")))),
         }
     }
 }
@@ -241,6 +243,14 @@ impl Origin for Servers {
 
     fn definition(&self, key: &SessionKey) -> Result<Option<String>, Ungranted> {
         self.usable(key).map(|(server, ..)| Some(definition(server)))
+    }
+
+    fn terms(&self, key: &SessionKey) -> Result<Option<Terms>, Ungranted> {
+        let (config, name) = (self.config()?, key.id());
+        match config.server(&name) {
+            Some((server, _)) => Ok(Some(Terms::of(config, server))),
+            None => Err(Ungranted::Gone(none_called_so(self.not_found(config, &name)))),
+        }
     }
 
     /// What cannot be told is no reason not to go on.
@@ -291,6 +301,7 @@ fn definition(server: &Server) -> String {
         server.host_keys,
         server.environment,
         server.workdir,
+        server.policy.profiles, // what an unrestricted session forwards is not for a restricted one
     ]);
     sha256(said.to_string().as_bytes())
 }

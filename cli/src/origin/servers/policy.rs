@@ -1,4 +1,4 @@
-//! What a server's owner allows: profiles, approvals, certificates. This version reads it and obeys it by refusing.
+//! What a server's owner allows: profiles, approvals, certificates. What this version cannot hold, it obeys by refusing.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -15,6 +15,8 @@ pub(super) struct Known {
     pub(super) signers: BTreeSet<String>,
     /// The servers that are logged in to by a certificate.
     pub(super) certified: BTreeSet<String>,
+    /// The profiles of them that need an approval.
+    pub(super) approved_profiles: BTreeSet<String>,
     /// Who signs where a server names nobody.
     pub(super) default_signer: Option<String>,
 }
@@ -74,8 +76,8 @@ impl Policy {
                 );
             }
         }
+        let profiles_need_approval = profiles.iter().any(|name| known.approved_profiles.contains(name));
         let keys = [
-            "allowed_profiles",
             "approvers",
             "approvals_needed",
             "signer",
@@ -87,6 +89,7 @@ impl Policy {
         ];
         let mut restrictions = keys.into_iter().filter(|key| section.has(key)).collect::<Vec<_>>();
         restrictions.extend((requires_approval == Some(true)).then_some("requires_approval"));
+        restrictions.extend(profiles_need_approval.then_some("a profile with requires_approval"));
         restrictions.extend((unrestricted_sessions == Some(false)).then_some("allow_unrestricted_sessions"));
         restrictions.extend((forwarding == Some(false)).then_some("allow_forwarding"));
         Policy {

@@ -1,101 +1,85 @@
-//! `[profiles.NAME]` and `[signers.NAME]`: read so that a mistake is told, and used by no command of this version.
+//! `[profiles.NAME]`: read into the types that check a caller's values.
+
+use std::time::Duration;
+
+use runcode_policy::{Argument, Kind, MAX_ARGUMENTS, Profile, Rules, Words, is_argument_name};
 
 use crate::origin::servers::reader::Section;
-use crate::origin::servers::server::is_name;
 use crate::output::sanitize::is_steering;
 
-const MAX_ARGUMENTS: usize = 64;
-
 /// Reads a profile; whatever is wrong is noted.
-pub(super) fn check_profile(mut section: Section<'_>) {
-    section.parsed("description", |text| {
+pub(super) fn read_profile(mut section: Section<'_>) -> Option<Profile> {
+    let description = section.parsed("description", |text| {
         let is_shown = text.chars().count() <= 256 && !text.chars().any(is_steering);
-        is_shown.then_some(()).ok_or("is longer than 256 characters, or has one that does not show itself")
+        is_shown
+            .then(|| text.to_owned())
+            .ok_or("is longer than 256 characters, or has one that does not show itself")
     });
-    section.parsed("template", |text| {
-        (1..=4096).contains(&text.len()).then_some(()).ok_or("is not 1 to 4096 bytes long")
-    });
-    if let Some(words) = section.texts("argv") {
-        if !(1..=128).contains(&words.len()) {
-            section.note("argv", "does not have 1 to 128 elements");
-        }
-        for word in words {
-            word.parse(|text| match text.len() > 4096 || text.chars().any(char::is_control) {
-                true => Err("is longer than 4096 bytes, or has a control character"),
-                false => Ok(()),
-            });
-        }
+    let words = words(&mut section);
+    let mut rules = Rules {
+        description,
+        requires_approval: section.flag("requires_approval") == Some(true),
+        stdin: section.flag("stdin") == Some(true),
+        timeout: section.number("timeout_seconds", 1..=86400).map(Duration::from_secs),
+        ..Rules::default()
+    };
+    for (name, argument) in section.named("args", MAX_ARGUMENTS, is_argument) {
+        rules.arguments.insert(name, read_argument(argument));
     }
+    let profile = words.and_then(|words| {
+        let profile = Profile::new(words, rules);
+        profile
+            .map_err(|mistake| match mistake.argument {
+                Some(name) => {
+                    section.note("args", format_args!("has the argument `{name}`, which {}", mistake.why));
+                }
+                None => section.complain(mistake.why),
+            })
+            .ok()
+    });
+    section.finish();
+    profile
+}
+
+/// The command, which is written in one of two forms.
+fn words(section: &mut Section<'_>) -> Option<Words> {
     if section.has("template") == section.has("argv") {
         section.note("template", "or argv has to be there, and not both");
     }
-    section.flag("requires_approval");
-    section.flag("stdin");
-    section.number("timeout_seconds", 1..=86400);
-    for (_, argument) in section.named("args", MAX_ARGUMENTS, is_argument) {
-        check_argument(argument);
-    }
-    section.finish();
+    let template = section.parsed("template", Words::template);
+    let argv = section.texts("argv").and_then(|elements| {
+        let words = Words::argv(elements.into_iter().map(|element| element.value));
+        words.map_err(|why| section.note("argv", why)).ok()
+    });
+    template.or(argv)
 }
 
-fn check_argument(mut section: Section<'_>) {
-    section.parsed("type", |word| match word {
-        "text" | "word" | "path" | "int" | "time" => Ok(()),
-        _ => Err("is not \"text\", \"word\", \"path\", \"int\" or \"time\""),
+fn read_argument(mut section: Section<'_>) -> Argument {
+    let mut argument = Argument::default();
+    let kind = section.parsed("type", |word| {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == word);
+        kind.ok_or("is not \"text\", \"word\", \"path\", \"int\" or \"time\"")
     });
-    section.texts("choices");
-    section.text("pattern");
-    section.number("max", 1..=65536);
-    section.text("default");
-    section.flag("secret");
-    section.flag("dash");
+    argument.kind = kind.unwrap_or_default();
+    if let Some(choices) = section.texts("choices") {
+        if !(1..=1000).contains(&choices.len()) {
+            section.note("choices", "does not have 1 to 1000 values");
+        }
+        argument.choices = choices.into_iter().map(|choice| choice.value.to_owned()).collect();
+    }
+    section.parsed("pattern", |pattern| argument.set_pattern(pattern));
+    if let Some(max) = section.number("max", 1..=65536) {
+        argument.max = usize::try_from(max).unwrap_or(argument.max);
+    }
+    argument.default = section.text("default").map(|text| text.value.to_owned());
+    argument.secret = section.flag("secret") == Some(true);
+    argument.dash = section.flag("dash") == Some(true);
     section.finish();
+    argument
 }
 
 fn is_argument(name: &str) -> Result<(), &'static str> {
-    let begins = name.starts_with(|first: char| first.is_ascii_lowercase());
-    is_name(name).and(begins.then_some(()).ok_or("does not begin with a letter"))
-}
-
-/// Reads a signer; whatever is wrong is noted.
-pub(super) fn check_signer(mut section: Section<'_>) {
-    let keys: &[&str] = match section.text("kind").map(|kind| (kind.value, kind)) {
-        Some(("ca_key", _)) => &["key"],
-        Some(("agent", _)) => &["public_key", "socket"],
-        Some(("step-ca", _)) => &[
-            "ca_url",
-            "root",
-            "fingerprint",
-            "provisioner",
-            "subject",
-            "key",
-            "password_ref",
-            "token_env",
-            "user_ca",
-        ],
-        Some(("vault", _)) => &[
-            "url",
-            "mount",
-            "role",
-            "namespace",
-            "ca",
-            "auth",
-            "role_id",
-            "secret_id_ref",
-            "jwt_role",
-            "jwt_env",
-            "options",
-            "user_ca",
-        ],
-        Some(("plane", _)) => &[],
-        Some((_, kind)) => {
-            return kind.note("is not \"ca_key\", \"agent\", \"step-ca\", \"vault\" or \"plane\"");
-        }
-        None if section.has("kind") => return,
-        None => return section.note("kind", "is missing"),
-    };
-    for key in keys {
-        section.text(key);
-    }
-    section.finish();
+    is_argument_name(name)
+        .then_some(())
+        .ok_or("is not 1 to 64 of a-z, 0-9, `_` and `-`, beginning with a letter")
 }

@@ -122,7 +122,7 @@ impl Sessions<'_> {
         goes_on: &dyn Fn() -> bool,
     ) -> Result<()> {
         let nothing = RemoteCommand::snippet(workdir, &Variables::default(), "exit 0")?;
-        let running = self.start(session, &nothing, &Streams::null())?;
+        let running = self.start_permitted(session, &nothing, &Streams::null())?;
         let name = session.shown();
         let began = Instant::now();
         let deadline = Deadline::after(PROBE_DEADLINE);

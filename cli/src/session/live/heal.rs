@@ -10,6 +10,7 @@ use crate::session::forwards;
 use crate::session::live::first;
 use crate::session::live::obtain::leads_to_the_same;
 use crate::session::live::{Obtained, Sessions};
+use crate::session::policy;
 use crate::sys::clock::{self, Deadline};
 use crate::transport::{
     Cause, Failure, RemoteCommand, Running, Streams, TRIES, Unconnected, Way, login_required,
@@ -18,9 +19,20 @@ use crate::transport::{
 use crate::transport::{Late, Settled};
 
 impl Sessions<'_> {
-    /// Starts a command. A connection that is dead before the command started is made anew once, with a renewed
-    /// session where that is what it takes; a command that may have started is never started again.
+    /// Starts a command, where the owner of the workspace allows any. A connection that is dead before the command started is
+    /// made anew once, with a renewed session where that is what it takes; a command that may have started is never started again.
     pub fn start(&self, session: &Session, command: &RemoteCommand, streams: &Streams) -> Result<Running> {
+        policy::refuse_unless_free(self.origins, &session.meta.key)?;
+        self.start_permitted(session, command, streams)
+    }
+
+    /// As [`Sessions::start`], for a command that the policy has permitted, and for probes of ours that do nothing.
+    pub(in crate::session) fn start_permitted(
+        &self,
+        session: &Session,
+        command: &RemoteCommand,
+        streams: &Streams,
+    ) -> Result<Running> {
         match self.transport(session).start(command, streams) {
             Ok(running) => return Ok(running),
             Err(Failure::MayHaveStarted(error) | Failure::Busy(error) | Failure::Interrupted(error)) => {

@@ -73,6 +73,6 @@ impl Sessions<'_> {
 
     fn ask_for_nothing(&self, session: &Session) -> Result<Running> {
         let nothing = RemoteCommand::snippet(None, &Variables::default(), "exit 0")?;
-        self.start(session, &nothing, &Streams::null())
+        self.start_permitted(session, &nothing, &Streams::null())
     }
 }

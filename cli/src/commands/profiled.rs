@@ -1,0 +1,187 @@
+//! `--profile` of `run` and `exec`: a command that a server's owner wrote, with the caller's values.
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::app::App;
+use crate::error::{Code, Error, Result};
+use crate::grant::SshUser;
+use crate::origin::SessionKey;
+use crate::origin::servers::AuthMethod;
+use crate::output::foreign;
+use crate::output::report::{Outcome, Report, Text};
+use crate::session::policy::{self, Permit, Request};
+use crate::session::{profile, store};
+
+/// The longest value that is read from stdin, in bytes.
+const MAX_VALUE: u64 = 64 * 1024;
+
+/// Which profile, and with what.
+#[derive(clap::Args, Debug, Default)]
+pub struct Profiled {
+    /// Run this profile of the server instead of a command
+    #[arg(long, value_name = "PROFILE", conflicts_with_all = ["home", "cwd", "env", "env_secret", "command"])]
+    profile: Option<String>,
+    /// Give an argument of the profile its value; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", requires = "profile")]
+    arg: Vec<String>,
+    /// Read the value of this argument from stdin
+    #[arg(long, value_name = "NAME", requires = "profile")]
+    arg_stdin: Option<String>,
+    /// Show what would run, without connecting
+    #[arg(long, requires = "profile", conflicts_with = "dry_run")]
+    plan: bool,
+    /// Show the exact ssh command, without connecting
+    #[arg(long, requires = "profile")]
+    dry_run: bool,
+}
+
+impl Profiled {
+    /// Whether a profile is meant, and not a command.
+    pub fn is_meant(&self) -> bool {
+        self.profile.is_some()
+    }
+
+    /// Whether nothing runs.
+    pub fn only_shows(&self) -> bool {
+        self.plan || self.dry_run
+    }
+
+    /// Runs it on the server, or shows what would run.
+    pub fn run(self, app: &App, key: &SessionKey, timeout: Option<u64>, no_stdin: bool) -> Result<Outcome> {
+        let (plan, dry_run) = (self.plan, self.dry_run);
+        let request = self.request(timeout, no_stdin)?;
+        let permit = policy::judge(app, key, request)?;
+        if plan {
+            return Ok(Plan(permit).into());
+        }
+        if dry_run {
+            return dry(app, &permit).map(Outcome::from);
+        }
+        profile::run(&app.sessions()?, &permit).map(Outcome::Status)
+    }
+
+    fn request(self, timeout: Option<u64>, no_stdin: bool) -> Result<Request> {
+        let mut values = Vec::new();
+        for pair in &self.arg {
+            let Some((name, value)) = pair.split_once('=') else {
+                let what = format!("--arg {} has no `=`", foreign::word(pair));
+                return Err(Error::new(Code::Usage, what).hint("write it as --arg NAME=VALUE"));
+            };
+            values.push((name.to_owned(), value.to_owned()));
+        }
+        if let Some(name) = self.arg_stdin {
+            values.push((name, read_value()?));
+        }
+        let timeout = timeout.map(Duration::from_secs);
+        Ok(Request { profile: self.profile.unwrap_or_default(), values, timeout, no_stdin })
+    }
+}
+
+/// The error for words that name neither a command nor a profile; on a server it says which profiles there are.
+pub fn neither(app: &App, key: Option<&SessionKey>, usage: &str) -> Error {
+    let terms = key.and_then(|key| policy::restricted(app, key).ok().flatten());
+    Error::new(Code::Usage, "<CMD>, the command to run, is missing").hint(match terms {
+        Some(terms) => format!("name one with --profile; {}", policy::profiles_of(&terms)),
+        None => format!("usage: {usage}"),
+    })
+}
+
+/// A value from stdin, without the line feed at its end.
+fn read_value() -> Result<String> {
+    let mut bytes = Vec::new();
+    std::io::stdin().lock().take(MAX_VALUE + 2).read_to_end(&mut bytes)?;
+    let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    match std::str::from_utf8(text) {
+        Ok(text) if text.len() as u64 <= MAX_VALUE => Ok(text.to_owned()),
+        _ => Err(Error::new(Code::Usage, "the value on stdin is not UTF-8, or longer than 64 KiB")),
+    }
+}
+
+/// What would run.
+struct Plan(Permit);
+
+fn values(permit: &Permit) -> Value {
+    let pairs = permit.call.shown_values().map(|(name, value)| (name.to_owned(), value.into()));
+    pairs.collect::<Map<_, _>>().into()
+}
+
+impl Report for Plan {
+    fn json(&self) -> Value {
+        let Plan(permit) = self;
+        let server = &permit.terms.server;
+        json!({
+            "server": server.name,
+            "environment": server.environment,
+            "target": {
+                "host": server.method.host(),
+                "port": server.port.map(|port| port.number()),
+                "user": server.user.as_ref().map(SshUser::as_str),
+            },
+            "profile": permit.profile,
+            "args": values(permit),
+            "command": permit.call.shown(),
+            "enforced": permit.terms.enforced.as_str(),
+            "auth_method": server.method.word(),
+            "signer": server.policy.signer,
+            "requires_approval": false,
+            "approval": { "state": "none", "approvers": [], "request": null },
+            "would_run": permit.terms.refuse().is_ok(),
+            "audit_log": null,
+        })
+    }
+
+    fn text(&self, text: &mut Text) {
+        let Plan(permit) = self;
+        let server = &permit.terms.server;
+        let user = server.user.as_ref().map(|user| format!("{}@", user.as_str())).unwrap_or_default();
+        let environment = server.environment.as_ref().map(|it| format!(" ({it})")).unwrap_or_default();
+        text.line(format!("server:    {}{environment}, {user}{}", server.name, server.method.host()));
+        text.line(format!("profile:   {}", permit.profile));
+        text.line(format!("command:   {}", permit.call.shown()));
+        text.line(format!("enforced:  {}", permit.terms.enforced.meaning()));
+        match permit.terms.refuse() {
+            Ok(()) => text.line("It would run. Leave --plan out to run it."),
+            Err(why) => text.line(format!("It would not run: {}", why.message())),
+        }
+    }
+}
+
+/// The exact call of ssh.
+struct DryRun {
+    argv: Vec<String>,
+    config: Option<String>,
+    forced_command: Option<String>,
+}
+
+impl Report for DryRun {
+    fn json(&self) -> Value {
+        json!({ "argv": self.argv, "config": self.config, "forced_command": self.forced_command })
+    }
+
+    fn text(&self, text: &mut Text) {
+        for word in &self.argv {
+            text.line(word);
+        }
+        for line in self.config.iter().flat_map(|config| config.lines()) {
+            text.line(line);
+        }
+        if let Some(command) = &self.forced_command {
+            text.line(format!("forced: {command}"));
+        }
+    }
+}
+
+fn dry(app: &App, permit: &Permit) -> Result<DryRun> {
+    permit.terms.refuse()?;
+    let AuthMethod::Ssh(_) = permit.terms.server.method else {
+        return Err(Error::new(Code::Error, "nothing is known of how this server is reached"));
+    };
+    let (_, _, mut host) = app.servers()?.own_host(&permit.key.words())?;
+    host.known_hosts = app.sessions()?.store().folder(&permit.key).join(store::KNOWN_HOSTS);
+    let arguments = host.arguments()?.into_iter().map(|word| word.to_string_lossy().into_owned());
+    let argv = ["ssh".to_owned()].into_iter().chain(arguments).chain([permit.call.shown_line()]);
+    Ok(DryRun { argv: argv.collect(), config: None, forced_command: None })
+}

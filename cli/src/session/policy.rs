@@ -1,0 +1,141 @@
+//! Whether something may be done on a workspace: what its owner allows, asked before anything is done there.
+//!
+//! On a server with profiles nothing else runs. Every remote command passes [`refuse_unless_free`] in `Sessions::start`, and the
+//! verbs that do not use that call it themselves; a profile passes [`judge`], and what that returns alone can be run.
+
+use std::time::Duration;
+
+use runcode_policy::{Call, Profile, Refusal};
+
+use crate::error::{Code, Error, Result};
+use crate::origin::names::few;
+use crate::origin::{OriginId, Origins, SessionKey, Terms};
+use crate::output::foreign;
+
+/// What a caller asks for.
+#[derive(Debug)]
+pub struct Request {
+    /// The profile's name.
+    pub profile: String,
+    /// Values by name, in the order in which they were given.
+    pub values: Vec<(String, String)>,
+    /// How long the caller lets it take.
+    pub timeout: Option<Duration>,
+    /// Whether the caller gives it no stdin.
+    pub no_stdin: bool,
+}
+
+/// What may run: a profile that the server allows, with values that fit.
+#[derive(Debug)]
+pub struct Permit {
+    /// The server.
+    pub key: SessionKey,
+    /// What its owner allows.
+    pub terms: Terms,
+    /// The profile's name.
+    pub profile: String,
+    /// The command.
+    pub call: Call,
+    /// How long it may take: the shorter of what the owner and the caller say.
+    pub timeout: Option<Duration>,
+    /// Whether it gets the caller's stdin.
+    pub reads_stdin: bool,
+}
+
+/// Refuses whatever is no profile where only profiles may run.
+pub fn refuse_unless_free(origins: &dyn Origins, key: &SessionKey) -> Result<()> {
+    match terms(origins, key)?.filter(Terms::is_restricted) {
+        None => Ok(()),
+        Some(terms) => {
+            let server = &terms.server.name;
+            let what = format!("`{server}` runs its profiles alone, and nothing else");
+            Err(Error::new(Code::PolicyDenied, what).hint(profiles_of(&terms)))
+        }
+    }
+}
+
+/// Whether only profiles may run there. What cannot be told is not.
+pub fn restricted(origins: &dyn Origins, key: &SessionKey) -> Result<Option<Terms>> {
+    Ok(terms(origins, key)?.filter(Terms::is_restricted))
+}
+
+/// Decides whether the request may run. Nothing has been connected to, and nothing is spent.
+pub fn judge(origins: &dyn Origins, key: &SessionKey, request: Request) -> Result<Permit> {
+    let Some(terms) = terms(origins, key)? else {
+        let what = format!("`{}` is no server of servers.toml, and only those have profiles", key.words());
+        return Err(Error::new(Code::Usage, what).hint("give a command instead of --profile"));
+    };
+    let Some(profile) = terms.profiles.get(&request.profile) else {
+        let name = foreign::word(&request.profile);
+        let what = format!("`{}` does not allow the profile {name}", terms.server.name);
+        return Err(Error::new(Code::PolicyDenied, what).hint(profiles_of(&terms)));
+    };
+    let call = profile.call(request.values);
+    let call = call.map_err(|refusal| misfit(&refusal, &request.profile, profile, &terms))?;
+    let owners = profile.rules().timeout;
+    let timeout = [owners, request.timeout].into_iter().flatten().min();
+    let reads_stdin = profile.rules().stdin && !request.no_stdin;
+    Ok(Permit { key: key.clone(), profile: request.profile, call, timeout, reads_stdin, terms })
+}
+
+impl Permit {
+    /// Says that this is about to be done. Where that cannot be said, nothing is done.
+    ///
+    /// The one place where a log of actions learns of an intent: everything that runs a profile calls it once, directly before it
+    /// asks a signer or a host for anything.
+    pub fn begin(&self) -> Result<Begun<'_>> {
+        self.terms.refuse()?;
+        Ok(Begun { permit: self })
+    }
+}
+
+/// Something that was permitted and has begun.
+#[derive(Debug)]
+pub struct Begun<'a> {
+    /// What.
+    pub permit: &'a Permit,
+}
+
+impl Begun<'_> {
+    /// Says what became of it, and passes that on. The one place where a log of actions learns of an outcome.
+    pub fn end(self, outcome: Result<u8>) -> Result<u8> {
+        outcome
+    }
+}
+
+fn terms(origins: &dyn Origins, key: &SessionKey) -> Result<Option<Terms>> {
+    if *key.origin() != OriginId::Server {
+        return Ok(None);
+    }
+    Ok(origins.origin(key.origin())?.terms(key)?)
+}
+
+/// What can be run there.
+pub fn profiles_of(terms: &Terms) -> String {
+    let server = &terms.server.name;
+    match terms.profiles.is_empty() {
+        true => format!("servers.toml gives `{server}` no profile yet (allowed_profiles)"),
+        false => format!(
+            "its profiles are: {}; `runcode servers profiles {server}` shows each with its arguments",
+            terms.names()
+        ),
+    }
+}
+
+fn misfit(refusal: &Refusal, name: &str, profile: &Profile, terms: &Terms) -> Error {
+    let what = match refusal {
+        Refusal::Unknown(argument) => {
+            format!("the profile `{name}` has no argument {}", foreign::word(argument))
+        }
+        Refusal::Repeated(argument) => format!("the argument {} is given twice", foreign::word(argument)),
+        Refusal::Missing(argument) => format!("the profile `{name}` needs a value for `{argument}`"),
+        Refusal::Value(argument, why) => format!("the value of `{argument}` {why}"),
+        Refusal::TooLong => "the command is too long with these values".to_owned(),
+    };
+    let takes = profile.arguments().map(|(name, _)| format!("--arg {name}=…")).collect::<Vec<_>>();
+    let takes = if takes.is_empty() { "no arguments".to_owned() } else { few(takes.into_iter()) };
+    Error::new(Code::Usage, what).hint(format!(
+        "`{name}` takes {takes}; `runcode servers profiles {}` says what each may be",
+        terms.server.name
+    ))
+}
