@@ -19,30 +19,39 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::support::{CommandOutput, World, processes_with, skipped, until};
 
 /// Runs `test` in every kind of world, over each transport.
-fn everywhere(test: impl Fn(&Case<'_>)) {
+fn everywhere(test: impl Fn(&Case<'_>) + Sync) {
     in_each(World::each().into_iter().chain(World::own_host()), test);
 }
 
 /// As [`everywhere`], and on a server of servers.toml too: for what goes by the session's name, its master or its host.
 /// The rest is the same for a server as for the host that it names.
-fn on_every_origin(test: impl Fn(&Case<'_>)) {
+fn on_every_origin(test: impl Fn(&Case<'_>) + Sync) {
     let worlds = World::each().into_iter().chain(World::own_host()).chain(World::server());
     in_each(worlds, test);
 }
 
 /// As [`everywhere`], where a control plane grants the sessions.
-fn with_a_plane(test: impl Fn(&Case<'_>)) {
+fn with_a_plane(test: impl Fn(&Case<'_>) + Sync) {
     in_each(World::each().into_iter(), test);
 }
 
-fn in_each(worlds: impl Iterator<Item = World>, test: impl Fn(&Case<'_>)) {
-    for world in worlds {
+/// The worlds at the same time: most of these tests wait for something.
+fn in_each(worlds: impl Iterator<Item = World>, test: impl Fn(&Case<'_>) + Sync) {
+    let over = |world: World| {
         let world = world.connected();
         for transport in ["mux", "openssh"] {
-            eprintln!("over {transport}");
+            eprintln!("over {transport}, in {}", world.home().display());
             test(&Case { world: &world, transport });
         }
-    }
+    };
+    std::thread::scope(|scope| {
+        let running = worlds.map(|world| scope.spawn(|| over(world))).collect::<Vec<_>>();
+        for result in running.into_iter().map(|world| world.join()) {
+            if let Err(panic) = result {
+                std::panic::resume_unwind(panic);
+            }
+        }
+    });
 }
 
 /// A world and a transport.

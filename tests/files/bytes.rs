@@ -72,10 +72,8 @@ fn busybox_is_enough_for_files() {
     }
     let setup = "mkdir -p applets; busybox --install -s applets; PATH=$PWD/applets; export PATH;";
     let Some(world) = with_login(setup, "sh") else { return };
-    assert_eq!(
-        world.run(&["exec", "readlink $(command -v tar)"]).succeeds().text().trim().rsplit('/').next(),
-        Some("busybox")
-    );
+    // Some builds prefer their own applets to programs, and name no file for them.
+    assert!(world.run(&["exec", "tar --help 2>&1"]).succeeds().text().contains("BusyBox"));
     round_trip(&world, &odd_names(), b"x\n");
     round_trip(&world, &["big".into()], &noise(1_500_000));
     tree_round_trip(&world);

@@ -8,20 +8,26 @@ use crate::support::{CommandOutput, processes_with, until};
 #[test]
 fn a_commands_descendants_end_with_it() {
     everywhere(|case| {
-        for shape in [
+        let shapes = [
             "timeout 500 SLEEP",
             "timeout 500 SLEEP | tee /dev/null",
             "setsid -w SLEEP",
             "setsid -w sh -c 'SLEEP & SLEEP & wait'",
             "sh -c 'timeout 500 SLEEP & exit'; SLEEP",
             "timeout 500 sh -c 'trap \"\" TERM INT; while :; do SLEEP; done'",
-        ] {
+        ];
+        let ends = |shape: &str| {
             let sleep = long_sleep();
             let line = shape.replace("SLEEP", &sleep);
             let said = case.run(&["--timeout", "1", "--", &line]).ends_with(255);
             assert!(said.stderr.contains("and it was ended"), "{line}: {}", said.stderr);
             assert_eq!(processes_with(&sleep), [""; 0], "{line}");
-        }
+        };
+        std::thread::scope(|scope| {
+            for shape in shapes {
+                scope.spawn(move || ends(shape));
+            }
+        });
         let sleep = long_sleep();
         let child = started(case, &["--", &format!("echo up; setsid -w {sleep}")]);
         signal(child.id().cast_signed(), Signal::INT);
