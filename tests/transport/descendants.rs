@@ -14,7 +14,6 @@ fn a_commands_descendants_end_with_it() {
             "setsid -w SLEEP",
             "setsid -w sh -c 'SLEEP & SLEEP & wait'",
             "sh -c 'timeout 500 SLEEP & exit'; SLEEP",
-            "timeout 500 sh -c 'trap \"\" TERM INT; while :; do SLEEP; done'",
         ];
         let ends = |shape: &str| {
             let sleep = long_sleep();
@@ -28,6 +27,7 @@ fn a_commands_descendants_end_with_it() {
                 scope.spawn(move || ends(shape));
             }
         });
+        ends("timeout 500 sh -c 'trap \"\" TERM INT; while :; do SLEEP; done'");
         let sleep = long_sleep();
         let child = started(case, &["--", &format!("echo up; setsid -w {sleep}")]);
         signal(child.id().cast_signed(), Signal::INT);

@@ -10,12 +10,13 @@ use crate::output::foreign;
 const TRAILER: usize = 32 + 1 + 2 + 1 + 64 + 1;
 
 /// How much more than it was said to have a file may have by the time it is read: what a log grows by meanwhile.
-const SURPLUS: u64 = if cfg!(test) { 1 << 20 } else { 1 << 30 };
+pub(super) const SURPLUS: u64 = if cfg!(test) { 1 << 20 } else { 1 << 30 };
 
 /// The content of a transfer. The last bytes are held back: they are the trailer.
 pub(super) struct Body<R> {
     from: R,
     left: u64,
+    lines_left: u64,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
@@ -24,7 +25,13 @@ pub(super) struct Body<R> {
 impl<R: Read> Body<R> {
     /// The content that comes on `from`; what is over `limit` is left out.
     pub(super) fn new(from: R, limit: u64) -> Body<R> {
-        Body { from, left: limit, buffer: vec![0; CHUNK + TRAILER], start: 0, end: 0 }
+        Body::of_lines(from, limit, u64::MAX)
+    }
+
+    /// As [`Body::new`]; what comes after so many lines is left out, too.
+    pub(super) fn of_lines(from: R, limit: u64, lines: u64) -> Body<R> {
+        let buffer = vec![0; CHUNK + TRAILER];
+        Body { from, left: limit, lines_left: lines, buffer, start: 0, end: 0 }
     }
 
     /// How much content is there; none is the end.
@@ -86,15 +93,26 @@ impl<R: Read> Body<R> {
 
 impl<R: Read> BufRead for Body<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.left == 0 {
+        if self.left == 0 || self.lines_left == 0 {
             return Ok(&[]);
         }
         let wanted = usize::try_from(self.left).unwrap_or(usize::MAX);
         let count = self.available()?.min(wanted);
-        Ok(self.buffer.get(self.start..self.start + count).unwrap_or_default())
+        let content = self.buffer.get(self.start..self.start + count).unwrap_or_default();
+        // Looking for the last line that counts is paid by parts alone.
+        let last = usize::try_from(self.lines_left - 1).ok().filter(|_| self.lines_left < u64::MAX);
+        match last.and_then(|last| memchr::memchr_iter(b'\n', content).nth(last)) {
+            Some(end) => Ok(content.get(..=end).unwrap_or_default()),
+            None => Ok(content),
+        }
     }
 
     fn consume(&mut self, count: usize) {
+        if self.lines_left < u64::MAX {
+            let taken = self.buffer.get(self.start..self.start + count).unwrap_or_default();
+            let lines = memchr::memchr_iter(b'\n', taken).count() as u64;
+            self.lines_left = self.lines_left.saturating_sub(lines);
+        }
         self.start += count;
         self.left -= count as u64;
     }
@@ -141,6 +159,20 @@ mod tests {
             body.read_to_end(&mut read).unwrap();
             prop_assert_eq!(&read[..], &content[..content.len().min(limit as usize)]);
             prop_assert!(body.finish(MARK, &"a".repeat(64), "x", true).is_ok());
+        }
+    }
+
+    #[test]
+    fn no_more_lines_come_than_were_asked_for() {
+        for (lines, expected) in [(0, ""), (1, "a\n"), (2, "a\n\n"), (3, "a\n\nb"), (9, "a\n\nb")] {
+            for drip in [1, 2, 500] {
+                let sent = whole(b"a\n\nb", &"a".repeat(64));
+                let mut body = Body::of_lines(Dripping(&sent, drip), u64::MAX, lines);
+                let mut read = String::new();
+                body.read_to_string(&mut read).unwrap();
+                assert_eq!(read, expected, "{lines} {drip}");
+                assert!(body.finish(MARK, &"a".repeat(64), "x", true).is_ok());
+            }
         }
     }
 

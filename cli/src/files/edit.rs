@@ -113,7 +113,13 @@ impl Change {
                     .hint("give more of the surrounding text, or replace each occurrence with --all"));
             }
         }
-        let (mut result, mut starts, mut from) = (Vec::with_capacity(content.len()), Vec::new(), 0);
+        let length = (content.len() - found.len() * self.old.len())
+            .saturating_add(found.len().saturating_mul(self.new.len()));
+        if length > EDIT_MAX.max(content.len()) {
+            return Err(Error::new(Code::Usage, "the result would be larger than 4 MiB")
+                .hint("nothing was written; edit it there: runcode exec -- sed -i …"));
+        }
+        let (mut result, mut starts, mut from) = (Vec::with_capacity(length), Vec::new(), 0);
         for at in found {
             result.extend_from_slice(content.get(from..at).unwrap_or_default());
             starts.push(result.len());
@@ -174,8 +180,17 @@ fn changed_lines(content: &[u8], starts: &[usize], length: usize) -> Vec<(usize,
     lines
         .filter(|(number, _)| ranges.iter().any(|range| range.contains(number)))
         .take(SHOWN)
-        .map(|(number, line)| (number, String::from_utf8_lossy(line).into_owned()))
+        .map(|(number, line)| (number, cut(line)))
         .collect()
+}
+
+/// A line as it is shown: its start, where it is long.
+fn cut(line: &[u8]) -> String {
+    const LONG: usize = 500;
+    match line.get(..LONG) {
+        Some(start) if line.len() > LONG => format!("{}…", String::from_utf8_lossy(start)),
+        _ => String::from_utf8_lossy(line).into_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -223,6 +238,17 @@ mod tests {
         ] {
             assert_eq!(read(bad).unwrap_err().code(), Code::Usage, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn no_edit_grows_without_end() {
+        let content = "a;".repeat(EDIT_MAX / 2);
+        let grown = apply(content.as_bytes(), ";", &"b".repeat(1000), true).unwrap_err();
+        assert!(grown.message().contains("4 MiB"), "{}", grown.message());
+        assert!(apply(&vec![b'x'; EDIT_MAX - 1], "y", "z", true).is_err(), "nothing is there");
+        assert_eq!(apply(content.as_bytes(), ";", "", true).unwrap().len(), EDIT_MAX / 2);
+        let shown = changed_lines(&vec![b'x'; EDIT_MAX], &[3], 1);
+        assert_eq!(shown.iter().map(|(_, line)| line.chars().count()).collect::<Vec<_>>(), [501]);
     }
 
     #[test]

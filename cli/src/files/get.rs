@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Code, Error, Result};
 use crate::files::autorun::AutorunFiles;
-use crate::files::body::Body;
+use crate::files::body::{Body, SURPLUS};
 use crate::files::exchange::{Exchange, ExchangeError, Exchanges, Task, TransferError};
 use crate::files::failure::FailureKind;
 use crate::files::hashing::{Hashed, Stop, pump};
@@ -69,7 +69,7 @@ fn once(
         .run(&task, move |exchange| {
             exchange.input = None;
             let record = exchange.record()?;
-            let fetch = Fetch { exchange, name: remote_name, shown, all_links, is_part: part.is_less() };
+            let fetch = Fetch { exchange, name: remote_name, shown, all_links, part };
             match record.split_once(' ') {
                 Some(("F", attributes)) => match fetch.file(attributes, &place) {
                     Err(ExchangeError::Differs(_)) if !closely => Ok(None),
@@ -92,17 +92,16 @@ struct Fetch<'a> {
     name: Option<Vec<u8>>,
     shown: String,
     all_links: bool,
-    is_part: bool,
+    part: Part,
 }
 
 impl Fetch<'_> {
     fn file(self, attributes: &str, place: &Place) -> Result<Summary, ExchangeError> {
         let (size, mode, modified) = parse_attributes(attributes).ok_or(ExchangeError::Cut)?;
         let target = place.of_file(self.name.as_deref())?;
-        // The kernel's own files have no size and may differ each time they are read.
-        let limit = if size == 0 || self.is_part { u64::MAX } else { size };
-        let mut body = Body::new(&mut self.exchange.output, limit);
-        let mut progress = Progress::new((!self.is_part).then_some(size));
+        let limit = self.part.at_most(size, SURPLUS);
+        let mut body = Body::of_lines(&mut self.exchange.output, limit, self.part.lines_at_most());
+        let mut progress = Progress::new((!self.part.is_less()).then_some(size));
         let mut file = target.as_ref().map(LocalFile::create).transpose()?;
         let target = target.map(|target| target.path());
         let moved = match &mut file {

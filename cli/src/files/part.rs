@@ -47,6 +47,25 @@ impl Part {
         self != Part::Whole
     }
 
+    /// How many bytes of a file of `size` bytes may come at most. The kernel's own files have no size; a log may grow by
+    /// `growth` meanwhile.
+    pub(super) fn at_most(self, size: u64, growth: u64) -> u64 {
+        match self {
+            Part::Whole if size == 0 => u64::MAX,
+            Part::Whole => size,
+            Part::Bytes { limit: Some(limit), .. } => limit,
+            Part::Bytes { .. } | Part::Lines { .. } => size.saturating_add(growth),
+        }
+    }
+
+    /// How many lines it has at most.
+    pub(super) fn lines_at_most(self) -> u64 {
+        match self {
+            Part::Lines { first, last: Some(last) } => (last - first).saturating_add(1),
+            _ => u64::MAX,
+        }
+    }
+
     /// As arguments of our script: unit, start, number.
     pub(super) fn arguments(self) -> [Vec<u8>; 3] {
         let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());

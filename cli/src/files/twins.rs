@@ -19,15 +19,48 @@ pub(super) fn find(entries: &[Entry]) -> Option<(&[u8], &[u8])> {
     })
 }
 
-/// Whether the file system of a folder, which contains a `t`, treats names that differ only in case as one.
-pub(super) fn ignores_case(folder: &Folder) -> io::Result<bool> {
-    Ok(folder.kind(OsStr::new("T"))?.is_some())
+/// How many names may be read in all to find twins. Only an archive that was made for it needs so many.
+const READ_MAX: u64 = 20_000_000;
+
+/// What is in the place of a name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum There {
+    /// Nothing, or the name itself.
+    Own,
+    /// A name that differs only in case.
+    Twin(String),
+    /// Finding out takes too long.
+    Unclear,
 }
 
-/// What is in the place of `name` in a folder that ignores case; none when that is `name` itself.
-pub(super) fn in_place_there(name: &OsStr, folder: &Folder) -> io::Result<Option<String>> {
-    let there = folder.names()?.collect::<io::Result<Vec<_>>>()?;
-    Ok(in_place_of(name, there).map(|twin| twin.to_string_lossy().into_owned()))
+/// Looks for twins while an archive is unpacked.
+pub(super) struct Twins {
+    /// Whether the file system treats names that differ only in case as one.
+    ignores_case: bool,
+    /// How many names may still be read.
+    left: u64,
+}
+
+impl Twins {
+    /// For the file system of a folder that contains a `t`.
+    pub(super) fn on(folder: &Folder) -> io::Result<Twins> {
+        Ok(Twins { ignores_case: folder.kind(OsStr::new("T"))?.is_some(), left: READ_MAX })
+    }
+
+    /// What is in the place of `name`.
+    pub(super) fn at(&mut self, name: &OsStr, folder: &Folder) -> io::Result<There> {
+        if !self.ignores_case || folder.kind(name)?.is_none() {
+            return Ok(There::Own);
+        }
+        let mut there = Vec::new();
+        for other in folder.names()? {
+            let Some(left) = self.left.checked_sub(1) else { return Ok(There::Unclear) };
+            self.left = left;
+            there.push(other?);
+        }
+        let twin = in_place_of(name, there).map(|twin| twin.to_string_lossy().into_owned());
+        Ok(twin.map_or(There::Own, There::Twin))
+    }
 }
 
 /// Of the names in a folder that ignores case, the one that is in the place of `name`; none when that is `name` itself.
@@ -43,6 +76,11 @@ fn in_place_of(name: &OsStr, there: impl IntoIterator<Item = OsString>) -> Optio
         }
     }
     twin
+}
+
+/// The error when an archive has both names.
+pub(super) fn error_here(twin: &str, name: &OsStr) -> Error {
+    error(twin, &name.to_string_lossy(), "this machine's folder")
 }
 
 /// What the user is told.
@@ -94,6 +132,21 @@ mod tests {
         assert_eq!(found("makefile", &["a", "Makefile"]), Some("Makefile".to_owned()));
         assert_eq!(found("makefile", &["Makefile", "makefile"]), None);
         assert_eq!(found("makefile", &["make"]), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn folders_are_listed_a_bounded_number_of_times() {
+        let made = tempfile::tempdir().unwrap();
+        (0..10).for_each(|number| std::fs::write(made.path().join(number.to_string()), "").unwrap());
+        let folder = Folder::open(made.path()).unwrap();
+        let mut twins = Twins { ignores_case: true, left: 15 };
+        for _ in 0..100 {
+            assert_eq!(twins.at(OsStr::new("new"), &folder).unwrap(), There::Own);
+        }
+        assert_eq!(twins.left, 15, "a free name needs no look at the others");
+        assert_eq!(twins.at(OsStr::new("3"), &folder).unwrap(), There::Own);
+        assert_eq!(twins.at(OsStr::new("3"), &folder).unwrap(), There::Unclear);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::files::local_file::{is_supported, set_attributes};
 use crate::files::local_name;
 use crate::files::notes::Notes;
 use crate::files::tar_report::Rest;
-use crate::files::twins;
+use crate::files::twins::{self, There, Twins};
 use crate::output::foreign;
 use crate::sys::folder::{Attributes, FileKind, Folder};
 
@@ -59,9 +59,8 @@ pub(super) fn unpack(
     });
     let (here, root) = opened.map_err(|error| write_error(&[], error))?;
     let (path, done) = (Vec::new(), Unpacked { autorun, ..Unpacked::default() });
-    let takes_twins_for_one = twins::ignores_case(stage).map_err(|error| write_error(&[], error))?;
-    let mut unpacking =
-        Unpacking { root, here, path, root_keeps: None, shown, takes_twins_for_one, unkept: 0, done };
+    let twins = Twins::on(stage).map_err(|error| write_error(&[], error))?;
+    let mut unpacking = Unpacking { root, here, path, root_keeps: None, shown, twins, unkept: 0, done };
     let mut archive = tar::Archive::new(&mut *from);
     let mut next = Names::default();
     let mut members = 0;
@@ -117,8 +116,7 @@ struct Unpacking<'a> {
     path: Vec<(OsString, Option<Attributes>)>,
     root_keeps: Option<Attributes>,
     shown: &'a str,
-    /// Whether the file system here takes names that differ in case alone for one.
-    takes_twins_for_one: bool,
+    twins: Twins,
     /// How many bytes came that were not kept.
     unkept: u64,
     done: Unpacked,
@@ -286,7 +284,7 @@ impl Unpacking<'_> {
     }
 
     /// Makes room for a file or link: a later member of a name wins.
-    fn vacate(&self, name: &OsStr, path: &[OsString]) -> Result<(), ExchangeError> {
+    fn vacate(&mut self, name: &OsStr, path: &[OsString]) -> Result<(), ExchangeError> {
         self.refuse_twin(name, path)?;
         match self.here.remove(name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(write_error(path, error).into()),
@@ -295,10 +293,12 @@ impl Unpacking<'_> {
     }
 
     /// An error when another name is in the place of `name`, the last of `path`, which the open folder takes for the same.
-    fn refuse_twin(&self, name: &OsStr, path: &[OsString]) -> Result<(), ExchangeError> {
-        let twin = if self.takes_twins_for_one { twins::in_place_there(name, &self.here) } else { Ok(None) };
-        let Some(twin) = twin.map_err(|error| write_error(path, error))? else { return Ok(()) };
-        Err(twins::error(&twin, &name.to_string_lossy(), "this machine's folder").into())
+    fn refuse_twin(&mut self, name: &OsStr, path: &[OsString]) -> Result<(), ExchangeError> {
+        match self.twins.at(name, &self.here).map_err(|error| write_error(path, error))? {
+            There::Own => Ok(()),
+            There::Twin(twin) => Err(twins::error_here(&twin, name).into()),
+            There::Unclear => Err(self.endless()),
+        }
     }
 
     /// Makes the folder `path` where it is missing, and opens it.

@@ -32,7 +32,8 @@ pub fn look(sessions: &Sessions<'_>, session: &Session) -> Result<Health> {
     let echo = RemoteCommand::snippet(None, &Variables::default(), format!("echo {mark}"))?;
     let said = answer(sessions, session, &echo, PATIENCE)?;
     let workdir = session.meta.workdir.as_ref().map_or("", Workdir::as_str);
-    let script = RemoteCommand::script(SCRIPT, &[mark.as_bytes(), workdir.as_bytes()])?;
+    let unguessed = random::word();
+    let script = RemoteCommand::script(SCRIPT, &[mark.as_bytes(), workdir.as_bytes(), unguessed.as_bytes()])?;
     let facts = answer(sessions, session, &script, PATIENCE)?;
     Ok(read(&said, &facts, &mark))
 }
@@ -86,12 +87,31 @@ mod tests {
         let home = tempfile::tempdir();
         let Ok(home) = home else { return };
         let mut sh = std::process::Command::new("sh");
-        sh.args(["-c", SCRIPT, "sh", "M", "~/none"]);
+        sh.args(["-c", SCRIPT, "sh", "M", "~/none", "word"]);
         sh.env("HOME", home.path()).env("TMPDIR", "/no/such/folder");
         let Ok(output) = sh.output() else { return };
         let health = read("M", &String::from_utf8_lossy(&output.stdout), "M");
         assert!(health.has_sh && health.clock.is_some());
         assert_eq!(health.full, ["/no/such/folder", &format!("{}/none", home.path().display())]);
         assert_eq!(std::fs::read_dir(home.path()).map(Iterator::count).ok(), Some(0), "nothing is left");
+    }
+
+    /// Where others may write, they may have put a link or a pipe where a file is to be made.
+    #[cfg(unix)]
+    #[test]
+    fn what_others_put_there_stays() {
+        let Ok(home) = tempfile::tempdir() else { return };
+        let (victim, link) = (home.path().join("victim"), home.path().join(".runcode-doctor-word"));
+        assert!(
+            std::fs::write(&victim, "mine").is_ok() && std::os::unix::fs::symlink(&victim, &link).is_ok()
+        );
+        let mut sh = std::process::Command::new("sh");
+        let output = sh.args(["-c", SCRIPT, "sh", "M", "", "word"]).env("HOME", home.path()).output();
+        let Ok(output) = output else { return };
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(read("M", &said, "M").full, [home.path().display().to_string()]);
+        assert_eq!(std::fs::read(&victim).ok().as_deref(), Some(&b"mine"[..]));
+        assert!(link.is_symlink(), "it was removed");
+        assert!(!SCRIPT.contains("$$"), "a process id can be guessed");
     }
 }

@@ -64,6 +64,41 @@ fn name(signal: i32) -> &'static str {
 mod tests {
     #[test]
     fn the_short_script_is_short() {
-        crate::transport::script::check(super::SCRIPT, 2100);
+        crate::transport::script::check(super::SCRIPT, 2200);
+    }
+
+    /// A process chooses its own name (prctl(2), `PR_SET_NAME`): it may look like fields, lines and patterns.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn no_process_forges_another() {
+        let functions = super::SCRIPT.split("try_count=0\nfamily_ids").next().unwrap_or_default();
+        for name in [r"1 c\n4711 1 S 1 1", "a) S 1 2 3\\n4711", r"x\n4711 1 S\n", ") * /*/* \\c"] {
+            for shell in ["sh", "busybox", "bash", "ksh93", "yash"] {
+                let list = format!(
+                    "printf '{}' >/proc/$$/comm; {functions}\nlist_processes; echo end $$",
+                    name.replace('\n', "\\n")
+                );
+                let mut command = std::process::Command::new(shell);
+                let arguments = if shell == "busybox" { &["sh", "-c"][..] } else { &["-c"] };
+                let Ok(output) = command.args(arguments).arg(list).output() else { continue };
+                let text = String::from_utf8_lossy(&output.stdout);
+                let lines = text.lines().map(|line| line.split(' ').collect::<Vec<_>>()).collect::<Vec<_>>();
+                let Some((end, listed)) = lines.split_last() else { panic!("{shell} {name}: {output:?}") };
+                let own = listed.iter().find(|fields| fields.first() == end.get(1));
+                assert!(
+                    own.is_some_and(|own| own.get(3) == Some(&&*std::process::id().to_string())),
+                    "{shell} {name}: {own:?}"
+                );
+                for fields in listed {
+                    let is_number = |field: &&str| field.parse::<u32>().is_ok();
+                    assert!(
+                        fields.len() == 5
+                            && [0, 1, 3, 4].iter().all(|&at| fields.get(at).is_some_and(is_number)),
+                        "{shell} {name}: {fields:?}"
+                    );
+                    assert_ne!(fields.first(), Some(&"4711"), "{shell} {name}");
+                }
+            }
+        }
     }
 }

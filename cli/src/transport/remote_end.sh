@@ -16,20 +16,31 @@ list_holders() {
   fi
 }
 
-# Every process except ssh, five words each: id, group, state, parent, session (0 if unknown).
+# Prints a process, five words: id $1, group $2, state $3, parent $4, session $5. Nothing if one of them cannot be right.
+list_one() {
+  case $1$2$4$5 in *[!0-9]*) return ;; esac
+  case $3$5 in [A-Za-z][0-9]*) echo "$1 $2 $3 $4 $5" ;; esac
+}
+
+# Every process except ssh, as `list_one` prints them; the session is 0 where it is unknown. A process chooses its own name: it
+# may hold line feeds, brackets and patterns.
 list_processes() {
   if [ -r /proc/self/stat ]; then
     for stat_file in /proc/[0-9]*/stat; do
-      read -r stat_line 2>/dev/null <"$stat_file" || continue
+      set -f
+      stat_line=
+      while IFS= read -r stat_part; do stat_line="$stat_line$stat_part "; done 2>/dev/null <"$stat_file" || continue
       process_id=${stat_file#/proc/}
+      case $stat_line in *"(ssh) "*) continue ;; esac
       # shellcheck disable=SC2086 # split into fields
-      set -- ${stat_line##*) }
-      case $stat_line in *"(ssh) "*) ;; *) echo "${process_id%/stat} $3 $1 $2 $4" ;; esac
+      set -- ${stat_line##*\) }
+      list_one "${process_id%/stat}" "$3" "$1" "$2" "$4"
     done
   else
     ps -ax -o pid= -o pgid= -o state= -o ppid= -o comm= | \
       while read -r process_id group_id process_state parent_id program_name; do
-      case $program_name in ssh|*/ssh) ;; *) echo "$process_id $group_id $process_state $parent_id 0" ;; esac
+      case $program_name in ssh|*/ssh) continue ;; esac
+      list_one "$process_id" "$group_id" "${process_state%"${process_state#?}"}" "$parent_id" 0
     done
   fi
 }
