@@ -71,7 +71,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn no_process_forges_another() {
-        let functions = super::SCRIPT.split("try_count=0\nfamily_ids").next().unwrap_or_default();
+        let functions = super::SCRIPT.split("\ntenths_waited=0").next().unwrap_or_default();
         for name in [r"1 c\n4711 1 S 1 1", "a) S 1 2 3\\n4711", r"x\n4711 1 S\n", ") * /*/* \\c"] {
             for shell in ["sh", "busybox", "bash", "ksh93", "yash"] {
                 let list = format!(

@@ -45,8 +45,13 @@ list_processes() {
   fi
 }
 
-# A tenth of a second, or a second where sleep takes no fraction.
-pause_once() { sleep 0.1 2>/dev/null || { sleep 1; try_count=$((try_count + 9)); }; }
+# Waits a tenth of a second, then two, three and four, since each look at the processes costs a busy workspace time. Where sleep
+# takes no fraction it waits a second. Adds to `tenths_waited`.
+pause_once() {
+  [ $pause_tenths -ge 4 ] || pause_tenths=$((pause_tenths + 1))
+  tenths_waited=$((tenths_waited + pause_tenths))
+  sleep 0.$pause_tenths 2>/dev/null || { sleep 1; tenths_waited=$((tenths_waited + 10 - pause_tenths)); }
+}
 
 # From the list of all processes, adds those with the token to the family.
 pick_holders() {
@@ -99,23 +104,21 @@ is_one_left() {
   return 1
 }
 
-try_count=0
+tenths_waited=0 pause_tenths=0
 family_ids=" "
 while :; do
   holder_ids=" $(echo $(list_holders "$1")) "
   pick_holders $(list_processes)
   [ "$family_ids" = " " ] || break
-  try_count=$((try_count + 1))
-  [ $try_count -ge 20 ] && { echo none; exit; }
+  [ $tenths_waited -ge 20 ] && { echo none; exit; }
   pause_once
 done
 grow_family
 send_signal "$2"
-try_count=0
+tenths_waited=0 pause_tenths=0 was_killed=
 while grow_family; is_one_left $(list_processes); do
-  try_count=$((try_count + 1))
-  [ $try_count -eq 20 ] && { send_signal STOP; grow_family; send_signal KILL; }
-  [ $try_count -ge 30 ] && { echo left; exit; }
+  [ $tenths_waited -ge 30 ] && { echo left; exit; }
+  [ $tenths_waited -ge 20 ] && [ -z "$was_killed" ] && { was_killed=yes; send_signal STOP; grow_family; send_signal KILL; }
   pause_once
 done
 echo gone
