@@ -65,6 +65,8 @@ pub(super) struct AutorunFiles {
     folder: Vec<OsString>,
     /// Which they are.
     pub(super) found: Tally,
+    /// Whether git's own do not come at all.
+    is_without_git: bool,
 }
 
 impl AutorunFiles {
@@ -75,12 +77,29 @@ impl AutorunFiles {
         AutorunFiles { folder: real.iter().map(OsString::from).collect(), ..AutorunFiles::default() }
     }
 
+    /// The same, where what is below a `.git` is left out.
+    pub(super) fn without_git(self, is_without_git: bool) -> AutorunFiles {
+        AutorunFiles { is_without_git, ..self }
+    }
+
+    /// Whether what came as `path` is left out.
+    pub(super) fn leaves_out(&self, path: &[OsString]) -> bool {
+        self.is_without_git && path.iter().any(|name| is_git_name(name))
+    }
+
     /// Counts the file or link that came as `path`, if it is one.
     pub(super) fn see(&mut self, path: &[OsString]) {
         if is_autorun(self.folder.iter().chain(path)) {
             self.found.add(|| sanitize::short(&links::shown(path)));
         }
     }
+}
+
+/// Whether some file system takes this name for `.git`: in any case, by its short name, with what is not shown or is dropped.
+pub fn is_git_name(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let shown = name.chars().filter(|c| !sanitize::is_steering(*c)).collect::<String>().to_lowercase();
+    matches!(shown.trim_end_matches(['.', ' ']), ".git" | "git~1")
 }
 
 fn is_autorun<'a>(path: impl DoubleEndedIterator<Item = &'a OsString> + Clone) -> bool {

@@ -7,7 +7,7 @@ use memchr::memmem;
 use crate::error::{Code, Error, Result};
 use crate::files::get::{self, Wanted};
 use crate::files::hashing::sha256;
-use crate::files::{Exchanges, Part, Place, RemotePath, Summary, put_file};
+use crate::files::{Exchanges, Part, Place, RemotePath, Summary, Writing, put_file};
 use crate::output::foreign::{self, FileName as _};
 use crate::sys::atomic_file;
 
@@ -142,7 +142,7 @@ pub fn edit(
     let folder = atomic_file::temporary_dir("runcode-")?;
     let copy = folder.path().join("f");
     let part = Part::Bytes { offset: 0, limit: Some(EDIT_MAX as u64 + 1) };
-    get::get(exchanges, remote, &Place::As(copy.clone()), Wanted { all_links: false, part })?;
+    get::get(exchanges, remote, &Place::As(copy.clone()), Wanted { part, ..Wanted::default() })?;
     let content =
         std::fs::read(&copy).map_err(|error| Error::io(format_args!("read {}", copy.named()), error))?;
     let shown = remote.shown();
@@ -158,7 +158,12 @@ pub fn edit(
     }
     let (result, starts) = change.apply(&content, all)?;
     let lines = changed_lines(&result, &starts, change.new.len());
-    let summary = put_file::write(exchanges, Cursor::new(result), remote, Some(before))?;
+    let summary = put_file::write(
+        exchanges,
+        Cursor::new(result),
+        remote,
+        Writing { mode: None, expects: Some(before) },
+    )?;
     Ok(Edited { summary, replaced: starts.len(), lines })
 }
 

@@ -14,16 +14,28 @@ use crate::files::progress::Progress;
 use crate::files::remote_listing::split_time;
 use crate::files::script::Script;
 use crate::files::{Part, Place, RemotePath, Summary, Tally, install, unpack};
-use crate::output::foreign;
+use crate::output::foreign::{self, FileName as _};
 use crate::output::stdout;
+use crate::sys::atomic_file;
 
 /// What is wanted of a file or a folder.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Wanted {
     /// Whether links that lead out of the folder are kept.
     pub(super) all_links: bool,
     /// The part of a file.
     pub(super) part: Part,
+    /// Whether what is git's own stays where it is.
+    pub(super) without_git: bool,
+}
+
+/// What a path leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A file with this content, or this part of it.
+    File(Vec<u8>),
+    /// A folder.
+    Folder,
 }
 
 /// Fetches `remote`; it is whole at its place, or what was there stays.
@@ -33,6 +45,34 @@ pub(super) fn get(
     place: &Place,
     wanted: Wanted,
 ) -> Result<Summary> {
+    fetch(exchanges, remote, place, wanted).map_err(|undone| match undone {
+        TransferError::Script(failure) if failure.kind == FailureKind::IsFolder && !wanted.part.is_less() => {
+            Error::from(failure).hint("say where to put it: --out FOLDER")
+        }
+        undone => undone.into(),
+    })
+}
+
+/// A part of a file, in memory.
+pub(super) fn content(exchanges: &Exchanges<'_>, remote: &RemotePath, part: Part) -> Result<Content> {
+    let folder = atomic_file::temporary_dir("runcode-")?;
+    let copy = folder.path().join("f");
+    let wanted = Wanted { part, ..Wanted::default() };
+    match fetch(exchanges, remote, &Place::As(copy.clone()), wanted) {
+        Ok(_) => std::fs::read(&copy)
+            .map(Content::File)
+            .map_err(|error| Error::io(format_args!("read {}", copy.named()), error)),
+        Err(TransferError::Script(failure)) if failure.kind == FailureKind::IsFolder => Ok(Content::Folder),
+        Err(undone) => Err(undone.into()),
+    }
+}
+
+fn fetch(
+    exchanges: &Exchanges<'_>,
+    remote: &RemotePath,
+    place: &Place,
+    wanted: Wanted,
+) -> Result<Summary, TransferError> {
     let began = Instant::now();
     // What is on stdout cannot be taken back.
     let summary =
@@ -55,53 +95,46 @@ fn once(
     exchanges: &Exchanges<'_>,
     remote: &RemotePath,
     place: &Place,
-    Wanted { all_links, part }: Wanted,
+    wanted: Wanted,
     closely: bool,
-) -> Result<Option<Summary>> {
+) -> Result<Option<Summary>, TransferError> {
     let place = place.clone();
+    let part = wanted.part;
     let may_be_folder = !matches!(place, Place::Stdout) && !part.is_less();
     let yes = |yes: bool| if yes { b"yes".to_vec() } else { b"no".to_vec() };
     let [unit, start, count] = part.arguments();
     let arguments = [remote.argument(), yes(may_be_folder), yes(closely), unit, start, count];
     let (remote_name, shown) = (remote.file_name().map(<[u8]>::to_vec), remote.shown());
     let task = Task { script: Script::Get, arguments: &arguments, private: None, path: &remote.shown() };
-    exchanges
-        .run(&task, move |exchange| {
-            exchange.input = None;
-            let record = exchange.record()?;
-            let fetch = Fetch { exchange, name: remote_name, shown, all_links, part };
-            match record.split_once(' ') {
-                Some(("F", attributes)) => match fetch.file(attributes, &place) {
-                    Err(ExchangeError::Differs(_)) if !closely => Ok(None),
-                    done => done.map(Some),
-                },
-                None if record == "D" => fetch.folder(&place).map(Some),
-                _ => Err(ExchangeError::Cut),
-            }
-        })
-        .map_err(|undone| match undone {
-            TransferError::Script(failure) if failure.kind == FailureKind::IsFolder && !part.is_less() => {
-                Error::from(failure).hint("say where to put it: --out FOLDER")
-            }
-            undone => undone.into(),
-        })
+    exchanges.run(&task, move |exchange| {
+        exchange.input = None;
+        let record = exchange.record()?;
+        let fetch = Fetch { exchange, name: remote_name, shown, wanted };
+        match record.split_once(' ') {
+            Some(("F", attributes)) => match fetch.file(attributes, &place) {
+                Err(ExchangeError::Differs(_)) if !closely => Ok(None),
+                done => done.map(Some),
+            },
+            None if record == "D" => fetch.folder(&place).map(Some),
+            _ => Err(ExchangeError::Cut),
+        }
+    })
 }
 
 struct Fetch<'a> {
     exchange: &'a mut Exchange,
     name: Option<Vec<u8>>,
     shown: String,
-    all_links: bool,
-    part: Part,
+    wanted: Wanted,
 }
 
 impl Fetch<'_> {
     fn file(self, attributes: &str, place: &Place) -> Result<Summary, ExchangeError> {
         let (size, mode, modified) = parse_attributes(attributes).ok_or(ExchangeError::Cut)?;
         let target = place.of_file(self.name.as_deref())?;
-        let limit = self.part.at_most(size, SURPLUS);
-        let mut body = Body::of_lines(&mut self.exchange.output, limit, self.part.lines_at_most());
-        let mut progress = Progress::new((!self.part.is_less()).then_some(size));
+        let limit = self.wanted.part.at_most(size, SURPLUS);
+        let mut body = Body::of_lines(&mut self.exchange.output, limit, self.wanted.part.lines_at_most());
+        let mut progress = Progress::new((!self.wanted.part.is_less()).then_some(size));
         let mut file = target.as_ref().map(LocalFile::create).transpose()?;
         let target = target.map(|target| target.path());
         let moved = match &mut file {
@@ -135,7 +168,7 @@ impl Fetch<'_> {
         let stage = install::stage(&target)?;
         let mut body = Body::new(&mut self.exchange.output, u64::MAX);
         let mut hashed = Hashed::new(&mut body, Progress::new(None));
-        let autorun = AutorunFiles::below(&target.path());
+        let autorun = AutorunFiles::below(&target.path()).without_git(self.wanted.without_git);
         let mut unpacked = unpack::unpack(&mut hashed, stage.folder(), &self.shown, autorun)?;
         let sha256 = hashed.hex();
         body.finish(&self.exchange.mark, &sha256, &self.shown, true)?;
@@ -147,7 +180,7 @@ impl Fetch<'_> {
             .hint("nothing was written; run the command again, or fetch the parts that you need by name")
         })?;
         let mut left_out = Tally::default();
-        if unpacked.has_links && !self.all_links {
+        if unpacked.has_links && !self.wanted.all_links {
             install::prune(&stage, &target, &mut left_out)?;
         }
         install::install(&stage, &target)?;

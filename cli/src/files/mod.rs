@@ -28,6 +28,7 @@ mod put_folder;
 mod remote_listing;
 mod remote_path;
 mod script;
+mod search;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod splice;
 mod summary;
@@ -44,14 +45,18 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+pub use autorun::is_git_name;
 pub use edit::{Change, Edited, edit};
 pub use exchange::{Exchanges, Start};
+pub use get::Content;
 pub use git::Git;
 pub use local_tree::Selection;
 pub use notes::Notes;
 pub use part::Part;
 pub use place::Place;
+pub use put_file::Writing;
 pub use remote_path::RemotePath;
+pub use search::{Found, Lines, Search, search};
 pub use summary::Summary;
 pub use tally::{Missing, Tally};
 
@@ -64,7 +69,17 @@ pub fn write(
     source: impl Read + Send + 'static,
     remote: &RemotePath,
 ) -> Result<Summary> {
-    put_file::write(exchanges, source, remote, None)
+    put_file::write(exchanges, source, remote, Writing::default())
+}
+
+/// As [`write`], where the file is to be as `writing` says.
+pub fn write_as(
+    exchanges: &Exchanges<'_>,
+    source: impl Read + Send + 'static,
+    remote: &RemotePath,
+    writing: Writing,
+) -> Result<Summary> {
+    put_file::write(exchanges, source, remote, writing)
 }
 
 /// Sends files and folders. One becomes `remote`, or is merged into it where both are folders; a file goes into a folder
@@ -125,7 +140,17 @@ pub fn put_as(exchanges: &Exchanges<'_>, source: &Path, remote: &RemotePath) -> 
 
 /// Fetches a part of one file to stdout.
 pub fn get_part(exchanges: &Exchanges<'_>, remote: &RemotePath, part: Part) -> Result<Summary> {
-    get::get(exchanges, remote, &Place::Stdout, get::Wanted { all_links: false, part })
+    get::get(exchanges, remote, &Place::Stdout, get::Wanted { part, ..get::Wanted::default() })
+}
+
+/// The content of a file, or its first `max` bytes.
+pub fn read(exchanges: &Exchanges<'_>, remote: &RemotePath, max: u64) -> Result<Content> {
+    get::content(exchanges, remote, Part::Bytes { offset: 0, limit: Some(max) })
+}
+
+/// Fetches one file or folder without what is git's own in it, which git would obey.
+pub fn get_without_git(exchanges: &Exchanges<'_>, remote: &RemotePath, place: &Place) -> Result<Summary> {
+    get::get(exchanges, remote, place, get::Wanted { without_git: true, ..get::Wanted::default() })
 }
 
 /// Fetches files and folders to `place`, one after the other. Links that lead out of a folder are left out unless
@@ -145,7 +170,8 @@ pub fn get(
     }
     let mut all = None::<Summary>;
     for remote in remotes {
-        let mut one = get::get(exchanges, remote, place, get::Wanted { all_links, part: Part::Whole })?;
+        let mut one =
+            get::get(exchanges, remote, place, get::Wanted { all_links, ..get::Wanted::default() })?;
         if let (Place::Into(folder), 2..) = (place, remotes.len()) {
             one.to = folder.display().to_string();
         }

@@ -44,15 +44,23 @@ pub(super) fn put(
     send::<io::Empty>(exchanges, content, attributes, remote, name)
 }
 
-/// Sends what comes on `source`; it becomes the content of `remote`, whose mode stays. Where `expects` is the SHA-256 of what was
-/// there, anything else that is there by now stays.
+/// How a file is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Writing {
+    /// Its mode; without one, the old file's.
+    pub mode: Option<u32>,
+    /// The SHA-256 that the old file must have, or nothing where there must be none; otherwise it stays, and that is a `conflict`.
+    pub expects: Option<String>,
+}
+
+/// Sends what comes on `source`; it becomes the content of `remote`.
 pub(super) fn write(
     exchanges: &Exchanges<'_>,
     source: impl Read + Send + 'static,
     remote: &RemotePath,
-    expects: Option<String>,
+    Writing { mode, expects }: Writing,
 ) -> Result<Summary> {
-    let attributes = Attributes { mode: None, modified: None, expects };
+    let attributes = Attributes { mode, modified: None, expects };
     let content = Content { source: Source::Stream(source), doing: "read stdin".to_owned(), total: None };
     send(exchanges, content, attributes, remote, None)
 }
@@ -152,7 +160,7 @@ fn send<R: Read + Send + 'static>(
         _ => remote.shown(),
     };
     let mut summary = Summary::new(to, began);
-    summary.files = 1;
+    (summary.files, summary.is_new) = (1, sent.is_new);
     (summary.bytes, summary.sha256, summary.notes) = (sent.bytes, Some(sent.sha256), sent.notes);
     Ok(summary)
 }
@@ -163,16 +171,19 @@ struct Sent {
     sha256: String,
     /// Whether it went into a folder.
     went_into: bool,
+    /// Whether there was no such file before.
+    is_new: bool,
     notes: Notes,
 }
 
-/// Waits until all is done; whether the file went into a folder.
-fn finish(exchange: &mut Exchange) -> Result<bool, ExchangeError> {
-    let mut went_into = false;
+/// Waits until all is done; whether the file went into a folder, and whether it is new.
+fn finish(exchange: &mut Exchange) -> Result<(bool, bool), ExchangeError> {
+    let (mut went_into, mut is_new) = (false, false);
     loop {
         match exchange.record()?.as_str() {
-            "ok" => return Ok(went_into),
+            "ok" => return Ok((went_into, is_new)),
             "into" => went_into = true,
+            "new" => is_new = true,
             _ => {}
         }
     }
@@ -202,12 +213,14 @@ fn stream(
         });
         let done = finish(exchange);
         let notes = std::mem::take(&mut exchange.notes);
-        if let (&Ok(went_into), Some((bytes, sha256))) = (&done, small) {
-            return Ok(Sent { bytes, sha256, went_into, notes });
+        if let (&Ok((went_into, is_new)), Some((bytes, sha256))) = (&done, small) {
+            return Ok(Sent { bytes, sha256, went_into, is_new, notes });
         }
         // Why the stream stopped says more than that it did; one that the workspace no longer takes says nothing.
         match (done, sent.try_recv()) {
-            (Ok(went_into), Ok(Ok((bytes, sha256)))) => Ok(Sent { bytes, sha256, went_into, notes }),
+            (Ok((went_into, is_new)), Ok(Ok((bytes, sha256)))) => {
+                Ok(Sent { bytes, sha256, went_into, is_new, notes })
+            }
             (_, Ok(Err(Stop::Read(error)))) => Err(Error::io(doing, error).into()),
             (Err(fault), _) => Err(fault),
             (Ok(_), _) => Err(ExchangeError::Cut),

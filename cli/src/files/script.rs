@@ -14,6 +14,7 @@ pub(super) enum Script {
     PutFile,
     PutFolder,
     Get,
+    Search,
 }
 
 impl Script {
@@ -22,12 +23,13 @@ impl Script {
             Script::PutFile => include_str!("remote/put_file.sh"),
             Script::PutFolder => include_str!("remote/put_folder.sh"),
             Script::Get => include_str!("remote/get.sh"),
+            Script::Search => include_str!("remote/search.sh"),
         }
     }
 
     /// As it is written.
     fn readable(self) -> String {
-        let replace = if matches!(self, Script::Get) { "" } else { REPLACE };
+        let replace = if matches!(self, Script::Get | Script::Search) { "" } else { REPLACE };
         [PRELUDE, replace, self.source()].concat()
     }
 

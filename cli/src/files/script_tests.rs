@@ -7,7 +7,9 @@ use crate::transport::script::{check, shorten};
 #[cfg(unix)]
 #[test]
 fn short_scripts_are_short() {
-    for (script, limit) in [(Script::PutFile, 3300), (Script::PutFolder, 5300), (Script::Get, 2700)] {
+    for (script, limit) in
+        [(Script::PutFile, 3350), (Script::PutFolder, 5300), (Script::Get, 2700), (Script::Search, 3300)]
+    {
         check(&script.readable(), limit);
     }
 }

@@ -18,6 +18,8 @@ pub struct Summary {
     pub bytes: u64,
     /// How many files and links travelled.
     pub files: u64,
+    /// Whether a file that was written was not there before.
+    pub is_new: bool,
     /// How many were there already and did not travel.
     pub unchanged: u64,
     /// The SHA-256 of one file's content; for several, of the list of theirs.
@@ -43,6 +45,7 @@ impl Summary {
             to,
             bytes: 0,
             files: 0,
+            is_new: false,
             unchanged: 0,
             sha256: None,
             skipped: 0,

@@ -152,6 +152,10 @@ impl Unpacking<'_> {
         let mode = header.mode().unwrap_or(0o644) & 0o777;
         let modified = header.mtime().unwrap_or(0);
         let path = local_name::path(&raw).ok_or_else(|| self.hostile(&raw))?;
+        if self.done.autorun.leaves_out(&path) {
+            self.done.skipped += 1;
+            return Ok(());
+        }
         if !matches!(kind, EntryType::Regular | EntryType::Continuous) {
             self.pass(entry.size())?; // nothing but a file has content that is kept
         }

@@ -80,6 +80,7 @@ if [ "$6" != - ]; then
   [ ! -f "$to_path" ] || hash_file 0 "$to_path"
   [ "$sha_hex" = "$6" ] || fail_with changed
 fi
+[ -e "$to_path" ] || say_line new
 if [ "$temp_place" = "$to_folder" ] && [ -f "$to_path" ]; then
   keep_owner "$to_path" "$temp_file"
   if command -v getfacl >/dev/null 2>&1; then
