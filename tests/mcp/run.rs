@@ -156,7 +156,7 @@ fn progress_says_the_last_line() {
         before = now;
         told.push(params["message"].as_str().unwrap().to_owned());
     }
-    assert_eq!(told, ["two!", "three"]);
+    assert!(told.ends_with(&["two!".to_owned(), "three".to_owned()]), "{told:?}");
 }
 
 /// Which workspace a call means is decided at each call, as the command line decides it.

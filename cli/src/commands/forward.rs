@@ -58,6 +58,22 @@ pub struct Args {
     which: Which,
 }
 
+impl Args {
+    /// To forward `port`, to end that, or without a port to list or end all.
+    pub fn of(port: Option<u16>, local: Option<u16>, cancel: bool, workspace: Option<String>) -> Args {
+        Args {
+            ports: port.map(|remote| Asked { local: None, remote }).into_iter().collect(),
+            local,
+            to: "localhost".to_owned(),
+            reverse: false,
+            list: port.is_none() && !cancel,
+            cancel,
+            open: false,
+            which: Which::of(workspace),
+        }
+    }
+}
+
 /// A port of the workspace, and the one on this machine when both were given, as docker and kubectl write them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Asked {

@@ -1,6 +1,7 @@
 //! `runcode mcp`.
 
 use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
 
 use crate::app::App;
 use crate::commands::args::Which;
@@ -12,7 +13,8 @@ use crate::output::report::Outcome;
 /// Give an agent the workspace as tools (MCP).
 ///
 /// An agent's client starts this and speaks the Model Context Protocol with it on stdin and stdout. The tools do what the
-/// commands of the same names do, on the workspace attached to the agent's project.
+/// commands of the same names do, on the workspace attached to the agent's project. Of this machine's files, `put` and `get`
+/// use those below the project alone, and what is below a `--local-root`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -23,6 +25,9 @@ pub struct Args {
     /// Offer only tools that change nothing on a workspace
     #[arg(long)]
     read_only: bool,
+    /// Also let `put` and `get` use files below this folder of this machine; may be given several times
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    local_root: Vec<PathBuf>,
     #[command(flatten)]
     which: Which,
 }
@@ -36,7 +41,11 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         )
         .hint("add it to your agent, for instance: claude mcp add runcode -- runcode mcp"));
     }
-    let options = Options { workspace: args.which.words().map(str::to_owned), read_only: args.read_only };
+    let options = Options {
+        workspace: args.which.words().map(str::to_owned),
+        read_only: args.read_only,
+        local_roots: args.local_root,
+    };
     serve(Workspace::new(app.globals().clone(), app.env().clone(), options))?;
     Ok(Outcome::Status(0))
 }

@@ -18,5 +18,5 @@ pub use calls::Call;
 pub use outbox::Outbox;
 pub use server::{Client, Server, Service, serve};
 
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 pub use server::fuzz as messages_for_fuzzing;

@@ -201,9 +201,9 @@ fn watch_parent(gone: Cancel) {
     });
 }
 
-/// Answers arbitrary bytes; no tool is called.
-#[cfg(fuzzing)]
-pub fn fuzz(bytes: &[u8]) {
+/// Answers arbitrary bytes; no tool is called. What was answered, in order.
+#[cfg(any(fuzzing, test))]
+pub fn fuzz(bytes: &[u8]) -> Vec<Value> {
     struct Nothing;
     impl Service for Nothing {
         fn capabilities(&self) -> Value {
@@ -225,5 +225,19 @@ pub fn fuzz(bytes: &[u8]) {
             Map::new()
         }
     }
-    Server::new(Nothing, Outbox::new(std::io::sink())).read(bytes);
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let kept = Kept::default();
+    Server::new(Nothing, Outbox::new(kept.clone())).read(bytes);
+    let bytes = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+    serde_json::Deserializer::from_slice(&bytes).into_iter().flatten().collect()
 }

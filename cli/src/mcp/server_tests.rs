@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::mcp::{Call, Client, Outbox, Server, Service};
+use crate::mcp::{Call, Client, Outbox, Server, Service, messages_for_fuzzing};
 
 /// A service whose one tool waits until it is cancelled, or for a word of the test.
 struct Waits {
@@ -242,4 +242,12 @@ fn progress_is_told_before_the_answer_alone() {
     assert_eq!(fixture.next()["id"], 1);
     fixture.server.close(Duration::from_secs(30));
     assert_eq!(fixture.said.try_iter().count(), 0);
+}
+
+/// What the fuzzer sees of the seeds that it begins with.
+#[test]
+fn each_line_is_answered_once_at_most() {
+    let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds/mcp");
+    let answered = |name: &str| messages_for_fuzzing(&std::fs::read(seeds.join(name)).unwrap()).len();
+    assert_eq!((answered("handshake"), answered("stateless"), answered("odd")), (3, 1, 4));
 }

@@ -21,7 +21,12 @@ pub(super) struct Answer {
 impl Answer {
     /// A text.
     pub(super) fn text(text: impl Into<String>) -> Answer {
-        Answer { content: vec![json!({ "type": "text", "text": text.into() })], ..Answer::default() }
+        Answer::block(json!({ "type": "text", "text": text.into() }))
+    }
+
+    /// A block of content.
+    pub(super) fn block(block: Value) -> Answer {
+        Answer { content: vec![block], ..Answer::default() }
     }
 
     /// A JSON document, in one line of text.

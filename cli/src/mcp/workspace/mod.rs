@@ -8,15 +8,19 @@ mod arguments;
 mod attach;
 mod capture;
 mod exec;
+mod files;
 mod instructions;
+mod local;
 mod output;
 mod pages;
 mod project;
+mod search;
 mod shelf;
 mod table;
 #[cfg(test)]
 mod tests;
 mod text;
+mod transfer;
 
 use std::path::PathBuf;
 
@@ -40,6 +44,8 @@ pub struct Options {
     pub workspace: Option<String>,
     /// Whether no tool that changes the workspace is offered.
     pub read_only: bool,
+    /// Folders of this machine that `put` and `get` may use, besides the project.
+    pub local_roots: Vec<PathBuf>,
 }
 
 /// The service.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::error::Result;
 use crate::mcp::workspace::answer::Answer;
 use crate::mcp::workspace::arguments::{Arg, Kind, schema};
-use crate::mcp::workspace::{Context, attach, exec, output};
+use crate::mcp::workspace::{Context, attach, exec, files, output, search, transfer};
 
 /// A tool.
 pub(super) struct Tool {
@@ -96,6 +96,11 @@ const CONTENT: Kind = Kind::Text(1 << 20);
 /// Which workspace.
 const WORKSPACE: Arg = arg("workspace", NAME, "Instead of the attached one");
 
+/// A file or folder of the workspace.
+const PATH: Arg = needed("path", NAME, "From the workdir");
+const FOLDER: Arg = arg("path", NAME, "Folder or file; the workdir by default");
+const HASH: Arg = arg("expect_sha256", Kind::Text(64), "Fail if the file there is another");
+
 static TOOLS: &[Tool] = &[
     Tool {
         name: "list",
@@ -179,6 +184,122 @@ static TOOLS: &[Tool] = &[
             WORKSPACE,
         ],
         run: output::run,
+    },
+    Tool {
+        name: "read",
+        title: "Read a file of the workspace",
+        about: "Read a text file, as numbered exact lines, an image (png, jpeg, gif, webp), or a folder's entries.",
+        hints: Hints::Reads,
+        found: Found::By("read, view or open a remote file"),
+        args: &[
+            PATH,
+            arg("offset", Kind::Number(1, i64::MAX), "First line; 1 by default"),
+            arg("limit", Kind::Number(1, 100_000), "Lines; 2000 by default"),
+            WORKSPACE,
+        ],
+        run: files::read,
+    },
+    Tool {
+        name: "write",
+        title: "Write a file of the workspace",
+        about: "Make or replace a file, in one step; folders are made as needed, and an old file's mode stays.",
+        hints: Hints::Writes { is_idempotent: true, is_open: false },
+        found: Found::By("create or overwrite a remote file"),
+        args: &[
+            PATH,
+            needed("content", CONTENT, ""),
+            arg("mode", Kind::Text(8), "Octal, such as 755"),
+            arg("create_only", Kind::Flag, "Fail if it is there"),
+            HASH,
+            WORKSPACE,
+        ],
+        run: files::write,
+    },
+    Tool {
+        name: "edit",
+        title: "Edit a file of the workspace",
+        about: "Replace an exact text, which must be in the file once, or each occurrence with all. Everything else stays, byte \
+                for byte. Up to 4 MiB.",
+        hints: Hints::Writes { is_idempotent: false, is_open: false },
+        found: Found::By("change, patch or replace text in a remote file"),
+        args: &[
+            PATH,
+            needed("old", CONTENT, "As it is there, spaces and line ends included"),
+            needed("new", CONTENT, ""),
+            arg("all", Kind::Flag, ""),
+            HASH,
+            WORKSPACE,
+        ],
+        run: files::edit,
+    },
+    Tool {
+        name: "glob",
+        title: "Find files on the workspace",
+        about: "Find files by name, newest first, 500 at most; what git ignores is left out. A pattern without a slash matches \
+                at any depth.",
+        hints: Hints::Reads,
+        found: Found::By("find remote files by name"),
+        args: &[needed("pattern", NAME, "With **, *, ?, {a,b}, [a-z]"), FOLDER, WORKSPACE],
+        run: search::glob,
+    },
+    Tool {
+        name: "grep",
+        title: "Search files on the workspace",
+        about: "Find lines that match a regular expression, as path:line:text.",
+        hints: Hints::Reads,
+        found: Found::By("search text in remote files"),
+        args: &[
+            needed("pattern", NAME, "Extended regular expression"),
+            FOLDER,
+            arg("glob", NAME, "Only these files, such as *.rs"),
+            arg("ignore_case", Kind::Flag, ""),
+            arg("context", Kind::Number(0, 10), "Lines around each"),
+            arg("mode", Kind::Word(&["lines", "files", "count"]), ""),
+            arg("limit", Kind::Number(1, 2000), "Lines; 200 by default"),
+            WORKSPACE,
+        ],
+        run: search::grep,
+    },
+    Tool {
+        name: "put",
+        title: "Send a file to the workspace",
+        about: "Send a file or folder of this machine, below the project.",
+        hints: Hints::Writes { is_idempotent: true, is_open: false },
+        found: Found::By("upload or copy local files to the remote workspace"),
+        args: &[
+            needed("local", NAME, "From the project folder"),
+            needed("remote", NAME, "From the workdir"),
+            arg("git", Kind::Flag, "Leave out what git ignores, and .git"),
+            WORKSPACE,
+        ],
+        run: transfer::put,
+    },
+    Tool {
+        name: "get",
+        title: "Fetch a file from the workspace",
+        about: "Fetch a file or folder to this machine, below the project. What is below a .git is left out.",
+        hints: Hints::Writes { is_idempotent: true, is_open: false },
+        found: Found::By("download remote files to this machine"),
+        args: &[
+            needed("remote", NAME, "From the workdir"),
+            needed("local", NAME, "From the project folder; a folder if it ends in /"),
+            WORKSPACE,
+        ],
+        run: transfer::get,
+    },
+    Tool {
+        name: "forward",
+        title: "Forward a port of the workspace",
+        about: "Make a port of the workspace a local one and say its URL; without port, list what is forwarded.",
+        hints: Hints::Attaches,
+        found: Found::By("port forward, tunnel, open a remote web server"),
+        args: &[
+            arg("port", Kind::Number(1, 65535), "On the workspace"),
+            arg("local", Kind::Number(0, 65535), "Here; 0 is any free one"),
+            arg("cancel", Kind::Flag, "End it; without port, all"),
+            WORKSPACE,
+        ],
+        run: transfer::forward,
     },
 ];
 
