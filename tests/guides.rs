@@ -73,6 +73,30 @@ fn the_first_session_guide_works() {
 }
 
 #[test]
+fn the_agents_guide_works() {
+    let world = World::new();
+    let page = page("guides/agents.md");
+    let blocks = blocks(&page);
+    let said = run_in(&world, world.home(), &script(&blocks)).succeeds();
+    compare(&blocks, said.text());
+    let servers = blocks.iter().find(|block| block.kind == "json").unwrap();
+    let servers = serde_json::from_str::<serde_json::Value>(&servers.text).unwrap();
+    assert_eq!(servers["mcpServers"]["runcode"]["args"], serde_json::json!(["mcp"]));
+    // Every tool is in the table, and nothing else is.
+    let listed = world
+        .run_with(&["mcp"], b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}\n")
+        .succeeds()
+        .json();
+    let tools =
+        listed["result"]["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap());
+    let table = page.split("| tool |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let rows = table.lines().skip(2).map(|row| row.split('|').nth(1).unwrap());
+    let named =
+        rows.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(tools.collect::<std::collections::BTreeSet<_>>(), named);
+}
+
+#[test]
 fn the_protocol_examples_fit_their_types() {
     let page = page("protocol.md");
     let mut read = 0;

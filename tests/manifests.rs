@@ -73,6 +73,27 @@ fn one_name_everywhere() {
     }
 }
 
+/// Codex starts a server without `cwd` in no folder at all, expands nothing, and passes on the variables that are named alone:
+/// none that says which program runs. Claude Code passes on all, a project's settings included, which `mcp-start` knows.
+#[test]
+fn both_plugins_start_the_tools() {
+    let claude = json(".claude-plugin/plugin.json")["mcpServers"]["runcode"].clone();
+    let start = serde_json::json!({ "command": "sh", "args": ["${CLAUDE_PLUGIN_ROOT}/plugin/mcp-start"] });
+    assert_eq!(claude, start);
+    assert!(text("plugin/mcp-start").ends_with("exec \"${0%/*}/../bin/runcode\" mcp\n"));
+    let codex = json(".codex-plugin/plugin.json")["mcpServers"]["runcode"].clone();
+    assert_eq!((&codex["command"], &codex["cwd"]), (&"./bin/runcode".into(), &".".into()));
+    assert_eq!(codex["args"], serde_json::json!(["mcp"]));
+    assert!(codex["tool_timeout_sec"].as_u64().unwrap() > 3600, "exec ends its command first");
+    let passed = codex["env_vars"].as_array().unwrap().iter().map(|name| name.as_str().unwrap());
+    let passed = passed.collect::<Vec<_>>();
+    assert!(!passed.contains(&"RUNCODE_BIN") && !passed.contains(&"RUNCODE_CACHE"));
+    for name in ["RUNCODE_TOKEN", "RUNCODE_API_BASE", "RUNCODE_SERVERS", "XDG_CACHE_HOME", "SSH_AUTH_SOCK"] {
+        assert!(passed.contains(&name), "{name}");
+    }
+    assert!(!root().join(".mcp.json").exists(), "both clients would load it a second time");
+}
+
 #[test]
 fn the_skill_knows_every_code() {
     let skill = text("skills/ssh/SKILL.md");

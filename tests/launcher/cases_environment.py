@@ -145,15 +145,16 @@ def case_no_program_of_a_project_runs_at_the_start(stage):
     (project / ".cache").symlink_to("cache")
     (project / "hook").write_bytes(EVIL)  # what another program makes of our argument
 
-    def started(cwd=project, **changes):
-        hook = [*stage.shell, str(stage.plugin / "plugin/session-start")]
-        return stage.run(argv=hook, cwd=cwd, **{"RUNCODE_WORKSPACE": "box", **changes})
+    def started(script, cwd=project, **changes):
+        argv = [*stage.shell, str(stage.plugin / "plugin" / script)]
+        return stage.run(argv=argv, cwd=cwd, **{"RUNCODE_WORKSPACE": "box", **changes})
 
     (project / "runcode").write_bytes(EVIL)
     (project / "runcode").chmod(0o755)
     (outside / "link").mkdir()
     (outside / "link/runcode").symlink_to(project / "runcode")
     own = stage.cache
+    scripts = {"session-start": ["hook", "session-start"], "mcp-start": ["mcp"]}
     for changes in (
         {"RUNCODE_BIN": "evil"},
         {"RUNCODE_BIN": "./evil"},
@@ -173,11 +174,14 @@ def case_no_program_of_a_project_runs_at_the_start(stage):
         {"RUNCODE_CACHE": None, "HOME": project},
         {"RUNCODE_CACHE": None, "HOME": project, "cwd": project / "sub"},
     ):
-        run = started(**changes)
-        assert run.status == 0 and b"EVIL" not in run.out, f"{changes}: {run.out} {run.err}"
-        if "RUNCODE_BIN" in changes:
-            assert run.args == ["hook", "session-start"], changes
+        for script, args in scripts.items():
+            run = started(script, **changes)
+            assert b"EVIL" not in run.out, f"{script} {changes}: {run.out} {run.err}"
+            assert run.status == 0 or script == "mcp-start", f"{changes}: {run.out} {run.err}"
+            if "RUNCODE_BIN" in changes:
+                assert run.args == args, (script, changes)
     shutil.copy(stage.binary, outside / "runcode")
-    assert started(RUNCODE_BIN=outside / "runcode", RUNCODE_CACHE=None).args == ["hook", "session-start"]
-    assert started(RUNCODE_BIN=project / "runcode", cwd=outside).out, "of another project it is the user's word"
-    assert started(RUNCODE_CACHE=own).args == ["hook", "session-start"]
+    for script, args in scripts.items():
+        assert started(script, RUNCODE_BIN=outside / "runcode", RUNCODE_CACHE=None).args == args
+        assert started(script, RUNCODE_BIN=project / "runcode", cwd=outside).out, "of another project it is the user's word"
+        assert started(script, RUNCODE_CACHE=own).args == args

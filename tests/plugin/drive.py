@@ -10,7 +10,7 @@ import time
 import traceback
 
 import models
-from models import Say
+from models import Call, Say
 from stage import MARKETPLACE, ROOT, Machine, Release
 
 
@@ -137,6 +137,33 @@ def test_claude_learns_at_the_start_what_is_attached(machine):
     beside = machine.dir / "project-2"
     beside.mkdir()
     assert machine.run("sh", hook, cwd=beside).stdout == ""
+
+
+def test_claude_works_with_the_tools(machine):
+    install_in_claude(machine)
+    machine.run(machine.installed_plugin() / "bin/runcode", "connect", "test-box")
+    server = "mcp__plugin_runcode_runcode"
+
+    def look(results, shown):
+        has(shown, f"{server}__exec", f"{server}__list", "runcode: a remote workspace over SSH")
+        return Call(f"{server}__list")
+
+    def execute(results, shown):
+        assert answer(results[0])["attached"]["name"] == "test-box"
+        return Call(f"{server}__exec", argv=["sh", "-c", "echo \"$1\" | tee made; exit 3", "sh", "a  'b' $HOME"])
+
+    def end(results, shown):
+        has(results[1], "a  'b' $HOME", "[exit 3")
+        return Say("done")
+
+    model = models.Model([look, execute, end])
+    try:
+        events = claude(machine, model, "run it there", "--allowedTools", server)
+    finally:
+        model.close()
+    assert events[-1]["result"] == "done" and not events[-1]["permission_denials"], events[-1]
+    assert (machine.box / "made").read_text() == "a  'b' $HOME\n"
+    assert not list(machine.project.glob("made")), "it ran here"
 
 
 def test_claude_every_command_reaches_the_model(machine):

@@ -1,7 +1,7 @@
 """Model servers on loopback that play a script: the Messages API for Claude Code, the Responses API for Codex.
 
 A script is a list of steps. A step is a function that gets the conversation so far, as one text per tool result, and
-the whole request as JSON text; it returns a shell command to run, or `Say(text)` to end the turn.
+the whole request as JSON text; it returns a shell command to run, `Call(tool, …)` for another tool of Claude Code's, or `Say(text)` to end the turn.
 """
 
 import http.server
@@ -11,6 +11,13 @@ import threading
 
 class Say(str):
     """The model's last word, instead of a command."""
+
+
+class Call:
+    """Another tool than the shell."""
+
+    def __init__(self, tool, **given):
+        self.tool, self.given = tool, given
 
 
 class Model(http.server.ThreadingHTTPServer):
@@ -81,8 +88,8 @@ def messages(model, request):
     if isinstance(said, Say):
         block, delta, reason = {"type": "text", "text": ""}, {"type": "text_delta", "text": str(said)}, "end_turn"
     else:
-        block = {"type": "tool_use", "id": f"toolu_{len(results)}", "name": "Bash", "input": {}}
-        given = {"command": said, "description": "A step of the test"}
+        call = said if isinstance(said, Call) else Call("Bash", command=said, description="A step of the test")
+        block, given = {"type": "tool_use", "id": f"toolu_{len(results)}", "name": call.tool, "input": {}}, call.given
         delta, reason = {"type": "input_json_delta", "partial_json": json.dumps(given)}, "tool_use"
     usage = {"input_tokens": 1, "output_tokens": 1}
     message = {"id": f"msg_{len(results)}", "type": "message", "role": "assistant", "model": request["model"], "content": []}
