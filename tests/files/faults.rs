@@ -47,9 +47,10 @@ fn half_sent(world: &World) -> (Child, std::process::ChildStdin) {
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(&noise(1_000_000)).unwrap();
     until("a part has arrived", || {
-        litter(&world.workspace())
-            .first()
-            .is_some_and(|path| fs::metadata(path).is_ok_and(|found| found.len() > 500_000))
+        litter(&world.workspace()).first().is_some_and(|folder| {
+            let part = folder.join(folder.file_name().unwrap());
+            fs::metadata(part).is_ok_and(|found| found.len() > 500_000)
+        })
     });
     (child, stdin)
 }

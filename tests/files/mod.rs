@@ -14,6 +14,7 @@ mod missing;
 mod parts;
 mod replaced;
 mod silence;
+mod swapped;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;

@@ -22,6 +22,8 @@ pub(super) enum FailureKind {
     Twins,
     /// The file has changed since it was read.
     Changed,
+    /// Somebody else put something in the place of the folder that is written to first.
+    Taken,
     Io(String),
 }
 
@@ -42,6 +44,7 @@ impl FailureKind {
             "closed" => FailureKind::Closed,
             "twins" => FailureKind::Twins,
             "changed" => FailureKind::Changed,
+            "taken" => FailureKind::Taken,
             _ => FailureKind::Io(said.to_owned()),
         }
     }
@@ -113,6 +116,11 @@ impl From<ScriptFailure> for Error {
             }
             FailureKind::Changed => Error::new(Code::Conflict, on("has changed since it was read"))
                 .hint("nothing was written; read it again"),
+            FailureKind::Taken => {
+                let what = format!("somebody else changed the folder of {shown} on the workspace meanwhile");
+                Error::new(Code::Conflict, what)
+                    .hint("nothing was written; use a folder that only you may write to")
+            }
             FailureKind::Io(said) => Error::new(
                 Code::Io,
                 reason(&said).map_or_else(

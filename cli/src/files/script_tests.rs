@@ -8,7 +8,7 @@ use crate::transport::script::{check, shorten};
 #[test]
 fn short_scripts_are_short() {
     for (script, limit) in
-        [(Script::PutFile, 3350), (Script::PutFolder, 5300), (Script::Get, 2700), (Script::Search, 3300)]
+        [(Script::PutFile, 4000), (Script::PutFolder, 6000), (Script::Get, 2700), (Script::Search, 3300)]
     {
         check(&script.readable(), limit);
     }
@@ -157,20 +157,28 @@ fn readable_and_short_scripts_agree() {
         [content, format!("mark {:020} {}\n", content.len(), crate::sys::digest::sha256(content)).as_bytes()]
             .concat();
     let cases: [(Script, &[&str], &[u8]); 12] = [
-        (Script::PutFile, &["=new/one", "022", "600", "1000000000.5", "-", "-"], &sent),
+        (Script::PutFile, &["~=new/one", "022", "600", "1000000000.5", "-", "-"], &sent),
         (Script::PutFile, &["~=file", "-", "-", "-", "-", "-"], &sent),
-        (Script::PutFile, &["%old", "-", "", "-", "=in\\0040to", "-"], &sent),
-        (Script::PutFile, &["=old", "-", "", "-", "-", "-"], &sent),
-        (Script::PutFile, &["=cut", "-", "", "-", "-", "-"], content),
+        (Script::PutFile, &["~%old", "-", "", "-", "=in\\0040to", "-"], &sent),
+        (Script::PutFile, &["~=old", "-", "", "-", "-", "-"], &sent),
+        (Script::PutFile, &["~=cut", "-", "", "-", "-", "-"], content),
         (Script::Get, &["=old/a b", "no", "yes", "-", "-", "-"], b""),
         (Script::Get, &["=./-odd", "no", "no", "c", "2", "1"], b""),
         (Script::Get, &["=old", "no", "no", "-", "-", "-"], b""),
         (Script::Get, &["=old", "yes", "no", "-", "-", "-"], b""),
         (Script::Get, &["=missing", "yes", "no", "-", "-", "-"], b""),
-        (Script::PutFolder, &["=old", "no", "=a b", "=none"], b"none\n"),
-        (Script::PutFolder, &["=new", "no", "=x"], b"mark 1024\n"),
+        (Script::PutFolder, &["~=old", "no", "=a b", "=none"], b"none\n"),
+        (Script::PutFolder, &["~=new", "no", "=x"], b"mark 1024\n"),
     ];
-    let shells: [&[&str]; 4] = [&["sh"], &["bash", "--posix"], &["busybox", "sh"], &["mksh"]];
+    let shells: [&[&str]; 7] = [
+        &["sh"],
+        &["bash", "--posix"],
+        &["busybox", "sh"],
+        &["mksh"],
+        &["ksh93"],
+        &["yash"],
+        &["zsh", "--emulate", "sh"],
+    ];
     let has = |sh: &&&[&str]| std::process::Command::new(sh[0]).args(["-c", "true"]).output().is_ok();
     for sh in shells.iter().filter(has) {
         for (script, arguments, input) in &cases {

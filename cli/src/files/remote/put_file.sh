@@ -18,8 +18,24 @@ if [ -L "$to_path" ]; then
 fi
 [ ! -d "$to_path" ] || fail_with folder
 [ ! -e "$to_path" ] || [ -f "$to_path" ] || fail_with special
-to_folder=${to_path%/*}/
-[ -d "$to_folder" ] || tool_says=$(mkdir -p "$to_folder" 2>&1) || fail_with io "$tool_says"
+to_folder=${to_path%/*}
+[ -d "$to_folder/" ] || tool_says=$(mkdir -p "$to_folder/" 2>&1) || fail_with io "$tool_says"
+there_now=../
+stage_place=$to_folder/
+if [ ! -w "$to_folder/" ]; then
+  [ -f "$to_path" ] && [ -w "$to_path" ] || fail_with closed
+  there_now=$to_folder/
+  stage_place=${TMPDIR:-/tmp}
+fi
+
+take_private
+clean_up() {
+  ignore_signals
+  [ -z "$stage_name" ] || { rm -f "$temp_file" "$temp_file.old"; leave_stage; }
+}
+enter_stage "$stage_place"
+temp_file=./$stage_name
+to_path=$there_now${to_path##*/}
 if [ "$new_mode" = - ]; then
   new_mode=
   if [ -e "$to_path" ]; then
@@ -29,27 +45,12 @@ if [ "$new_mode" = - ]; then
   case $new_mode in ????) new_mode=${new_mode#?} ;; esac
 fi
 [ "$2" = - ] || umask "$2"
-temp_place=$to_folder
-if [ ! -w "$to_folder" ]; then
-  [ -f "$to_path" ] && [ -w "$to_path" ] || fail_with closed
-  temp_place=${TMPDIR:-/tmp}/
-  umask 077
-fi
-
-take_private
-temp_file=$temp_place.runcode-${private_text%% *}
-clean_up() {
-  ignore_signals
-  [ -z "$temp_file" ] || rm -f "$temp_file"
-}
-trap clean_up EXIT
-trap "$at_signal" HUP INT TERM PIPE
 set -C
 if [ "$private_text" != "${private_text#* }" ]; then
   private_text=${private_text#* }
   sent_hash=${private_text%% *}
   private_text=${private_text#* }
-  # Once more for its words when it fails: that costs a process only then. Never into what somebody else put there.
+  # Once more for its words when it fails: that costs a process only then.
   { printf %b "$private_text" >"$temp_file"; } 2>/dev/null || {
     rm -f "$temp_file"
     tool_says=$({ printf %b "$private_text" >"$temp_file"; } 2>&1) || fail_with io "$tool_says"
@@ -81,21 +82,22 @@ if [ "$6" != - ]; then
   [ "$sha_hex" = "$6" ] || fail_with changed
 fi
 [ -e "$to_path" ] || say_line new
-if [ "$temp_place" = "$to_folder" ] && [ -f "$to_path" ]; then
+if [ "$there_now" = ../ ] && [ -f "$to_path" ]; then
   keep_owner "$to_path" "$temp_file"
   if command -v getfacl >/dev/null 2>&1; then
     access_list=$(getfacl -cps "$to_path" 2>/dev/null)
     [ -z "$access_list" ] || printf "%s\n" "$access_list" | setfacl --set-file=- "$temp_file" 2>/dev/null ||
-      say_line "N acl $to_path"
+      say_note acl "$to_path"
   fi
 fi
 [ -z "$new_mode" ] || chmod "$new_mode" "$temp_file" 2>/dev/null
 [ ! -d "$to_path" ] || fail_with folder
-if [ "$temp_place" != "$to_folder" ] || ! tool_says=$(mv -f "$temp_file" "$to_path" 2>&1); then
-  write_in_place "$temp_file" "$to_path" || fail_with io "$tool_says"
-  [ -z "$new_mode" ] || chmod "$new_mode" "$to_path" 2>/dev/null
-  [ "$4" = - ] || touch -r "$temp_file" "$to_path" 2>/dev/null
+# -T, where mv has it, goes into no folder that has come in between.
+move_file() { mv -fT "$temp_file" "$to_path" 2>/dev/null || { [ ! -d "$to_path" ] && mv -f "$temp_file" "$to_path"; }; }
+if [ "$there_now" != ../ ] || ! tool_says=$(move_file 2>&1); then
+  write_in_place "$temp_file" "$to_path" "$new_mode" || fail_with io "$tool_says"
   rm -f "$temp_file"
 fi
-temp_file=
+ignore_signals
+leave_stage
 say_line ok
