@@ -177,6 +177,8 @@ fn only_a_launcher_goes_into_the_wrapper() {
         (theirs.to_str().unwrap(), false),
         (link.to_str().unwrap(), false),
         ("launcher/runcode", false),
+        ("/proc/self/cwd/../plugin/launcher/runcode", false),
+        ("/dev/fd/../cwd/../plugin/launcher/runcode", false),
         ("/", false),
     ] {
         let mut install = world.command(&["install-path"]);

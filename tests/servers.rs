@@ -100,9 +100,13 @@ fn no_servers_toml_of_a_project_counts() {
     assert_eq!(world.run(&["servers", "list", "--json"]).succeeds().json(), json!([]));
     let named = world.run(&["servers", "list", "--servers", "servers.toml", "--json"]);
     assert_eq!(named.succeeds().json()[0]["name"], "evil");
-    let mut variable = world.command(&["servers", "list", "--json"]);
-    let said = CommandOutput::of(variable.env("RUNCODE_SERVERS", "servers.toml").output().unwrap());
-    said.fails_as("usage", 2);
+    let project = world.home().join("project");
+    std::fs::create_dir(&project).unwrap();
+    for path in ["servers.toml", "/proc/self/cwd/../servers.toml", "/dev/fd/../cwd/../servers.toml"] {
+        let mut variable = world.command(&["servers", "list", "--json"]);
+        variable.env("RUNCODE_SERVERS", path).current_dir(&project);
+        CommandOutput::of(variable.output().unwrap()).fails_as("usage", 2);
+    }
     world.run(&["servers", "list", "--servers", "none.toml", "--json"]).fails_as("bad_config", 2);
 }
 

@@ -151,6 +151,9 @@ def case_no_program_of_a_project_runs_at_the_start(stage):
 
     (project / "runcode").write_bytes(EVIL)
     (project / "runcode").chmod(0o755)
+    (stage.dir / "sibling").mkdir()  # another checkout
+    (stage.dir / "sibling/runcode").write_bytes(EVIL)
+    (stage.dir / "sibling/runcode").chmod(0o755)
     (outside / "link").mkdir()
     (outside / "link/runcode").symlink_to(project / "runcode")
     own = stage.cache
@@ -167,6 +170,9 @@ def case_no_program_of_a_project_runs_at_the_start(stage):
         {"RUNCODE_BIN": "/bin/sh"},
         {"RUNCODE_BIN": f"/{project}/runcode"},
         {"RUNCODE_BIN": f"/proc/self/root{project}/runcode"},
+        {"RUNCODE_BIN": "/proc/self/cwd/../sibling/runcode"},
+        {"RUNCODE_BIN": "/./proc/thread-self/cwd/../sibling/runcode"},
+        {"RUNCODE_BIN": "/dev/fd/../cwd/../sibling/runcode"},
         {"RUNCODE_BIN": outside / "link/runcode"},
         {"RUNCODE_CACHE": "cache/runcode"},
         {"RUNCODE_CACHE": cache},

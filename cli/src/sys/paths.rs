@@ -6,6 +6,7 @@ use directories::BaseDirs;
 
 use crate::error::{Code, Error, Result};
 use crate::sys::env::{Env, Var};
+use crate::sys::project::is_one_place;
 
 /// The folders and files of one user.
 #[derive(Debug, Clone)]
@@ -15,7 +16,7 @@ pub struct Paths {
 }
 
 impl Paths {
-    /// The folders that `env` names: `XDG_*` when absolute, else the platform's own place.
+    /// The folders that `env` names: `XDG_*` when absolute and the same for every process, else the platform's own place.
     pub fn from_env(env: &Env) -> Result<Paths> {
         type Known = fn(&BaseDirs) -> &Path;
         let folder = |xdg: Var, windows: Var, known: Known, fallback: &str| -> Result<PathBuf> {
@@ -112,7 +113,7 @@ fn system(env: &Env, folder: fn(&BaseDirs) -> &Path) -> Option<PathBuf> {
 }
 
 fn absolute(env: &Env, var: Var) -> Option<PathBuf> {
-    env.var(var).map(PathBuf::from).filter(|path| path.is_absolute())
+    env.var(var).map(PathBuf::from).filter(|path| path.is_absolute() && is_one_place(path))
 }
 
 #[cfg(all(test, unix))]
@@ -123,6 +124,10 @@ mod tests {
     #[test]
     fn only_absolute_xdg_folders_count() {
         let env = Env::fixed([(Var::Home, "/h"), (Var::XdgCacheHome, "/c"), (Var::XdgConfigHome, "rel")]);
+        let odd =
+            [(Var::Home, "/h"), (Var::XdgCacheHome, "/proc/self/cwd/c"), (Var::XdgConfigHome, "/dev/fd/3")];
+        assert_eq!(Paths::from_env(&Env::fixed(odd)).unwrap().cache(), Path::new("/h/.cache/runcode"));
+        assert_eq!(Paths::from_env(&Env::fixed(odd)).unwrap().config(), Path::new("/h/.config/runcode"));
         let paths = Paths::from_env(&env).unwrap();
         assert_eq!(paths.session("ws-7"), Path::new("/c/runcode/ws-7"));
         assert_eq!(paths.token(), Path::new("/h/.config/runcode/token"));
@@ -133,5 +138,6 @@ mod tests {
         let error = Paths::from_env(&Env::fixed::<&str>([])).unwrap_err();
         assert_eq!(error.code(), Code::Io);
         assert!(Paths::from_env(&Env::fixed([(Var::Home, "relative")])).is_err());
+        assert!(Paths::from_env(&Env::fixed([(Var::Home, "/proc/self/cwd")])).is_err());
     }
 }

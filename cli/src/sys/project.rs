@@ -1,6 +1,6 @@
 //! The project that a command runs in. Whoever writes a checkout controls everything in it, so nothing in it speaks for the user.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::sys::platform;
 
@@ -35,8 +35,12 @@ impl Project {
         Project(tops)
     }
 
-    /// Whether `path`, or what it leads to, is inside the project.
+    /// Whether `path`, or what it leads to, is inside the project. One that means another place in every process may as well
+    /// start in the project.
     pub fn holds(&self, path: &Path) -> bool {
+        if !is_one_place(path) {
+            return true;
+        }
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let named = path.parent().and_then(|parent| parent.canonicalize().ok());
         let named = named.zip(path.file_name()).map(|(parent, name)| parent.join(name));
@@ -45,6 +49,36 @@ impl Project {
         let places = places.into_iter().flatten().chain((!is_there).then_some(path));
         places.into_iter().any(|place| self.0.iter().any(|top| place.starts_with(top)))
     }
+}
+
+/// Whether `path` means the same place whoever opens it: `/proc/self/cwd/..` and `/dev/fd/3` do not, though they are absolute.
+/// So no path through a file system of processes counts where a relative one would not.
+pub fn is_one_place(path: &Path) -> bool {
+    const MOST_LINKS: usize = 40; // as many as Linux follows
+    let names = |path: &Path| {
+        let names = path.components().rev().filter(|name| !matches!(name, Component::CurDir));
+        names.map(|name| name.as_os_str().to_owned()).collect::<Vec<_>>()
+    };
+    let (mut left, mut here, mut links) = (names(path), PathBuf::new(), 0);
+    while let Some(name) = left.pop() {
+        if name == ".." {
+            here.pop();
+            continue;
+        }
+        here.push(name); // the root replaces all
+        if platform::shows_processes(&here) {
+            return false;
+        }
+        if let Ok(target) = here.read_link() {
+            links += 1;
+            if links > MOST_LINKS {
+                return false;
+            }
+            here.pop();
+            left.extend(names(&target));
+        }
+    }
+    true
 }
 
 /// The user's home folder as the system knows it. A project's settings can set `HOME`, so that does not count.
@@ -77,6 +111,35 @@ mod tests {
         assert_eq!(tops("home"), named(&[]), "the home is no project, whatever it holds");
         assert_eq!(tops(""), named(&[]), "nor is what holds it");
         assert!(Project::around(Path::new("/"), None).0.is_empty());
+    }
+
+    #[test]
+    fn paths_through_processes_are_many_places() {
+        let top = tempfile::tempdir().unwrap();
+        let top = top.path().canonicalize().unwrap();
+        symlink("/proc/self/cwd", top.join("here")).unwrap();
+        symlink("loop", top.join("loop")).unwrap();
+        symlink("own/../proc", top.join("plain")).unwrap();
+        let here = top.join("here/../x").display().to_string();
+        let looped = top.join("loop/x").display().to_string();
+        for path in [
+            "/proc/self/cwd/../x/runcode",
+            "/proc/thread-self/cwd/x",
+            "//proc/self/cwd/x",
+            "/./proc/1/root/x",
+            "/tmp/../proc/self/fd/3",
+            "/dev/fd/3",
+            "/dev/./fd/../cwd/x",
+            &here,
+            &looped,
+        ] {
+            assert!(!is_one_place(Path::new(path)), "{path}");
+            assert!(Project::default().holds(Path::new(path)), "{path}");
+        }
+        let plain = top.join("plain/x").display().to_string();
+        for path in ["/", "/procs/x", "/tmp/proc/x", "/none/proc/x", "/dev/null", &plain] {
+            assert!(is_one_place(Path::new(path)), "{path}");
+        }
     }
 
     #[test]

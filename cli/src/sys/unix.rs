@@ -16,6 +16,15 @@ pub fn home() -> Option<PathBuf> {
     user.map(|user| user.dir)
 }
 
+/// Whether processes are found below the folder, the one that looks among them.
+pub fn shows_processes(folder: &Path) -> bool {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if rustix::fs::statfs(folder).is_ok_and(|found| found.f_type == rustix::fs::PROC_SUPER_MAGIC) {
+        return true;
+    }
+    folder == Path::new("/proc") || folder == Path::new("/dev/fd")
+}
+
 /// Whether this process's user owns the file.
 pub fn is_own(metadata: &Metadata) -> bool {
     metadata.uid() == user_id()

@@ -6,6 +6,7 @@ use crate::error::{Code, Error, Issue, Result};
 use crate::origin::servers::config::{Config, File};
 use crate::sys::env::{Env, Var};
 use crate::sys::paths::Paths;
+use crate::sys::project::is_one_place;
 use crate::sys::trusted_file::{self, Distrust, Owner};
 
 /// The largest file, in bytes.
@@ -39,6 +40,11 @@ impl Places {
                 let error = "RUNCODE_SERVERS is not an absolute path";
                 return Err(Error::new(Code::Usage, error)
                     .hint("a relative one would mean another file in every folder"));
+            }
+            if !is_one_place(&file) {
+                let error = "RUNCODE_SERVERS leads through a folder of processes, such as /proc";
+                return Err(Error::new(Code::Usage, error)
+                    .hint("such a path would mean another file in every folder: name the file itself"));
             }
             return Ok(Places::Named(file));
         }
