@@ -237,6 +237,32 @@ def test_codex_connects_works_and_leaves(machine):
     assert (machine.box / "notes.txt").read_text() == "one\n"
 
 
+def test_codex_reads_with_the_tools_in_a_sandbox(machine):
+    install_in_codex(machine)
+    machine.run(machine.installed_plugin() / "bin/runcode", "connect", "test-box")
+    (machine.box / "there").write_text("on the workspace\n")
+    server = "mcp__runcode"
+
+    def look(results, shown):
+        has(shown, "runcode")
+        return Call(f"{server}__list")
+
+    def read(results, shown):
+        assert answer(results[0])["attached"]["name"] == "test-box", results[0]
+        return Call(f"{server}__read", path="there")
+
+    def end(results, shown):
+        has(results[1], "on the workspace", "[lines 1-1 of 1; sha256 ")
+        return Say("done")
+
+    model = models.Model([look, read, end])
+    try:
+        events = codex(machine, model, "read it", sandbox="read-only")
+    finally:
+        model.close()
+    assert any("done" in json.dumps(event) for event in events), events[-2:]
+
+
 def test_codex_learns_at_the_start_what_is_attached(machine):
     install_in_codex(machine)
     shim = machine.installed_plugin() / "bin/runcode"

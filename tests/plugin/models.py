@@ -1,7 +1,7 @@
 """Model servers on loopback that play a script: the Messages API for Claude Code, the Responses API for Codex.
 
 A script is a list of steps. A step is a function that gets the conversation so far, as one text per tool result, and
-the whole request as JSON text; it returns a shell command to run, `Call(tool, …)` for another tool of Claude Code's, or `Say(text)` to end the turn.
+the whole request as JSON text; it returns a shell command to run, `Call(tool, …)` for another tool, or `Say(text)` to end the turn.
 """
 
 import http.server
@@ -106,11 +106,15 @@ def messages(model, request):
 
 def responses(model, request):
     """One streamed answer of the Responses API."""
-    outputs = [item for item in request["input"] if item.get("type") == "function_call_output"]
+    kinds = ("function_call_output", "custom_tool_call_output")
+    outputs = [item for item in request["input"] if item.get("type") in kinds]
     results = [item["output"] if isinstance(item["output"], str) else text_of(item["output"]) for item in outputs]
     said = model.answer(request, results)
     if isinstance(said, Say):
         item = {"type": "message", "role": "assistant", "id": "m", "content": [{"type": "output_text", "text": str(said)}]}
+    elif isinstance(said, Call):  # from a script of the model's
+        script = f"text((await tools.{said.tool}({json.dumps(said.given)})).content[0].text)"
+        item = {"type": "custom_tool_call", "id": f"f{len(results)}", "call_id": f"c{len(results)}", "name": "exec", "input": script}
     else:
         given = json.dumps({"cmd": said, "yield_time_ms": 20000})
         item = {"type": "function_call", "id": f"f{len(results)}", "call_id": f"c{len(results)}"}
