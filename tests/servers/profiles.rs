@@ -7,6 +7,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 
 use super::{with_servers, write};
+use crate::mcp::peer::Peer;
 use crate::support::{CommandOutput, World, processes_with, until};
 
 const PROFILES: &str = r#"
@@ -221,5 +222,46 @@ fn a_profile_ends_with_its_client() {
         assert!(kill.unwrap().success());
         child.wait().unwrap();
         until("all of it has ended", || !is_running(&seconds));
+    }
+}
+
+/// An agent's tools go through the same gate as the commands.
+#[test]
+fn the_tools_run_profiles_and_nothing_else() {
+    let Some(world) = with_servers(PROFILES) else { return };
+    let mut peer = Peer::of(&world);
+    let mut exec = |more: Value| {
+        let mut arguments = json!({ "workspace": "prod" });
+        arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        peer.call("exec", arguments)
+    };
+    let said = exec(json!({ "profile": "say", "args": { "word": "a  'b' $HOME" } }));
+    assert!(said.fine().starts_with("<a  'b' $HOME><it's a  'b' $HOME>\n[exit 0"), "{}", said.text());
+    assert!(exec(json!({ "profile": "read", "stdin": "fed" })).fine().starts_with("fed\n[exit 0"));
+    let failed = exec(json!({ "profile": "fail", "args": { "status": "7" } }));
+    assert_eq!(failed.facts()["exit_code"], 7);
+    let slow = exec(json!({ "profile": "wait", "args": { "seconds": "600" }, "timeout": 1 }));
+    assert_eq!((slow.code(), &slow.facts()["timed_out"]), ("timed_out", &json!(true)));
+    for (arguments, code) in [
+        (json!({ "command": "ls" }), "policy_denied"),
+        (json!({ "argv": ["printf"] }), "policy_denied"),
+        (json!({ "profile": "other" }), "policy_denied"),
+        (json!({ "profile": "say" }), "usage"),
+        (json!({ "profile": "say", "command": "ls" }), "usage"),
+        (json!({ "profile": "say", "args": { "word": "x" }, "cwd": "/" }), "usage"),
+    ] {
+        assert_eq!(exec(arguments.clone()).code(), code, "{arguments}");
+    }
+    for (tool, mut arguments) in [
+        ("read", json!({ "path": "x" })),
+        ("write", json!({ "path": "x", "content": "y" })),
+        ("edit", json!({ "path": "x", "old": "y", "new": "z" })),
+        ("glob", json!({ "pattern": "*" })),
+        ("grep", json!({ "pattern": "x" })),
+        ("context", json!({})),
+        ("forward", json!({ "port": 80 })),
+    ] {
+        arguments["workspace"] = "prod".into();
+        assert_eq!(peer.call(tool, arguments).code(), "policy_denied", "{tool}");
     }
 }

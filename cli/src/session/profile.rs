@@ -1,12 +1,14 @@
 //! Running a profile on a server: once, supervised there, with its streams and its status as they are.
 
+use std::io::PipeWriter;
+
 use crate::error::Result;
 use crate::origin::OriginId;
-use crate::session::Sessions;
 use crate::session::execution::pass_through;
 use crate::session::live::Want;
-use crate::session::policy::Permit;
-use crate::transport::{RemoteCommand, Stream, Streams};
+use crate::session::policy::{Begun, Permit};
+use crate::session::{Session, Sessions};
+use crate::transport::{RemoteCommand, Running, Stream, Streams};
 
 /// What to do when the time of a profile is up.
 const TIME_IS_UP: &str =
@@ -17,6 +19,40 @@ pub fn run(sessions: &Sessions<'_>, permit: &Permit) -> Result<u8> {
     debug_assert_eq!(*permit.key.origin(), OriginId::Server);
     let begun = permit.begin()?;
     begun.end(over_a_session(sessions, permit))
+}
+
+/// What was permitted, as it runs for a caller with streams of its own.
+pub struct Started<'a> {
+    /// The session that it runs in.
+    pub session: Session,
+    /// To wait for.
+    pub running: Running,
+    /// To be told how it ended.
+    pub begun: Begun<'a>,
+    /// While it lives, the command's supervisor reads a pipe that does not end.
+    pub lifeline: PipeWriter,
+}
+
+/// Starts what was permitted with these streams; stdin is only passed on where the profile reads it.
+pub fn start<'a>(sessions: &Sessions<'_>, permit: &'a Permit, mut streams: Streams) -> Result<Started<'a>> {
+    let begun = permit.begin()?;
+    let started = (|| {
+        let obtained = sessions.obtain(&permit.key, Want::Fresh);
+        let session = obtained.map_err(|failure| failure.about(&permit.key.words()))?.session;
+        let call = &permit.call;
+        let command = RemoteCommand::supervised(call.rendered(), call.reads_stdin())?;
+        let (reader, lifeline) = std::io::pipe()?;
+        match (call.reads_stdin(), permit.reads_stdin) {
+            (true, true) => {}
+            (true, false) => streams.stdin = Stream::Null,
+            (false, _) => streams.stdin = reader.into(),
+        }
+        Ok((sessions.start_permitted(&session, &command, &streams)?, session, lifeline))
+    })();
+    match started {
+        Ok((running, session, lifeline)) => Ok(Started { session, running, begun, lifeline }),
+        Err(error) => begun.end(Err(error)).and_then(|_| Err(crate::error::Error::interrupted())),
+    }
 }
 
 /// Over the connection that the user's own ssh makes.

@@ -12,8 +12,10 @@ use crate::mcp::workspace::shelf::{Entry, Place, Side};
 use crate::mcp::workspace::{Context, pages, text};
 use crate::origin::OriginId;
 use crate::output::foreign;
-use crate::session::Session;
+use crate::session::Sessions;
 use crate::session::execution::{self, Execution};
+use crate::session::policy::{self, Permit, Request};
+use crate::session::profile::{self, Started};
 use crate::transport::{Ended, EnvName, Limits, Secret, Stream, Streams, Variables};
 
 /// How long a command may take unless the call says so, in seconds: less than the shorter limit that a client has by itself.
@@ -23,29 +25,18 @@ const TIMEOUT: u64 = 240;
 const REST: Duration = Duration::from_secs(60);
 const REST_CUT: Duration = Duration::from_secs(1);
 
+/// What runs.
+enum What {
+    Command(Execution),
+    Profile(Permit),
+}
+
 /// Runs it.
 pub(super) fn run(context: &Context<'_>) -> Result<Answer> {
     let arguments = context.arguments;
     let sessions = context.app.sessions()?;
-    let (words, is_exact) = match (arguments.text("command"), arguments.words("argv")) {
-        (Some(command), None) => (vec![command.into()], false),
-        (None, Some(words)) => (words.into_iter().map(Into::into).collect(), true),
-        _ => {
-            return Err(Error::new(Code::Usage, "exec takes either `command` or `argv`")
-                .hint("`command` is a piece of shell; `argv` is a program and its exact arguments"));
-        }
-    };
     let seconds = arguments.number("timeout").unwrap_or(TIMEOUT);
-    let session = context.session(&sessions)?;
-    let execution = Execution {
-        from_home: false,
-        folder: arguments.text("cwd").map(str::to_owned),
-        env: variables(context, &session)?,
-        no_stdin: !arguments.has("stdin"),
-        timeout: Some(Duration::from_secs(seconds)),
-        words,
-        is_exact,
-    };
+    let what = what(context, &sessions, seconds)?;
     let place = context.service.shelf.place(context.app.paths()?);
     let pipe = || std::io::pipe().map_err(|error| Error::io("make a pipe", error));
     let ((output, stdout), (errors, stderr)) = (pipe()?, pipe()?);
@@ -58,8 +49,19 @@ pub(super) fn run(context: &Context<'_>) -> Result<Answer> {
     };
     let streams = Streams { stdin, stdout: stdout.into(), stderr: Stream::from(stderr) };
     let began = Instant::now();
-    let running = execution::begin(&sessions, &session, &execution, &streams)?;
-    drop(streams);
+    let (session, running, begun, seconds) = match &what {
+        What::Command(execution) => {
+            let session = context.session(&sessions)?;
+            let running = execution::begin(&sessions, &session, execution, &streams)?;
+            drop(streams);
+            (session, running, None, seconds)
+        }
+        What::Profile(permit) => {
+            let Started { session, running, begun, lifeline } = profile::start(&sessions, permit, streams)?;
+            let limit = permit.timeout.map_or(seconds, |limit| limit.as_secs());
+            (session, running, Some((begun, lifeline)), limit)
+        }
+    };
     let thread = |error| Error::io("start a thread", error);
     if let Some((mut writer, text)) = input {
         let write = move || drop(writer.write_all(text.as_bytes())); // a command may end without reading it
@@ -67,17 +69,75 @@ pub(super) fn run(context: &Context<'_>) -> Result<Answer> {
     }
     let out = Capture::start(output, Side::Out, place.clone(), context.teller()).map_err(thread)?;
     let err = Capture::start(errors, Side::Err, place.clone(), context.teller()).map_err(thread)?;
-    let ended = running.wait(&Limits { timeout: execution.timeout, interruptible: true });
+    let timeout = Some(Duration::from_secs(seconds));
+    let ended = running.wait(&Limits { timeout, interruptible: true });
     let is_cut = !matches!(ended, Ok(Ended::Status(_)));
     let patience = if is_cut { REST_CUT } else { REST };
     let (mut out, mut err) = (out.finish(patience), err.finish(patience));
+    let mut end = End::of(ended, seconds, || execution::unknown_end(&sessions, &session));
+    if let Some((begun, lifeline)) = begun {
+        drop(lifeline);
+        // Who keeps a log of actions may object to what cannot be logged.
+        if let Err(error) = begun.end(end.outcome())
+            && matches!(end, End::Status(_))
+        {
+            end = End::Unknown(error);
+        }
+    }
     if context.call.cancel.is_cancelled() {
         place.remove();
         return Err(Error::interrupted());
     }
-    let end = End::of(ended, seconds, || execution::unknown_end(&sessions, &session));
     let id = keep(context, &place, &mut out, &mut err, &end);
     Ok(end.answer(&out, &err, id, began.elapsed()))
+}
+
+/// What the arguments mean; a profile is judged before anything is connected to.
+fn what(context: &Context<'_>, sessions: &Sessions<'_>, seconds: u64) -> Result<What> {
+    let arguments = context.arguments;
+    let (words, is_exact) = match (
+        arguments.text("command"),
+        arguments.words("argv"),
+        arguments.text("profile"),
+    ) {
+        (Some(command), None, None) => (vec![command.into()], false),
+        (None, Some(words), None) => (words.into_iter().map(Into::into).collect(), true),
+        (None, None, Some(profile)) if !arguments.has("cwd") && !arguments.has("env") => {
+            let key = match context.app.named(context.workspace().as_deref()) {
+                Some(named) => context.app.resolve(&named.words).map_err(|error| named.explain(error))?.key,
+                None => sessions.attached_key()?,
+            };
+            let request = Request {
+                profile: profile.to_owned(),
+                values: arguments
+                    .pairs("args")
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .collect(),
+                timeout: Some(Duration::from_secs(seconds)),
+                no_stdin: !arguments.has("stdin"),
+            };
+            return policy::judge(&context.app, &key, request).map(What::Profile);
+        }
+        _ => {
+            return Err(Error::new(Code::Usage, "exec takes one of `command`, `argv` and `profile`").hint(
+                "`command` is a piece of shell; `argv` is a program and its exact arguments; `profile`, with `args`, is \
+                 what a server's owner allows, and has no `cwd` or `env`",
+            ));
+        }
+    };
+    if arguments.has("args") {
+        return Err(Error::new(Code::Usage, "`args` are the arguments of a `profile`")
+            .hint("the arguments of a program stand in `argv`"));
+    }
+    Ok(What::Command(Execution {
+        from_home: false,
+        folder: arguments.text("cwd").map(str::to_owned),
+        env: variables(context, sessions)?,
+        no_stdin: !arguments.has("stdin"),
+        timeout: Some(Duration::from_secs(seconds)),
+        words,
+        is_exact,
+    }))
 }
 
 impl Context<'_> {
@@ -94,8 +154,11 @@ impl Context<'_> {
 }
 
 /// The command's variables. On a machine that others may use too, a secret has no place in a command line.
-fn variables(context: &Context<'_>, session: &Session) -> Result<Variables> {
-    let is_shared = !matches!(session.meta.key.origin(), OriginId::Plane(_));
+fn variables(context: &Context<'_>, sessions: &Sessions<'_>) -> Result<Variables> {
+    if !context.arguments.has("env") {
+        return Ok(Variables::default());
+    }
+    let is_shared = !matches!(context.session(sessions)?.meta.key.origin(), OriginId::Plane(_));
     let mut variables = Variables::default();
     for (name, value) in context.arguments.pairs("env") {
         let parsed = EnvName::parse(name).map_err(|why| {
@@ -137,6 +200,15 @@ impl End {
             Ok(Ended::NoStatus) => End::Unknown(unknown()),
             Ok(Ended::Interrupted { .. }) => End::Unknown(Error::interrupted()),
             Err(error) => End::Unknown(error),
+        }
+    }
+
+    /// As a status, or a failure.
+    fn outcome(&self) -> Result<u8> {
+        match self {
+            End::Status(status) => Ok(*status),
+            End::TimedOut { .. } => Err(Error::new(Code::TimedOut, format!("the command {}", self.words()))),
+            End::Unknown(error) => Err(Error::new(error.code(), error.message())),
         }
     }
 

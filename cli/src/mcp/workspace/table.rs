@@ -162,6 +162,8 @@ static TOOLS: &[Tool] = &[
         args: &[
             arg("command", SMALL, "A piece of shell"),
             arg("argv", Kind::Words, "A program and its arguments"),
+            arg("profile", NAME, "On a server with profiles: this one"),
+            arg("args", Kind::Pairs, "Of the profile"),
             arg("cwd", NAME, "Folder; relative to the workdir"),
             arg("env", Kind::Pairs, "Variables"),
             arg("stdin", CONTENT, "Its input; none by default"),
