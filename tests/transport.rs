@@ -2,6 +2,7 @@
 //! status as they are, nothing run twice, nothing stuck, nothing left behind.
 
 mod descendants;
+mod killed;
 mod masters;
 mod start_up;
 

@@ -13,6 +13,10 @@ use crate::session::written::Written;
 use crate::session::{Session, Sessions};
 use crate::transport::{Ended, Limits, RemoteCommand, Running, Stream, Streams, Variables};
 
+/// How long the last output of a command that was ended may take to be written.
+#[cfg(unix)]
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
 /// A remote command and how to run it.
 #[derive(Debug)]
 pub struct Execution {
@@ -52,7 +56,8 @@ pub fn execute(sessions: &Sessions<'_>, session: &Session, execution: &Execution
     let started = |streams: &Streams| begin(sessions, session, execution, streams);
     let is_warm = || sessions.transport(session).is_warm();
     let raise = "it was not run again; raise --timeout, or leave it out";
-    let status = pass_through(streams, execution.timeout, raise, started, is_warm)?;
+    let is_direct = !sessions.transport(session).is_through_ssh();
+    let status = pass_through(streams, execution.timeout, raise, started, is_warm, is_direct)?;
     if status != 0
         && let Some(program) = terminal_program(&execution.words)
     {
@@ -64,22 +69,24 @@ pub fn execute(sessions: &Sessions<'_>, session: &Session, execution: &Execution
 }
 
 /// Starts a command with these streams and waits for it; the status to end with. `raise`: what to do when its time is up.
-/// `is_warm`: whether its connection stands.
+/// `is_warm`: whether its connection stands. `is_direct`: whether a master has its streams, and no `ssh` of its own.
 pub(super) fn pass_through(
     mut streams: Streams,
     timeout: Option<Duration>,
     raise: &str,
     start: impl FnOnce(&Streams) -> Result<Running>,
     is_warm: impl FnOnce() -> bool,
+    #[cfg_attr(windows, expect(unused_variables, reason = "nothing is passed on there"))] is_direct: bool,
 ) -> Result<u8> {
     #[cfg(unix)]
-    let written = Written::take_over(&mut streams)?;
+    let written = Written::take_over(&mut streams, is_direct)?;
     let running = start(&streams)?;
     drop(streams); // a pipe ends when nobody holds its other end
     let ended = running.wait(&Limits { timeout, interruptible: true })?;
     #[cfg(unix)]
-    if matches!(ended, Ended::Status(_) | Ended::NoStatus) {
-        written.finish()?;
+    match ended {
+        Ended::Status(_) | Ended::NoStatus => written.finish()?,
+        Ended::Interrupted { .. } | Ended::TimedOut { .. } => written.finish_within(LAST_WORDS),
     }
     match ended {
         Ended::Status(status) => Ok(status),

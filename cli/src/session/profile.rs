@@ -71,7 +71,8 @@ fn over_a_session(sessions: &Sessions<'_>, permit: &Permit) -> Result<u8> {
     }
     let start = |streams: &Streams| sessions.start_permitted(&session, &command, streams);
     let is_warm = || sessions.transport(&session).is_warm();
-    let ended = pass_through(streams, permit.timeout, TIME_IS_UP, start, is_warm);
+    let is_direct = !sessions.transport(&session).is_through_ssh();
+    let ended = pass_through(streams, permit.timeout, TIME_IS_UP, start, is_warm, is_direct);
     drop(lifeline);
     ended
 }

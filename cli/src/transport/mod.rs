@@ -21,6 +21,7 @@ pub mod forward;
 mod full;
 mod late;
 mod login_error;
+mod lost;
 #[cfg(unix)]
 mod master;
 #[cfg(unix)]
@@ -134,7 +135,6 @@ impl Route {
 pub struct Transport {
     route: Route,
     binary: SshBinary,
-    #[cfg_attr(windows, expect(dead_code, reason = "there is no other way there"))]
     through_ssh: bool,
     is_sandboxed: bool,
     cancel: Cancel,
@@ -157,6 +157,11 @@ impl Transport {
     #[must_use]
     pub fn cancelled_by(self, cancel: Cancel) -> Transport {
         Transport { cancel, ..self }
+    }
+
+    /// Whether an `ssh` runs each command, and has its streams.
+    pub fn is_through_ssh(&self) -> bool {
+        self.through_ssh || self.route.control_path.is_none()
     }
 
     /// Whether a master is up and answers.

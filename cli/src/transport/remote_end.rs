@@ -26,15 +26,31 @@ pub enum Fate {
 /// Finds the process, signals it and its descendants, and kills whatever is left.
 const SCRIPT: &str = include_str!("remote_end.sh");
 
+/// How long to look for a command that may not have started yet, in tenths of a second.
+const TENTHS: &str = "20";
+
 /// Sends `signal` to the command that bears `token` and to its descendants.
 pub fn end(transport: &Transport, token: &str, signal: i32) -> Fate {
-    ask(transport, token, signal).unwrap_or(Fate::Unknown)
+    ask(transport, token, signal, TENTHS).unwrap_or(Fate::Unknown)
 }
 
-fn ask(transport: &Transport, token: &str, signal: i32) -> Result<Fate> {
+/// Ends a command that has no client any more. `is_young`: it may not have started yet.
+pub(super) fn end_lost(transport: &Transport, token: &str, is_young: bool) -> Fate {
+    const TERM: i32 = 15;
+    ask(transport, token, TERM, if is_young { TENTHS } else { "2" }).unwrap_or(Fate::Unknown)
+}
+
+/// Whether `word` is a command's token: it goes into a pattern.
+pub(super) fn is_token(word: &str) -> bool {
+    let random = word.strip_prefix("runcode-").unwrap_or_default();
+    random.len() == 32 && random.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn ask(transport: &Transport, token: &str, signal: i32, tenths: &str) -> Result<Fate> {
     let (first, rest) = token.split_at(token.len().min(1));
     let pattern = format!("[{first}]{rest}");
-    let command = RemoteCommand::script(SCRIPT, &[pattern.as_bytes(), name(signal).as_bytes()])?;
+    let arguments = [pattern.as_bytes(), name(signal).as_bytes(), tenths.as_bytes()];
+    let command = RemoteCommand::script(SCRIPT, &arguments)?;
     let (mut answer, writer) = std::io::pipe()?;
     let streams = Streams { stdin: Stream::Null, stdout: writer.into(), stderr: Stream::Null };
     let running = transport.start_beside(&command, &streams).map_err(Failure::into_error)?;

@@ -1,6 +1,7 @@
 # shellcheck shell=sh
 # Ends a command. Finds the process whose arguments contain the token $1 (a pattern that does not match itself), sends the
-# signal $2 to its whole family, and kills what is left after 2 s. Prints `gone`, `left` or `none`.
+# signal $2 to its whole family, and kills what is left after 2 s. Looks for it for $3
+# tenths of a second. Prints `gone`, `left` or `none`.
 #
 # The family: the process, its descendants, and whatever is in a group or session that one of them leads. Each such group gets
 # the signal once; a group that none of them leads does not, since it may belong to a server. A zombie (`Z`) does not count as
@@ -110,7 +111,7 @@ while :; do
   holder_ids=" $(echo $(list_holders "$1")) "
   pick_holders $(list_processes)
   [ "$family_ids" = " " ] || break
-  [ $tenths_waited -ge 20 ] && { echo none; exit; }
+  [ $tenths_waited -ge "$3" ] && { echo none; exit; }
   pause_once
 done
 grow_family

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::error::{Code, Error};
 use crate::sys::clock::Deadline;
 use crate::sys::interrupt::Interrupt;
+use crate::transport::lost::{Claim, Ending};
 #[cfg(unix)]
 use crate::transport::mux_socket::Listener;
 use crate::transport::outcome::{Ended, Limits};
@@ -39,9 +40,20 @@ pub struct Running {
     pub(super) token: String,
     /// Since before it was started, so that no signal is missed.
     pub(super) interrupt: Option<Interrupt>,
+    /// That this process ends it if need be.
+    pub(super) claim: Option<Claim>,
+    /// The end of commands that other clients lost.
+    pub(super) ending: Option<Ending>,
 }
 
 impl Running {
+    /// The same, claimed; meanwhile, the commands that others lost are ended.
+    pub(super) fn attended(mut self, claim: Option<Claim>) -> Running {
+        self.ending = Ending::begin(&self.transport);
+        self.claim = claim;
+        self
+    }
+
     /// Waits for the command, delivering its streams, within `limits`.
     ///
     /// The first signal is passed on to the remote process group, and what is left of it 2 s later is killed; a second
@@ -57,6 +69,19 @@ impl Running {
 
     fn wait_in(
         mut self,
+        limits: &Limits,
+        look: Duration,
+        goes_on: impl FnMut() -> bool,
+    ) -> Result<Ended> {
+        let ended = self.wait_for(limits, look, goes_on);
+        if let (Ok(Ended::Status(_)), Some(ending)) = (&ended, self.ending.take()) {
+            ending.finish();
+        }
+        ended
+    }
+
+    fn wait_for(
+        &mut self,
         limits: &Limits,
         look: Duration,
         mut goes_on: impl FnMut() -> bool,

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::sys::clock::Deadline;
 use crate::sys::interrupt::Interrupt;
 use crate::transport::command::RemoteCommand;
+use crate::transport::lost::Claim;
 use crate::transport::outcome::Failure;
 use crate::transport::running::{Process, Running};
 use crate::transport::stream::Streams;
@@ -48,12 +49,14 @@ impl Transport {
         #[cfg(unix)]
         let mut is_beside_tried = false;
         let interrupt = Interrupt::of_command(&self.cancel).map_err(Failure::NotStarted)?;
+        let token = command.token().to_owned();
+        let claim = Claim::of(&self.route.folder, &token);
         while !interrupt.has_any() {
             let failure = match self.start_once(command, streams, Some(&interrupt)) {
-                Ok(process) => return Ok(self.running(command, process, Some(interrupt))),
+                Ok(process) => return Ok(self.running(token, process, Some(interrupt)).attended(claim)),
                 #[cfg(unix)]
                 Err(Failure::Late(mut late)) => {
-                    late.interrupt = Some(interrupt);
+                    (late.interrupt, late.claim) = (Some(interrupt), claim);
                     return if late.is_interrupted() {
                         let end = late.end();
                         late.wait_out(self, end)
@@ -68,7 +71,9 @@ impl Transport {
                 (Failure::Busy(_), Some(path)) if !is_beside_tried => {
                     is_beside_tried = true;
                     match full::start(self, path, command, streams, &interrupt) {
-                        Ok((way, process)) => return Ok(way.running(command, process, Some(interrupt))),
+                        Ok((way, process)) => {
+                            return Ok(way.running(token, process, Some(interrupt)).attended(claim));
+                        }
                         Err(Failure::Busy(error)) => {
                             interrupt.let_pass();
                             return Err(Failure::Busy(error)); // even an empty connection has no room
@@ -118,7 +123,7 @@ impl Transport {
             }
             done => done?,
         };
-        Ok(self.running(command, process, None))
+        Ok(self.running(command.token().to_owned(), process, None))
     }
 
     /// Settles a late command, by opening another connection beside the one that has the request. The caller holds the session's
@@ -176,7 +181,7 @@ impl Transport {
                 return Ok(asked.opened());
             }
             let token = command.token().to_owned();
-            return Err(Failure::Late(Late { asked, since, token, interrupt: None }));
+            return Err(Failure::Late(Late { asked, since, token, interrupt: None, claim: None }));
         }
         openssh::start(self, command, streams, interrupt)
     }
@@ -187,12 +192,12 @@ impl Transport {
         path.is_some_and(|path| master::has_delivered(self, path, listener))
     }
 
-    fn running(
+    pub(super) fn running(
         &self,
-        command: &RemoteCommand,
+        token: String,
         process: Box<dyn Process>,
         interrupt: Option<Interrupt>,
     ) -> Running {
-        Running { process, transport: self.clone(), token: command.token().to_owned(), interrupt }
+        Running { process, transport: self.clone(), token, interrupt, claim: None, ending: None }
     }
 }
