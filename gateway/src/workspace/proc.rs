@@ -1,5 +1,6 @@
 //! What proc(5) says about the machine's processes; elsewhere than on Linux, nothing.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,28 @@ pub(super) fn groups_of_session(session: i32) -> Vec<i32> {
     groups.sort_unstable();
     groups.dedup();
     groups
+}
+
+/// The session, and those that its processes and their descendants lead (setsid(2), `start_new_session`).
+pub(super) fn sessions_of_family(session: i32) -> Vec<i32> {
+    let all: Vec<(i32, Stat)> = folders()
+        .filter_map(|folder| Some((folder.file_name()?.to_str()?.parse().ok()?, Stat::read(&folder)?)))
+        .collect();
+    let (mut family, mut sessions, mut known) = (HashSet::new(), HashSet::from([session]), 0);
+    loop {
+        for (process, stat) in &all {
+            if sessions.contains(&stat.session) || family.contains(&stat.parent) {
+                family.insert(*process);
+            }
+            if stat.session == *process && family.contains(process) {
+                sessions.insert(stat.session);
+            }
+        }
+        if family.len() == known {
+            return sessions.into_iter().collect();
+        }
+        known = family.len();
+    }
 }
 
 /// The living processes whose environment says that they were logged in at `gateway`, and at `home` if given.
@@ -47,18 +70,18 @@ fn folders() -> impl Iterator<Item = PathBuf> {
 
 struct Stat {
     alive: bool,
+    parent: i32,
     group: i32,
     session: i32,
 }
 
 impl Stat {
-    /// Fields 3, 5 and 6; the name before them may hold anything.
+    /// Fields 3 to 6; the name before them may hold anything.
     fn read(folder: &Path) -> Option<Stat> {
         let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
         let mut fields = stat.rsplit_once(") ")?.1.split(' ');
         let alive = fields.next()? != "Z";
-        let group = fields.nth(1)?.parse().ok()?;
-        let session = fields.next()?.parse().ok()?;
-        Some(Stat { alive, group, session })
+        let mut number = || fields.next()?.parse().ok();
+        Some(Stat { alive, parent: number()?, group: number()?, session: number()? })
     }
 }

@@ -40,15 +40,16 @@ impl Processes {
         }
     }
 
-    /// Ends one session: hangs up, asks, and kills what is left after a grace.
+    /// Ends one session, and those that its descendants lead: hangs up, asks, and kills what is left after a grace.
     pub(crate) async fn end(&self, session: ProcessSession) {
-        session.hang_up();
+        let family: Vec<_> = proc::sessions_of_family(session.0).into_iter().map(ProcessSession).collect();
+        family.iter().for_each(|session| session.hang_up());
         let mut waited = Duration::ZERO;
-        while session.is_alive() && waited < GRACE {
+        while family.iter().any(|session| session.is_alive()) && waited < GRACE {
             tokio::time::sleep(POLL).await;
             waited += POLL;
         }
-        session.kill();
+        family.iter().for_each(|session| session.kill());
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&session);
     }
 
