@@ -152,6 +152,11 @@ trap 'rm -rf ${rc_tmp:+"$rc_tmp"} "$rc_lock"' EXIT
 ! verified || exit 0 # put there between the first look and the lock
 rc_tmp=$(mktemp -d "$rc_cache/bin/.fetch-XXXXXX") || fail io "cannot write to the cache folder $rc_cache/bin"
 
+# Before the download: where no program may run (noexec, a policy), the binary could not either.
+printf '#!/bin/sh\n' >"$rc_tmp/try" && chmod 700 "$rc_tmp/try" && { "$rc_tmp/try"; } 2>/dev/null ||
+    fail io "no program may run in the cache folder $rc_cache/bin: is it mounted noexec?" \
+        "set RUNCODE_CACHE to a folder where programs may run"
+
 [ ! -t 2 ] || printf 'runcode: fetching %s (%s %s), once\n' "$rc_version" "$rc_os" "$rc_arch" >&2
 if [ "$rc_version" != "$rc_pinned" ]; then
     printf 'runcode: %s is not the pinned %s: trusting the checksums of its own release\n' "$rc_version" "$rc_pinned" >&2

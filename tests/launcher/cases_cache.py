@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 
-from stage import ASSET, EVIL, PAYLOAD, PINNED, archive
+from stage import ASSET, EVIL, PAYLOAD, PINNED, Skip, archive
 
 GONE = "file:///nowhere"
 
@@ -70,6 +70,20 @@ def case_not_executable_any_more(stage):
     stage.run()
     stage.binary.chmod(0o644)
     assert stage.run("mended").args == ["mended"]
+
+
+def case_a_cache_where_no_program_may_run(stage):
+    if os.geteuid() != 0:
+        raise Skip("only root may mount a folder without programs")
+    for options in ("noexec", "ro", "noexec,size=64k"):
+        stage.cache.mkdir(exist_ok=True)
+        mounted = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o "$0" tmpfs "$1" && shift && exec "$@"', options]
+        launcher = [*mounted, str(stage.cache), *stage.shell, str(stage.plugin / "bin/runcode")]
+        said = stage.run("list", argv=launcher, RUNCODE_DOWNLOAD_BASE=GONE)
+        said.refused("RUNCODE_CACHE")
+        assert "cannot download" not in said.err, said.err
+        if options != "ro":
+            assert "noexec" in said.err, said.err
 
 
 def case_touched_but_the_same_is_hashed_once_and_kept(stage):
