@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::skipped;
+use crate::support::fake_plane::FakePlane;
 use crate::support::{CommandOutput, World, until};
 
 /// The library that `faketime` preloads; debian keeps it in a folder per architecture.
@@ -46,10 +47,25 @@ fn a_moved_clock_is_right_or_a_coded_error() {
         at(world.command(&["exec", "--", "echo back"]), &library, "-3600s").succeeds().text(),
         "back\n"
     );
-    // An hour forward: what the plane grants seems to be over. That is said, with the clock named, and nothing changes.
+    // An hour forward: what the plane grants seems to be over, but its answer tells the time.
+    for shift in ["+3600s", "+3d"] {
+        at(world.command(&["connect", "1", "--force"]), &library, shift).succeeds();
+        let said = at(world.command(&["exec", "--", "echo ahead"]), &library, shift).succeeds();
+        assert_eq!((said.text(), said.stderr.as_str()), ("ahead\n", ""), "{shift}");
+    }
+    // Where it does not tell, the clock is named, and nothing changes.
     let before = world.snapshot();
-    let ahead =
-        at(world.command(&["connect", "1", "--json"]), &library, "+3600s").fails_as("unsafe_bundle", 1);
+    let end = (jiff::Timestamp::now() + jiff::SignedDuration::from_mins(30)).to_string();
+    let bundle = serde_json::json!({
+        "host": "127.0.0.1", "port": 1, "user": "box", "workdir": "/tmp", "web_url": "https://box.example",
+        "known_hosts": "[127.0.0.1]:1 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEe3oXm2oOlvLcJe4QsUTYZhWzFQvuLGTtLPdcqO3IGK",
+        "expires_at": end, "credential": {"type": "key", "certificate": null},
+    });
+    let body = serde_json::json!({"error": false, "bundle": bundle}).to_string();
+    let plane = FakePlane::answering(200, body);
+    let mut command = world.command(&["connect", "1", "--json"]);
+    command.env("RUNCODE_API_BASE", plane.base());
+    let ahead = at(command, &library, "+3600s").fails_as("unsafe_bundle", 1);
     assert!(ahead.json()["hint"].as_str().unwrap().contains("clock"), "{ahead:?}");
     assert_eq!(
         world.snapshot().get(&world.cache("ws-1/meta.json")),

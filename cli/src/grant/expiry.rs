@@ -56,6 +56,17 @@ pub enum Lifetime {
 }
 
 impl Lifetime {
+    /// The same, told by a clock that is so far behind.
+    #[must_use]
+    pub fn by_a_clock_behind(self, behind: SignedDuration) -> Lifetime {
+        match self {
+            Lifetime::Until(Expiry(time)) => {
+                Lifetime::Until(Expiry(time.checked_sub(behind).unwrap_or(time)))
+            }
+            Lifetime::Open => Lifetime::Open,
+        }
+    }
+
     /// When it ends, if that is known.
     pub fn expires_at(self) -> Option<Timestamp> {
         match self {
@@ -145,5 +156,9 @@ mod tests {
         let end = minute.expires_at().unwrap();
         assert!(minute.is_over(end) && !minute.is_over(now));
         assert_eq!(serde_json::from_str::<Lifetime>(&format!("\"{end}\"")).unwrap(), minute);
+        let hour = SignedDuration::from_hours(1);
+        for (behind, left) in [(hour, 0), (-hour, 3660), (SignedDuration::ZERO, 60)] {
+            assert_eq!(minute.by_a_clock_behind(behind).seconds_left(now), Some(left), "{behind}");
+        }
     }
 }

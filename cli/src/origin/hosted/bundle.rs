@@ -128,7 +128,13 @@ fn field<T>(name: &str, parsed: Result<T, &'static str>) -> Result<T> {
 
 fn refused(name: &str, why: &str) -> Error {
     let error = unsafe_bundle(&format!("is not safe to use: its `{name}` {why}"));
-    if name == "expires_at" { error.hint("check that this machine's clock is right") } else { error }
+    match name {
+        "expires_at" => error.hint("check that this machine's clock is right"),
+        "certificate" => error.hint(
+            "check that this machine's clock is right; if it is, report this to whoever runs the control plane",
+        ),
+        _ => error,
+    }
 }
 
 fn unsafe_bundle(why: &str) -> Error {

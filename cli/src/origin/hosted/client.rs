@@ -1,13 +1,14 @@
 //! The API calls. One sender: it goes to the base's origin only, over a capped body and a total deadline.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use reqwest::blocking::{Request, Response};
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION};
+use reqwest::header::{ACCEPT, AUTHORIZATION, DATE, HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode, redirect};
 use serde_json::value::RawValue;
 
@@ -20,7 +21,7 @@ use crate::origin::hosted::{BaseUrl, Token};
 use crate::origin::{Ungranted, Workspace};
 use crate::output::foreign;
 use crate::output::progress::note;
-use crate::sys::clock::Deadline;
+use crate::sys::clock::{self, Deadline};
 
 /// How long one call may take in all.
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -31,6 +32,9 @@ pub const MAX_BODY: usize = 1024 * 1024;
 /// What to do where a sandbox forbids sockets.
 const SANDBOXED: &str = "Codex's sandbox forbids network access: set `network_access = true` under \
     [sandbox_workspace_write] in ~/.codex/config.toml, or let the command run outside the sandbox";
+
+/// Clocks that differ by less are not told apart: a `Date` has whole seconds, and an answer takes its time.
+const APART: SignedDuration = SignedDuration::from_secs(30);
 
 /// How many redirects within the origin are followed.
 const MAX_REDIRECTS: usize = 3;
@@ -88,12 +92,13 @@ pub struct Client {
     token: Token,
     is_sandboxed: bool,
     http: OnceCell<reqwest::blocking::Client>,
+    ahead: Cell<Option<SignedDuration>>,
 }
 
 impl Client {
     /// A client; no I/O.
     pub fn new(base: BaseUrl, token: Token) -> Client {
-        Client { base, token, is_sandboxed: false, http: OnceCell::new() }
+        Client { base, token, is_sandboxed: false, http: OnceCell::new(), ahead: Cell::new(None) }
     }
 
     /// The same client, which knows that a sandbox may be why nothing can be reached.
@@ -105,6 +110,12 @@ impl Client {
     /// Where it talks to.
     pub fn base(&self) -> &BaseUrl {
         &self.base
+    }
+
+    /// How far its clock was ahead of this machine's when it last answered; zero when it did not tell, or where the difference
+    /// is no more than what an answer takes.
+    pub(super) fn ahead(&self) -> SignedDuration {
+        self.ahead.get().filter(|ahead| ahead.abs() >= APART).unwrap_or_default()
     }
 
     /// Every workspace, own ones first; one that is listed twice is taken as first seen. Sorted by id.
@@ -180,6 +191,9 @@ impl Client {
     fn send(&self, http: &reqwest::blocking::Client, request: Request) -> Result<Vec<u8>, Unanswered> {
         let deadline = Deadline::after(DEADLINE);
         let response = http.execute(request).map_err(|error| self.unreachable(&error))?;
+        self.ahead.set(
+            response.headers().get(DATE).and_then(told_time).map(|time| time.duration_since(clock::now())),
+        );
         let status = response.status();
         if status.is_redirection() {
             return Err(self.redirected(&response).into());
@@ -246,7 +260,9 @@ impl Client {
             _ => foreign::message(&deepest.to_string()).to_string(),
         };
         let what = format!("cannot reach the control plane at {}: {why}", self.base);
-        Unanswered::Unreachable(Error::new(Code::Network, what).hint(if self.is_sandboxed {
+        Unanswered::Unreachable(Error::new(Code::Network, what).hint(if is_out_of_time(deepest) {
+            "check this machine's clock (`date`): by it, the server's certificate is not valid now"
+        } else if self.is_sandboxed {
             SANDBOXED
         } else {
             "check the network and RUNCODE_API_BASE, or run `runcode doctor`"
@@ -289,6 +305,21 @@ impl Client {
     }
 }
 
+/// The moment that a `Date` header tells (RFC 9110, 6.6.1).
+fn told_time(date: &HeaderValue) -> Option<jiff::Timestamp> {
+    jiff::fmt::rfc2822::parse(date.to_str().ok()?).ok().map(|time| time.timestamp())
+}
+
+/// Whether the server's certificate is refused for the time on this machine's clock.
+fn is_out_of_time(error: &(dyn std::error::Error + 'static)) -> bool {
+    use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    let refused = match error.downcast_ref::<rustls::Error>() {
+        Some(rustls::Error::InvalidCertificate(refused)) => refused,
+        _ => return false,
+    };
+    matches!(refused, Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. })
+}
+
 /// The code and words of an HTTP error status.
 fn refused(status: StatusCode, body: &[u8]) -> Error {
     let code = match status.as_u16() {
@@ -317,6 +348,15 @@ fn refused(status: StatusCode, body: &[u8]) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_date_header_tells_the_time() {
+        let told = |text| told_time(&HeaderValue::from_static(text)).map(|time| time.as_second());
+        assert_eq!(told("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+        for bad in ["", "yesterday", "Sun, 31 Feb 1994 08:49:37 GMT", "1994-11-06T08:49:37Z"] {
+            assert_eq!(told(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn statuses_that_are_a_refusal() {
