@@ -175,7 +175,7 @@ fn only_valid_host_names_are_written() {
         .collect::<Vec<_>>();
     assert_eq!(hosts, ["runcode.box", "runcode.quiet"]);
     let text = std::fs::read_to_string(config(&world)).unwrap();
-    assert_eq!(text.lines().filter(|line| line.trim_start().starts_with("Host ")).count(), 2, "{text}");
+    assert_eq!(text.lines().filter(|line| line.starts_with("Host runcode.")).count(), 2, "{text}");
     assert_eq!(text.lines().filter(|line| line.trim_start().starts_with("ProxyCommand")).count(), 2);
 }
 

@@ -1,6 +1,8 @@
 //! `proxy`: what ssh runs for the hosts of `config-ssh`.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -161,4 +163,21 @@ fn proxy_ends_when_stdout_closes() {
     drop(stdout);
     assert!(child.wait().unwrap().success());
     drop(stdin);
+}
+
+/// As programs with a socket for both use it (libssh): no ssh waits for the connection itself.
+#[test]
+fn one_socket_for_both_is_relayed() {
+    let fixture = EditorFixture::new();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let mut command = fixture.world.command(&["proxy", "1"]);
+    command.stdin(OwnedFd::from(theirs.try_clone().unwrap())).stdout(OwnedFd::from(theirs));
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let mut banner = String::new();
+    let mut ours = BufReader::new(ours);
+    ours.read_line(&mut banner).unwrap();
+    assert!(banner.starts_with("SSH-2.0-"), "{banner:?}");
+    drop(ours);
+    assert!(child.wait().unwrap().success());
 }

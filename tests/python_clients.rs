@@ -1,4 +1,5 @@
-//! asyncssh, paramiko and ansible from PyPI, through the hosts that `config-ssh` wrote.
+//! asyncssh, paramiko and ansible from PyPI, through the hosts that `config-ssh` wrote. Those that are no OpenSSH read the key
+//! before they start the proxy, so that a session has to be there.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -67,6 +68,7 @@ async def main():
 asyncio.run(main())
 "#;
     for fixture in EditorFixture::each() {
+        fixture.world.run(&["connect", "1"]).succeeds();
         let Some(said) = python(&fixture, script) else { return };
         assert_eq!(said.succeeds().text(), "through asyncssh 3\nTrue\n");
     }
@@ -90,6 +92,7 @@ print(stdout.read().decode(), stdout.channel.recv_exit_status())
 client.close()
 "#;
     for fixture in EditorFixture::each() {
+        fixture.world.run(&["connect", "1"]).succeeds();
         let Some(said) = python(&fixture, script) else { return };
         assert_eq!(said.succeeds().text(), "through paramiko 3\n");
     }

@@ -17,8 +17,8 @@ const DEADLINE: Duration = Duration::from_secs(15);
 
 /// Relay stdin and stdout to a workspace's gateway, as raw bytes.
 ///
-/// This is what ssh runs for the hosts that `config-ssh` writes. The session is renewed when it needs to be; a stopped
-/// workspace is not started.
+/// This is what ssh runs for the hosts that `config-ssh` writes. An ssh that waits for it (`ProxyUseFdpass`) is given the
+/// connection itself. The session is renewed when it needs to be; a stopped workspace is not started.
 #[derive(clap::Args)]
 #[command(hide = true)]
 pub struct Args {
@@ -41,7 +41,13 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let session = session(args.id, app).map_err(|error| told_for_ssh(error, args.id))?;
     let route = session.route();
     let gateway = route.gateway().ok_or_else(|| Error::new(Code::Error, "the session has no gateway"))?;
-    relay::relay(dial(gateway, DEADLINE)?)?;
+    let connection = dial(gateway, DEADLINE)?;
+    #[cfg(unix)]
+    if relay::is_handed_over() {
+        relay::hand_over(&connection)?;
+        return Ok(Outcome::Status(0));
+    }
+    relay::relay(connection)?;
     Ok(Outcome::Status(0))
 }
 

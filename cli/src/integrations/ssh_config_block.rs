@@ -1,7 +1,11 @@
 //! The block of `~/.ssh/config` that lets every program that speaks ssh reach the workspaces.
 //!
 //! It goes first, so that the user's own defaults cannot weaken it: ssh takes the first value it finds. The only
-//! directives are ones that OpenSSH has had since 7.6, and that JetBrains, VS Code, Zed, asyncssh and paramiko take.
+//! directives are ones that OpenSSH has had since 7.6, and that JetBrains, VS Code, Zed, asyncssh and paramiko take. No
+//! `Match` is among them: parsers in other programs, such as those for Go and Rust, give up the whole file at one.
+//!
+//! ssh reads key and certificate once it is connected. With `ProxyUseFdpass` it waits for the proxy to hand over the
+//! connection, and the proxy renews the session before. Windows' ssh has no such thing, so that `Match exec` renews there.
 
 use crate::error::Result;
 use crate::grant::SshUser;
@@ -71,7 +75,7 @@ pub fn body(hosts: &[Host], caller: &Caller) -> Result<Vec<u8>> {
         host.render(caller, &mut body)?;
     }
     // What the user wrote below, before the first Host of their own, stays valid for every host.
-    body.extend_from_slice(b"Match all\n");
+    body.extend_from_slice(b"Host *\n");
     Ok(body)
 }
 
@@ -92,7 +96,7 @@ impl Host {
         };
         let alias = self.alias();
         line(format!("\n# {}", self.comment()).as_bytes());
-        if let Some(command) = caller.renewal(self.id) {
+        if let Some(command) = caller.renewal(self.id).filter(|_| cfg!(windows)) {
             // ssh reads key and certificate before the proxy could renew them. The line selects nothing.
             line(format!("Match originalhost {alias} exec \"{command}\"").as_bytes());
         }
@@ -155,7 +159,7 @@ fn is_plain(word: &str) -> bool {
 /// What is the same for every workspace. No HostName (JetBrains would dial it), no RemoteCommand and no forwards
 /// (VS Code brings its own), no multiplexing (a proxy's end would be the end of everybody's connection).
 const FIXED: [(&str, &str); 8] = [
-    ("ProxyUseFdpass", "no"),
+    ("ProxyUseFdpass", if cfg!(windows) { "no" } else { "yes" }),
     ("RequestTTY", "auto"),
     ("ControlMaster", "no"),
     ("ControlPath", "none"),

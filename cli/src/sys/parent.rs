@@ -60,6 +60,22 @@ impl Parent {
     }
 }
 
+/// Whether an OpenSSH client started this process, by the name of its program.
+pub fn is_ssh() -> bool {
+    let Some(pid) = getppid() else { return false };
+    #[cfg(target_os = "linux")]
+    let program = heir::program(pid);
+    #[cfg(not(target_os = "linux"))]
+    let program = {
+        let mut ps = std::process::Command::new("/bin/ps");
+        let output = ps.args(["-o", "comm=", "-p", &pid.as_raw_nonzero().to_string()]).output().ok();
+        output.map(|output| std::path::PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+    };
+    program.is_some_and(|program| {
+        program.file_name().is_some_and(|name| name == "ssh" || name == "ssh (deleted)")
+    })
+}
+
 #[cfg(target_os = "linux")]
 fn watch(pid: Pid) -> Option<OwnedFd> {
     rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()

@@ -18,6 +18,30 @@ enum Direction {
     FromGateway(io::Result<()>),
 }
 
+/// Whether stdin and stdout are the same socket.
+pub(super) fn is_one_socket() -> bool {
+    use rustix::fs::FileType;
+    let [input, output] = [rustix::stdio::stdin(), rustix::stdio::stdout()].map(rustix::fs::fstat);
+    matches!((input, output), (Ok(input), Ok(output)) if input.st_ino == output.st_ino
+        && input.st_dev == output.st_dev
+        && FileType::from_raw_mode(output.st_mode) == FileType::Socket)
+}
+
+/// Sends the connection over stdout, with the one byte that ssh expects along.
+pub(super) fn hand_over(gateway: &TcpStream) -> io::Result<()> {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    let (fds, mut space) =
+        ([gateway.as_fd()], [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))]);
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(&fds));
+    loop {
+        match sendmsg(rustix::stdio::stdout(), &[io::IoSlice::new(&[0])], &mut control, SendFlags::empty()) {
+            Err(rustix::io::Errno::INTR) => {}
+            sent => return sent.map(|_| ()).map_err(io::Error::from),
+        }
+    }
+}
+
 pub(super) fn relay(gateway: TcpStream) -> io::Result<()> {
     let parent = Parent::of_process();
     let (input, output) = take_stdio()?;
