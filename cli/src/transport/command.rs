@@ -136,21 +136,24 @@ impl RemoteCommand {
     ) -> Result<RemoteCommand> {
         let snippet = bytes(snippet.as_ref())?;
         let token = token();
-        let mut text = opening(&token, workdir);
-        if !env.is_empty() || replaces_its_shell(snippet) {
-            let mut command = env.prefix();
-            command.extend_from_slice(b"sh -c ");
-            quote::word(&mut command, LOGIN_SHELL.as_bytes());
-            command.extend_from_slice(b" runcode ");
-            quote::word(&mut command, snippet);
-            text.append(&mut quote::on_one_line(command, &token));
-        } else if runs_on(snippet) {
-            text.extend_from_slice(b"eval ");
-            quote::word(&mut text, snippet);
-        } else {
-            text.extend_from_slice(snippet);
-        }
-        text.extend_from_slice(b"\nexit");
+        let text = hidden_if_it_fits(|quote| {
+            let mut text = opening(&token, workdir, quote);
+            if !env.is_empty() || replaces_its_shell(snippet) {
+                let mut command = env.prefix();
+                command.extend_from_slice(b"sh -c ");
+                quote::word(&mut command, LOGIN_SHELL.as_bytes());
+                command.extend_from_slice(b" runcode ");
+                quote(&mut command, snippet);
+                text.append(&mut quote::on_one_line(command, &token));
+            } else if runs_on(snippet) || !snippet.contains(&b'\n') {
+                text.extend_from_slice(b"eval ");
+                quote(&mut text, snippet);
+            } else {
+                text.extend_from_slice(snippet); // csh takes no line feed in a word
+            }
+            text.extend_from_slice(b"\nexit");
+            text
+        });
         RemoteCommand::checked(text, token, env.secrets()?)
     }
 
@@ -161,16 +164,20 @@ impl RemoteCommand {
         arguments: &[A],
     ) -> Result<RemoteCommand> {
         let token = token();
-        let mut text = opening(&token, workdir);
-        let mut command = env.prefix();
-        for (position, argument) in arguments.iter().enumerate() {
-            if position > 0 {
-                command.push(b' ');
+        let arguments = arguments.iter().map(|word| bytes(word.as_ref())).collect::<Result<Vec<_>>>()?;
+        let text = hidden_if_it_fits(|quote| {
+            let mut text = opening(&token, workdir, quote);
+            let mut command = env.prefix();
+            for (position, argument) in arguments.iter().enumerate() {
+                if position > 0 {
+                    command.push(b' ');
+                }
+                quote(&mut command, argument);
             }
-            quote::word(&mut command, bytes(argument.as_ref())?);
-        }
-        text.append(&mut quote::on_one_line(command, &token));
-        text.extend_from_slice(b"\nexit");
+            text.append(&mut quote::on_one_line(command, &token));
+            text.extend_from_slice(b"\nexit");
+            text
+        });
         RemoteCommand::checked(text, token, env.secrets()?)
     }
 
@@ -246,6 +253,16 @@ impl fmt::Debug for RemoteCommand {
     }
 }
 
+/// How a word is written into the text.
+type Quote = fn(&mut Vec<u8>, &[u8]);
+
+/// The text with its words hidden from `pgrep -f`, which may match what the user runs but not our shell around that; with plain
+/// words where the hidden ones are too long.
+fn hidden_if_it_fits(text: impl Fn(Quote) -> Vec<u8>) -> Vec<u8> {
+    let hidden = text(quote::hidden_word);
+    if hidden.len() <= MAX_TEXT { hidden } else { text(quote::word) }
+}
+
 fn token() -> String {
     format!("runcode-{}", random::word())
 }
@@ -264,7 +281,7 @@ fn bytes(text: &OsStr) -> Result<&[u8]> {
 /// A start-up file may have turned `cd` and `exit` into functions or aliases, and may have set `-e` or `-u`. Quoting `cd` avoids
 /// the alias, but csh cannot run a quoted `cd`. If `cd` is a function, we check where it led. A restricted shell runs neither
 /// `cd` nor `exec`.
-fn opening(token: &str, workdir: Option<&Workdir>) -> Vec<u8> {
+fn opening(token: &str, workdir: Option<&Workdir>, quote: Quote) -> Vec<u8> {
     let mut text = format!(": {token}; {IS_POSIX} || {IS_FISH} || {CSH_EXIT}; ").into_bytes();
     let own_exit = "eval 'unset -f exit; unalias exit' 2>/dev/null";
     text.extend_from_slice(format!("{IS_OTHER} || {own_exit} || [ x ]; ").as_bytes());
@@ -274,23 +291,25 @@ fn opening(token: &str, workdir: Option<&Workdir>) -> Vec<u8> {
         Some(below) => ("~/", below),
         None => ("", workdir.as_str()),
     };
-    let mut push = |before: &str, word: &[u8]| {
+    let mut say = |before: &str, quote: Quote, word: &[u8]| {
         text.extend_from_slice(before.as_bytes());
-        quote::word(&mut text, word);
+        quote(&mut text, word);
     };
     // csh gives up if its own `cd` fails, so check the folder first.
-    push(&format!("[ -x {home}"), format!("{path}/.").as_bytes());
-    push(
+    say(&format!("[ -x {home}"), quote, format!("{path}/.").as_bytes());
+    say(
         " ] || exec sh -c ",
+        quote::word,
         b"printf \"runcode: cannot enter %s on the workspace: it is not a folder, or you may not enter it\\n\" \"$1\" >&2; \
           echo \"runcode: use --home to run in the home folder\" >&2; exit 255",
     );
-    push(" runcode ", workdir.brief().as_bytes());
-    push(&format!("; {IS_POSIX} || cd {home}"), path.as_bytes());
-    push(&format!(" >/dev/null || exec sh -c 'exit 255'; {IS_OTHER} || 'cd' {home}"), path.as_bytes());
-    push(&format!(" >/dev/null || [ x ]; {IS_OTHER} || [ . -ef {home}"), path.as_bytes());
-    push(
+    say(" runcode ", quote, workdir.brief().as_bytes());
+    say(&format!("; {IS_POSIX} || cd {home}"), quote, path.as_bytes());
+    say(&format!(" >/dev/null || exec sh -c 'exit 255'; {IS_OTHER} || 'cd' {home}"), quote, path.as_bytes());
+    say(&format!(" >/dev/null || [ x ]; {IS_OTHER} || [ . -ef {home}"), quote, path.as_bytes());
+    say(
         " ] || sh -c ",
+        quote::word,
         b"echo \"runcode: the login shell did not enter the folder on the workspace: it may be restricted, or a start-up \
           file may redefine cd\" >&2; exit 255",
     );

@@ -27,10 +27,14 @@ fn said_by(shell: &[&str], text: &[u8]) -> Vec<u8> {
 }
 
 fn printed(words: &[Vec<u8>]) -> Vec<u8> {
+    printed_by(word, words)
+}
+
+fn printed_by(quote: fn(&mut Vec<u8>, &[u8]), words: &[Vec<u8>]) -> Vec<u8> {
     let mut text = b"printf '<%s>'".to_vec();
     for one in words {
         text.push(b' ');
-        word(&mut text, one);
+        quote(&mut text, one);
     }
     on_one_line(text, "name")
 }
@@ -75,6 +79,24 @@ fn every_shell_reads_the_exact_words() {
             assert_eq!(said_by(&shell, &printed(words)), expected(words), "{shell:?} {word:?}");
         }
         assert_eq!(said_by(&shell, &printed(&words)), expected(&words), "{shell:?}");
+        assert_eq!(said_by(&shell, &printed_by(hidden_word, &words)), expected(&words), "{shell:?}");
+    }
+    let started = |file: &str| [file.as_bytes(), b"\n", &printed_by(hidden_word, &words)].concat();
+    for shell in shells().into_iter().filter(|shell| shell[0] == "zsh") {
+        assert_eq!(said_by(&shell, &started("setopt rc_quotes extended_glob")), expected(&words));
+    }
+}
+
+#[test]
+fn hidden_words_are_not_found_by_three_letters() {
+    for word in ["my-server --port 80", "/home/me/project", "aaaa", "it's a server!", "pkill -f 'node x'"] {
+        let mut text = Vec::new();
+        hidden_word(&mut text, word.as_bytes());
+        let text = String::from_utf8(text).unwrap();
+        let found = word.as_bytes().windows(3).filter(|three| three.iter().all(u8::is_ascii_alphanumeric));
+        for three in found {
+            assert!(!text.contains(std::str::from_utf8(three).unwrap()), "{word}: {text}");
+        }
     }
 }
 
@@ -86,11 +108,13 @@ proptest! {
         let words: Vec<Vec<u8>> = words.into_iter().map(String::into_bytes).collect();
         for shell in shells() {
             prop_assert_eq!(said_by(&shell, &printed(&words)), expected(&words), "{:?}", shell);
+            prop_assert_eq!(said_by(&shell, &printed_by(hidden_word, &words)), expected(&words), "{:?}", shell);
         }
     }
 
     #[test]
     fn any_bytes_survive_a_posix_shell(words in prop::collection::vec(prop::collection::vec(1..=255u8, 0..20), 1..5)) {
         prop_assert_eq!(said_by(&["sh"], &printed(&words)), expected(&words));
+        prop_assert_eq!(said_by(&["sh"], &printed_by(hidden_word, &words)), expected(&words));
     }
 }
