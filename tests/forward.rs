@@ -143,16 +143,59 @@ fn forwards_return_with_the_connection() {
         let pid = std::fs::read_to_string(world.cache("ws-1/master.pid")).unwrap();
         assert!(Command::new("kill").args(["-9", pid.trim()]).status().unwrap().success());
         until("the forward is gone", || TcpStream::connect(("127.0.0.1", local)).is_err());
-        assert_eq!(
-            world.run(&["forward", "--list", "--json"]).succeeds().json()["forwards"][0]["active"],
-            false
-        );
         world.run(&["exec", "true"]).succeeds();
-        assert!(greeted(local));
+        assert!(greeted(local), "a command brings it back");
+        let pid = std::fs::read_to_string(world.cache("ws-1/master.pid")).unwrap();
+        assert!(Command::new("kill").args(["-9", pid.trim()]).status().unwrap().success());
+        until("the forward is gone", || TcpStream::connect(("127.0.0.1", local)).is_err());
+        let listed = world.run(&["forward", "--list", "--json"]).succeeds().json();
         assert_eq!(
-            world.run(&["forward", "--list", "--json"]).succeeds().json()["forwards"][0]["active"],
-            true
+            (&listed["forwards"][0]["active"], greeted(local)),
+            (&true.into(), true),
+            "so does the list"
         );
+    }
+}
+
+/// How long the connections of a world stay without use, in seconds: 0 is for as long as they live.
+fn persisting(world: &World) -> Vec<String> {
+    let ours = crate::support::processes_with(world.cache("").to_str().unwrap());
+    let masters = ours.into_iter().filter(|line| line.contains("[mux]") || line.contains(" -M "));
+    masters
+        .map(|line| {
+            line.split("ControlPersist=").nth(1).map_or("config".to_owned(), |rest| rest[..1].to_owned())
+        })
+        .collect()
+}
+
+/// OpenSSH counts only what runs over a connection as use, not the forwards that listen.
+#[test]
+fn a_connection_stays_as_long_as_its_forwards() {
+    for world in World::each().into_iter().chain(World::own_host()) {
+        let world = world.connected();
+        let (there, local, other) = (greeter().to_string(), free(), free());
+        let go = world.workspace().join("go");
+        let slow =
+            world.command(&["exec", "-n", "--", "echo up; until [ -e go ]; do sleep .05; done"]).spawn();
+        world.run(&["exec", "true"]).succeeds();
+        let lasting = || persisting(&world).iter().filter(|persist| *persist == "0").count();
+        assert_eq!(lasting(), 0);
+        world.run(&["forward", &there, "--local", &local.to_string()]).succeeds();
+        world.run(&["forward", &there, "--local", &other.to_string()]).succeeds();
+        assert_eq!((lasting(), greeted(local), greeted(other)), (1, true, true), "{:?}", persisting(&world));
+        std::fs::write(go, "").unwrap();
+        CommandOutput::of(slow.unwrap().wait_with_output().unwrap()).succeeds();
+        until("the first connection is gone", || persisting(&world).len() == 1);
+        if !world.is_own_host() {
+            world.run(&["connect", "box", "--ttl", "1700"]).succeeds();
+            assert_eq!((lasting(), greeted(local)), (1, true), "renewed");
+        }
+        world.run(&["forward", "--cancel", &local.to_string()]).succeeds();
+        assert_eq!((lasting(), greeted(other)), (1, true), "one is left");
+        world.run(&["forward", "--cancel"]).succeeds();
+        until("it does not stay for nothing", || lasting() == 0);
+        world.run(&["exec", "true"]).succeeds();
+        assert_eq!(lasting(), 0);
     }
 }
 

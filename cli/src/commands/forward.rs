@@ -19,9 +19,9 @@ use crate::{
 
 /// Forward ports of the attached workspace to this machine.
 ///
-/// Forwards run in the background. They stay with the session's connection, which closes after five minutes without use,
-/// and come back with it at the next command. They listen on this machine's loopback addresses only. Forwarding a port
-/// twice is fine.
+/// Forwards run in the background, and stay until you end them or detach. If the connection is lost, such as by a sleep of
+/// this machine, `--list` and every other command bring them back with it. They listen on this machine's loopback addresses
+/// only. Forwarding a port twice is fine.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -213,7 +213,11 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let session = app.session(&sessions, args.which.words())?;
     if args.list {
         let row = |(kept, is_active)| Row { kept, is_active, is_listening: None };
-        let rows = forwards::list(&sessions, &session)?.into_iter().map(row).collect();
+        #[cfg(unix)]
+        let listed = forwards::bring_back(&sessions, &session)?;
+        #[cfg(windows)]
+        let listed = forwards::list(&sessions, &session)?;
+        let rows = listed.into_iter().map(row).collect();
         return Ok(Forwards { session, rows, what: What::Listed }.into());
     }
     act(&args, app.is_json(), &sessions, session)

@@ -19,6 +19,9 @@ use crate::{
     transport::{Forward, Open, Side, Transport, Unforwarded},
 };
 
+#[cfg(unix)]
+const FILE: &str = crate::transport::forward::KEPT;
+#[cfg(windows)]
 const FILE: &str = "forwards.json";
 const MAX_FILE: usize = 64 * 1024;
 
@@ -75,13 +78,29 @@ fn save(folder: &Path, kept: &[Kept]) -> Result<()> {
 /// Whether any forward was asked for.
 #[cfg(unix)]
 pub(super) fn are_kept(folder: &Path) -> bool {
-    read(folder).is_ok_and(|kept| !kept.is_empty())
+    folder.join(FILE).exists() // without any there is no file
 }
 
 /// Forgets all forwards that were asked for.
 #[cfg(unix)]
 pub(super) fn forget(folder: &Path) -> Result<()> {
     save(folder, &[])
+}
+
+/// The forwards of the session, and for each whether it stands now: a connection that is gone is made anew for them.
+#[cfg(unix)]
+pub fn bring_back(sessions: &Sessions<'_>, session: &Session) -> Result<Vec<(Kept, bool)>> {
+    let kept = list(sessions, session)?;
+    if kept.iter().all(|(_, is_active)| *is_active) {
+        return Ok(kept);
+    }
+    match sessions.revive(session) {
+        Ok(session) => list(sessions, &session),
+        Err(error) => {
+            note(format!("note: the connection is gone, and no other could be made: {}", error.message()));
+            Ok(kept)
+        }
+    }
 }
 
 /// The forwards of the session, and for each whether the connection that is up has it.
@@ -161,6 +180,15 @@ pub fn add(sessions: &Sessions<'_>, session: &Session, mut wanted: Kept) -> Resu
     let session = sessions.revive(session)?;
     let _locked = sessions.store().lock(&session.meta.key)?;
     let transport = sessions.transport(&session);
+    // A person has said how long a connection stays that only this person can bring up.
+    if session.meta.personal_keep.is_none()
+        && let Err(error) = let_last(&transport, &session.folder)
+    {
+        note(format!(
+            "note: this forward may end after five minutes without use, because no other connection could be made: {}",
+            error.message()
+        ));
+    }
     let is_any = wanted.port == 0 && !wanted.reverse;
     let mut tries = 0;
     loop {
@@ -183,6 +211,18 @@ pub fn add(sessions: &Sessions<'_>, session: &Session, mut wanted: Kept) -> Resu
     all.push(wanted.clone());
     save(&session.folder, &all)?;
     Ok(wanted)
+}
+
+/// Has the connection stay as long as its forwards do, which ones that are there survive.
+#[cfg(unix)]
+fn let_last(transport: &Transport, folder: &Path) -> Result<()> {
+    if transport.lasts() {
+        return Ok(());
+    }
+    release(transport, folder);
+    let replaced = transport.let_last();
+    restore(transport, folder);
+    replaced
 }
 
 /// The error for a port of this machine that a forward of ours has already, of this session or of another one.
@@ -221,6 +261,9 @@ pub fn cancel(
         }
     }
     save(&session.folder, &left)?;
+    if left.is_empty() && !ended.is_empty() && session.meta.personal_keep.is_none() {
+        transport.retire_master()?; // it would stay without use
+    }
     Ok(ended)
 }
 

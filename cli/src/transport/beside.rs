@@ -11,7 +11,6 @@ use std::process::Child;
 use std::time::Duration;
 
 use crate::error::{Code, Error};
-use crate::openssh::config::PERSIST_SECONDS;
 use crate::sys::atomic_file;
 use crate::sys::clock::Deadline;
 use crate::transport::late::Late;
@@ -126,7 +125,7 @@ impl Place<'_> {
             self.end(Beside::Up(pid)); // left over from a crash
         }
         master::remove_socket(&self.path).map_err(|failure| master::other(failure.into()))?;
-        let mut child = master::spawn(transport, &self.path, &self.log, None, PERSIST_SECONDS)?;
+        let mut child = master::spawn(transport, &self.path, &self.log, None, master::persist(transport))?;
         loop {
             match late.is_confirmed(transport, Deadline::after(LOOK.min(end.remaining()))) {
                 Ok(false) if !end.is_past() && !late.is_interrupted() => {}
@@ -169,6 +168,9 @@ impl Place<'_> {
         withdraw(self.transport, path, old, late)?;
         let io = |error| Failure::NotStarted(Error::io("put the new connection in its place", error));
         master::keep(self.transport, new).map_err(Failure::NotStarted)?;
+        if self.transport.is_lasting() {
+            master::keep_lasting(self.transport, new).map_err(Failure::NotStarted)?;
+        }
         std::fs::rename(&self.path, path).map_err(io)?;
         if matches!(self.transport.route.way, Way::External(_)) {
             let _ = atomic_file::remove(&self.log); // only a failed login needs it

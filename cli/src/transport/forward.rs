@@ -13,6 +13,9 @@ use crate::transport::outcome::{Failure, Unforwarded};
 use crate::transport::start::OPEN_DEADLINE;
 use crate::transport::{Transport, mux};
 
+/// In a session's folder: the forwards that were asked for. Without any there is no such file.
+pub const KEPT: &str = "forwards.json";
+
 /// A port forward.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forward {

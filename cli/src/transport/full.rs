@@ -40,7 +40,7 @@ pub(super) fn start(
     let route = Route { control_path: Some(own.clone()), ..transport.route.clone() };
     let way = Transport { route, ..transport.clone() };
     let mut connection = Further { pid: None, way: way.clone(), path: own };
-    connection.come_up(interrupt)?;
+    connection.come_up(KEEP, interrupt)?;
     let mut asked = way.ask(command, streams)?;
     match asked.is_confirmed(&way, None, Deadline::after(OPEN_DEADLINE)) {
         Ok(true) => Ok((way, Box::new(OverFurther { process: asked.opened(), _connection: connection }))),
@@ -51,6 +51,24 @@ pub(super) fn start(
         )),
         Err(failure) => Err(failure),
     }
+}
+
+/// Puts a connection that stays without use in the place of the session's own, which finishes what runs over it. On a failure
+/// that one stays. The caller holds the session's lock.
+pub(super) fn replace_by_lasting(transport: &Transport, path: &Path) -> Result<()> {
+    let interrupt = Interrupt::of_command(&transport.cancel)?;
+    let way = transport.clone().lasting();
+    let mut connection = Further { pid: None, path: further(path), way };
+    let came_up = connection.come_up(master::persist(&connection.way), &interrupt);
+    interrupt.let_pass();
+    came_up.map_err(Failure::into_error)?;
+    let pid = connection.pid.ok_or_else(openssh::no_master)?;
+    master::retire(transport, path)?;
+    std::fs::rename(&connection.path, path)
+        .map_err(|error| Error::io("put the new connection in its place", error))?;
+    connection.pid = None; // it is the session's own now
+    master::keep(transport, pid)?;
+    master::keep_lasting(transport, pid)
 }
 
 /// Ends additional connections that a crash left behind. The caller holds the session's lock.
@@ -72,11 +90,11 @@ struct Further {
 }
 
 impl Further {
-    fn come_up(&mut self, interrupt: &Interrupt) -> Result<(), Failure> {
+    fn come_up(&mut self, keep: u32, interrupt: &Interrupt) -> Result<(), Failure> {
         let not_started = |failed: crate::transport::Unconnected| Failure::NotStarted(failed.error);
         let log = self.path.file_name().map(|name| self.way.route.folder.join(name).with_extension("log"));
         let log = log.unwrap_or_default();
-        let mut child = master::spawn(&self.way, &self.path, &log, None, KEEP).map_err(not_started)?;
+        let mut child = master::spawn(&self.way, &self.path, &log, None, keep).map_err(not_started)?;
         let deadline = Deadline::after(COLD_DEADLINE);
         let failure = loop {
             let ended = child.try_wait().ok().flatten();

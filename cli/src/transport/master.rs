@@ -96,7 +96,8 @@ pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Un
         .gateway()
         .filter(|_| !transport.binary.is_chosen())
         .and_then(|to| dial(to, DIAL).ok());
-    let mut child = spawn(transport, control_path, &log_path, gateway.as_ref(), PERSIST_SECONDS)?;
+    let persist = persist(transport);
+    let mut child = spawn(transport, control_path, &log_path, gateway.as_ref(), persist)?;
     let mut pause = Duration::from_millis(2);
     loop {
         let ended = child.try_wait().ok().flatten();
@@ -105,7 +106,7 @@ pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Un
             // By itself it may do better: an old one, one that is wrapped, one that resolves the name to another address.
             let is_final = failed.cause == Cause::AuthRejected || failed.cause.is_out_of_reach();
             if !is_final && gateway.take().is_some() {
-                child = spawn(transport, control_path, &log_path, None, PERSIST_SECONDS)?;
+                child = spawn(transport, control_path, &log_path, None, persist)?;
                 continue;
             }
             return Err(failed);
@@ -117,6 +118,9 @@ pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Un
                 acknowledge_at_once(gateway);
             }
             keep(transport, pid).map_err(other)?;
+            if transport.is_lasting() {
+                keep_lasting(transport, pid).map_err(other)?;
+            }
             if ended.is_none() {
                 settle(child, pid, deadline);
             }
@@ -335,6 +339,25 @@ fn foreign(control_path: &Path) -> Error {
         .hint("nothing is sent to it; remove it, or have its owner do so")
 }
 
+/// How long a master stays without use, in seconds; 0 is for as long as it lives (ssh_config(5), `ControlPersist`).
+pub(super) fn persist(transport: &Transport) -> u32 {
+    if transport.is_lasting() { 0 } else { PERSIST_SECONDS }
+}
+
+/// Whether the master stays without use.
+pub(super) fn lasts(transport: &Transport, control_path: &Path) -> bool {
+    alive(control_path, ANSWER).is_ok_and(|pid| pid_in(&lasting_path(transport)) == Some(pid))
+}
+
+/// Remembers that the master stays without use.
+pub(super) fn keep_lasting(transport: &Transport, pid: u32) -> Result<()> {
+    atomic_file::write_unsynced(&lasting_path(transport), pid.to_string().as_bytes(), 0o600)
+}
+
+fn lasting_path(transport: &Transport) -> PathBuf {
+    transport.route.folder.join("master.lasting")
+}
+
 fn pid_path(transport: &Transport) -> PathBuf {
     transport.route.folder.join("master.pid")
 }
@@ -344,7 +367,11 @@ pub(super) fn keep(transport: &Transport, pid: u32) -> Result<()> {
 }
 
 fn kept(transport: &Transport) -> Option<u32> {
-    let bytes = atomic_file::read(&pid_path(transport), 32).ok()??;
+    pid_in(&pid_path(transport))
+}
+
+fn pid_in(path: &Path) -> Option<u32> {
+    let bytes = atomic_file::read(path, 32).ok()??;
     std::str::from_utf8(&bytes).ok()?.trim().parse().ok().filter(|&pid| pid > 1)
 }
 

@@ -137,6 +137,8 @@ pub struct Transport {
     binary: SshBinary,
     through_ssh: bool,
     is_sandboxed: bool,
+    #[cfg_attr(windows, expect(dead_code, reason = "there are no masters"))]
+    is_lasting: bool,
     cancel: Cancel,
 }
 
@@ -149,8 +151,22 @@ impl Transport {
             through_ssh: cfg!(windows)
                 || env.var(Var::RuncodeTransport).is_some_and(|value| value == "openssh"),
             is_sandboxed: env.var(Var::CodexSandboxNetworkDisabled).is_some(),
+            is_lasting: false,
             cancel: Cancel::default(),
         }
+    }
+
+    /// The same way, whose connection stays without use.
+    #[cfg(unix)]
+    #[must_use]
+    fn lasting(self) -> Transport {
+        Transport { is_lasting: true, ..self }
+    }
+
+    /// Whether a new connection is to stay without use: for forwards that were asked for.
+    #[cfg(unix)]
+    fn is_lasting(&self) -> bool {
+        self.is_lasting || self.route.folder.join(forward::KEPT).exists()
     }
 
     /// The same way, for commands that `cancel` interrupts.
@@ -217,6 +233,18 @@ impl Transport {
             return master::retire(self, path);
         }
         Ok(())
+    }
+
+    /// Whether the connection stays without use.
+    #[cfg(unix)]
+    pub fn lasts(&self) -> bool {
+        self.route.control_path.as_deref().is_some_and(|path| master::lasts(self, path))
+    }
+
+    /// Puts a connection that stays without use in the place of this one. The caller holds the session's lock.
+    #[cfg(unix)]
+    pub fn let_last(&self) -> Result<()> {
+        full::replace_by_lasting(self, self.control_path()?)
     }
 
     /// Opens a forward, for as long as the master lives. One that is open already is fine. The protocol has no way to ask
