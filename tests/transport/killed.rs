@@ -22,15 +22,23 @@ fn ends(mut pipe: impl Read + Send + 'static) -> bool {
     ended.recv_timeout(SOON).is_ok_and(|is_read| is_read)
 }
 
-fn kill(child: &mut Child, how: Signal) {
+/// Kills a client once its command is no longer one of those that are over in a moment.
+fn kill(case: &Case<'_>, child: &mut Child, how: Signal) {
+    until("the command is claimed", || {
+        let folder = std::fs::read_dir(case.world.session_file("commands"));
+        let suffix = format!(".{}", child.id());
+        folder.into_iter().flatten().flatten().any(|it| it.file_name().to_string_lossy().ends_with(&suffix))
+    });
     signal(child.id().cast_signed(), how);
     child.wait().unwrap();
 }
 
 /// What ran before is gone once another command has run.
 fn is_ended_by_the_next(case: &Case<'_>, sleep: &str) {
-    case.run(&["--", "true"]).ends_with(0);
-    until("what the killed client ran is gone", || processes_with(sleep).is_empty());
+    until("what the killed client ran is gone", || {
+        case.run(&["--", "true"]).ends_with(0); // on a busy machine, one may not be enough
+        processes_with(sleep).is_empty()
+    });
 }
 
 #[test]
@@ -39,7 +47,7 @@ fn a_killed_client_holds_no_pipe() {
         for how in [Signal::KILL, Signal::QUIT, Signal::ALARM] {
             let sleep = long_sleep();
             let mut child = started(case, &["--", &format!("echo up; {sleep}; {sleep}")]);
-            kill(&mut child, how);
+            kill(case, &mut child, how);
             let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
             assert!(ends(out) && ends(err), "{how:?}: two pipes");
             is_ended_by_the_next(case, &sleep);
@@ -50,7 +58,7 @@ fn a_killed_client_holds_no_pipe() {
         let mut child = command.stdout(theirs.try_clone().unwrap()).stderr(theirs).spawn().unwrap();
         drop(command);
         ours.read_exact(&mut [0; 3]).unwrap();
-        kill(&mut child, Signal::KILL);
+        kill(case, &mut child, Signal::KILL);
         assert!(ends(ours), "one pipe for both");
         is_ended_by_the_next(case, &sleep);
         let sleep = long_sleep();
@@ -59,7 +67,7 @@ fn a_killed_client_holds_no_pipe() {
         let mut child = command.stdout(Stdio::null()).stderr(OwnedFd::from(theirs)).spawn().unwrap();
         drop(command);
         ours.read_exact(&mut [0; 3]).unwrap();
-        kill(&mut child, Signal::KILL);
+        kill(case, &mut child, Signal::KILL);
         assert!(ends(ours), "a socket");
         is_ended_by_the_next(case, &sleep);
     });
@@ -74,17 +82,14 @@ fn what_a_killed_client_ran_ends() {
             "echo up; setsid -w sh -c 'SLEEP & SLEEP & wait'",
             "echo up; timeout 500 SLEEP | cat",
         ] {
-            if shape.contains("setsid") && !case.world.is_own_host() {
-                continue; // the gateway of `dev` ends a session of its own with itself
-            }
             let sleep = long_sleep();
             let mut child = started(case, &["--", &shape.replace("SLEEP", &sleep)]);
-            kill(&mut child, Signal::KILL);
+            kill(case, &mut child, Signal::KILL);
             case.world.run_with(&["write", "next"], b"next").succeeds();
-            until(shape, || processes_with(&sleep).is_empty());
-            case.run(&["--", "true"]).ends_with(0);
-            let left = std::fs::read_dir(case.world.session_file("commands")).unwrap().count();
-            assert_eq!(left, 0, "nothing is left of it here");
+            until(shape, || {
+                case.run(&["--", "true"]).ends_with(0); // on a busy machine, one may not be enough
+                processes_with(&sleep).is_empty() && !case.world.session_file("commands").exists()
+            });
         }
     });
 }
@@ -94,8 +99,9 @@ fn a_living_clients_command_goes_on() {
     everywhere(|case| {
         let sleep = long_sleep();
         let mut killed = started(case, &["--", &format!("echo up; {sleep}; {sleep}")]);
-        let living = started(case, &["--", "echo up; until [ -e go ]; do sleep .05; done; rm go; echo err >&2"]);
-        kill(&mut killed, Signal::KILL);
+        let living =
+            started(case, &["--", "echo up; until [ -e go ]; do sleep .05; done; rm go; echo err >&2"]);
+        kill(case, &mut killed, Signal::KILL);
         for _ in 0..3 {
             case.run(&["--", "true"]).ends_with(0);
         }
@@ -113,7 +119,9 @@ fn a_shared_pipe_keeps_its_order() {
         let line = "for i in 1 2 3; do echo out$i; sleep .05; echo err$i >&2; sleep .05; done; exit 3";
         let said = case.shell(&format!("{{ $RUNCODE exec -- '{line}'; echo $?; }} 2>&1 | cat"));
         assert_eq!(said.text(), "out1\nerr1\nout2\nerr2\nout3\nerr3\n3\n");
-        let said = case.shell("{ $RUNCODE exec -- 'echo 1 >&2; yes'; echo $? >status; } 2>&1 | head -1; cat status");
+        let said = case.shell(
+            "{ $RUNCODE exec -- 'echo 1 >&2; sleep .1; yes'; echo $? >status; } 2>&1 | head -1; cat status",
+        );
         assert_eq!(said.text(), "1\n141\n");
     });
 }

@@ -73,7 +73,8 @@ impl Written {
         let _ = rustix::pipe::fcntl_setpipe_size(&writer, ROOM); // only speed: the quota may be spent
         let (sender, done) = mpsc::channel();
         // When it ends the reader goes, and the command learns that nobody takes what it writes.
-        std::thread::Builder::new().spawn(move || sender.send(pass_on(reader, File::from(to.fd), to.kind)))?;
+        std::thread::Builder::new()
+            .spawn(move || sender.send(pass_on(reader, File::from(to.fd), to.kind)))?;
         self.0.push(Writer { what, done });
         Ok(writer.into())
     }

@@ -9,7 +9,6 @@ use crate::transport::outcome::Failure;
 #[cfg(unix)]
 use {
     crate::error::Error,
-    crate::transport::lost::Claim,
     crate::transport::mux_socket::Listener,
     crate::transport::running::Process,
     crate::transport::start::{AFTER_SIGNAL, OPEN_DEADLINE},
@@ -43,7 +42,6 @@ pub struct Late {
     pub(super) since: Instant,
     pub(super) token: String,
     pub(super) interrupt: Option<Interrupt>,
-    pub(super) claim: Option<Claim>,
 }
 
 /// Windows has no masters, so nothing is ever late.
@@ -71,9 +69,7 @@ impl Late {
 
     /// The command, once it is confirmed.
     pub(super) fn opened(self, transport: &Transport) -> Running {
-        let mut running = transport.running(self.token, self.asked.opened(), self.interrupt);
-        running.claim = self.claim;
-        running
+        transport.running(self.token, self.asked.opened(), self.interrupt)
     }
 
     pub(super) fn is_interrupted(&self) -> bool {

@@ -1,7 +1,7 @@
 //! Commands that outlived their client. A client that was killed could not end its command, so the next one does.
 //!
-//! Each client holds a locked file for its command in the session's folder, named by the command's token and the client's
-//! process id. The kernel frees the lock when the client is gone, however that came about.
+//! Each client whose command takes a moment holds a locked file for it in the session's folder, named by the command's token and
+//! the client's process id. The kernel frees the lock when the client is gone, however that came about.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -21,9 +21,6 @@ const MOST: usize = 32;
 /// For how long a command that was requested may not have started yet.
 const YOUNG: Duration = Duration::from_secs(20);
 
-/// How long a client that is done waits for the end of commands that others lost.
-const PATIENCE: Duration = Duration::from_secs(3);
-
 /// That a command has a client. Dropping it says that nobody has to end the command any more.
 #[derive(Debug)]
 pub(super) struct Claim {
@@ -35,7 +32,8 @@ impl Claim {
     /// Claims the command that bears `token`; `None` where this machine keeps no such file, which is no reason not to run it.
     pub(super) fn of(session: &Path, token: &str) -> Option<Claim> {
         let folder = session.join(FOLDER);
-        let (path, new) = (folder.join(format!("{token}.{}", std::process::id())), folder.join(format!("new-{token}")));
+        let (path, new) =
+            (folder.join(format!("{token}.{}", std::process::id())), folder.join(format!("new-{token}")));
         let file = platform::open_private(&new)
             .or_else(|_| platform::create_private_dir(&folder).and_then(|()| platform::open_private(&new)))
             .ok()?;
@@ -55,17 +53,24 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let _ = self.path.as_deref().map(atomic_file::remove);
+        let Some(path) = &self.path else { return };
+        let _ = atomic_file::remove(path);
+        let _ = path.parent().map(std::fs::remove_dir); // the last one takes the folder along
     }
 }
 
-/// The end of lost commands, which goes on beside whatever this client does.
+/// The end of lost commands, which goes on beside whatever this client does. Dropping it waits, as long as an end takes: what
+/// is left is for the next client.
 pub(super) struct Ending(Receiver<()>);
 
 impl Ending {
     /// Ends the commands that other clients of this session lost; `None` if there are none.
     pub(super) fn begin(transport: &Transport) -> Option<Ending> {
-        let lost = lost(&transport.route.folder.join(FOLDER));
+        let folder = transport.route.folder.join(FOLDER);
+        if !folder.exists() {
+            return None; // this costs less than opening it
+        }
+        let lost = lost(&folder);
         if lost.is_empty() {
             return None;
         }
@@ -82,10 +87,11 @@ impl Ending {
         std::thread::Builder::new().spawn(ending).ok()?;
         Some(Ending(done))
     }
+}
 
-    /// Waits for it, but not for long: what is left is for the next client.
-    pub(super) fn finish(self) {
-        let _ = self.0.recv_timeout(PATIENCE);
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = self.0.recv_timeout(remote_end::PATIENCE);
     }
 }
 

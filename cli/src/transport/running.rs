@@ -17,6 +17,9 @@ use crate::transport::{Transport, remote_end};
 /// How long the command's output may go on once its process group is gone.
 const LATE_OUTPUT: Duration = Duration::from_millis(500);
 
+/// A command that takes longer is claimed, for the case that this process is killed. Others are spared the files.
+const SHORT: Duration = Duration::from_millis(200);
+
 /// How often it is asked whether to go on.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -40,20 +43,12 @@ pub struct Running {
     pub(super) token: String,
     /// Since before it was started, so that no signal is missed.
     pub(super) interrupt: Option<Interrupt>,
-    /// That this process ends it if need be.
-    pub(super) claim: Option<Claim>,
-    /// The end of commands that other clients lost.
+    /// The end of commands that other clients lost, which is waited for.
+    #[expect(dead_code, reason = "dropping it waits")]
     pub(super) ending: Option<Ending>,
 }
 
 impl Running {
-    /// The same, claimed; meanwhile, the commands that others lost are ended.
-    pub(super) fn attended(mut self, claim: Option<Claim>) -> Running {
-        self.ending = Ending::begin(&self.transport);
-        self.claim = claim;
-        self
-    }
-
     /// Waits for the command, delivering its streams, within `limits`.
     ///
     /// The first signal is passed on to the remote process group, and what is left of it 2 s later is killed; a second
@@ -71,19 +66,6 @@ impl Running {
         mut self,
         limits: &Limits,
         look: Duration,
-        goes_on: impl FnMut() -> bool,
-    ) -> Result<Ended> {
-        let ended = self.wait_for(limits, look, goes_on);
-        if let (Ok(Ended::Status(_)), Some(ending)) = (&ended, self.ending.take()) {
-            ending.finish();
-        }
-        ended
-    }
-
-    fn wait_for(
-        &mut self,
-        limits: &Limits,
-        look: Duration,
         mut goes_on: impl FnMut() -> bool,
     ) -> Result<Ended> {
         let interrupt = match self.interrupt.take() {
@@ -94,12 +76,14 @@ impl Running {
             interrupt => interrupt,
         };
         let deadline = Deadline::after(limits.timeout.unwrap_or(Duration::MAX));
+        let mut claim = None;
         loop {
             if let Some(signal) = interrupt.as_ref().and_then(Interrupt::take) {
                 let remote_ended = self.end(signal, interrupt.as_ref())?;
                 return Ok(Ended::Interrupted { signal, remote_ended });
             }
-            let slice = Deadline::after(look.min(deadline.remaining()));
+            let next = if claim.is_none() { look.min(SHORT) } else { look };
+            let slice = Deadline::after(next.min(deadline.remaining()));
             if let Some(ended) = self.process.wait(interrupt.as_ref(), slice)? {
                 let ended = self.whole(ended);
                 if let Some(interrupt) = interrupt {
@@ -107,6 +91,7 @@ impl Running {
                 }
                 return ended;
             }
+            claim.get_or_insert_with(|| Claim::of(&self.transport.route.folder, &self.token));
             if deadline.is_past() || !goes_on() {
                 let remote_ended = self.end(TERM, interrupt.as_ref())?;
                 return Ok(Ended::TimedOut { remote_ended });

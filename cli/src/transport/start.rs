@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::sys::clock::Deadline;
 use crate::sys::interrupt::Interrupt;
 use crate::transport::command::RemoteCommand;
-use crate::transport::lost::Claim;
+use crate::transport::lost::Ending;
 use crate::transport::outcome::Failure;
 use crate::transport::running::{Process, Running};
 use crate::transport::stream::Streams;
@@ -50,13 +50,12 @@ impl Transport {
         let mut is_beside_tried = false;
         let interrupt = Interrupt::of_command(&self.cancel).map_err(Failure::NotStarted)?;
         let token = command.token().to_owned();
-        let claim = Claim::of(&self.route.folder, &token);
         while !interrupt.has_any() {
             let failure = match self.start_once(command, streams, Some(&interrupt)) {
-                Ok(process) => return Ok(self.running(token, process, Some(interrupt)).attended(claim)),
+                Ok(process) => return Ok(self.running(token, process, Some(interrupt))),
                 #[cfg(unix)]
                 Err(Failure::Late(mut late)) => {
-                    (late.interrupt, late.claim) = (Some(interrupt), claim);
+                    late.interrupt = Some(interrupt);
                     return if late.is_interrupted() {
                         let end = late.end();
                         late.wait_out(self, end)
@@ -72,7 +71,7 @@ impl Transport {
                     is_beside_tried = true;
                     match full::start(self, path, command, streams, &interrupt) {
                         Ok((way, process)) => {
-                            return Ok(way.running(token, process, Some(interrupt)).attended(claim));
+                            return Ok(way.running(token, process, Some(interrupt)));
                         }
                         Err(Failure::Busy(error)) => {
                             interrupt.let_pass();
@@ -181,7 +180,7 @@ impl Transport {
                 return Ok(asked.opened());
             }
             let token = command.token().to_owned();
-            return Err(Failure::Late(Late { asked, since, token, interrupt: None, claim: None }));
+            return Err(Failure::Late(Late { asked, since, token, interrupt: None }));
         }
         openssh::start(self, command, streams, interrupt)
     }
@@ -198,6 +197,8 @@ impl Transport {
         process: Box<dyn Process>,
         interrupt: Option<Interrupt>,
     ) -> Running {
-        Running { process, transport: self.clone(), token, interrupt, claim: None, ending: None }
+        // One without an interrupt ends others: it has none of its own to end.
+        let ending = interrupt.as_ref().and_then(|_| Ending::begin(self));
+        Running { process, transport: self.clone(), token, interrupt, ending }
     }
 }
