@@ -33,6 +33,7 @@ mod mcp;
 mod one_process;
 mod origins;
 mod picture;
+mod places;
 mod proxy;
 mod python_clients;
 mod round_trips;

@@ -178,7 +178,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         let session = wait(&sessions, obtained.session, &patience)?;
         Obtained { reused: obtained.reused && session.meta == meta, session }
     } else {
-        sessions.warm(obtained)
+        sessions.warm(obtained)?
     };
     patience.check()?;
     attached(app, Connected { session, folder, reused, started, statusline_installed: false, terms: None })

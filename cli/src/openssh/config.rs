@@ -181,17 +181,24 @@ pub fn quoted(path: &Path) -> Result<Vec<u8>> {
     Ok(quoted)
 }
 
-/// Where a master's socket of this name goes, in order of preference: the session's own folder, then the short ones.
+/// Where a master's socket of this name goes, in order of preference: the session's own folder, then the short ones. Only a
+/// folder that `takes` sockets counts.
 ///
 /// The whole name stays under 90 bytes: ssh appends 17 while it binds, and `sun_path` holds 104 or 108.
-pub fn control_path(session: &Path, name: &str, short_folders: &[PathBuf]) -> Option<PathBuf> {
+pub fn control_path(
+    session: &Path,
+    name: &str,
+    short_folders: &[PathBuf],
+    takes: impl Fn(&Path) -> bool,
+) -> Option<PathBuf> {
     const MAX: usize = 90;
     let own = session.join(name);
     let fits = |path: &PathBuf| path.as_os_str().len() < MAX && path.to_str().is_some();
-    if fits(&own) {
+    if fits(&own) && takes(session) {
         return Some(own);
     }
-    short_folders.iter().map(|folder| folder.join(short_name(&own))).find(fits)
+    let short = short_folders.iter().map(|folder| (folder, folder.join(short_name(&own))));
+    short.filter(|(_, path)| fits(path)).find(|(folder, _)| takes(folder)).map(|(_, path)| path)
 }
 
 /// A short name for this socket, the same whoever asks.
@@ -244,11 +251,15 @@ mod tests {
     fn a_long_session_folder_gets_a_short_socket() {
         let short = [PathBuf::from("/run/user/1000/runcode"), PathBuf::from("/tmp/runcode-1000")];
         let near = PathBuf::from("/home/u/.cache/runcode/ws-7");
-        assert_eq!(control_path(&near, "master", &short), Some(near.join("master")));
+        let any = |_: &Path| true;
+        assert_eq!(control_path(&near, "master", &short, any), Some(near.join("master")));
+        let elsewhere = control_path(&near, "master", &short, |folder| folder == short[1]).unwrap();
+        assert!(elsewhere.starts_with("/tmp/runcode-1000"), "{}", elsewhere.display());
+        assert_eq!(control_path(&near, "master", &short, |_| false), None);
         let far = PathBuf::from(format!("/{}/runcode/ws-7", "x".repeat(90)));
-        let path = control_path(&far, "master", &short).unwrap();
+        let path = control_path(&far, "master", &short, any).unwrap();
         assert!(path.starts_with("/run/user/1000/runcode") && path.as_os_str().len() < 90);
         let other = PathBuf::from(format!("/{}/runcode/ws-8", "x".repeat(90)));
-        assert_ne!(control_path(&other, "master", &short), Some(path));
+        assert_ne!(control_path(&other, "master", &short, any), Some(path));
     }
 }

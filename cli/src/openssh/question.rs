@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
 use crate::grant::Destination;
+use crate::openssh::told;
 use crate::output::foreign;
 use crate::output::foreign::FileName as _;
 use crate::sys::digest::sha256;
@@ -173,6 +174,9 @@ fn ask(ssh: &Path, options: &[&OsStr], host: &str) -> Result<Vec<String>> {
     }
     if !finished.status.success() {
         let said = String::from_utf8_lossy(&finished.stderr);
+        if let Some(error) = told::without_user(&said) {
+            return Err(error);
+        }
         let said =
             said.lines().next().map_or("it does not say why".to_owned(), |line| foreign::said("it", line));
         return Err(Error::new(Code::Error, format!("ssh rejects the config: {said}"))

@@ -6,6 +6,7 @@
 //! ([`Told::is_unclear`]). Once the server is verified, its words are its own: we believe it about logins, which it may refuse,
 //! and about nothing else.
 
+use crate::error::{Code, Error};
 use crate::output::foreign;
 
 /// A log, split by who can have written its lines.
@@ -75,6 +76,9 @@ const UNKNOWN: [&str; 2] = ["Host key verification failed.", "No "];
 /// How the line begins that ssh writes once a host has let it in. In a log without what ssh hears before, all after it may be
 /// the host's words.
 const LET_IN: &str = "Authenticated to ";
+
+/// How the line begins with which ssh refuses a user id without an entry in the password database.
+const WITHOUT_USER: &str = "No user exists for uid ";
 
 const CERTIFICATE: &str = "debug1: Server host certificate: ";
 
@@ -205,6 +209,16 @@ impl<'a> Told<'a> {
         })
     }
 
+    /// Whether ssh refuses to run, because this process's user has no entry in the password database.
+    pub fn is_without_user(&self) -> bool {
+        self.says(&[WITHOUT_USER])
+    }
+
+    /// Whether ssh cannot make a socket for others to share its connection.
+    pub fn is_without_socket(&self) -> bool {
+        self.hears(&["unix_listener: ", "muxserver_listen: "])
+    }
+
     /// Whether this machine stops ssh from connecting (a sandbox).
     pub fn is_forbidden(&self) -> bool {
         self.errors_before().any(|line| {
@@ -242,6 +256,22 @@ pub fn is_last(line: &str) -> bool {
     LAST.iter().any(|last| line.starts_with(last)) || denied(line).is_some()
 }
 
+/// The error for an ssh that refuses to run, where `said` tells that.
+pub fn without_user(said: &str) -> Option<Error> {
+    let id = said.lines().find_map(|line| line.strip_prefix(WITHOUT_USER))?.trim();
+    let is_number = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| {
+        Error::new(
+            Code::Unavailable,
+            format!("ssh runs only for users that this machine knows, and user id {id} has no name"),
+        )
+        .hint(format!(
+            "run as a user of /etc/passwd, or add one there, as an image's entry point may: \
+                 echo \"me:x:{id}:0::$HOME:/bin/sh\" >>/etc/passwd"
+        ))
+    })
+}
+
 /// The last line for people that says why ssh ended, safe to show, and with its author named.
 pub fn telling(log: &str) -> String {
     const NOISE: [&str; 4] =
@@ -271,6 +301,7 @@ fn is_for_people(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
     use super::*;
 
     const OWN: &str = "debug1: Local version string SSH-2.0-x\r\n";
@@ -283,6 +314,15 @@ mod tests {
         let log = "debug1: packet.c:1860 in ssh_packet_read_poll_seqnr(): Remote: x\r\nHost key verification failed.\r\n";
         let told = Told::by(log);
         assert!(told.is_unclear() && !told.is_host_key_unknown() && !told.is_host_key_changed());
+    }
+
+    #[test]
+    fn a_user_id_without_a_name_is_told() {
+        let error = without_user("No user exists for uid 54321\r\n").unwrap();
+        assert!(error.message().contains("user id 54321 ") && error.next_step().is_some());
+        for other in ["", "No user exists for uid x", "me@h: No user exists for uid 1"] {
+            assert!(without_user(other).is_none(), "{other}");
+        }
     }
 
     #[test]

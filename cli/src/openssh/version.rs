@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::error::{Code, Error, Result};
+use crate::openssh::told;
 use crate::output::foreign::FileName as _;
 
 /// An OpenSSH release. Distributions fix older ones without changing the number.
@@ -60,6 +61,9 @@ impl Version {
         let text =
             String::from_utf8_lossy(if output.stderr.is_empty() { &output.stdout } else { &output.stderr });
         let line = text.lines().next().unwrap_or_default().to_owned();
+        if let Some(error) = told::without_user(&line) {
+            return Err(error);
+        }
         if !output.status.success() {
             return Err(Error::new(Code::Error, format!("`{} -V` fails: {line}", ssh.display())));
         }

@@ -72,8 +72,9 @@ impl<'a> LockedSession<'a> {
         }
         atomic_file::private_dir(&self.folder)?;
         meta.files = files.iter().map(|(name, content)| ((*name).to_owned(), sha256(content))).collect();
-        self.stage(&meta, files)
-            .map_err(|error| Error::io(format_args!("write the session {}", self.folder.named()), error))?;
+        self.stage(&meta, files).map_err(|error| {
+            atomic_file::unkept(format_args!("write the session {}", self.folder.named()), error)
+        })?;
         self.recover()?;
         Ok(Session { meta, folder: self.folder.clone() })
     }

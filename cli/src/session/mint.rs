@@ -1,6 +1,6 @@
 //! Minting: a key, the origin's grant for it, and the files of the session, in this order and all or nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -16,13 +16,16 @@ use crate::session::store::{self, Files};
 use crate::session::{Meta, Session};
 use crate::sys::digest::sha256;
 use crate::sys::env::{Env, Var};
-use crate::sys::{atomic_file, clock};
+use crate::sys::{atomic_file, clock, socket_place};
 
 /// The lifetime that is asked for when the user does not say.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(1800);
 
 /// How long a key may serve: a running ssh that has read it is not cut off by a renewal, and no key lives for ever.
 const KEY_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
+
+/// In the cache: ssh could not make a socket there.
+const ELSEWHERE: &str = "sockets-elsewhere";
 
 /// What to mint.
 #[derive(Debug, Clone, Copy)]
@@ -158,7 +161,8 @@ fn files(
     Ok(files)
 }
 
-/// Where the master will listen: in the session's folder, or in a short folder of ours when that name is too long.
+/// Where the master will listen: in the session's folder, or in a short folder of ours when that name is too long or the file
+/// system takes no sockets. Nowhere, when none does: then every command makes a connection of its own.
 ///
 /// On a host of the user's own it is named by where that leads: who still works on what the name meant before never comes to
 /// another machine by the same socket.
@@ -166,6 +170,19 @@ fn control_path(locked: &LockedSession<'_>, env: &Env, access: &Access) -> Resul
     if cfg!(windows) {
         return Ok(None);
     }
+    let short = short_folders(env);
+    let own = locked.folder();
+    let cache = own.parent().unwrap_or(own); // the session's own folder may not be there yet
+    let takes = |folder: &Path| match folder == own {
+        true => !cache.join(ELSEWHERE).exists() && socket_place::try_out(cache).is_ok(),
+        false => atomic_file::private_dir(folder).is_ok() && socket_place::try_out(folder).is_ok(),
+    };
+    let path = config::control_path(own, &socket_name(access), &short, takes);
+    Ok(path.and_then(|path| path.into_os_string().into_string().ok()))
+}
+
+/// The folders for sockets that cannot lie in a session's own, in order of preference.
+pub fn short_folders(env: &Env) -> Vec<PathBuf> {
     let mut short = Vec::new();
     if let Some(runtime) = env.var(Var::XdgRuntimeDir).map(PathBuf::from).filter(|path| path.is_absolute())
         && atomic_file::is_own_dir(&runtime).unwrap_or(false)
@@ -174,13 +191,12 @@ fn control_path(locked: &LockedSession<'_>, env: &Env, access: &Access) -> Resul
     }
     #[cfg(unix)]
     short.push(PathBuf::from(format!("/tmp/runcode-{}", crate::sys::platform::user_id())));
-    let path = config::control_path(locked.folder(), &socket_name(access), &short);
-    if let Some(folder) =
-        path.as_ref().and_then(|path| path.parent()).filter(|folder| *folder != locked.folder())
-    {
-        atomic_file::private_dir(folder)?;
-    }
-    Ok(path.and_then(|path| path.into_os_string().into_string().ok()))
+    short
+}
+
+/// Has the sockets of sessions that are made from now on lie outside the cache: ssh could not make one in it.
+pub(super) fn put_sockets_elsewhere(cache: &Path) -> Result<()> {
+    atomic_file::write_unsynced(&cache.join(ELSEWHERE), b"", 0o600)
 }
 
 fn socket_name(access: &Access) -> String {

@@ -47,6 +47,11 @@ impl<'a> Store<'a> {
         Store { paths }
     }
 
+    /// The folder that they lie in.
+    pub fn cache(&self) -> &'a Path {
+        self.paths.cache()
+    }
+
     /// The session as it stands, without the lock. Anything not whole is no session, and so is what another user could
     /// have put there.
     pub fn read(&self, key: &SessionKey) -> Result<Option<Session>> {

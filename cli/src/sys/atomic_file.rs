@@ -15,7 +15,7 @@ const RANDOM: usize = 16;
 /// Replaces `path` by a file with these bytes and mode: a random `O_EXCL` name in the same folder, fsync, rename,
 /// fsync of the folder. A failure or crash leaves what was there. A symbolic link at `path` is replaced, not followed.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    replace(path, bytes, mode).map_err(|error| Error::io(format_args!("write {}", path.named()), error))
+    replace(path, bytes, mode).map_err(|error| unkept(format_args!("write {}", path.named()), error))
 }
 
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
@@ -29,7 +29,7 @@ pub fn write_unsynced(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let replaced = path.parent().ok_or(io::ErrorKind::InvalidInput.into()).and_then(|folder| {
         stage(folder, &prefix(path), bytes, mode)?.persist(path).map_err(|error| error.error)
     });
-    replaced.map(|_| ()).map_err(|error: io::Error| Error::io(format_args!("write {}", path.named()), error))
+    replaced.map(|_| ()).map_err(|error: io::Error| unkept(format_args!("write {}", path.named()), error))
 }
 
 /// A synced temporary file beside `path` with these bytes and mode, to be renamed there; removed when dropped.
@@ -135,7 +135,7 @@ pub fn private_dir(path: &Path) -> Result<()> {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             create_private(path)
-                .map_err(|error| Error::io(format_args!("make the folder {}", path.named()), error))?;
+                .map_err(|error| unkept(format_args!("make the folder {}", path.named()), error))?;
             std::fs::symlink_metadata(path)
                 .map_err(|error| Error::io(format_args!("read {}", path.named()), error))?
         }
@@ -190,6 +190,21 @@ pub fn is_own_dir(path: &Path) -> Result<bool> {
         }
         Err(error) => Err(Error::io(format_args!("read {}", path.named()), error)),
     }
+}
+
+/// The error for something of ours that could not be written, with a way out.
+pub fn unkept(doing: impl std::fmt::Display, error: io::Error) -> Error {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let hint = match error.kind() {
+        ReadOnlyFilesystem | PermissionDenied => {
+            "set XDG_CACHE_HOME and XDG_CONFIG_HOME to folders of your own that can be written"
+        }
+        StorageFull | QuotaExceeded => {
+            "free some space there, or set XDG_CACHE_HOME and XDG_CONFIG_HOME to folders elsewhere"
+        }
+        _ => return Error::io(doing, error),
+    };
+    Error::io(doing, error).hint(hint)
 }
 
 fn refused(path: &Path, why: &str) -> Error {
@@ -256,6 +271,16 @@ mod tests {
         assert!(!at(".other.fedcba9876543210").exists() && at(".other.0123456789abcdef").exists());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4);
         sweep(&at("missing/token")).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_kept_has_a_way_out() {
+        use io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull};
+        let hint = |kind: io::ErrorKind| unkept("write x", kind.into()).next_step().map(str::to_owned);
+        for kind in [PermissionDenied, ReadOnlyFilesystem, StorageFull] {
+            assert!(hint(kind).is_some_and(|hint| hint.contains("XDG_CACHE_HOME")), "{kind:?}");
+        }
+        assert_eq!(hint(NotFound), None);
     }
 
     #[cfg(unix)]

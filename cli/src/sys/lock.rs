@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
 use crate::output::foreign::FileName as _;
+use crate::sys::atomic_file::unkept;
 use crate::sys::clock::Deadline;
 use crate::sys::platform;
 
@@ -26,7 +27,7 @@ impl Lock {
         let deadline = Deadline::after(patience);
         let mut pause = Duration::from_millis(1);
         loop {
-            match attempt(path).map_err(|error| Error::io(format_args!("lock {}", path.named()), error))? {
+            match attempt(path).map_err(|error| unkept(format_args!("lock {}", path.named()), error))? {
                 Some(file) => return Ok(Lock { path: path.to_owned(), _file: file }),
                 None if deadline.is_past() => {
                     return Err(Error::new(

@@ -14,6 +14,7 @@ pub mod paths;
 pub mod program;
 pub mod project;
 pub mod random;
+pub mod socket_place;
 pub mod standard_input;
 pub mod subprocess;
 pub mod trusted_file;

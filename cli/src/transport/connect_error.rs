@@ -10,6 +10,9 @@ pub(super) const SANDBOX_HINT: &str = "the sandbox that this runs in forbids net
 
 /// Makes sense of the log of an ssh that could not connect. `is_sandboxed`: an agent's sandbox is known to forbid network access.
 pub(super) fn of(log: &str, is_sandboxed: bool) -> Unconnected {
+    if let Some(error) = told::without_user(log) {
+        return Unconnected { cause: Cause::NoClient, error };
+    }
     let cause = cause(log);
     let said = told::telling(log);
     let error = match cause {
@@ -23,6 +26,10 @@ pub(super) fn of(log: &str, is_sandboxed: bool) -> Unconnected {
         }
         _ => Error::new(Code::Transport, format!("cannot connect to the workspace: {said}")),
     };
+    if cause == Cause::NoSocket {
+        let hint = "set XDG_RUNTIME_DIR or XDG_CACHE_HOME to a folder of yours that takes sockets";
+        return Unconnected { cause, error: error.hint(hint) };
+    }
     let error = if cause == Cause::Forbidden || (is_sandboxed && cause.is_out_of_reach()) {
         error.hint(SANDBOX_HINT)
     } else {
@@ -43,6 +50,8 @@ fn cause(log: &str) -> Cause {
         Cause::Other
     } else if told.denied().is_some() || told.is_over_many_keys() {
         Cause::AuthRejected
+    } else if told.is_without_socket() {
+        Cause::NoSocket
     } else if told.is_forbidden() {
         Cause::Forbidden
     } else if told.is_unconnected(&["Connection refused"]) {
@@ -94,7 +103,9 @@ mod tests {
             ("Received disconnect from a port 1:2: x\nConnection refused", Cause::Other),
             ("u@h: Permission denied (x\nHost key verification failed.).", Cause::AuthRejected),
             ("", Cause::Other),
-            ("unix_listener: path too long", Cause::Other),
+            ("unix_listener: cannot bind to path /h/master.x: Operation not permitted", Cause::NoSocket),
+            ("muxserver_listen: link mux listener /h/m.x => /h/m: Operation not permitted", Cause::NoSocket),
+            ("No user exists for uid 54321", Cause::NoClient),
         ] {
             assert_eq!(of(words, false).cause, expected, "{words}");
         }

@@ -3,14 +3,21 @@
 use crate::error::{Code, Error};
 use crate::openssh::external::OwnHost;
 use crate::openssh::login::{Fingerprint, Question, Refusal};
+use crate::openssh::told::{self, Told};
 use crate::output::foreign;
-use crate::transport::connect_error::SANDBOX_HINT;
+use crate::transport::connect_error::{self, SANDBOX_HINT};
 use crate::transport::outcome::{Cause, Unconnected};
 use crate::transport::second_look;
 
 /// Explains a failed login from ssh's log, and from the log of a second look if one was needed.
 /// `is_sandboxed`: an agent's sandbox is known to forbid network access.
 pub(super) fn of(log: &str, second: Option<&str>, host: &OwnHost, is_sandboxed: bool) -> Unconnected {
+    if let Some(error) = told::without_user(log) {
+        return Unconnected { cause: Cause::NoClient, error };
+    }
+    if Told::by(log).is_without_socket() {
+        return connect_error::of(log, is_sandboxed);
+    }
     let (refusal, said) = second_look::refusal(log, second);
     let fails = |message: String| Error::new(Code::Transport, message);
     let (to, ssh) = (host.name(), host.shown());

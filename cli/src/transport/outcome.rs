@@ -108,8 +108,10 @@ pub enum Cause {
     HostKey,
     /// This machine does not let us connect (a sandbox).
     Forbidden,
-    /// There is no ssh client.
+    /// There is no ssh client, or it refuses to run for this user.
     NoClient,
+    /// The folder for the connection's socket takes none.
+    NoSocket,
     /// Anything else.
     Other,
 }

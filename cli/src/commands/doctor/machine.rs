@@ -1,5 +1,6 @@
 //! What can be seen on this machine alone.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::Check;
@@ -12,9 +13,10 @@ use crate::openssh::SshBinary;
 use crate::openssh::version::{RECOMMENDED, Version};
 use crate::output::foreign::FileName as _;
 use crate::output::report::issue_line;
+use crate::session::mint;
 use crate::sys::env::Var;
 use crate::sys::paths::home;
-use crate::sys::{atomic_file, platform};
+use crate::sys::{atomic_file, platform, socket_place};
 
 /// The largest settings file that is read, in bytes.
 const MAX_FILE: usize = 16 << 20;
@@ -131,11 +133,45 @@ pub(super) fn cache(app: &App) -> Check {
             return Check::warn(NAME, format!("others can read {}", path.named()), mend);
         }
     }
-    if paths.cache().exists() {
-        Check::ok(NAME, format!("{} is yours alone", paths.cache().display()))
-    } else {
-        Check::ok(NAME, format!("{} is created when it is needed", paths.cache().display()))
+    for (name, path) in [("XDG_CACHE_HOME", paths.cache()), ("XDG_CONFIG_HOME", paths.config())] {
+        if let Err((folder, error)) = write_to(path) {
+            let why = crate::error::reason(&error);
+            let mend = format!("set {name} to a folder of yours that can be written");
+            return Check::fail(NAME, format!("nothing can be written in {}: {why}", folder.named()), mend);
+        }
     }
+    let shown = paths.cache().display();
+    if !paths.cache().exists() {
+        return Check::ok(NAME, format!("{shown} is created when it is needed"));
+    }
+    match socket_place::try_out(paths.cache()) {
+        Ok(()) => Check::ok(NAME, format!("{shown} is yours alone")),
+        Err(_) if takes_short_sockets(app) => {
+            Check::ok(NAME, format!("{shown} is yours alone; it takes no sockets, which lie elsewhere"))
+        }
+        Err(error) => {
+            let why = crate::error::reason(&error);
+            Check::warn(
+                NAME,
+                format!("{shown} takes no sockets ({why}), so every command makes a connection of its own"),
+                "set XDG_RUNTIME_DIR to a folder of yours that takes them",
+            )
+        }
+    }
+}
+
+/// Whether a folder outside the cache takes sockets.
+fn takes_short_sockets(app: &App) -> bool {
+    let takes =
+        |folder: &PathBuf| atomic_file::private_dir(folder).is_ok() && socket_place::try_out(folder).is_ok();
+    mint::short_folders(app.env()).iter().any(takes)
+}
+
+/// Writes a file in the folder, or in the nearest one that is there, and removes it; else that folder, and why.
+fn write_to(folder: &Path) -> Result<(), (PathBuf, std::io::Error)> {
+    let nearest = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(folder);
+    let tried = tempfile::NamedTempFile::new_in(nearest).and_then(|mut file| file.write_all(b"runcode"));
+    tried.map_err(|error| (nearest.to_owned(), error))
 }
 
 /// A path as a shell takes it, between the backticks of the advice.

@@ -10,7 +10,7 @@ use crate::session::forwards;
 use crate::session::live::first;
 use crate::session::live::obtain::leads_to_the_same;
 use crate::session::live::{Obtained, Sessions};
-use crate::session::policy;
+use crate::session::{mint, policy};
 use crate::sys::clock::{self, Deadline};
 use crate::transport::{
     Cause, Failure, RemoteCommand, Running, Streams, TRIES, Unconnected, Way, login_required,
@@ -118,6 +118,11 @@ impl Sessions<'_> {
                 Err(failed) if matches!(failed.cause, Cause::NoClient | Cause::Forbidden) => {
                     return Err(failed.error);
                 }
+                // The next session has its socket elsewhere.
+                Err(failed) if failed.cause == Cause::NoSocket && is_askable => {
+                    mint::put_sockets_elsewhere(self.store().cache())?;
+                    failure = Some((failed, current));
+                }
                 // This session was just granted, so another grant would do no better.
                 Err(failed) if first::is_new(&current, clock::now()) => return Err(failed.error),
                 // Nobody is there to ask, or there is nothing that a new grant would change.
@@ -169,8 +174,8 @@ impl Sessions<'_> {
     }
 
     /// Brings the connection up so that the first command finds it warm, healing the session where that is what it takes.
-    /// A failure is only noted: whoever needs the connection will meet it again.
-    pub fn warm(&self, obtained: Obtained) -> Obtained {
+    /// A failure that may pass is only noted: whoever needs the connection will meet it again.
+    pub fn warm(&self, obtained: Obtained) -> Result<Obtained> {
         let was_up = self.transport(&obtained.session).is_warm();
         let warmed = self.revive(&obtained.session).and_then(|session| {
             // What its master says about a connection may be long out of date.
@@ -182,11 +187,14 @@ impl Sessions<'_> {
         match warmed {
             Ok(session) => {
                 let reused = obtained.reused && session.meta == obtained.session.meta;
-                Obtained { session, reused }
+                Ok(Obtained { session, reused })
+            }
+            Err(error) if matches!(error.code(), Code::SshMissing | Code::Unavailable | Code::Io) => {
+                Err(error)
             }
             Err(error) => {
                 note(format!("note: SSH does not answer yet: {} (--wait waits for it)", error.message()));
-                obtained
+                Ok(obtained)
             }
         }
     }
