@@ -18,6 +18,9 @@ const FOLDER: &str = "commands";
 /// How many lost commands one client ends.
 const MOST: usize = 32;
 
+/// How long a client waits for the end of commands that others lost: a busy workspace takes its time.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// For how long a command that was requested may not have started yet.
 const YOUNG: Duration = Duration::from_secs(20);
 
@@ -91,7 +94,7 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        let _ = self.0.recv_timeout(remote_end::PATIENCE);
+        let _ = self.0.recv_timeout(PATIENCE);
     }
 }
 
