@@ -90,6 +90,34 @@ impl Certificate {
         Ok(())
     }
 
+    /// As [`Certificate::check`], and refuses critical options and extensions other than exactly these. Here `critical_options`
+    /// counts, and that of `expected` does not.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub fn check_exactly(
+        &self,
+        expected: &Expected<'_>,
+        critical_options: &[(&str, &str)],
+        extensions: &[&str],
+    ) -> Result<(), Refusal> {
+        let names = critical_options.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+        self.check(&Expected { critical_options: &names, ..*expected })?;
+        let parsed = &self.parsed;
+        let has = |(name, value): &(&str, &str)| {
+            parsed.critical_options().iter().any(|(own, own_value)| own == name && own_value == value)
+        };
+        if parsed.critical_options().len() != critical_options.len() || !critical_options.iter().all(has) {
+            return Err(Refusal::OtherOptions);
+        }
+        let permits =
+            |name: &&str| parsed.extensions().iter().any(|(own, value)| own == name && value.is_empty());
+        if parsed.extensions().len() != extensions.len() || !extensions.iter().all(permits) {
+            return Err(Refusal::OtherExtensions);
+        }
+        Ok(())
+    }
+
     /// The line without a comment.
     pub fn as_str(&self) -> &str {
         &self.line

@@ -8,6 +8,7 @@ mod certificate;
 mod options;
 mod refusal;
 
-pub use authority::{Authority, Terms};
+pub use authority::{Authority, Terms, sign_elsewhere};
 pub use certificate::{Certificate, Expected};
+pub use options::is_well_formed_option;
 pub use refusal::Refusal;

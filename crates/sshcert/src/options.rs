@@ -13,7 +13,7 @@ const FLAGS: [&str; 6] = [
 ];
 
 /// Whether a critical option, if it is a known one, has a value that sshd(8) accepts.
-pub(crate) fn is_well_formed_option(name: &str, value: &str) -> bool {
+pub fn is_well_formed_option(name: &str, value: &str) -> bool {
     match name {
         "force-command" => !value.is_empty() && !value.contains('\0'),
         "source-address" => value.split(',').all(is_network),

@@ -22,6 +22,10 @@ pub enum Refusal {
     TooLong,
     /// It has a critical option that the caller does not accept.
     UnknownOption,
+    /// Its critical options are not exactly those that were asked for.
+    OtherOptions,
+    /// Its extensions are not exactly those that were asked for.
+    OtherExtensions,
     /// The signature does not match the authority's key in the certificate.
     NotSigned,
     /// Another authority signed it.
@@ -41,6 +45,8 @@ impl Refusal {
             Refusal::NotValidNow => "is not valid now",
             Refusal::TooLong => "is valid for longer than was requested",
             Refusal::UnknownOption => "has a critical option that is not known here",
+            Refusal::OtherOptions => "does not force exactly what was asked for",
+            Refusal::OtherExtensions => "permits something that was not asked for",
             Refusal::NotSigned => "is not signed by the key that it names",
             Refusal::OtherAuthority => "is signed by another authority",
         }
