@@ -180,3 +180,29 @@ fn the_hpc_guide_works() {
     let said = run_in(&world, &folder, &script(after)).succeeds();
     compare(after, said.text());
 }
+
+#[test]
+fn the_named_servers_guide_works() {
+    let Some(mut world) = World::own_host() else { return };
+    let folder = folder_for_guide(&world);
+    let blocks = blocks(&page("guides/named-servers.md"));
+    // Its server is the one of this world: elsewhere, by another user, and it trusts the CA from the start.
+    let ca = world.home().join(".config/runcode/ca.pub");
+    world
+        .own_sshd()
+        .restart_with(&format!("TrustedUserCAKeys {}\nAuthorizedKeysFile none\nBanner none\n", ca.display()));
+    let host_key = std::fs::read_to_string(world.own_sshd().file("host_key.pub")).unwrap();
+    let host_key = host_key.split(' ').take(2).collect::<Vec<_>>().join(" ");
+    let user = crate::support::real_sshd::user();
+    let root = if user == "root" { "\nroot_login_acknowledged = true" } else { "" };
+    let port = crate::servers::certified::port(&world);
+    let script = script(&blocks)
+        .replace("host = \"web1.example\"", &format!("host = \"127.0.0.1\"\nport = {port}"))
+        .replace("user = \"deploy\"", &format!("user = \"{user}\"{root}"))
+        .replace("ssh-ed25519 AAAA", host_key.trim());
+    let said = run_in(&world, &folder, &script).succeeds();
+    compare(&blocks, said.text());
+    for part in ["TrustedUserCAKeys", "Filesystem", "enforced:  key", "it lets you in", "refused: 255"] {
+        assert!(said.text().contains(part), "{part}: {}", said.text());
+    }
+}

@@ -11,6 +11,7 @@ const CLIENT: &[&[&str]] = &[
     &["remote", "files"],
     &["session"],
     &["origin", "integrations"],
+    &["signer"],
     &["transport"],
     &["openssh"],
     &["grant"],

@@ -71,6 +71,8 @@ codes! {
     BadConfig = "bad_config", 2;
     /// The server's owner does not allow that.
     PolicyDenied = "policy_denied", 2;
+    /// The signer cannot be used, said no, or answered with an unsafe certificate.
+    SignerFailed = "signer_failed", 1;
     /// The connection bundle is not safe to use.
     UnsafeBundle = "unsafe_bundle", 1;
     /// There is no OpenSSH client.

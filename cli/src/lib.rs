@@ -1,7 +1,7 @@
 //! `runcode`: low-friction, safe SSH access to a remote workspace.
 //!
 //! Data flows one way: arguments → command → session → transport → output. The layers import downwards only:
-//! `lib → commands → {files, remote} → session → {origin, integrations} → transport → openssh → grant → sys → output`;
+//! `lib → commands → {files, remote} → session → {origin, integrations} → signer → transport → openssh → grant → sys → output`;
 //! `error` is a leaf. This file is the only one that prints a result.
 
 pub mod app;
@@ -18,6 +18,7 @@ pub mod origin;
 pub mod output;
 pub mod remote;
 pub mod session;
+pub mod signer;
 pub mod sys;
 pub mod transport;
 

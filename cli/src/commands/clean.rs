@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::commands::args::OneOf;
 use crate::error::{Code, Error, Result};
 use crate::output::report::{Outcome, Simple};
+use crate::session::once;
 use crate::session::resolve::resolve_here;
 
 /// Remove sessions from this machine.
@@ -31,6 +32,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
     let store = sessions.store();
     let mut cleaned = Vec::new();
+    once::sweep(store.cache())?;
     if args.all {
         sessions.attachments().lock()?.remove_all()?;
         for remains in store.remains()? {

@@ -1,5 +1,6 @@
 //! `runcode connect`.
 
+mod certified;
 mod own_host;
 mod patience;
 

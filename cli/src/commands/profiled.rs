@@ -13,7 +13,7 @@ use crate::origin::servers::AuthMethod;
 use crate::output::foreign;
 use crate::output::report::{Outcome, Report, Text};
 use crate::session::policy::{self, Permit, Request};
-use crate::session::{profile, store};
+use crate::session::{once, profile, store};
 
 /// The longest value that is read from stdin, in bytes.
 const MAX_VALUE: u64 = 64 * 1024;
@@ -84,7 +84,7 @@ impl Profiled {
 pub fn neither(app: &App, key: Option<&SessionKey>, usage: &str) -> Error {
     let terms = key.and_then(|key| policy::restricted(app, key).ok().flatten());
     Error::new(Code::Usage, "<CMD>, the command to run, is missing").hint(match terms {
-        Some(terms) => format!("name one with --profile; {}", policy::profiles_of(&terms)),
+        Some(terms) => format!("name one with --profile; {}", terms.said()),
         None => format!("usage: {usage}"),
     })
 }
@@ -177,7 +177,12 @@ impl Report for DryRun {
 fn dry(app: &App, permit: &Permit) -> Result<DryRun> {
     permit.terms.refuse()?;
     let AuthMethod::Ssh(_) = permit.terms.server.method else {
-        return Err(Error::new(Code::Error, "nothing is known of how this server is reached"));
+        let files = once::Files::planned(permit, app.sessions()?.store().cache())?;
+        return Ok(DryRun {
+            argv: ["ssh".to_owned()].into_iter().chain(files.arguments()).collect(),
+            config: Some(String::from_utf8_lossy(&files.config()?).into_owned()),
+            forced_command: Some(permit.call.shown_line()),
+        });
     };
     let (_, _, mut host) = app.servers()?.own_host(&permit.key.words())?;
     host.known_hosts = app.sessions()?.store().folder(&permit.key).join(store::KNOWN_HOSTS);

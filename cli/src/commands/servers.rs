@@ -1,5 +1,6 @@
 //! `runcode servers`.
 
+mod ca;
 mod check;
 mod init;
 mod list;
@@ -38,6 +39,8 @@ enum Action {
     List,
     /// Show the commands that a server's owner allows, and their arguments
     Profiles(profiles::Args),
+    /// Show a signer's public key, and what a host's sshd needs to trust it; change nothing
+    Ca(ca::Args),
     /// Show a server's host keys, ready to paste as host_keys; write nothing
     Pin(pin::Args),
 }
@@ -48,6 +51,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         Action::Init(args) => init::run(args, app),
         Action::Check(args) => check::run(args, app),
         Action::List => list::run(app),
+        Action::Ca(args) => ca::run(args, app),
         Action::Profiles(args) => profiles::run(&args, app),
         Action::Pin(args) => pin::run(args, app),
     }

@@ -1,5 +1,6 @@
 //! The installed OpenSSH client: its program, version, words and questions, and the configs that it is given.
 
+pub mod agent;
 mod binary;
 pub mod config;
 pub mod external;

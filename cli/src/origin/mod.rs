@@ -21,7 +21,7 @@ use crate::output::foreign::{self, Name};
 pub use failure::{Ungranted, Unresolved};
 pub use hosted::BaseUrl;
 pub use key::{OriginId, SessionKey};
-pub use servers::{Enforced, Servers, Terms};
+pub use servers::{Servers, Terms};
 pub use ssh_alias::SshHosts;
 
 /// The longest that any origin takes over a grant: whoever holds a lock meanwhile is waited for so long.

@@ -152,14 +152,24 @@ pub fn gone(all: &[Attachment]) -> Error {
 
 /// Attaches the session's workspace to a folder, and then says what changes for the commands there.
 pub fn attach(session: &Session, folder: &Location, attachments: Attachments<'_>) -> Result<()> {
+    attach_key(&session.meta.key, &session.meta.title, folder, attachments)
+}
+
+/// As [`attach`], for a workspace that needs no session.
+pub fn attach_key(
+    key: &SessionKey,
+    title: &Name,
+    folder: &Location,
+    attachments: Attachments<'_>,
+) -> Result<()> {
     let around = attachments.near(folder)?;
-    let before = attachments.save(&session.meta.key, Some(&session.meta.title), folder)?;
-    let name = session.shown();
+    let before = attachments.save(key, Some(title), folder)?;
+    let name = key.shown(Some(title));
     match (before, around) {
-        (Some(before), _) if before.key != session.meta.key => {
+        (Some(before), _) if before.key != *key => {
             note(format!("note: {name} is attached to this folder now, no longer {}", before.shown()));
         }
-        (None, Some(around)) if around.key != session.meta.key => {
+        (None, Some(around)) if around.key != *key => {
             let folder = around.shown_folder();
             note(format!(
                 "note: {name} is attached to this folder only; {} stays attached to {folder}",

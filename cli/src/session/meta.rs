@@ -114,6 +114,7 @@ impl Session {
                 config: self.folder.join(CONFIG),
                 alias: self.meta.alias.clone(),
                 gateway: gateway.endpoint.clone(),
+                server: None,
             },
             Access::External(external) => Way::External(self.own_host(external)),
         };

@@ -207,7 +207,7 @@ fn socket_name(access: &Access) -> String {
 }
 
 /// The agent on whose behalf the session is made.
-fn client_name(env: &Env) -> String {
+pub(super) fn client_name(env: &Env) -> String {
     let codex = [Var::CodexHome, Var::CodexThreadId, Var::CodexManagedPackageRoot, Var::CodexCi];
     match env.var(Var::RuncodeClient).and_then(|name| name.into_string().ok()) {
         Some(name) => name,

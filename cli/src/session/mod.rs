@@ -8,6 +8,7 @@ pub mod live;
 pub mod locked;
 pub mod meta;
 pub mod mint;
+pub mod once;
 pub mod policy;
 pub mod profile;
 pub mod resolve;

@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
-use runcode_policy::{Call, Profile, Refusal};
+use runcode_policy::{Call, Profile, Refusal, Rules, Words};
 
 use crate::error::{Code, Error, Result};
 use crate::origin::names::few;
 use crate::origin::{OriginId, Origins, SessionKey, Terms};
 use crate::output::foreign;
+use crate::sys::random;
 
 /// What a caller asks for.
 #[derive(Debug)]
@@ -40,17 +41,15 @@ pub struct Permit {
     pub timeout: Option<Duration>,
     /// Whether it gets the caller's stdin.
     pub reads_stdin: bool,
+    /// Names this run, here and in the host's own log.
+    pub event_id: String,
 }
 
 /// Refuses whatever is no profile where only profiles may run.
 pub fn refuse_unless_free(origins: &dyn Origins, key: &SessionKey) -> Result<()> {
     match terms(origins, key)?.filter(Terms::is_restricted) {
         None => Ok(()),
-        Some(terms) => {
-            let server = &terms.server.name;
-            let what = format!("`{server}` runs its profiles alone, and nothing else");
-            Err(Error::new(Code::PolicyDenied, what).hint(profiles_of(&terms)))
-        }
+        Some(terms) => Err(terms.profiles_alone()),
     }
 }
 
@@ -68,14 +67,34 @@ pub fn judge(origins: &dyn Origins, key: &SessionKey, request: Request) -> Resul
     let Some(profile) = terms.profiles.get(&request.profile) else {
         let name = foreign::word(&request.profile);
         let what = format!("`{}` does not allow the profile {name}", terms.server.name);
-        return Err(Error::new(Code::PolicyDenied, what).hint(profiles_of(&terms)));
+        return Err(Error::new(Code::PolicyDenied, what).hint(terms.said()));
     };
     let call = profile.call(request.values);
     let call = call.map_err(|refusal| misfit(&refusal, &request.profile, profile, &terms))?;
     let owners = profile.rules().timeout;
     let timeout = [owners, request.timeout].into_iter().flatten().min();
     let reads_stdin = profile.rules().stdin && !request.no_stdin;
-    Ok(Permit { key: key.clone(), profile: request.profile, call, timeout, reads_stdin, terms })
+    Ok(Permit {
+        key: key.clone(),
+        profile: request.profile,
+        call,
+        timeout,
+        reads_stdin,
+        event_id: random::word(),
+        terms,
+    })
+}
+
+/// What `servers check NAME` runs: nothing, by a certificate of its own.
+pub fn probe(origins: &dyn Origins, server: &str) -> Result<Permit> {
+    let failed = |why: String| Error::new(Code::Error, why);
+    let key = SessionKey::server(server).ok_or_else(|| failed(format!("no server is called `{server}`")))?;
+    let terms = terms(origins, &key)?.ok_or_else(|| failed(format!("`{server}` has no owner")))?;
+    let words = Words::argv(["true"]).map_err(failed)?;
+    let profile = Profile::new(words, Rules::default()).map_err(|mistake| failed(mistake.why.to_owned()))?;
+    let call = profile.call([]).map_err(|_| failed("`true` takes no arguments".to_owned()))?;
+    let (profile, timeout) = ("check".to_owned(), Some(Duration::from_secs(60)));
+    Ok(Permit { key, terms, profile, call, timeout, reads_stdin: false, event_id: random::word() })
 }
 
 impl Permit {
@@ -108,18 +127,6 @@ fn terms(origins: &dyn Origins, key: &SessionKey) -> Result<Option<Terms>> {
         return Ok(None);
     }
     Ok(origins.origin(key.origin())?.terms(key)?)
-}
-
-/// What can be run there.
-pub fn profiles_of(terms: &Terms) -> String {
-    let server = &terms.server.name;
-    match terms.profiles.is_empty() {
-        true => format!("servers.toml gives `{server}` no profile yet (allowed_profiles)"),
-        false => format!(
-            "its profiles are: {}; `runcode servers profiles {server}` shows each with its arguments",
-            terms.names()
-        ),
-    }
 }
 
 fn misfit(refusal: &Refusal, name: &str, profile: &Profile, terms: &Terms) -> Error {

@@ -2,23 +2,32 @@
 
 use std::io::PipeWriter;
 
-use crate::error::Result;
-use crate::origin::OriginId;
+use crate::error::{Code, Error, Result};
+use crate::origin::servers::AuthMethod;
 use crate::session::execution::pass_through;
 use crate::session::live::Want;
-use crate::session::policy::{Begun, Permit};
-use crate::session::{Session, Sessions};
+use crate::session::policy::{self, Begun, Permit};
+use crate::session::{Session, Sessions, once};
 use crate::transport::{RemoteCommand, Running, Stream, Streams};
 
 /// What to do when the time of a profile is up.
-const TIME_IS_UP: &str =
+pub(super) const TIME_IS_UP: &str =
     "it was not run again; raise --timeout, up to the profile's own limit (timeout_seconds in servers.toml)";
 
 /// Runs what was permitted, and returns the status to end with.
 pub fn run(sessions: &Sessions<'_>, permit: &Permit) -> Result<u8> {
-    debug_assert_eq!(*permit.key.origin(), OriginId::Server);
     let begun = permit.begin()?;
-    begun.end(over_a_session(sessions, permit))
+    begun.end(match permit.terms.server.method {
+        AuthMethod::Ssh(_) => over_a_session(sessions, permit),
+        AuthMethod::Certificate(_) | AuthMethod::LegacyPassword(_) => once::run(sessions, permit),
+    })
+}
+
+/// Has one certificate signed that forces `true` on a server, and runs it; its status.
+pub fn try_out(sessions: &Sessions<'_>, server: &str) -> Result<u8> {
+    let permit = policy::probe(sessions.origins(), server)?;
+    let begun = permit.begin()?;
+    begun.end(once::run(sessions, &permit))
 }
 
 /// What was permitted, as it runs for a caller with streams of its own.
@@ -35,6 +44,10 @@ pub struct Started<'a> {
 
 /// Starts what was permitted with these streams; stdin is only passed on where the profile reads it.
 pub fn start<'a>(sessions: &Sessions<'_>, permit: &'a Permit, mut streams: Streams) -> Result<Started<'a>> {
+    if !matches!(permit.terms.server.method, AuthMethod::Ssh(_)) {
+        let what = format!("`{}` certifies each run, which no tool can do yet", permit.terms.server.name);
+        return Err(Error::new(Code::Unavailable, what).hint("run it with `runcode run … --profile …`"));
+    }
     let begun = permit.begin()?;
     let started = (|| {
         let obtained = sessions.obtain(&permit.key, Want::Fresh);
@@ -51,7 +64,7 @@ pub fn start<'a>(sessions: &Sessions<'_>, permit: &'a Permit, mut streams: Strea
     })();
     match started {
         Ok((running, session, lifeline)) => Ok(Started { session, running, begun, lifeline }),
-        Err(error) => begun.end(Err(error)).and_then(|_| Err(crate::error::Error::interrupted())),
+        Err(error) => begun.end(Err(error)).and_then(|_| Err(Error::interrupted())),
     }
 }
 

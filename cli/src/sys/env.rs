@@ -91,6 +91,8 @@ variables! {
     CodexCi = "CODEX_CI";
     /// Set by Codex when its sandbox forbids network access.
     CodexSandboxNetworkDisabled = "CODEX_SANDBOX_NETWORK_DISABLED";
+    /// The user's ssh-agent.
+    SshAuthSock = "SSH_AUTH_SOCK";
 }
 
 /// The environment that a command sees: the process's own, or a fixed one in tests.

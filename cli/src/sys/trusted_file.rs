@@ -82,6 +82,11 @@ pub fn locate(path: &Path, owner: Owner) -> Result<PathBuf, Distrust> {
     Ok(real)
 }
 
+/// Whether others than the owner may read this file. On Windows, access control lists stand in for modes.
+pub fn is_readable_by_others(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| platform::is_readable_by_others(&metadata))
+}
+
 fn judge_file(path: &Path, metadata: &Metadata, owner: Owner) -> Result<(), Distrust> {
     if !metadata.is_file() {
         Err(Distrust::NotRegular)

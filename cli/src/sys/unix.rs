@@ -40,6 +40,11 @@ pub fn is_writable_by_others(metadata: &Metadata) -> bool {
     metadata.mode() & 0o022 != 0
 }
 
+/// Whether others than the owner may read the file.
+pub fn is_readable_by_others(metadata: &Metadata) -> bool {
+    metadata.mode() & 0o044 != 0
+}
+
 /// Whether root owns the file.
 pub fn is_roots(metadata: &Metadata) -> bool {
     metadata.uid() == 0

@@ -24,6 +24,11 @@ pub fn is_writable_by_others(_metadata: &Metadata) -> bool {
     false
 }
 
+/// Access control lists stand in for modes.
+pub fn is_readable_by_others(_metadata: &Metadata) -> bool {
+    false
+}
+
 /// Access control lists stand in for owners.
 pub fn is_roots(_metadata: &Metadata) -> bool {
     true

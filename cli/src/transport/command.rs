@@ -207,6 +207,12 @@ impl RemoteCommand {
         RemoteCommand::checked(format!(": {token}; {line}").into_bytes(), token, None)
     }
 
+    /// What is sent where a certificate forces the command: a word that means nothing, and that no log can be forged with.
+    pub fn forced() -> RemoteCommand {
+        let token = token();
+        RemoteCommand { text: token.clone().into_bytes(), token, private: None }
+    }
+
     fn checked(text: Vec<u8>, token: String, private: Option<Zeroizing<String>>) -> Result<RemoteCommand> {
         if text.contains(&0) {
             return Err(Error::new(Code::Usage, "the command contains a NUL byte"));

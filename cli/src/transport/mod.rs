@@ -42,6 +42,7 @@ mod retired;
 mod running;
 pub mod script;
 mod second_look;
+mod server_error;
 mod start;
 mod stream;
 
@@ -68,6 +69,7 @@ pub use late::Late;
 pub use login_error::login_required;
 pub use outcome::{Cause, Ended, Failure, Limits, TRIES, Unconnected, Unended, Unforwarded};
 pub use running::Running;
+pub use server_error::CertifiedServer;
 pub use stream::{Stream, Streams};
 
 /// How long [`Transport::is_warm`] waits for an answer.
@@ -107,6 +109,8 @@ pub enum Way {
         alias: String,
         /// Where it leads.
         gateway: Endpoint,
+        /// The server of servers.toml that it is; none behind a control plane.
+        server: Option<CertifiedServer>,
     },
     /// By the user's own config.
     External(OwnHost),
@@ -272,6 +276,9 @@ impl Transport {
 
     /// Why the login failed, from ssh's log or, if that is unclear, from a second look that takes at most `patience`.
     fn refusal(&self, log: &str, patience: Duration, interrupt: Option<&Interrupt>) -> Unconnected {
+        if let Way::Config { server: Some(server), .. } = &self.route.way {
+            return server_error::of(log, server, self.is_sandboxed);
+        }
         let quiet = second_look::is_needed(log).then(|| self.ssh_with(&second_look::QUIET, Purpose::Command));
         let second = quiet.and_then(Result::ok).and_then(|ssh| {
             second_look::log(ssh, self.route.destination(), &self.route.folder, patience, interrupt)

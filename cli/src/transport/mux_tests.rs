@@ -44,6 +44,7 @@ impl FakeMaster {
                 config: self.folder.path().join("config"),
                 alias: "box".to_owned(),
                 gateway: serde_json::from_str(r#"{"host":"127.0.0.1","port":1,"user":"me"}"#).unwrap(),
+                server: None,
             },
             control_path: Some(self.path()),
             folder: self.folder.path().to_owned(),

@@ -1,5 +1,6 @@
 //! A remote command that runs: waiting for it, passing a signal on, ending it when its time is up.
 
+use std::io::PipeWriter;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
@@ -46,9 +47,26 @@ pub struct Running {
     /// The end of commands that other clients lost, which is waited for.
     #[expect(dead_code, reason = "dropping it waits")]
     pub(super) ending: Option<Ending>,
+    /// How it is ended before it ends itself.
+    pub(super) stop: Stop,
+}
+
+/// How the remote command is ended before it ends itself.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// By a second command, which finds it by its token.
+    ByToken,
+    /// By the end of its stdin, for whose sake this is held. No second command can be sent. None: it has no such end.
+    ByStdin(Option<PipeWriter>),
 }
 
 impl Running {
+    /// The same, ended by closing its stdin: where a certificate forces the command, a second one would be the same again.
+    #[must_use]
+    pub fn ending_by(self, lifeline: Option<PipeWriter>) -> Running {
+        Running { stop: Stop::ByStdin(lifeline), ..self }
+    }
+
     /// Waits for the command, delivering its streams, within `limits`.
     ///
     /// The first signal is passed on to the remote process group, and what is left of it 2 s later is killed; a second
@@ -116,8 +134,26 @@ impl Running {
         Ok(ended)
     }
 
+    /// Waits until what supervises the command there has ended it; whether that is certain.
+    fn wait_out(&mut self, interrupt: Option<&Interrupt>) -> Result<bool> {
+        let patience = Deadline::after(remote_end::PATIENCE);
+        while !patience.is_past() {
+            if self.process.wait(interrupt, Deadline::after(Duration::from_millis(20)))?.is_some() {
+                return Ok(true);
+            }
+            if interrupt.is_some_and(|interrupt| interrupt.take().is_some()) {
+                return Ok(false);
+            }
+        }
+        Ok(false)
+    }
+
     /// Ends the remote process group, while its output still comes; whether it is gone for certain.
     fn end(&mut self, signal: i32, interrupt: Option<&Interrupt>) -> Result<bool> {
+        if let Stop::ByStdin(lifeline) = &mut self.stop {
+            let has_one = lifeline.take().is_some(); // and drops it
+            return if has_one { self.wait_out(interrupt) } else { Ok(false) };
+        }
         let (sender, told) = mpsc::channel();
         let (transport, token) = (self.transport.clone(), self.token.clone());
         std::thread::spawn(move || sender.send(remote_end::end(&transport, &token, signal)));

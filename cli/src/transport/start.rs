@@ -10,7 +10,7 @@ use crate::sys::interrupt::Interrupt;
 use crate::transport::command::RemoteCommand;
 use crate::transport::lost::Ending;
 use crate::transport::outcome::Failure;
-use crate::transport::running::{Process, Running};
+use crate::transport::running::{Process, Running, Stop};
 use crate::transport::stream::Streams;
 use crate::transport::{Transport, openssh};
 #[cfg(unix)]
@@ -199,6 +199,6 @@ impl Transport {
     ) -> Running {
         // One without an interrupt ends others: it has none of its own to end.
         let ending = interrupt.as_ref().and_then(|_| Ending::begin(self));
-        Running { process, transport: self.clone(), token, interrupt, ending }
+        Running { process, transport: self.clone(), token, interrupt, ending, stop: Stop::ByToken }
     }
 }

@@ -3,11 +3,12 @@
 use std::io::IsTerminal as _;
 
 use super::patience::{Patience, Pauses};
-use super::{Args, Connected, attached, boot};
+use super::{Args, Connected, attached, boot, certified};
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::grant::Workdir;
 use crate::openssh::config::PERSIST_SECONDS;
+use crate::origin::servers::AuthMethod;
 use crate::origin::{Origins as _, SessionKey, Target};
 use crate::output::foreign;
 use crate::output::progress::note;
@@ -35,6 +36,10 @@ pub(super) fn connect(
             "have the user run it in a terminal of their own",
         ));
     }
+    let terms = policy::restricted(app, &target.key)?;
+    if let Some(terms) = terms.as_ref().filter(|terms| !matches!(terms.server.method, AuthMethod::Ssh(_))) {
+        return certified::connect(args, app, target, folder, patience, terms);
+    }
     let workdir = args.workdir.as_deref().map(Workdir::parse_own).transpose();
     let workdir =
         workdir.map_err(|why| usage(&format!("--workdir {why}"), "give an absolute path, or ~/FOLDER"))?;
@@ -45,7 +50,6 @@ pub(super) fn connect(
         anew: args.force || started,
     };
     let waits = args.wait || started;
-    let terms = policy::restricted(app, &target.key)?;
     let opened = match &terms {
         // Where nothing but profiles may run, only a person's login is worth a connection.
         Some(terms) if !args.interactive => {

@@ -5,9 +5,11 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::error::{Code, Error, Issue, Result};
 use crate::origin::names::number;
-use crate::origin::servers::Config;
+use crate::origin::servers::{AuthMethod, Config, File, Server};
 use crate::output::report::{Outcome, Report, Text, issue, issue_line};
-use crate::session::Sessions;
+use crate::session::{Sessions, profile};
+use crate::signer::Spec;
+use crate::sys::env::Env;
 use crate::transport::contact::Contact;
 
 #[derive(clap::Args)]
@@ -78,7 +80,7 @@ impl Report for Findings {
 pub(super) fn run(args: Args, app: &App) -> Result<Outcome> {
     let (config, errors) = app.servers()?.places().read();
     let files = config.files().iter().map(|file| file.path.display().to_string()).collect();
-    let warnings = warnings(&config, &app.sessions()?)?;
+    let warnings = warnings(&config, &app.sessions()?, app.env())?;
     let count = config.servers().len();
     let mut findings = Findings { files, count, errors, warnings, reached: None };
     if let Some(words) = args.name.as_deref().filter(|_| findings.errors.is_empty()) {
@@ -90,6 +92,9 @@ pub(super) fn run(args: Args, app: &App) -> Result<Outcome> {
 /// Logs in to the server once, on a connection of its own, and runs a command that does nothing.
 fn try_out(words: &str, app: &App, findings: &mut Findings) -> Result<()> {
     let (server, file, host) = app.servers()?.own_host(words)?;
+    if matches!(server.method, AuthMethod::Certificate(_)) {
+        return try_certificate(server, file, app, findings);
+    }
     let (name, is_pinned) = (server.name.clone(), host.is_pinned());
     let doctor = format!("`runcode doctor {}` shows it", host.words());
     match Contact::new(host, app.env()).and_then(|contact| contact.log_in()) {
@@ -116,19 +121,45 @@ fn try_out(words: &str, app: &App, findings: &mut Findings) -> Result<()> {
     Ok(())
 }
 
+/// Has one certificate signed that forces `true`, and runs it.
+fn try_certificate(server: &Server, file: &File, app: &App, findings: &mut Findings) -> Result<()> {
+    match profile::try_out(&app.sessions()?, &server.name) {
+        Ok(0) => findings.reached = Some(server.name.clone()),
+        Err(error) if error.code() == Code::Interrupted => return Err(error),
+        outcome => {
+            let why = match outcome {
+                Err(error) => failed(&error),
+                Ok(status) => format!("ended with status {status} where it should have done nothing"),
+            };
+            let (file, at) = (file.path.display().to_string(), format!("servers.{}", server.name));
+            findings.errors.push(Issue { file, line: 0, at, message: why });
+        }
+    }
+    Ok(())
+}
+
 /// The failure, as the end of a sentence that begins with the server's name.
 fn failed(error: &Error) -> String {
     let hint = error.next_step().map(|hint| format!("; {hint}")).unwrap_or_default();
     format!("did not pass the login check: {}{hint}", error.message())
 }
 
-fn warnings(config: &Config, sessions: &Sessions<'_>) -> Result<Vec<Warning>> {
+/// Why a signer could not sign now.
+fn unready(signer: &Spec, env: &Env) -> Option<String> {
+    let error = signer.is_supported().then(|| signer.open(env).err()).flatten()?;
+    Some(format!("cannot be run on now: {}", error.message()))
+}
+
+fn warnings(config: &Config, sessions: &Sessions<'_>, env: &Env) -> Result<Vec<Warning>> {
     let here = sessions.store().sessions()?;
     let mut found = Vec::new();
     for (server, _) in config.servers() {
         let mut warn =
             |message: String| found.push(Warning { section: SERVERS, name: server.name.clone(), message });
         if let Err(why) = config.usable(server) {
+            warn(why);
+        }
+        if let Some(why) = config.signer_of(server).and_then(|signer| unready(signer, env)) {
             warn(why);
         }
         if number(&server.name).is_some() {

@@ -5,14 +5,16 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::error::Result;
 use crate::grant::SshUser;
-use crate::origin::servers::{AuthMethod, Power, Server};
+use crate::origin::servers::{Power, Server, enforced};
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::table::table;
+use crate::signer::Enforced;
 
 struct List(Vec<Row>);
 
 struct Row {
     server: Server,
+    enforced: Enforced,
     file: String,
     /// Why this version cannot use it.
     why_not: Option<String>,
@@ -20,11 +22,7 @@ struct Row {
 
 impl Report for List {
     fn json(&self) -> Value {
-        let row = |Row { server, file, why_not }: &Row| {
-            let enforced = match server.method {
-                AuthMethod::Ssh(_) | AuthMethod::LegacyPassword(_) => Some("none"),
-                AuthMethod::Certificate(_) => None, // for its signer to say
-            };
+        let row = |Row { server, enforced, file, why_not }: &Row| {
             json!({
                 "name": server.name,
                 "environment": server.environment,
@@ -35,7 +33,7 @@ impl Report for List {
                 "signer": server.policy.signer,
                 "profiles": server.policy.profiles,
                 "requires_approval": server.policy.requires_approval,
-                "enforced": enforced,
+                "enforced": enforced.as_str(),
                 "unrestricted_sessions": server.policy.unrestricted_sessions,
                 "power": server.power != Power::default(),
                 "usable": why_not.is_none(),
@@ -71,6 +69,7 @@ pub(super) fn run(app: &App) -> Result<Outcome> {
     let config = app.servers()?.config()?;
     let rows = config.servers().map(|(server, file)| Row {
         server: server.clone(),
+        enforced: enforced(config, server),
         file: file.path.display().to_string(),
         why_not: config.usable(server).err(),
     });

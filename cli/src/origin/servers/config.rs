@@ -10,7 +10,8 @@ use crate::origin::servers::policy::{Known, path};
 use crate::origin::servers::profile::read_profile;
 use crate::origin::servers::reader::{Document, Section};
 use crate::origin::servers::server::{AuthMethod, Server, Word, is_name};
-use crate::origin::servers::signer::check_signer;
+use crate::origin::servers::signer::read_signer;
+use crate::signer::Spec;
 use crate::sys::trusted_file::Owner;
 
 const MAX_SERVERS: usize = 1000;
@@ -34,6 +35,8 @@ pub struct Config {
     files: Vec<File>,
     servers: BTreeMap<String, (usize, Server)>,
     profiles: BTreeMap<String, Profile>,
+    signers: BTreeMap<String, Spec>,
+    certificate_ttl: Option<u64>,
     known: Known,
     /// The keys of `[broker]` that were said, and what they demand that this version does not do.
     broker: BTreeMap<&'static str, Option<&'static str>>,
@@ -45,7 +48,7 @@ impl Config {
     pub fn add(&mut self, file: File, text: &str) -> Vec<Issue> {
         let number = self.files.len();
         let document = Document::parse(text, file.path.display().to_string());
-        self.files.push(file);
+        self.files.push(file.clone());
         let mut root = document.root();
         let mut profiles = root.named("profiles", MAX_PROFILES, is_name);
         let mut signers = root.named("signers", MAX_SIGNERS, is_name);
@@ -69,7 +72,9 @@ impl Config {
             }
             self.profiles.insert(name, profile);
         }
-        signers.into_iter().for_each(|(_, section)| check_signer(section));
+        for (name, section) in signers {
+            self.signers.extend(read_signer(section, &file).map(|signer| (name, signer)));
+        }
         for (name, section) in servers {
             if let Some(server) = Server::read(name.clone(), section, &self.known) {
                 self.servers.insert(name, (number, server));
@@ -81,7 +86,7 @@ impl Config {
 
     fn add_broker(&mut self, mut section: Section<'_>) {
         const NO_AUDIT: &str = "keeps no audit log";
-        section.number("cert_ttl_seconds", 1..=3600);
+        let ttl = section.number("cert_ttl_seconds", 1..=3600);
         section.parsed("audit_log_path", path);
         section.parsed("audit_anchor", path);
         let audits_all = section.flag("audit_all") == Some(true);
@@ -101,6 +106,7 @@ impl Config {
             }
         }
         self.requires_enforcement |= is_strict;
+        self.certificate_ttl = self.certificate_ttl.or(ttl);
         self.known.default_signer = signer.or(self.known.default_signer.take());
         section.finish();
     }
@@ -125,6 +131,21 @@ impl Config {
         self.profiles.iter().map(|(name, profile)| (name.as_str(), profile))
     }
 
+    /// The signers by name.
+    pub fn signers(&self) -> impl ExactSizeIterator<Item = (&str, &Spec)> {
+        self.signers.iter().map(|(name, signer)| (name.as_str(), signer))
+    }
+
+    /// Who signs a server's certificates.
+    pub fn signer_of(&self, server: &Server) -> Option<&Spec> {
+        self.signers.get(server.policy.signer.as_ref()?)
+    }
+
+    /// How long a certificate for one run serves, in seconds.
+    pub fn certificate_ttl(&self) -> u64 {
+        self.certificate_ttl.unwrap_or(120)
+    }
+
     /// The profiles that a server allows, by name.
     pub fn profiles_of(&self, server: &Server) -> BTreeMap<String, Profile> {
         let named = server.policy.profiles.iter();
@@ -138,10 +159,14 @@ impl Config {
 
     /// Whether this version can do all that a server's owner asks for; else why not, as the rest of a sentence.
     pub fn usable(&self, server: &Server) -> Result<(), String> {
-        if !matches!(server.method, AuthMethod::Ssh(_)) {
+        if matches!(server.method, AuthMethod::LegacyPassword(_)) {
             let word = server.method.word();
+            return Err(format!("has auth_method = \"{word}\", which this version does not have"));
+        }
+        if let Some(signer) = self.signer_of(server).filter(|signer| !signer.is_supported()) {
             return Err(format!(
-                "has auth_method = \"{word}\"; this version reaches servers with auth_method = \"ssh\""
+                "has a signer of the kind \"{}\", which this version does not have",
+                signer.kind()
             ));
         }
         if let restrictions @ [_, ..] = &server.policy.restrictions[..] {

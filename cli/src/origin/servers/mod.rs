@@ -43,7 +43,7 @@ pub use places::Places;
 pub use policy::Policy;
 pub use power::{Power, State};
 pub use server::{AuthMethod, Server};
-pub use terms::{Enforced, Terms};
+pub use terms::{Terms, enforced};
 
 /// A servers.toml that explains itself and names no server yet.
 pub const STARTER: &str = include_str!("starter.toml");
@@ -151,8 +151,17 @@ impl Servers {
         let Some(key) = SessionKey::server(name) else {
             return Err(none_called_so(self.not_found(self.config()?, name)));
         };
-        let (server, file, destination) = self.usable(&key)?;
-        let host = OwnHost { server: Some(named(server, &key)), ..OwnHost::named(destination.clone()) };
+        let (server, file) = self.known(&key)?;
+        let destination = match &server.method {
+            AuthMethod::Ssh(destination) => destination.clone(),
+            // To look at its host keys, which needs no login.
+            AuthMethod::Certificate(host) | AuthMethod::LegacyPassword(host) => {
+                Destination::parse(host.as_str()).map_err(|why| {
+                    Error::new(Code::Unavailable, format!("ssh cannot be told `{host}`: it {why}"))
+                })?
+            }
+        };
+        let host = OwnHost { server: Some(named(server, &key)), ..OwnHost::named(destination) };
         Ok((server, file, host))
     }
 
@@ -190,12 +199,21 @@ impl Servers {
 
     /// The programs of a server that can be used.
     fn machine_of(&self, key: &SessionKey) -> Result<Machine> {
-        let (server, file, _) = self.usable(key)?;
+        let (server, file) = self.known(key)?;
         Ok(self.machine(server, file))
     }
 
-    /// A server that can be used, its file, and where it leads.
+    /// A server that can be used and that the user's own ssh reaches, its file, and where it leads.
     fn usable(&self, key: &SessionKey) -> Result<(&Server, &File, &Destination), Ungranted> {
+        let (server, file) = self.known(key)?;
+        match &server.method {
+            AuthMethod::Ssh(destination) => Ok((server, file, destination)),
+            _ => Err(Ungranted::Refused(Terms::of(self.config()?, server).profiles_alone())),
+        }
+    }
+
+    /// A server that can be used, and its file.
+    fn known(&self, key: &SessionKey) -> Result<(&Server, &File), Ungranted> {
         let (config, name) = (self.config()?, key.id());
         let Some((server, file)) = config.server(&name) else {
             let error = none_called_so(self.not_found(config, &name));
@@ -203,10 +221,7 @@ impl Servers {
             return Err(Ungranted::Gone(error.context(places)));
         };
         terms::refuse(config, server).map_err(Ungranted::Refused)?;
-        match &server.method {
-            AuthMethod::Ssh(destination) => Ok((server, file, destination)),
-            _ => Err(Ungranted::Refused(Error::new(Code::Error, format!("`{name}` leads nowhere")))),
-        }
+        Ok((server, file))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::grant::SshUser;
 use crate::origin::servers::reader::Section;
 use crate::origin::servers::server::{Word, user};
 
@@ -32,6 +33,10 @@ pub struct Policy {
     pub requires_approval: bool,
     /// Whether its sessions may run any command.
     pub unrestricted_sessions: bool,
+    /// The principal of its certificates; none is the user.
+    pub principal: Option<SshUser>,
+    /// The networks that its certificates may be used from; empty is any.
+    pub source_address: Vec<String>,
     /// The keys that restrict what may be done on it, or how it is reached.
     pub restrictions: Vec<&'static str>,
 }
@@ -48,10 +53,11 @@ impl Policy {
             false => Err("is not a signer of this file"),
         };
         let signer = section.parsed("signer", is_signer);
-        section.parsed("principal", user);
-        for address in section.texts("source_address").unwrap_or_default() {
-            address.parse(network);
-        }
+        let principal = section.parsed("principal", user);
+        let source_address = section.texts("source_address").unwrap_or_default().into_iter();
+        let source_address = source_address
+            .filter_map(|address| address.parse(|text| network(text).map(|()| text.to_owned())))
+            .collect();
         section.parsed("jump", |name| match known.certified.contains(name) {
             true => Ok(()),
             false => Err("is not a server with auth_method = \"certificate\""),
@@ -87,7 +93,11 @@ impl Policy {
             "max_ttl_seconds",
             "max_idle_seconds",
         ];
-        let mut restrictions = keys.into_iter().filter(|key| section.has(key)).collect::<Vec<_>>();
+        // What only a certificate can hold is held by one.
+        let holds =
+            |key: &&str| word == Word::Certificate && ["signer", "principal", "source_address"].contains(key);
+        let said = keys.into_iter().filter(|key| section.has(key)).collect::<Vec<_>>();
+        let mut restrictions = said.into_iter().filter(|key| !holds(key)).collect::<Vec<_>>();
         restrictions.extend((requires_approval == Some(true)).then_some("requires_approval"));
         restrictions.extend(profiles_need_approval.then_some("a profile with requires_approval"));
         restrictions.extend((unrestricted_sessions == Some(false)).then_some("allow_unrestricted_sessions"));
@@ -97,6 +107,8 @@ impl Policy {
             profiles,
             requires_approval: requires_approval == Some(true) || word == Word::LegacyPassword,
             unrestricted_sessions: unrestricted_sessions == Some(true),
+            principal,
+            source_address,
             restrictions,
         }
     }
@@ -186,5 +198,10 @@ fn network(text: &str) -> Result<(), &'static str> {
         text.bytes().all(|byte| byte.is_ascii_digit())
             && text.parse::<u8>().is_ok_and(|length| length <= most)
     };
-    length.is_none_or(is_length).then_some(()).ok_or("is not a network, such as 10.0.0.0/8")
+    if !length.is_none_or(is_length) {
+        return Err("is not a network, such as 10.0.0.0/8");
+    }
+    // sshd refuses a certificate whose network has bits behind its mask.
+    let is_well_formed = runcode_sshcert::is_well_formed_option("source-address", text);
+    is_well_formed.then_some(()).ok_or("has bits behind its mask; write it as 10.0.0.0/8")
 }

@@ -5,33 +5,10 @@ use std::collections::BTreeMap;
 use runcode_policy::Profile;
 
 use crate::error::{Code, Error, Result};
+use crate::grant::SshUser;
 use crate::origin::names::few;
 use crate::origin::servers::{AuthMethod, Config, Server};
-
-/// Whom the profiles of a server hold for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Enforced {
-    /// For nobody but runcode: who has the login can do anything else with it.
-    None,
-}
-
-impl Enforced {
-    /// Its word in reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Enforced::None => "none",
-        }
-    }
-
-    /// What it means, in words.
-    pub fn meaning(self) -> &'static str {
-        match self {
-            Enforced::None => {
-                "none: runcode keeps to the profiles, and the host would let you do anything else"
-            }
-        }
-    }
-}
+use crate::signer::{Enforced, Spec};
 
 /// What the owner of a server allows.
 #[derive(Debug, Clone)]
@@ -42,6 +19,10 @@ pub struct Terms {
     pub profiles: BTreeMap<String, Profile>,
     /// Whom they hold for.
     pub enforced: Enforced,
+    /// Who signs its certificates.
+    pub signer: Option<Spec>,
+    /// How long a certificate for one run serves, in seconds.
+    pub certificate_ttl: u64,
     /// Why nothing runs there in this version, or at all.
     why_not: Option<(Code, String)>,
 }
@@ -52,7 +33,9 @@ impl Terms {
         Terms {
             server: server.clone(),
             profiles: config.profiles_of(server),
-            enforced: Enforced::None,
+            enforced: enforced(config, server),
+            signer: config.signer_of(server).cloned(),
+            certificate_ttl: config.certificate_ttl(),
             why_not: refusal(config, server),
         }
     }
@@ -67,9 +50,41 @@ impl Terms {
         self.why_not.as_ref().map_or(Ok(()), |(code, why)| Err(told(*code, &self.server, why)))
     }
 
+    /// The principal that its certificates have.
+    pub fn principal(&self) -> &str {
+        let policy = &self.server.policy;
+        policy.principal.as_ref().or(self.server.user.as_ref()).map_or("", SshUser::as_str)
+    }
+
+    /// The error for whatever is no profile.
+    pub fn profiles_alone(&self) -> Error {
+        let what = format!("`{}` runs its profiles alone, and nothing else", self.server.name);
+        Error::new(Code::PolicyDenied, what).hint(self.said())
+    }
+
+    /// What can be run there, in words.
+    pub fn said(&self) -> String {
+        let server = &self.server.name;
+        match self.profiles.is_empty() {
+            true => format!("servers.toml gives `{server}` no profile yet (allowed_profiles)"),
+            false => format!(
+                "its profiles are: {}; `runcode servers profiles {server}` shows each with its arguments",
+                self.names()
+            ),
+        }
+    }
+
     /// The names of the profiles, in words.
     pub fn names(&self) -> String {
         few(self.profiles.keys().cloned())
+    }
+}
+
+/// Whom the profiles of a server hold for.
+pub fn enforced(config: &Config, server: &Server) -> Enforced {
+    match server.method {
+        AuthMethod::Certificate(_) => config.signer_of(server).map_or(Enforced::None, Spec::enforced),
+        AuthMethod::Ssh(_) | AuthMethod::LegacyPassword(_) => Enforced::None,
     }
 }
 
@@ -82,7 +97,7 @@ fn refusal(config: &Config, server: &Server) -> Option<(Code, String)> {
     if let Err(why) = config.usable(server) {
         return Some((Code::Unavailable, why));
     }
-    let is_advice = matches!(server.method, AuthMethod::Ssh(_) | AuthMethod::LegacyPassword(_));
+    let is_advice = enforced(config, server) == Enforced::None;
     let why = "enforces nothing, which broker.require_enforcement demands";
     (is_advice && config.requires_enforcement()).then(|| (Code::PolicyDenied, why.to_owned()))
 }

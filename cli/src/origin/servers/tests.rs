@@ -54,7 +54,7 @@ fn a_brokers_file_loads_as_it_is() {
     let (production, _) = config.server("prod-web-1").unwrap();
     let policy = &production.policy;
     assert!(policy.requires_approval && policy.signer.as_deref() == Some("step_ca"));
-    assert!(config.usable(production).unwrap_err().contains("auth_method = \"ssh\""));
+    assert!(config.usable(production).unwrap_err().contains("step-ca"));
 }
 
 #[test]

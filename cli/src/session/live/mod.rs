@@ -11,13 +11,14 @@ use crate::error::{Code, Error, Result};
 use crate::origin::{Origins, SLOWEST_GRANT, SessionKey};
 use crate::session::Session;
 use crate::session::attachment::{Applying, Attachment, Attachments};
+use crate::session::mint;
 use crate::session::store::Store;
 use crate::sys::env::Env;
 use crate::sys::interrupt::Cancel;
 use crate::sys::location::Location;
 use crate::sys::paths::Paths;
 use crate::sys::{clock, lock};
-use crate::transport::{SLOWEST_END, SLOWEST_START, TRIES, Transport};
+use crate::transport::{Route, SLOWEST_END, SLOWEST_START, TRIES, Transport};
 
 pub use external::Wish;
 pub use obtain::{Obtained, Want};
@@ -70,6 +71,21 @@ impl<'a> Sessions<'a> {
     /// The connection of a session.
     pub fn transport(&self, session: &Session) -> Transport {
         Transport::new(session.route(), self.env).cancelled_by(self.cancel.clone())
+    }
+
+    /// The connection along a route that is no session's.
+    pub(in crate::session) fn along(&self, route: Route) -> Transport {
+        Transport::new(route, self.env).cancelled_by(self.cancel.clone())
+    }
+
+    /// The environment.
+    pub(in crate::session) fn env(&self) -> &'a Env {
+        self.env
+    }
+
+    /// The agent on whose behalf sessions are made.
+    pub(in crate::session) fn client(&self) -> String {
+        mint::client_name(self.env)
     }
 
     /// What is attached to which folder.
