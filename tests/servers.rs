@@ -1,5 +1,6 @@
 //! Servers with names of one's own: servers.toml, and every verb on what it names.
 
+mod approvals;
 pub(crate) mod certified;
 mod logins;
 mod pins;

@@ -71,6 +71,10 @@ codes! {
     BadConfig = "bad_config", 2;
     /// The server's owner does not allow that.
     PolicyDenied = "policy_denied", 2;
+    /// Somebody has to approve this first.
+    ApprovalRequired = "approval_required", 2;
+    /// The approval is none for this.
+    ApprovalInvalid = "approval_invalid", 2;
     /// The signer cannot be used, said no, or answered with an unsafe certificate.
     SignerFailed = "signer_failed", 1;
     /// The connection bundle is not safe to use.

@@ -106,7 +106,7 @@ fn failed(error: &Error, is_json: bool, passes_status: bool) -> u8 {
             document["hint"] = sanitize::lines(hint).into();
         }
         for (name, value) in error.details() {
-            document[*name] = sanitize::line(value).into();
+            document[*name] = sanitize::lines(value).into();
         }
         if let issues @ [_, ..] = error.each_issue() {
             document["issues"] = issues.iter().map(report::issue).collect();

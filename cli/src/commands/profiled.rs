@@ -1,6 +1,7 @@
 //! `--profile` of `run` and `exec`: a command that a server's owner wrote, with the caller's values.
 
 use std::io::Read as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -12,6 +13,7 @@ use crate::origin::SessionKey;
 use crate::origin::servers::AuthMethod;
 use crate::output::foreign;
 use crate::output::report::{Outcome, Report, Text};
+use crate::session::approval::{self, State};
 use crate::session::policy::{self, Permit, Request};
 use crate::session::{once, profile, store};
 
@@ -30,6 +32,12 @@ pub struct Profiled {
     /// Read the value of this argument from stdin
     #[arg(long, value_name = "NAME", requires = "profile")]
     arg_stdin: Option<String>,
+    /// Name the approval: the id or the file of a signed request, or any word where the server has no approvers
+    #[arg(long, value_name = "REF", requires = "profile")]
+    approval: Option<String>,
+    /// Write the request that an approver signs, and run nothing
+    #[arg(long, requires = "profile", conflicts_with_all = ["plan", "dry_run", "approval"])]
+    request: bool,
     /// Show what would run, without connecting
     #[arg(long, requires = "profile", conflicts_with = "dry_run")]
     plan: bool,
@@ -46,24 +54,33 @@ impl Profiled {
 
     /// Whether nothing runs.
     pub fn only_shows(&self) -> bool {
-        self.plan || self.dry_run
+        self.plan || self.dry_run || self.request
     }
 
     /// Runs it on the server, or shows what would run.
     pub fn run(self, app: &App, key: &SessionKey, timeout: Option<u64>, no_stdin: bool) -> Result<Outcome> {
-        let (plan, dry_run) = (self.plan, self.dry_run);
-        let request = self.request(timeout, no_stdin)?;
-        let permit = policy::judge(app, key, request)?;
+        let (plan, dry_run, only_asks) = (self.plan, self.dry_run, self.request);
+        let sessions = app.sessions()?;
+        let permit = policy::judge(&sessions, key, self.wanted(timeout, no_stdin)?)?;
+        if only_asks {
+            let (file, text) = approval::request(&sessions, &permit)?;
+            return Ok(Asked { file, text }.into());
+        }
         if plan {
-            return Ok(Plan(permit).into());
+            let has_approvers = permit.terms.server.policy.approvers.is_some();
+            let request = match permit.approval {
+                State::Missing if has_approvers => Some(approval::request(&sessions, &permit)?),
+                _ => None,
+            };
+            return Ok(Plan { permit, request }.into());
         }
         if dry_run {
             return dry(app, &permit).map(Outcome::from);
         }
-        profile::run(&app.sessions()?, &permit).map(Outcome::Status)
+        profile::run(&sessions, &permit).map(Outcome::Status)
     }
 
-    fn request(self, timeout: Option<u64>, no_stdin: bool) -> Result<Request> {
+    fn wanted(self, timeout: Option<u64>, no_stdin: bool) -> Result<Request> {
         let mut values = Vec::new();
         for pair in &self.arg {
             let Some((name, value)) = pair.split_once('=') else {
@@ -76,7 +93,8 @@ impl Profiled {
             values.push((name, read_value()?));
         }
         let timeout = timeout.map(Duration::from_secs);
-        Ok(Request { profile: self.profile.unwrap_or_default(), values, timeout, no_stdin })
+        let (profile, approval) = (self.profile.unwrap_or_default(), self.approval);
+        Ok(Request { profile, values, timeout, no_stdin, approval })
     }
 }
 
@@ -101,7 +119,31 @@ fn read_value() -> Result<String> {
 }
 
 /// What would run.
-struct Plan(Permit);
+struct Plan {
+    permit: Permit,
+    /// The file and the text to sign, where an approval is missing.
+    request: Option<(PathBuf, String)>,
+}
+
+/// A request that was written.
+struct Asked {
+    file: PathBuf,
+    text: String,
+}
+
+impl Report for Asked {
+    fn json(&self) -> Value {
+        json!({ "request": self.file.to_string_lossy(), "request_text": self.text })
+    }
+
+    fn text(&self, text: &mut Text) {
+        for line in self.text.lines() {
+            text.line(line);
+        }
+        text.line(format!("written to {}", self.file.display()));
+        text.line(format!("an approver runs: runcode servers approve {}", self.file.display()));
+    }
+}
 
 fn values(permit: &Permit) -> Value {
     let pairs = permit.call.shown_values().map(|(name, value)| (name.to_owned(), value.into()));
@@ -110,8 +152,19 @@ fn values(permit: &Permit) -> Value {
 
 impl Report for Plan {
     fn json(&self) -> Value {
-        let Plan(permit) = self;
+        let Plan { permit, request } = self;
         let server = &permit.terms.server;
+        let mut approval = json!({
+            "state": permit.approval.as_str(),
+            "approvers": match &permit.approval {
+                State::Valid { approvers, .. } => &approvers[..],
+                _ => &[],
+            },
+            "request": request.as_ref().map(|(_, text)| text),
+        });
+        if let State::Invalid(why) = permit.approval {
+            approval["why"] = why.as_str().into();
+        }
         json!({
             "server": server.name,
             "environment": server.environment,
@@ -126,15 +179,15 @@ impl Report for Plan {
             "enforced": permit.terms.enforced.as_str(),
             "auth_method": server.method.word(),
             "signer": server.policy.signer,
-            "requires_approval": false,
-            "approval": { "state": "none", "approvers": [], "request": null },
-            "would_run": permit.terms.refuse().is_ok(),
+            "requires_approval": permit.needs_approval(),
+            "approval": approval,
+            "would_run": permit.terms.refuse().is_ok() && permit.approval.permits(),
             "audit_log": null,
         })
     }
 
     fn text(&self, text: &mut Text) {
-        let Plan(permit) = self;
+        let Plan { permit, request } = self;
         let server = &permit.terms.server;
         let user = server.user.as_ref().map(|user| format!("{}@", user.as_str())).unwrap_or_default();
         let environment = server.environment.as_ref().map(|it| format!(" ({it})")).unwrap_or_default();
@@ -142,7 +195,18 @@ impl Report for Plan {
         text.line(format!("profile:   {}", permit.profile));
         text.line(format!("command:   {}", permit.call.shown()));
         text.line(format!("enforced:  {}", permit.terms.enforced.meaning()));
+        match &permit.approval {
+            State::None => {}
+            State::Missing => text.line("approval:  missing"),
+            State::Valid { approvers, .. } => text.line(format!("approval:  by {}", approvers.join(", "))),
+            State::Unverified(word) => text.line(format!("approval:  {word}, which nobody can check")),
+            State::Invalid(why) => text.line(format!("approval:  {}", why.meaning())),
+        }
+        if let Some((file, _)) = request {
+            text.line(format!("           runcode servers approve {}", file.display()));
+        }
         match permit.terms.refuse() {
+            Ok(()) if !permit.approval.permits() => text.line("It would not run without an approval."),
             Ok(()) => text.line("It would run. Leave --plan out to run it."),
             Err(why) => text.line(format!("It would not run: {}", why.message())),
         }
@@ -176,6 +240,7 @@ impl Report for DryRun {
 
 fn dry(app: &App, permit: &Permit) -> Result<DryRun> {
     permit.terms.refuse()?;
+    approval::refuse(&app.sessions()?, permit)?;
     let AuthMethod::Ssh(_) = permit.terms.server.method else {
         let files = once::Files::planned(permit, app.sessions()?.store().cache())?;
         return Ok(DryRun {

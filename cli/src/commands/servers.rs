@@ -1,5 +1,6 @@
 //! `runcode servers`.
 
+mod approve;
 mod ca;
 mod check;
 mod init;
@@ -39,6 +40,8 @@ enum Action {
     List,
     /// Show the commands that a server's owner allows, and their arguments
     Profiles(profiles::Args),
+    /// Show a request for an approval, and sign it
+    Approve(approve::Args),
     /// Show a signer's public key, and what a host's sshd needs to trust it; change nothing
     Ca(ca::Args),
     /// Show a server's host keys, ready to paste as host_keys; write nothing
@@ -51,6 +54,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         Action::Init(args) => init::run(args, app),
         Action::Check(args) => check::run(args, app),
         Action::List => list::run(app),
+        Action::Approve(args) => approve::run(&args, app),
         Action::Ca(args) => ca::run(args, app),
         Action::Profiles(args) => profiles::run(&args, app),
         Action::Pin(args) => pin::run(args, app),

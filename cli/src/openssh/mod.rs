@@ -5,6 +5,7 @@ mod binary;
 pub mod config;
 pub mod external;
 pub mod hosts;
+pub mod keygen;
 pub mod log;
 pub mod login;
 pub mod question;

@@ -1,5 +1,6 @@
 //! A session: the files and the connection that one workspace is reached by, from mint to removal.
 
+pub mod approval;
 pub mod attachment;
 pub mod execution;
 pub mod forwards;

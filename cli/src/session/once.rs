@@ -56,7 +56,7 @@ pub(super) fn run(sessions: &Sessions<'_>, permit: &Permit) -> Result<u8> {
         let running = transport.start(&RemoteCommand::forced(), streams);
         running.map(|running| running.ending_by(lifeline)).map_err(|failure| failure.into_error())
     };
-    pass_through(streams, permit.timeout, TIME_IS_UP, start, || false)
+    pass_through(streams, permit.timeout, TIME_IS_UP, start, || false, false)
 }
 
 fn certify(sessions: &Sessions<'_>, permit: &Permit, pair: &Keypair) -> Result<Certificate> {

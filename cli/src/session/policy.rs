@@ -11,6 +11,8 @@ use crate::error::{Code, Error, Result};
 use crate::origin::names::few;
 use crate::origin::{OriginId, Origins, SessionKey, Terms};
 use crate::output::foreign;
+use crate::session::Sessions;
+use crate::session::approval::{self, State};
 use crate::sys::random;
 
 /// What a caller asks for.
@@ -24,6 +26,8 @@ pub struct Request {
     pub timeout: Option<Duration>,
     /// Whether the caller gives it no stdin.
     pub no_stdin: bool,
+    /// The approval that the caller names.
+    pub approval: Option<String>,
 }
 
 /// What may run: a profile that the server allows, with values that fit.
@@ -41,6 +45,8 @@ pub struct Permit {
     pub timeout: Option<Duration>,
     /// Whether it gets the caller's stdin.
     pub reads_stdin: bool,
+    /// Whether somebody has to approve it, and has.
+    pub approval: State,
     /// Names this run, here and in the host's own log.
     pub event_id: String,
 }
@@ -59,8 +65,8 @@ pub fn restricted(origins: &dyn Origins, key: &SessionKey) -> Result<Option<Term
 }
 
 /// Decides whether the request may run. Nothing has been connected to, and nothing is spent.
-pub fn judge(origins: &dyn Origins, key: &SessionKey, request: Request) -> Result<Permit> {
-    let Some(terms) = terms(origins, key)? else {
+pub fn judge(sessions: &Sessions<'_>, key: &SessionKey, request: Request) -> Result<Permit> {
+    let Some(terms) = terms(sessions.origins(), key)? else {
         let what = format!("`{}` is no server of servers.toml, and only those have profiles", key.words());
         return Err(Error::new(Code::Usage, what).hint("give a command instead of --profile"));
     };
@@ -74,15 +80,18 @@ pub fn judge(origins: &dyn Origins, key: &SessionKey, request: Request) -> Resul
     let owners = profile.rules().timeout;
     let timeout = [owners, request.timeout].into_iter().flatten().min();
     let reads_stdin = profile.rules().stdin && !request.no_stdin;
-    Ok(Permit {
+    let mut permit = Permit {
         key: key.clone(),
         profile: request.profile,
         call,
         timeout,
         reads_stdin,
+        approval: State::default(),
         event_id: random::word(),
         terms,
-    })
+    };
+    approval::consider(sessions, &mut permit, request.approval.as_deref())?;
+    Ok(permit)
 }
 
 /// What `servers check NAME` runs: nothing, by a certificate of its own.
@@ -94,16 +103,32 @@ pub fn probe(origins: &dyn Origins, server: &str) -> Result<Permit> {
     let profile = Profile::new(words, Rules::default()).map_err(|mistake| failed(mistake.why.to_owned()))?;
     let call = profile.call([]).map_err(|_| failed("`true` takes no arguments".to_owned()))?;
     let (profile, timeout) = ("check".to_owned(), Some(Duration::from_secs(60)));
-    Ok(Permit { key, terms, profile, call, timeout, reads_stdin: false, event_id: random::word() })
+    Ok(Permit {
+        key,
+        terms,
+        profile,
+        call,
+        timeout,
+        reads_stdin: false,
+        approval: State::None,
+        event_id: random::word(),
+    })
 }
 
 impl Permit {
-    /// Says that this is about to be done. Where that cannot be said, nothing is done.
+    /// Whether somebody has to approve it.
+    pub fn needs_approval(&self) -> bool {
+        let profile = self.terms.profiles.get(&self.profile);
+        self.terms.server.policy.requires_approval || profile.is_some_and(|it| it.rules().requires_approval)
+    }
+
+    /// Uses up the approval, and says that this is about to be done. Where that cannot be said, nothing is done.
     ///
     /// The one place where a log of actions learns of an intent: everything that runs a profile calls it once, directly before it
     /// asks a signer or a host for anything.
-    pub fn begin(&self) -> Result<Begun<'_>> {
+    pub fn begin(&self, sessions: &Sessions<'_>) -> Result<Begun<'_>> {
         self.terms.refuse()?;
+        approval::spend(sessions, self)?;
         Ok(Begun { permit: self })
     }
 }

@@ -16,7 +16,7 @@ pub(super) const TIME_IS_UP: &str =
 
 /// Runs what was permitted, and returns the status to end with.
 pub fn run(sessions: &Sessions<'_>, permit: &Permit) -> Result<u8> {
-    let begun = permit.begin()?;
+    let begun = permit.begin(sessions)?;
     begun.end(match permit.terms.server.method {
         AuthMethod::Ssh(_) => over_a_session(sessions, permit),
         AuthMethod::Certificate(_) | AuthMethod::LegacyPassword(_) => once::run(sessions, permit),
@@ -26,7 +26,7 @@ pub fn run(sessions: &Sessions<'_>, permit: &Permit) -> Result<u8> {
 /// Has one certificate signed that forces `true` on a server, and runs it; its status.
 pub fn try_out(sessions: &Sessions<'_>, server: &str) -> Result<u8> {
     let permit = policy::probe(sessions.origins(), server)?;
-    let begun = permit.begin()?;
+    let begun = permit.begin(sessions)?;
     begun.end(once::run(sessions, &permit))
 }
 

@@ -63,6 +63,8 @@ variables! {
     XdgConfigHome = "XDG_CONFIG_HOME";
     /// Where caches live; ignored when not absolute.
     XdgCacheHome = "XDG_CACHE_HOME";
+    /// The XDG state folder.
+    XdgStateHome = "XDG_STATE_HOME";
     /// A short private folder for sockets; ignored when not absolute.
     XdgRuntimeDir = "XDG_RUNTIME_DIR";
     /// Where configuration lives on Windows.

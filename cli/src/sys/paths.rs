@@ -13,6 +13,7 @@ use crate::sys::project::is_one_place;
 pub struct Paths {
     config: PathBuf,
     cache: PathBuf,
+    state: PathBuf,
 }
 
 impl Paths {
@@ -30,9 +31,15 @@ impl Paths {
             }
             Ok(home(env)?.join(fallback).join("runcode"))
         };
+        let cache = folder(Var::XdgCacheHome, Var::LocalAppData, BaseDirs::cache_dir, ".cache")?;
+        let state = match absolute(env, Var::XdgStateHome) {
+            None if cfg!(windows) => cache.join("state"),
+            _ => folder(Var::XdgStateHome, Var::LocalAppData, BaseDirs::cache_dir, ".local/state")?,
+        };
         Ok(Paths {
             config: folder(Var::XdgConfigHome, Var::AppData, BaseDirs::config_dir, ".config")?,
-            cache: folder(Var::XdgCacheHome, Var::LocalAppData, BaseDirs::cache_dir, ".cache")?,
+            cache,
+            state,
         })
     }
 
@@ -40,13 +47,16 @@ impl Paths {
     pub fn below(home: &Path) -> Paths {
         let (config, cache) =
             if cfg!(windows) { ("AppData/Roaming", "AppData/Local") } else { (".config", ".cache") };
-        Paths { config: home.join(config).join("runcode"), cache: home.join(cache).join("runcode") }
+        let cache = home.join(cache).join("runcode");
+        let state = if cfg!(windows) { cache.join("state") } else { home.join(".local/state/runcode") };
+        Paths { config: home.join(config).join("runcode"), cache, state }
     }
 
     /// The same, but for what is given.
     #[must_use]
     pub fn with(self, config: Option<PathBuf>, cache: Option<PathBuf>) -> Paths {
-        Paths { config: config.unwrap_or(self.config), cache: cache.unwrap_or(self.cache) }
+        let (config, cache) = (config.unwrap_or(self.config), cache.unwrap_or(self.cache));
+        Paths { config, cache, state: self.state }
     }
 
     /// The configuration folder.
@@ -87,6 +97,11 @@ impl Paths {
     /// The one attachment that runcode kept before there were more.
     pub fn current(&self) -> PathBuf {
         self.cache.join("current")
+    }
+
+    /// Requests for approvals, and which approvals have been used.
+    pub fn approvals(&self) -> PathBuf {
+        self.state.join("approvals")
     }
 
     /// The lock of the attachments.

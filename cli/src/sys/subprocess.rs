@@ -43,6 +43,20 @@ pub fn run(command: &mut Command, patience: Duration, max: usize) -> io::Result<
     })
 }
 
+/// As [`run`], with this file as stdin.
+pub fn run_reading(
+    command: &mut Command,
+    input: Option<std::fs::File>,
+    patience: Duration,
+    max: usize,
+) -> io::Result<Option<Finished>> {
+    let stdin = input.map_or_else(Stdio::null, Stdio::from);
+    Ok(match run_with(command, stdin, patience, max, &|| false)? {
+        Outcome::Finished(finished) => Some(finished),
+        Outcome::TimedOut | Outcome::Cancelled => None,
+    })
+}
+
 /// As [`run`], until `is_cancelled`.
 pub fn run_unless(
     command: &mut Command,
@@ -50,10 +64,20 @@ pub fn run_unless(
     max: usize,
     is_cancelled: &dyn Fn() -> bool,
 ) -> io::Result<Outcome> {
+    run_with(command, Stdio::null(), patience, max, is_cancelled)
+}
+
+fn run_with(
+    command: &mut Command,
+    stdin: Stdio,
+    patience: Duration,
+    max: usize,
+    is_cancelled: &dyn Fn() -> bool,
+) -> io::Result<Outcome> {
     let deadline = Deadline::after(patience);
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let stdout = child.stdout.take().map(|stream| collect(stream, max));
     let stderr = child.stderr.take().map(|stream| collect(stream, max));
     let mut pause = Duration::from_micros(500);

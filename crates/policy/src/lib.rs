@@ -4,6 +4,7 @@
 //! gives it becomes a [`Call`]: one text for `sh` ([`Call::rendered`]) in which every value is exactly one argument, or part of one,
 //! and none is an option unless the profile says so. [`one_line`] is what the host runs for it. Nothing here does I/O.
 
+pub mod approval;
 mod argument;
 mod line;
 mod profile;

@@ -91,8 +91,14 @@ pub(super) fn run(args: Args, app: &App) -> Result<Outcome> {
 /// The line of a profile without arguments, or with their defaults.
 fn forced(app: &App, server: &str, profile: &str) -> Result<Outcome> {
     let target = app.servers()?.resolve(server.strip_prefix("server:").unwrap_or(server))?;
-    let request = Request { profile: profile.to_owned(), values: Vec::new(), timeout: None, no_stdin: false };
-    let permit = judge(app, &target.key, request)?;
+    let request = Request {
+        profile: profile.to_owned(),
+        values: Vec::new(),
+        timeout: None,
+        no_stdin: false,
+        approval: None,
+    };
+    let permit = judge(&app.sessions()?, &target.key, request)?;
     debug_assert!(Terms::is_restricted(&permit.terms));
     Ok(Forced(permit.call.one_line()).into())
 }

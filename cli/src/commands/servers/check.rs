@@ -162,6 +162,11 @@ fn warnings(config: &Config, sessions: &Sessions<'_>, env: &Env) -> Result<Vec<W
         if let Some(why) = config.signer_of(server).and_then(|signer| unready(signer, env)) {
             warn(why);
         }
+        let rules = config.profiles_of(server);
+        let needs = server.policy.requires_approval || rules.values().any(|it| it.rules().requires_approval);
+        if needs && server.policy.approvers.is_none() {
+            warn("takes any word as an approval: name an allowed_signers file with `approvers`".to_owned());
+        }
         if number(&server.name).is_some() {
             warn(format!("is a number, which means a workspace: say server:{}", server.name));
         }

@@ -49,6 +49,7 @@ impl Config {
         let number = self.files.len();
         let document = Document::parse(text, file.path.display().to_string());
         self.files.push(file.clone());
+        self.known.file = Some(file.clone());
         let mut root = document.root();
         let mut profiles = root.named("profiles", MAX_PROFILES, is_name);
         let mut signers = root.named("signers", MAX_SIGNERS, is_name);
@@ -66,11 +67,7 @@ impl Config {
             self.add_broker(section);
         }
         for (name, section) in profiles {
-            let Some(profile) = read_profile(section) else { continue };
-            if profile.rules().requires_approval {
-                self.known.approved_profiles.insert(name.clone());
-            }
-            self.profiles.insert(name, profile);
+            self.profiles.extend(read_profile(section).map(|profile| (name, profile)));
         }
         for (name, section) in signers {
             self.signers.extend(read_signer(section, &file).map(|signer| (name, signer)));

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use crate::grant::SshUser;
+use crate::origin::servers::config::File;
 use crate::origin::servers::reader::Section;
 use crate::origin::servers::server::{Word, user};
+use crate::sys::trusted_file::Owner;
 
 /// What a file may refer to.
 #[derive(Debug, Clone, Default)]
@@ -16,8 +19,8 @@ pub(super) struct Known {
     pub(super) signers: BTreeSet<String>,
     /// The servers that are logged in to by a certificate.
     pub(super) certified: BTreeSet<String>,
-    /// The profiles of them that need an approval.
-    pub(super) approved_profiles: BTreeSet<String>,
+    /// The file that is read.
+    pub(super) file: Option<File>,
     /// Who signs where a server names nobody.
     pub(super) default_signer: Option<String>,
 }
@@ -33,6 +36,10 @@ pub struct Policy {
     pub requires_approval: bool,
     /// Whether its sessions may run any command.
     pub unrestricted_sessions: bool,
+    /// The allowed_signers file of those who may approve, and whose it has to be. Without one, any word is an approval.
+    pub approvers: Option<(PathBuf, Owner)>,
+    /// How many of them have to.
+    pub approvals_needed: usize,
     /// The principal of its certificates; none is the user.
     pub principal: Option<SshUser>,
     /// The networks that its certificates may be used from; empty is any.
@@ -46,8 +53,10 @@ impl Policy {
     pub(super) fn read(section: &mut Section<'_>, word: Word, is_unclear: bool, known: &Known) -> Policy {
         let profiles = profiles(section, known);
         let requires_approval = section.flag("requires_approval");
-        section.parsed("approvers", path);
-        section.number("approvals_needed", 1..=8);
+        let approvers = section.parsed("approvers", |text| path(text).map(|()| text.to_owned()));
+        let approvers =
+            approvers.zip(known.file.as_ref()).map(|(text, file)| (file.beside(&text), file.owner));
+        let needed = section.number("approvals_needed", 1..=8);
         let is_signer = |name: &str| match known.signers.contains(name) {
             true => Ok(name.to_owned()),
             false => Err("is not a signer of this file"),
@@ -82,7 +91,6 @@ impl Policy {
                 );
             }
         }
-        let profiles_need_approval = profiles.iter().any(|name| known.approved_profiles.contains(name));
         let keys = [
             "approvers",
             "approvals_needed",
@@ -93,20 +101,29 @@ impl Policy {
             "max_ttl_seconds",
             "max_idle_seconds",
         ];
+        let is_restricted = word == Word::Certificate || !profiles.is_empty();
         // What only a certificate can hold is held by one.
-        let holds =
-            |key: &&str| word == Word::Certificate && ["signer", "principal", "source_address"].contains(key);
+        let holds = |key: &&str| {
+            let by_certificate = ["signer", "principal", "source_address"].contains(key);
+            // Where profiles alone run, there are no sessions to limit, and each run asks for its approval.
+            (by_certificate && word == Word::Certificate)
+                || (is_restricted && !by_certificate && *key != "jump")
+        };
         let said = keys.into_iter().filter(|key| section.has(key)).collect::<Vec<_>>();
         let mut restrictions = said.into_iter().filter(|key| !holds(key)).collect::<Vec<_>>();
-        restrictions.extend((requires_approval == Some(true)).then_some("requires_approval"));
-        restrictions.extend(profiles_need_approval.then_some("a profile with requires_approval"));
-        restrictions.extend((unrestricted_sessions == Some(false)).then_some("allow_unrestricted_sessions"));
-        restrictions.extend((forwarding == Some(false)).then_some("allow_forwarding"));
+        if !is_restricted {
+            restrictions.extend((requires_approval == Some(true)).then_some("requires_approval"));
+            restrictions
+                .extend((unrestricted_sessions == Some(false)).then_some("allow_unrestricted_sessions"));
+            restrictions.extend((forwarding == Some(false)).then_some("allow_forwarding"));
+        }
         Policy {
             signer: signer.or_else(|| known.default_signer.clone()).filter(|_| word == Word::Certificate),
             profiles,
             requires_approval: requires_approval == Some(true) || word == Word::LegacyPassword,
             unrestricted_sessions: unrestricted_sessions == Some(true),
+            approvers,
+            approvals_needed: usize::try_from(needed.unwrap_or(1)).unwrap_or(1),
             principal,
             source_address,
             restrictions,

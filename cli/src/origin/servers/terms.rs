@@ -56,6 +56,18 @@ impl Terms {
         policy.principal.as_ref().or(self.server.user.as_ref()).map_or("", SshUser::as_str)
     }
 
+    /// Where it leads, as an approval names it: `user@host:port`.
+    pub fn target(&self) -> String {
+        let server = &self.server;
+        let user = server.user.as_ref().map_or("-", SshUser::as_str);
+        let port = match (server.port, &server.method) {
+            (Some(port), _) => port.to_string(),
+            (None, AuthMethod::Ssh(_)) => "-".to_owned(),
+            (None, _) => "22".to_owned(),
+        };
+        format!("{user}@{}:{port}", server.method.host())
+    }
+
     /// The error for whatever is no profile.
     pub fn profiles_alone(&self) -> Error {
         let what = format!("`{}` runs its profiles alone, and nothing else", self.server.name);

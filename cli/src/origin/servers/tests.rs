@@ -166,6 +166,13 @@ fn no_restriction_is_passed_over() {
         let (server, _) = config.server("x").unwrap();
         config.usable(server)
     };
+    // On a server that runs profiles alone, these hold: no session is there to limit, and each run asks for its approval.
+    for key in
+        ["requires_approval = true", "approvers = \"f\"", "approvals_needed = 2", "max_ttl_seconds = 60"]
+    {
+        let text = format!("{server}allowed_profiles = [\"p\"]\n{key}\n{profile}");
+        assert_eq!(why(&text), Ok(()), "{key}");
+    }
     for key in [
         "requires_approval = true",
         "approvers = \"f\"",

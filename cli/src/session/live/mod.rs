@@ -78,6 +78,11 @@ impl<'a> Sessions<'a> {
         Transport::new(route, self.env).cancelled_by(self.cancel.clone())
     }
 
+    /// Where things are kept.
+    pub(in crate::session) fn paths(&self) -> &'a Paths {
+        self.paths
+    }
+
     /// The environment.
     pub(in crate::session) fn env(&self) -> &'a Env {
         self.env

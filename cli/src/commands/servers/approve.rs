@@ -1,0 +1,83 @@
+//! `runcode servers approve`.
+
+use std::path::{Path, PathBuf};
+
+use runcode_policy::approval::is_id;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::error::{Code, Error, Result};
+use crate::openssh::keygen::{Keygen, NAMESPACE};
+use crate::output::foreign::FileName as _;
+use crate::output::progress::note;
+use crate::output::report::{Outcome, Report, Text};
+use crate::output::sanitize;
+use crate::session::approval;
+use crate::sys::atomic_file;
+use crate::sys::paths;
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The request: the file that was written for it, or its id
+    #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    file: PathBuf,
+    /// Your SSH key, or its public half if ssh-agent has it [default: the first of ~/.ssh/id_ed25519, id_ecdsa, id_rsa]
+    #[arg(long, value_name = "KEY", value_hint = clap::ValueHint::FilePath)]
+    key: Option<PathBuf>,
+}
+
+struct Approved {
+    request: PathBuf,
+    signature: PathBuf,
+    id: String,
+}
+
+impl Report for Approved {
+    fn json(&self) -> Value {
+        json!({
+            "request": self.request.to_string_lossy(),
+            "signature": self.signature.to_string_lossy(),
+            "id": self.id,
+        })
+    }
+
+    fn text(&self, text: &mut Text) {
+        text.line(format!("✓ Signed: {}", self.signature.display()));
+        text.line(format!("  next: whoever asked runs it again with --approval {}", self.id));
+    }
+}
+
+/// Shows the request, and has the approver's key sign it.
+pub(super) fn run(args: &Args, app: &App) -> Result<Outcome> {
+    let file = match args.file.to_str().filter(|word| is_id(word)) {
+        Some(id) => app.paths()?.approvals().join(format!("{id}.request")),
+        None => args.file.clone(),
+    };
+    let (request, text) = approval::read(&file).ok_or_else(|| {
+        Error::new(Code::ApprovalInvalid, format!("{} is no request for an approval that can be trusted", file.named()))
+            .hint("runcode writes one where an approval is missing, and with --request; nobody else may be able to write it")
+            .detail("why", "malformed")
+    })?;
+    // A person reads it before the key asks for anything.
+    for line in text.lines() {
+        note(format!("  {}", sanitize::line(line)));
+    }
+    let key = match &args.key {
+        Some(key) => key.clone(),
+        None => default_key(&paths::home(app.env())?)?,
+    };
+    let signature = Keygen::find(app.env())?.sign(&key, text.as_bytes())?;
+    let place = approval::next_signature(&file);
+    atomic_file::create_new(&place, &signature, 0o600)
+        .map_err(|error| Error::io(format_args!("write {}", place.named()), error))?;
+    Ok(Approved { id: request.id().to_owned(), request: file, signature: place }.into())
+}
+
+fn default_key(home: &Path) -> Result<PathBuf> {
+    let names = ["id_ed25519", "id_ecdsa", "id_rsa"].map(|name| home.join(".ssh").join(name));
+    names.into_iter().find(|path| path.is_file()).ok_or_else(|| {
+        Error::new(Code::Usage, "there is no key of yours in ~/.ssh").hint(format!(
+            "name one with --key, or sign by hand: ssh-keygen -Y sign -n {NAMESPACE} -f KEY FILE"
+        ))
+    })
+}
