@@ -202,7 +202,14 @@ fn the_named_servers_guide_works() {
         .replace("ssh-ed25519 AAAA", host_key.trim());
     let said = run_in(&world, &folder, &script).succeeds();
     compare(&blocks, said.text());
-    for part in ["TrustedUserCAKeys", "Filesystem", "enforced:  key", "it lets you in", "refused: 255", "a second time: 255"] {
+    for part in [
+        "TrustedUserCAKeys",
+        "Filesystem",
+        "enforced:  key",
+        "it lets you in",
+        "refused: 255",
+        "a second time: 255",
+    ] {
         assert!(said.text().contains(part), "{part}: {}", said.text());
     }
 }

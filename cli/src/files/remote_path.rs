@@ -24,6 +24,9 @@ impl RemotePath {
         if bytes.is_empty() {
             return Err(Error::new(Code::Usage, "a path on the workspace cannot be empty"));
         }
+        if bytes.contains(&0) {
+            return Err(Error::new(Code::Usage, "a path on the workspace has no NUL in it"));
+        }
         if cfg!(windows) && text.to_str().is_none() {
             return Err(Error::new(Code::Usage, "a path on the workspace is not valid Unicode"));
         }
@@ -128,6 +131,7 @@ mod tests {
             assert_eq!(parse(text).shown(), shown, "{text}");
         }
         assert!(RemotePath::parse("".as_ref(), Some(&Workdir::default())).is_err());
+        assert!(RemotePath::parse("a\0b".as_ref(), None).is_err(), "the rest would be left out");
         let path = RemotePath::parse("a b".as_ref(), None).unwrap();
         assert_eq!((path.argument(), path.shown()), (b"~=./a b".to_vec(), "~/a b".to_owned()));
     }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::REDACTED;
-use crate::argument::Argument;
+use crate::argument::{Argument, Kind};
 use crate::line::{NAME, one_line};
-use crate::words::{Part, Word, Words};
+use crate::warnings::is_wrapper;
+use crate::words::{Part, Words};
 
 /// How many arguments a profile may have.
 pub const MAX_ARGUMENTS: usize = 64;
@@ -132,6 +133,7 @@ impl Profile {
             }
         }
         self.refuse_options(&values)?;
+        self.refuse_ways_up(&values)?;
         let of = |name: &str| values.get(name).cloned().unwrap_or_default();
         let rendered = self.rendered(&of);
         if rendered.len() > MAX_RENDERED {
@@ -143,13 +145,45 @@ impl Profile {
         Ok(Call { values, secrets, rendered, shown, reads_stdin: self.rules.stdin })
     }
 
+    /// Refuses a path or a word that has a `..` only together with what stands beside it.
+    fn refuse_ways_up(&self, values: &BTreeMap<String, String>) -> Result<(), Refusal> {
+        for word in &self.words.0 {
+            let mut whole = String::new();
+            let mut narrow = None;
+            for part in &word.parts {
+                match part {
+                    Part::Literal(text) => whole.push_str(text),
+                    Part::Value(name) => {
+                        whole.push_str(values.get(name).map_or("", String::as_str));
+                        let kind = self.rules.arguments.get(name).map(|argument| argument.kind);
+                        if matches!(kind, Some(Kind::Path | Kind::Word)) {
+                            narrow = Some(name);
+                        }
+                    }
+                }
+            }
+            let literal =
+                |part: &Part| matches!(part, Part::Literal(text) if text.split('/').any(|part| part == ".."));
+            let leads_up = whole.split('/').any(|part| part == "..") && !word.parts.iter().any(literal);
+            if let Some(name) = narrow.filter(|_| leads_up && word.parts.len() > 1) {
+                return Err(Refusal::Value(name.clone(), "makes a path with a `..` in it"));
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses a word that only its values make an option: it begins with a placeholder and now with `-`, the argument does not
-    /// allow that, and no `--` stands before it.
+    /// allow that, and no `--` stands before it. The first `--` behind a program that runs another (`sudo --`, `nice --`) may end
+    /// the options of that one alone, so it does not count.
     fn refuse_options(&self, values: &BTreeMap<String, String>) -> Result<(), Refusal> {
-        for (at, word) in self.words.0.iter().enumerate() {
-            let is_over = |words: &[Word]| words.iter().skip(1).any(|word| word.literal() == Some("--"));
-            if is_over(self.words.0.get(..at).unwrap_or_default()) {
-                return Ok(());
+        let mut is_wrapped = self.words.0.first().is_some_and(is_wrapper);
+        for word in &self.words.0 {
+            is_wrapped |= is_wrapper(word);
+            if word.literal() == Some("--") && !std::ptr::eq(word, self.words.0.first().unwrap_or(word)) {
+                if !is_wrapped {
+                    return Ok(());
+                }
+                is_wrapped = false;
             }
             let Some(Part::Value(first)) = word.parts.first() else { continue };
             let of = |name: &String| values.get(name).map_or("", String::as_str);

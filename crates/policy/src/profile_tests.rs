@@ -107,6 +107,10 @@ fn no_value_becomes_an_option() {
         (&["{{a}}"], Rules::default(), false),
         (&["cat", "--", "{{a}}"], Rules::default(), true),
         (&["--", "{{a}}"], Rules::default(), false),
+        (&["nice", "--", "sort", "{{a}}"], Rules::default(), false),
+        (&["/usr/bin/sudo", "-u", "app", "--", "sort", "{{a}}"], Rules::default(), false),
+        (&["env", "--", "timeout", "5", "sort", "{{a}}"], Rules::default(), false),
+        (&["sudo", "--", "sort", "--", "{{a}}"], Rules::default(), true),
         (&["x", "--since={{a}}"], Rules::default(), true),
         (&["cat", "./{{a}}"], Rules::default(), true),
         (&["cat", "{{a}}"], allowed(&["a"]), true),
@@ -124,6 +128,29 @@ fn no_value_becomes_an_option() {
     number.arguments.insert("n".to_owned(), Argument { kind: Kind::Int, ..Argument::default() });
     let head = argv(&["head", "{{n}}"], number);
     assert!(head.call(given(&[("n", "-1")])).is_err() && head.call(given(&[("n", "1")])).is_ok());
+}
+
+#[test]
+fn a_path_stays_one_beside_other_parts() {
+    let kind = |kind| Argument { kind, ..Argument::default() };
+    for (word, kinds, values, is_taken) in [
+        ("/srv/.{{a}}", [Kind::Path, Kind::Text], ["./secret", ""], false),
+        ("/srv/{{a}}{{b}}/etc", [Kind::Path, Kind::Path], ["/.", "./."], false),
+        ("/srv/{{a}}", [Kind::Word, Kind::Text], ["..", ""], false),
+        ("/srv/{{a}}", [Kind::Path, Kind::Text], ["a/b", ""], true),
+        ("/srv/{{a}}.{{b}}", [Kind::Word, Kind::Word], ["a", "b"], true),
+        ("{{a}}...{{b}}", [Kind::Word, Kind::Word], ["main", "next"], true),
+        ("../{{a}}", [Kind::Word, Kind::Text], ["x", ""], true),
+    ] {
+        let mut rules = Rules::default();
+        let used = ["a", "b"].into_iter().filter(|name| word.contains(&format!("{{{{{name}}}}}")));
+        let used = used.zip(kinds).zip(values).collect::<Vec<_>>();
+        for ((name, of), _) in &used {
+            rules.arguments.insert((*name).to_owned(), kind(*of));
+        }
+        let values = used.iter().map(|((name, _), value)| ((*name).to_owned(), (*value).to_owned()));
+        assert_eq!(argv(&["cat", word], rules).call(values).is_ok(), is_taken, "{word} {used:?}");
+    }
 }
 
 #[test]
@@ -185,6 +212,21 @@ fn a_shell_in_disguise_is_warned_of() {
         (&["journalctl", "-u", "{{a}}"], false),
         (&["grep", "-e", "{{a}}"], false),
         (&["sh", "script", "{{a}}"], false),
+        (&["bash", "-lc", "{{a}}"], true),
+        (&["bash", "--norc", "-ec", "{{a}}"], true),
+        (&["bash", "-c", "--", "{{a}}"], true),
+        (&["perl", "-ne", "{{a}}"], true),
+        (&["/usr/bin/python3.11", "-c", "{{a}}"], true),
+        (&["su", "app", "-c", "{{a}}"], true),
+        (&["awk", "{{a}}"], true),
+        (&["awk", "-f", "prog", "{{a}}"], false),
+        (&["sudo", "-n", "{{a}}"], true),
+        (&["sudo", "-u", "app", "{{a}}"], true),
+        (&["sudo", "-u", "app", "cat", "{{a}}"], false),
+        (&["setsid", "{{a}}"], true),
+        (&["docker", "exec", "c", "{{a}}"], true),
+        (&["docker", "logs", "{{a}}"], false),
+        (&["kubectl", "exec", "web", "--", "{{a}}"], true),
     ] {
         let words_of = Words::argv(words.iter().copied()).unwrap();
         assert_eq!(words_of.warning().is_some(), is_warned, "{words:?}");
