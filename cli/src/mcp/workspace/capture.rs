@@ -6,7 +6,7 @@ use std::io::{Read, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
-use crate::mcp::workspace::shelf::{CALL_MAX, Place, Side};
+use crate::mcp::workspace::shelf::{Place, STREAM_MAX, Side};
 
 /// How much of the beginning and of the end is in memory, in bytes: four for each character that may be shown, and room for what
 /// is not shown.
@@ -110,7 +110,7 @@ impl State {
 
     /// Writes to the file, as long as that can be done. A call's output matters more than that it is kept.
     fn keep(&mut self, piece: &[u8]) {
-        let left = usize::try_from(CALL_MAX.saturating_sub(self.kept)).unwrap_or(usize::MAX);
+        let left = usize::try_from(STREAM_MAX.saturating_sub(self.kept)).unwrap_or(usize::MAX);
         let piece = piece.get(..left.min(piece.len())).unwrap_or_default();
         if self.is_unkept || piece.is_empty() {
             return;

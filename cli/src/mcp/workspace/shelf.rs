@@ -1,5 +1,7 @@
 //! What past calls printed, kept for a day so that it can be read in parts: files of the user's alone, in the cache.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -13,8 +15,8 @@ use crate::output::foreign;
 use crate::sys::paths::Paths;
 use crate::sys::{atomic_file, platform, random};
 
-/// The most that is kept of a call, in bytes.
-pub(super) const CALL_MAX: u64 = 64 << 20;
+/// The most that is kept of a stream, in bytes: a call has two.
+pub(super) const STREAM_MAX: u64 = 32 << 20;
 
 /// The most that is kept of all calls.
 const ALL_MAX: u64 = 256 << 20;
@@ -93,7 +95,7 @@ impl Shelf {
     pub(super) fn find(&self, paths: &Paths, id: &str) -> Result<(Entry, Place)> {
         let gone = || {
             Error::new(Code::NotFound, format!("nothing is kept of a call {}", foreign::word(id)))
-                .hint("output is kept for a day; the id is at the end of what exec said")
+                .hint("output is kept for a day, while there is room; the id is at the end of what exec said")
         };
         let is_id = (2..=16).contains(&id.len())
             && id.starts_with('x')
@@ -119,23 +121,30 @@ impl Shelf {
             return;
         }
         *state = (Some(Instant::now()), 0);
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let files = entries.filter_map(|entry| {
-            let metadata = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
-            Some((
-                metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
-                metadata.len(),
-                is_old(&metadata),
-                entry.path(),
-            ))
-        });
-        let mut files = files.collect::<Vec<_>>();
-        files.sort_unstable_by_key(|file| std::cmp::Reverse(file.0)); // newest first
-        let mut total = 0;
-        for (_, length, is_old, path) in files {
-            total += length.max(4096);
-            if is_old || total > ALL_MAX {
-                let _ = std::fs::remove_file(path);
+        remove_surplus(folder, ALL_MAX);
+    }
+}
+
+/// Removes the calls that are too old, and the oldest ones that are too much: each as a whole.
+fn remove_surplus(folder: &Path, all_max: u64) {
+    let mut calls = HashMap::<OsString, (SystemTime, u64, Vec<PathBuf>)>::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let Some(metadata) = entry.metadata().ok().filter(std::fs::Metadata::is_file) else { continue };
+        let (path, time) = (entry.path(), metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH));
+        let Some(id) = path.file_stem() else { continue };
+        let call = calls.entry(id.to_owned()).or_insert((time, 0, Vec::new()));
+        call.0 = call.0.max(time);
+        call.1 += metadata.len().max(4096);
+        call.2.push(path);
+    }
+    let mut calls = calls.into_values().collect::<Vec<_>>();
+    calls.sort_unstable_by_key(|call| std::cmp::Reverse(call.0)); // newest first
+    let mut total = 0;
+    for (time, length, files) in calls {
+        total += length;
+        if total > all_max || time.elapsed().is_ok_and(|age| age > AGE) {
+            for file in files {
+                let _ = std::fs::remove_file(file);
             }
         }
     }
@@ -207,4 +216,34 @@ fn folder(paths: &Paths) -> PathBuf {
 
 fn is_old(metadata: &std::fs::Metadata) -> bool {
     metadata.modified().is_ok_and(|time| time.elapsed().is_ok_and(|age| age > AGE))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+
+    #[test]
+    fn calls_that_are_too_much_go_as_a_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = SystemTime::now();
+        for (id, age) in [("xold", 30), ("xmiddle", 20), ("xnew", 10), ("xancient", 25 * 3600)] {
+            for suffix in ["out", "err", "json"] {
+                let file = File::create(folder.path().join(format!("{id}.{suffix}"))).unwrap();
+                file.set_len(10_000).unwrap();
+                file.set_modified(now - Duration::from_secs(age)).unwrap();
+            }
+        }
+        // The oldest file of the newest call is older than others'.
+        let early = File::options().write(true).open(folder.path().join("xnew.out")).unwrap();
+        early.set_modified(now - Duration::from_secs(25)).unwrap();
+        remove_surplus(folder.path(), 65_000);
+        let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names = names.map(|name| name.into_string().unwrap()).collect::<Vec<_>>();
+        names.sort();
+        assert_eq!(
+            names,
+            ["xmiddle.err", "xmiddle.json", "xmiddle.out", "xnew.err", "xnew.json", "xnew.out"]
+        );
+    }
 }
