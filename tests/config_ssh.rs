@@ -204,7 +204,7 @@ fn config_ssh_checks_the_first_64_hosts() {
 
 /// The hosts and their ids, and the warnings.
 fn hosts(world: &World, plane: &FakePlane) -> (Vec<(u64, String)>, String) {
-    let report = world.run_at(&plane.base(), &["config-ssh", "--json"]).succeeds().json();
+    let report = world.run_at(&plane.base(), &["config-ssh", "--replace", "--json"]).succeeds().json();
     let host = |host: &serde_json::Value| {
         (host["workspace_id"].as_u64().unwrap(), host["host"].as_str().unwrap().to_owned())
     };
@@ -305,4 +305,64 @@ fn full_lists_make_a_small_block_soon() {
     let (hosts, warnings) = hosts(&world, &FakePlane::listing(own, theirs));
     assert_eq!((hosts.len(), hosts[255].1.as_str()), (256, "runcode.mine"));
     assert!(warnings.contains("2644 more workspaces are left out"), "{warnings}");
+}
+
+/// A project's settings can name another control plane and the token that it gave: not the hosts of the user's own go for it.
+#[test]
+fn another_planes_hosts_are_not_replaced() {
+    let (world, other) = (World::new(), World::new());
+    let report = world.run(&["config-ssh", "--json"]).succeeds().json();
+    let plane = report["plane"].as_str().unwrap().to_owned();
+    let before = std::fs::read_to_string(config(&world)).unwrap();
+    assert!(before.contains(&format!("# Control plane: {plane}\n")), "{before}");
+    // As a version wrote it that did not say whose hosts they are.
+    let older = before.replace(&format!("# Control plane: {plane}\n"), "");
+    for content in [&before, &older] {
+        write(&world, content.as_bytes());
+        let run = |options: &[&str]| {
+            let mut command = world.command(&[&["config-ssh", "--json"][..], options].concat());
+            command.env("RUNCODE_API_BASE", other.base()).env("RUNCODE_TOKEN", other.token());
+            crate::support::CommandOutput::of(command.output().unwrap())
+        };
+        let refused = run(&[]).fails_as("conflict", 2).json();
+        assert!(refused["message"].as_str().unwrap().contains(&plane), "{refused}");
+        assert!(refused["hint"].as_str().unwrap().contains("--replace"), "{refused}");
+        let warned = run(&["--dry-run"]).succeeds().json();
+        assert!(warned["warnings"].to_string().contains(&plane), "{warned}");
+        assert_eq!(std::fs::read_to_string(config(&world)).unwrap(), **content);
+        world.run(&["config-ssh"]).succeeds();
+        let replaced = run(&["--replace"]).succeeds().json();
+        assert_ne!(replaced["plane"], plane.as_str());
+        world.run(&["config-ssh", "--replace"]).succeeds();
+    }
+    let said = world.run(&["config-ssh"]).succeeds();
+    assert!(said.text().contains(&format!("the workspaces of {plane}")), "{said:?}");
+}
+
+/// Nor do the keys and pins of the hosts come to lie in a project.
+#[test]
+fn no_folder_of_a_project_goes_into_ssh_config() {
+    let world = World::new();
+    let (project, own) = (world.home().join("project"), world.home().join("own"));
+    for folder in [project.join(".git"), own.clone()] {
+        std::fs::create_dir_all(folder).unwrap();
+    }
+    let run = |name: &str, folder: &std::path::Path| {
+        let mut command = world.command(&["config-ssh", "--json"]);
+        command.env(name, folder).current_dir(&project);
+        crate::support::CommandOutput::of(command.output().unwrap())
+    };
+    symlink(&project, world.home().join("way")).unwrap();
+    for name in ["XDG_CACHE_HOME", "XDG_CONFIG_HOME"] {
+        for folder in [project.join("c"), world.home().join("way/c")] {
+            run(name, &folder).fails_as("conflict", 2);
+            assert!(!config(&world).exists(), "{name}");
+        }
+        run(name, std::path::Path::new("/proc/self/cwd/c")).succeeds();
+        let written = std::fs::read_to_string(config(&world)).unwrap();
+        assert!(!written.contains("/proc/"), "{written}");
+        std::fs::remove_file(config(&world)).unwrap();
+    }
+    run("XDG_CACHE_HOME", &own).succeeds();
+    assert!(std::fs::read_to_string(config(&world)).unwrap().contains(own.to_str().unwrap()));
 }

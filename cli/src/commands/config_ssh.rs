@@ -1,5 +1,7 @@
 //! `runcode config-ssh`.
 
+mod verify;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -8,11 +10,11 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::integrations::host_names::{self, Listed, Name, TitleClash};
-use crate::integrations::ssh_config_block::{Caller, Host, MARKERS, Title, body};
+use crate::integrations::ssh_config_block::{Caller, Host, MARKERS, Title, body, plane_of};
 use crate::integrations::user_file::UserFile;
 use crate::integrations::{stable_path, text_diff};
+use crate::openssh::SshBinary;
 use crate::openssh::config::quoted;
-use crate::openssh::{SshBinary, question};
 use crate::origin::Workspace;
 use crate::origin::hosted::{BaseUrl, saved_token};
 use crate::origin::names::few;
@@ -23,15 +25,7 @@ use crate::session::store::{IDENTITY, KNOWN_HOSTS, Store, host_key_alias};
 use crate::sys::atomic_file;
 use crate::sys::lock::{self, Lock};
 use crate::sys::paths::{Paths, home};
-
-/// How many hosts ssh is asked about: two questions each, of some milliseconds.
-const MAX_ASKED: usize = 64;
-
-/// As [`MAX_ASKED`], where there are over [`MANY`]: each question takes as long as the file is.
-const MAX_ASKED_OF_MANY: usize = 16;
-
-/// How many hosts make a long file.
-const MANY: usize = 100;
+use crate::sys::project::Project;
 
 /// How many hosts the block has at most: each is about a kilobyte, which every start of ssh reads.
 const MAX_HOSTS: usize = 256;
@@ -42,13 +36,11 @@ const MAX_SKIPPED: usize = 100;
 /// The hint for a user who has no login.
 const NOT_LOGGED_IN: &str = "run `runcode login` first: config-ssh adds the workspaces of a control plane to your ssh config. Hosts of your ssh config are there already, so `ssh HOST` works as it is; for a server of servers.toml there is `runcode shell NAME`";
 
-/// How many of them at a time.
-const AT_ONCE: usize = 8;
-
 /// Add your workspaces to ~/.ssh/config, for editors, git, rsync and your terminal.
 ///
 /// Writes one block at the top of ~/.ssh/config, with one host per workspace, and touches nothing else in it. Run it
 /// again after you create or rename a workspace. The host of a stopped workspace works once you start the workspace.
+/// The block has the workspaces of one control plane; `--replace` makes it another's.
 /// If the title of a workspace shared with you could mean another workspace, the name of its host includes the id.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -66,11 +58,16 @@ pub struct Args {
     /// Show what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Replace the hosts even if they are those of another control plane
+    #[arg(long, conflicts_with = "remove")]
+    replace: bool,
 }
 
 #[derive(Default)]
 struct Configured {
     path: PathBuf,
+    /// The control plane that the hosts are of.
+    plane: Option<String>,
     backup: Option<PathBuf>,
     is_removal: bool,
     is_dry: bool,
@@ -96,6 +93,7 @@ impl Report for Configured {
         let skipped = |(id, why): &(u64, String)| json!({ "workspace_id": id, "reason": why });
         json!({
             "path": self.path.to_string_lossy(),
+            "plane": self.plane,
             "changed": !self.diff.is_empty() && !self.is_dry,
             "removed": self.is_removal && !self.diff.is_empty() && !self.is_dry,
             "dry_run": self.is_dry,
@@ -120,6 +118,9 @@ impl Report for Configured {
             (_, true, _) => self.diff.lines().for_each(|line| text.line(line)),
             (_, _, true) => text.line(format!("✓ Removed the hosts from {path}")),
             (_, _, false) => text.line(format!("✓ Wrote {count} into {path}")),
+        }
+        if let Some(plane) = &self.plane {
+            text.line(format!("  the workspaces of {plane}"));
         }
         if !self.is_dry {
             for host in &self.hosts {
@@ -152,6 +153,18 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let file = if args.dry_run { UserFile::look(&path)? } else { UserFile::open(&path).map_err(by_hand)? };
     let old = file.content();
     let here = |error: Error| error.context(format!("{}", file.target().named()));
+    if let (Some(plane), Some(old)) = (&report.plane, old)
+        && let Some(span) = MARKERS.find(old).map_err(here)?
+        && let Some(theirs) = plane_of(&old[span]).filter(|theirs| theirs != plane && !args.replace)
+    {
+        let what = format!("the hosts in {} are those of {}", path.named(), foreign::word(&theirs));
+        if !args.dry_run {
+            let hint = "for the user to decide: `runcode config-ssh --replace` puts those of";
+            let hint = format!("{hint} {plane} in their place; without RUNCODE_API_BASE they stay");
+            return Err(Error::new(Code::Conflict, what).hint(hint));
+        }
+        report.warnings.push(format!("{what}: only `--replace` replaces them"));
+    }
     let new = match (&block, old) {
         (Some(block), _) => Some(MARKERS.insert(old, block).map_err(here)?),
         (None, Some(old)) => MARKERS.remove(old).map_err(here)?,
@@ -168,8 +181,12 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     if block.is_some() {
         match SshBinary::from_env(app.env()).find() {
             Ok(ssh) => {
-                report.warnings.extend(verify(&ssh, new.as_deref().unwrap_or_default(), &report.hosts)?);
-                report.note = another_home(&ssh, &path);
+                report.warnings.extend(verify::verify(
+                    &ssh,
+                    new.as_deref().unwrap_or_default(),
+                    &report.hosts,
+                )?);
+                report.note = verify::another_home(&ssh, &path);
             }
             Err(error) => report.warnings.push(format!("not verified: {}", error.message())),
         }
@@ -252,6 +269,7 @@ fn block(app: &App, report: &mut Configured) -> Result<Vec<u8>> {
             "your token is only in this shell's environment; editors need a saved one: run `runcode login`";
         report.warnings.push(warning.to_owned());
     }
+    report.plane = Some(caller.plane.clone());
     body(&hosts.into_iter().map(|(host, _)| host).collect::<Vec<_>>(), &caller)
 }
 
@@ -282,14 +300,23 @@ fn caller(app: &App) -> Result<Caller> {
     let mut options = Vec::new();
     let base = app.api_base()?.to_string();
     if base != BaseUrl::HOSTED_API {
-        options.extend(["--api-base".to_owned(), base]);
+        options.extend(["--api-base".to_owned(), base.clone()]);
     }
+    let project = Project::current();
     let (paths, home) = (app.paths()?, home(app.env())?);
     let usual = Paths::below(&home);
     for (option, folder, usual) in
         [("--config-dir", paths.config(), usual.config()), ("--cache-dir", paths.cache(), usual.cache())]
     {
         if folder != usual {
+            if project.holds(folder) {
+                let what = format!(
+                    "{} is inside this project, and your ssh config would name it for good",
+                    folder.named()
+                );
+                return Err(Error::new(Code::Conflict, what)
+                    .hint("unset XDG_CONFIG_HOME and XDG_CACHE_HOME, or run it in another folder"));
+            }
             let folder = folder.to_str().ok_or_else(|| {
                 Error::new(Code::Io, format!("{} is not UTF-8", folder.named()))
                     .hint("set XDG_CONFIG_HOME and XDG_CACHE_HOME to folders with plainer names")
@@ -297,7 +324,7 @@ fn caller(app: &App) -> Result<Caller> {
             options.extend([option.to_owned(), folder.to_owned()]);
         }
     }
-    Ok(Caller { program: stable_path::program(app.env())?, options })
+    Ok(Caller { program: stable_path::program(app.env())?, options, plane: base })
 }
 
 /// Keeps the file as it was before the first block; a backup that is there already stays.
@@ -309,66 +336,4 @@ fn keep_pristine(path: &Path, old: Option<&[u8]>) -> Result<Option<PathBuf>> {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(None),
         Err(error) => Err(Error::io(format_args!("write {}", backup.named()), error)),
     }
-}
-
-/// What to say when ssh does not read the file that was written: HOME is not what the password database says.
-fn another_home(ssh: &Path, written: &Path) -> Option<String> {
-    let read = question::home(ssh)?.join(".ssh/config");
-    let is_same =
-        read == written || read.canonicalize().is_ok_and(|read| written.canonicalize().ok() == Some(read));
-    (!is_same).then(|| {
-        let (read, written) = (read.display(), written.display());
-        format!(
-            "ssh reads {read}, whatever HOME says: use `ssh -F {written}`, or run this with your own HOME"
-        )
-    })
-}
-
-/// Asks ssh whether the hosts are what was meant; what it says otherwise is for the user to know, not to fail on.
-fn verify(ssh: &Path, whole: &[u8], hosts: &[Written]) -> Result<Vec<String>> {
-    let folder = atomic_file::temporary_dir("runcode-")?;
-    let block = MARKERS.find(whole)?.map(|span| &whole[span]).unwrap_or_default();
-    let at = |name: &str, content: &[u8]| -> Result<PathBuf> {
-        let path = folder.path().join(name);
-        atomic_file::create_new(&path, content, 0o600)
-            .map_err(|error| Error::io("write a temporary file", error))?;
-        Ok(path)
-    };
-    let (meant, whole) = (at("meant", block)?, at("whole", whole)?);
-    let most = if hosts.len() > MANY { MAX_ASKED_OF_MANY } else { MAX_ASKED };
-    let asked = &hosts[..hosts.len().min(most)];
-    let mut warnings = Vec::new();
-    for some in asked.chunks(AT_ONCE) {
-        let ask = |host: &str| question::differences(ssh, &meant, &whole, host);
-        let answers = std::thread::scope(|scope| {
-            let running = some.iter().map(|host| scope.spawn(move || ask(&host.alias))).collect::<Vec<_>>();
-            running.into_iter().map(|answer| answer.join()).collect::<Vec<_>>()
-        });
-        for (host, answer) in some.iter().zip(answers) {
-            match answer {
-                Ok(Ok(found)) => warnings.extend(found.into_iter().map(|what| (&host.alias, what))),
-                Ok(Err(error)) => return Ok(vec![error.message().to_owned()]),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-    }
-    let mut told = told_once(&warnings, asked.len());
-    if asked.len() < hosts.len() {
-        told.push(format!("only the first {most} of {} hosts were checked with ssh", hosts.len()));
-    }
-    Ok(told)
-}
-
-/// One line per difference, with how many hosts it concerns.
-fn told_once(warnings: &[(&String, String)], hosts: usize) -> Vec<String> {
-    let mut told: Vec<String> = Vec::new();
-    for (host, what) in warnings {
-        let count = warnings.iter().filter(|(_, other)| other == what).count();
-        let whom = if count == hosts && count > 1 { "every host" } else { host.as_str() };
-        let line = format!("another part of your ssh config changes this for {whom}: {what}");
-        if !told.contains(&line) {
-            told.push(line);
-        }
-    }
-    told
 }

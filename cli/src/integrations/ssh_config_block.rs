@@ -12,6 +12,7 @@ use crate::grant::SshUser;
 use crate::integrations::managed_block::Markers;
 use crate::integrations::shell_word;
 use crate::openssh::config::HARDENED;
+use crate::origin::hosted::BaseUrl;
 use crate::output::foreign::Name;
 
 /// What the block stands between.
@@ -65,12 +66,29 @@ pub struct Caller {
     pub program: String,
     /// What `runcode proxy` has to be told, since an editor's environment is not the user's.
     pub options: Vec<String>,
+    /// The control plane whose workspaces they are: its API base.
+    pub plane: String,
+}
+
+/// How the line begins that says whose hosts they are.
+const PLANE: &str = "# Control plane: ";
+
+/// The control plane whose hosts `block` has, if it says so or has any. Older blocks say it in what they call.
+pub fn plane_of(block: &[u8]) -> Option<String> {
+    let block = String::from_utf8_lossy(block);
+    if let Some(plane) = block.lines().find_map(|line| line.trim().strip_prefix(PLANE)) {
+        return Some(plane.trim().to_owned());
+    }
+    let call = block.lines().find_map(|line| line.trim().strip_prefix("ProxyCommand "))?;
+    let told = call.split(" --api-base ").nth(1).and_then(|rest| rest.split(' ').next());
+    Some(told.map_or_else(|| BaseUrl::HOSTED_API.to_owned(), |base| base.trim_matches('"').to_owned()))
 }
 
 /// The lines between the markers.
 pub fn body(hosts: &[Host], caller: &Caller) -> Result<Vec<u8>> {
     let mut body =
         b"# Written by `runcode config-ssh`; `runcode config-ssh --remove` takes it out.\n".to_vec();
+    body.extend_from_slice(format!("{PLANE}{}\n", caller.plane).as_bytes());
     for host in hosts {
         host.render(caller, &mut body)?;
     }

@@ -20,7 +20,27 @@ fn host(id: u64, title: &str, note: Option<&str>, folder: &Path) -> Host {
 }
 
 fn caller(program: &str) -> Caller {
-    Caller { program: program.to_owned(), options: Vec::new() }
+    Caller { program: program.to_owned(), options: Vec::new(), plane: "https://plane.example/api".to_owned() }
+}
+
+#[test]
+fn a_block_says_whose_hosts_it_has() {
+    let hosts = [host(7, "royal-tree", None, Path::new("/h"))];
+    let new = block(&hosts, &caller("/x/runcode"), b"Host *\n");
+    assert_eq!(plane_of(&new).as_deref(), Some("https://plane.example/api"));
+    for (line, plane) in [
+        ("    ProxyCommand \"/x/runcode\" proxy 7", Some("https://hosted.invalid")),
+        (
+            "    ProxyCommand \"/x/runcode\" proxy 7 --api-base http://127.0.0.1:7777",
+            Some("http://127.0.0.1:7777"),
+        ),
+        ("  ProxyCommand /x/runcode proxy 7 --api-base \"http://[::1]:7\" --", Some("http://[::1]:7")),
+        ("Match all", None),
+    ] {
+        let old = format!("{}\nHost runcode.x\n{line}\n{}\n", MARKERS.begin, MARKERS.end);
+        let meant = plane.map(|plane| if plane.contains("hosted") { BaseUrl::HOSTED_API } else { plane });
+        assert_eq!(plane_of(old.as_bytes()).as_deref(), meant, "{line}");
+    }
 }
 
 fn block(hosts: &[Host], caller: &Caller, rest: &[u8]) -> Vec<u8> {
@@ -109,6 +129,7 @@ fn arrives(name: &str, option: &str) {
     let caller = Caller {
         program: program.to_str().unwrap().to_owned(),
         options: vec!["--api-base".to_owned(), option.to_owned()],
+        plane: String::new(),
     };
     let config = folder.path().join("config");
     std::fs::write(&config, block(&[host(7, "a", None, folder.path())], &caller, b"Host *\n")).unwrap();

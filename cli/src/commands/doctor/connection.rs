@@ -172,6 +172,6 @@ fn config(app: &App, session: &Session) -> Result<(Vec<u8>, String)> {
     };
     let alias = host.alias();
     let options = ["--api-base".to_owned(), base.to_string()].to_vec();
-    let caller = Caller { program: stable_path::program(app.env())?, options };
+    let caller = Caller { program: stable_path::program(app.env())?, options, plane: base.to_string() };
     Ok((MARKERS.insert(None, &body(&[host], &caller)?)?, alias))
 }
