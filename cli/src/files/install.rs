@@ -15,13 +15,18 @@ use crate::files::unpack::ROOT;
 use crate::output::foreign;
 use crate::output::foreign::FileName as _;
 use crate::sys::folder::{FileKind, Folder, allow_many_open_files};
-use crate::sys::platform;
+use crate::sys::random;
 
-/// A folder in the making; removed when dropped.
+/// A folder in the making; removed when dropped. Whoever may write to the folder that it is in can rename it and put something else
+/// in its place: so it is used through what was opened when it was made, never by its path.
 pub(super) struct Stage {
-    temporary: tempfile::TempDir,
     folder: Folder,
-    _open: Option<fs::File>,
+    /// What it is in, and under which name.
+    parent: Folder,
+    name: OsString,
+    /// The name in `parent` that its content is to have, where that is new.
+    becomes: Option<OsString>,
+    _locked: Option<fs::File>,
 }
 
 impl Stage {
@@ -31,23 +36,30 @@ impl Stage {
     }
 }
 
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let _ = self.folder.clear();
+        let _ = self.parent.remove_folder(&self.name);
+    }
+}
+
 /// A fresh private folder on the file system of `target`.
 pub(super) fn stage(target: &LocalTarget) -> Result<Stage> {
     allow_many_open_files();
     let path = target.path();
-    let at = if target.is_folder()? { path.clone() } else { made_parent(&path)?.to_owned() };
+    let (at, becomes) = match target.is_folder()? {
+        true => (path.clone(), None),
+        false => (made_parent(&path)?.to_owned(), path.file_name().map(OsStr::to_owned)),
+    };
     sweep(&at);
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(PREFIX).rand_bytes(RANDOM);
-    if let Some(private) = platform::permissions(0o700) {
-        builder.permissions(private);
-    }
     let failed = |error| write_error(&path, error);
-    let temporary = builder.tempdir_in(at).map_err(failed)?;
-    let folder = Folder::open(temporary.path()).map_err(failed)?;
-    let open = if cfg!(unix) { fs::File::open(temporary.path()).ok() } else { None };
-    open.iter().for_each(mark_in_use);
-    Ok(Stage { temporary, folder, _open: open })
+    let random = random::word();
+    let name = OsString::from(format!("{PREFIX}{}", random.get(..RANDOM).unwrap_or(&random)));
+    let parent = Folder::open_to_use(&at).map_err(failed)?;
+    let folder = parent.make_private_folder(&name).map_err(failed)?;
+    let locked = folder.as_file();
+    locked.iter().for_each(mark_in_use);
+    Ok(Stage { folder, parent, name, becomes, _locked: locked })
 }
 
 /// Removes the links of what is in the stage that lead out of `target`: by themselves, or through a link that is there, which is
@@ -79,12 +91,10 @@ pub(super) fn install(stage: &Stage, target: &LocalTarget) -> Result<()> {
         merge.folder(&staged, &root, Step::Check)?;
         return merge.folder(&staged, &root, Step::Move);
     }
-    match fs::symlink_metadata(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::rename(stage.temporary.path().join(ROOT), &path).map_err(failed)
-        }
-        Err(error) => Err(failed(error)),
-        Ok(_) => Err(in_the_way(&path, &[])),
+    let new = stage.becomes.as_ref().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+    match stage.parent.kind(new).map_err(failed)? {
+        None => stage.folder.rename(OsStr::new(ROOT), &stage.parent, new).map_err(failed),
+        Some(_) => Err(in_the_way(&path, &[])),
     }
 }
 
@@ -144,4 +154,44 @@ fn shown(path: &Path, names: &[OsString]) -> String {
 fn in_the_way(path: &Path, names: &[OsString]) -> Error {
     let what = format!("{} is in the way: it is of another kind", shown(path, names));
     Error::new(Code::Io, what).hint("move it away, or fetch to another place")
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    /// What somebody who may write to the target's folder puts in the place of the stage.
+    #[test]
+    fn a_swapped_stage_moves_and_removes_nothing() {
+        for is_link in [true, false] {
+            for is_installed in [true, false] {
+                let top = tempfile::tempdir().unwrap();
+                let at = |name: &str| top.path().join(name);
+                fs::create_dir_all(at("victim/t")).unwrap();
+                fs::write(at("victim/t/keep"), "mine").unwrap();
+                fs::create_dir(at("shared")).unwrap();
+                let target = LocalTarget::Given(at("shared/new"));
+                let made = stage(&target).unwrap();
+                made.folder().make_folder(OsStr::new(ROOT)).unwrap();
+                let came = made.folder().folder(OsStr::new(ROOT)).unwrap();
+                drop(came.make_file(OsStr::new("came")).unwrap());
+                let place = at("shared").join(&made.name);
+                fs::rename(&place, at("shared/away")).unwrap();
+                if is_link {
+                    symlink(at("victim"), &place).unwrap();
+                } else {
+                    fs::rename(at("victim"), &place).unwrap();
+                }
+                if is_installed {
+                    install(&made, &target).unwrap();
+                }
+                drop(made);
+                assert_eq!(fs::read(place.join("t/keep")).unwrap(), b"mine", "{is_link} {is_installed}");
+                assert_eq!(at("shared/new/came").exists(), is_installed, "{is_link}");
+                assert_eq!(fs::read_dir(at("shared/away")).unwrap().count(), 0);
+            }
+        }
+    }
 }

@@ -41,6 +41,68 @@ impl Folder {
         Ok(Folder(rustix::fs::openat(CWD, path, OPEN, Mode::empty())?))
     }
 
+    /// Opens the folder that `path` leads to for what is done in it by name: that it can be listed is not needed.
+    pub fn open_to_use(path: &Path) -> io::Result<Folder> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let flags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        let flags = OPEN;
+        Ok(Folder(rustix::fs::openat(CWD, path, flags, Mode::empty())?))
+    }
+
+    /// Makes a folder `name` for this user alone and opens it. Whoever else may write to this folder can put another in its place,
+    /// which is an error: it has to be empty, ours, and closed to others.
+    pub fn make_private_folder(&self, name: &OsStr) -> io::Result<Folder> {
+        rustix::fs::mkdirat(&self.0, name, Mode::RWXU)?;
+        let folder = self.folder(name)?;
+        if folder.is_own()? && folder.names()?.next().is_none() {
+            Ok(folder)
+        } else {
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, "somebody else changed the folder meanwhile"))
+        }
+    }
+
+    /// Whether nobody but this user may change what is in it, as far as its file system can say: what is made in it shows that.
+    fn is_own(&self) -> io::Result<bool> {
+        const OTHERS_WRITE: u32 = 0o022;
+        let user = rustix::process::geteuid().as_raw();
+        let is_own = |found: &rustix::fs::Stat| {
+            found.st_uid == user && found.st_mode as RawMode & OTHERS_WRITE as RawMode == 0
+        };
+        if is_own(&rustix::fs::fstat(&self.0)?) {
+            return Ok(true);
+        }
+        let name = OsStr::new(".runcode-owner");
+        let file = self.make_file(name)?;
+        let _ = rustix::fs::fchmod(&file, Mode::RUSR | Mode::WUSR);
+        let are_owners_kept = is_own(&rustix::fs::fstat(&file)?);
+        self.remove(name)?;
+        Ok(!are_owners_kept)
+    }
+
+    /// Removes everything in it, following no link, as far as that is possible.
+    pub fn clear(&self) -> io::Result<()> {
+        for name in self.names()?.collect::<io::Result<Vec<_>>>()? {
+            if self.kind(&name)? == Some(FileKind::Folder) {
+                self.folder(&name)?.clear()?;
+                self.remove_folder(&name)?;
+            } else {
+                self.remove(&name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the empty folder `name`.
+    pub fn remove_folder(&self, name: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::REMOVEDIR)?)
+    }
+
+    /// As a file, to lock it.
+    pub fn as_file(&self) -> Option<File> {
+        self.0.try_clone().ok().map(File::from)
+    }
+
     /// Opens the folder `name` in this one. A link to a folder is an error.
     pub fn folder(&self, name: &OsStr) -> io::Result<Folder> {
         Ok(Folder(rustix::fs::openat(&self.0, name, OPEN | OFlags::NOFOLLOW, Mode::empty())?))
@@ -159,6 +221,38 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
     use super::*;
     use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_folder_of_others_is_none_of_ours() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let top = tempfile::tempdir().unwrap();
+        let (folder, name) = (Folder::open_to_use(top.path()).unwrap(), OsStr::new);
+        let made = folder.make_private_folder(name("made")).unwrap();
+        assert_eq!(std::fs::metadata(top.path().join("made")).unwrap().permissions().mode() & 0o777, 0o700);
+        assert!(made.is_own().unwrap() && folder.make_private_folder(name("made")).is_err());
+        for mode in [0o777, 0o720] {
+            std::fs::set_permissions(top.path().join("made"), std::fs::Permissions::from_mode(mode)).unwrap();
+            assert!(!made.is_own().unwrap(), "{mode:o}");
+        }
+        std::fs::set_permissions(top.path().join("made"), std::fs::Permissions::from_mode(0o700)).unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(top.path().join("made"), Some(54_321), None).unwrap();
+            assert!(!made.is_own().unwrap());
+        }
+        assert_eq!(std::fs::read_dir(top.path().join("made")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn clearing_follows_no_link() {
+        let (top, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::create_dir_all(top.path().join("a/b/c")).unwrap();
+        std::fs::write(top.path().join("a/b/file"), "").unwrap();
+        std::fs::write(outside.path().join("file"), "mine").unwrap();
+        symlink(outside.path(), top.path().join("a/b/l")).unwrap();
+        Folder::open(top.path()).unwrap().clear().unwrap();
+        assert_eq!(std::fs::read_dir(top.path()).unwrap().count(), 0);
+        assert!(outside.path().join("file").exists());
+    }
 
     #[test]
     fn nothing_below_an_open_folder_is_followed() {

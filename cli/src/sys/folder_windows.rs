@@ -33,6 +33,40 @@ impl Folder {
         }
     }
 
+    /// The folder that `path` leads to, for what is done in it by name.
+    pub fn open_to_use(path: &Path) -> io::Result<Folder> {
+        Folder::open(path)
+    }
+
+    /// Makes the folder `name`, which access control lists protect as they do the one that it is in.
+    pub fn make_private_folder(&self, name: &OsStr) -> io::Result<Folder> {
+        self.make_folder(name)?;
+        self.folder(name)
+    }
+
+    /// Removes everything in it.
+    pub fn clear(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.0)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())?;
+            } else {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the empty folder `name`.
+    pub fn remove_folder(&self, name: &OsStr) -> io::Result<()> {
+        fs::remove_dir(self.0.join(name))
+    }
+
+    /// No folder is locked here.
+    pub fn as_file(&self) -> Option<File> {
+        None
+    }
+
     /// The folder `name` in this one. A link to a folder is an error.
     pub fn folder(&self, name: &OsStr) -> io::Result<Folder> {
         match self.kind(name)? {
