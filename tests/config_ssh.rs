@@ -235,8 +235,8 @@ fn a_teammate_takes_no_host_of_ones_own() {
     );
     let (alike, _) = hosts(&world, &FakePlane::listing(json!([row(7, "api")]), json!([row(9, "api-7")])));
     assert_eq!(alike[1].1, "runcode.api-7-9");
-    let told = world
-        .run_at(&FakePlane::listing(json!([row(7, "api")]), json!([row(3, "api")])).base(), &["config-ssh"]);
+    let plane = FakePlane::listing(json!([row(7, "api")]), json!([row(3, "api")]));
+    let told = world.run_at(&plane.base(), &["config-ssh", "--replace"]);
     assert!(told.succeeds().text().contains("  ssh runcode.api-3  (shared with you)\n"));
 }
 

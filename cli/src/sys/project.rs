@@ -46,9 +46,16 @@ impl Project {
         let named = named.zip(path.file_name()).map(|(parent, name)| parent.join(name));
         let places = [path.canonicalize().ok(), named];
         let is_there = places.iter().any(Option::is_some);
-        let places = places.into_iter().flatten().chain((!is_there).then_some(path));
+        let places = places.into_iter().flatten().chain((!is_there).then(|| to_be(&path)));
         places.into_iter().any(|place| self.0.iter().any(|top| place.starts_with(top)))
     }
+}
+
+/// Where `path` will be, of which not even the folder is there: as far as it is there, with links resolved.
+fn to_be(path: &Path) -> PathBuf {
+    let found = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    let joined = found.and_then(|(above, real)| Some(real.join(path.strip_prefix(above).ok()?)));
+    joined.unwrap_or_else(|| path.to_owned())
 }
 
 /// Whether `path` means the same place whoever opens it: `/proc/self/cwd/..` and `/dev/fd/3` do not, though they are absolute.
@@ -162,6 +169,8 @@ mod tests {
             ("app/link", true),
             ("own/../app/file", true),
             ("app/none/none", true),
+            ("way/none/none", true),
+            ("own/none/none", false),
             ("own/file", false),
             ("app/../own/file", false),
             ("app2/file", false),
