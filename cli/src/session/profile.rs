@@ -48,7 +48,7 @@ pub fn start<'a>(sessions: &Sessions<'_>, permit: &'a Permit, mut streams: Strea
         let what = format!("`{}` certifies each run, which no tool can do yet", permit.terms.server.name);
         return Err(Error::new(Code::Unavailable, what).hint("run it with `runcode run … --profile …`"));
     }
-    let begun = permit.begin()?;
+    let begun = permit.begin(sessions)?;
     let started = (|| {
         let obtained = sessions.obtain(&permit.key, Want::Fresh);
         let session = obtained.map_err(|failure| failure.about(&permit.key.words()))?.session;

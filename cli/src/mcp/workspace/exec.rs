@@ -28,7 +28,7 @@ const REST_CUT: Duration = Duration::from_secs(1);
 /// What runs.
 enum What {
     Command(Execution),
-    Profile(Permit),
+    Profile(Box<Permit>),
 }
 
 /// Runs it.
@@ -115,8 +115,9 @@ fn what(context: &Context<'_>, sessions: &Sessions<'_>, seconds: u64) -> Result<
                     .collect(),
                 timeout: Some(Duration::from_secs(seconds)),
                 no_stdin: !arguments.has("stdin"),
+                approval: None,
             };
-            return policy::judge(&context.app, &key, request).map(What::Profile);
+            return policy::judge(sessions, &key, request).map(|permit| What::Profile(Box::new(permit)));
         }
         _ => {
             return Err(Error::new(Code::Usage, "exec takes one of `command`, `argv` and `profile`").hint(
