@@ -193,7 +193,7 @@ fn a_server_defined_anew_is_another_machine() {
         (
             GPU.replace("\"ssh\"", "\"certificate\"\nsigner = \"ca\"\nuser = \"me\"")
                 + "[signers.ca]\nkind = \"agent\"\n",
-            "certificate",
+            "signers.ca.public_key is missing",
         ),
         (format!("{GPU}port = 0\n"), "servers.gpu.port"),
         (String::new(), "no server is called `gpu`"),

@@ -155,7 +155,8 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let here = |error: Error| error.context(format!("{}", file.target().named()));
     if let (Some(plane), Some(old)) = (&report.plane, old)
         && let Some(span) = MARKERS.find(old).map_err(here)?
-        && let Some(theirs) = plane_of(&old[span]).filter(|theirs| theirs != plane && !args.replace)
+        && let Some(theirs) =
+            plane_of(&old[span], BaseUrl::HOSTED_API).filter(|theirs| theirs != plane && !args.replace)
     {
         let what = format!("the hosts in {} are those of {}", path.named(), foreign::word(&theirs));
         if !args.dry_run {

@@ -12,7 +12,6 @@ use crate::grant::SshUser;
 use crate::integrations::managed_block::Markers;
 use crate::integrations::shell_word;
 use crate::openssh::config::HARDENED;
-use crate::origin::hosted::BaseUrl;
 use crate::output::foreign::Name;
 
 /// What the block stands between.
@@ -73,15 +72,16 @@ pub struct Caller {
 /// How the line begins that says whose hosts they are.
 const PLANE: &str = "# Control plane: ";
 
-/// The control plane whose hosts `block` has, if it says so or has any. Older blocks say it in what they call.
-pub fn plane_of(block: &[u8]) -> Option<String> {
+/// The control plane whose hosts `block` has, if it says so or has any. Older blocks say it in what they call, unless it is
+/// `hosted`, the one that is asked by default.
+pub fn plane_of(block: &[u8], hosted: &str) -> Option<String> {
     let block = String::from_utf8_lossy(block);
     if let Some(plane) = block.lines().find_map(|line| line.trim().strip_prefix(PLANE)) {
         return Some(plane.trim().to_owned());
     }
     let call = block.lines().find_map(|line| line.trim().strip_prefix("ProxyCommand "))?;
     let told = call.split(" --api-base ").nth(1).and_then(|rest| rest.split(' ').next());
-    Some(told.map_or_else(|| BaseUrl::HOSTED_API.to_owned(), |base| base.trim_matches('"').to_owned()))
+    Some(told.map_or_else(|| hosted.to_owned(), |base| base.trim_matches('"').to_owned()))
 }
 
 /// The lines between the markers.

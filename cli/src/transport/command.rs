@@ -146,8 +146,10 @@ impl RemoteCommand {
                 quote(&mut command, snippet);
                 text.append(&mut quote::on_one_line(command, &token));
             } else if runs_on(snippet) || !snippet.contains(&b'\n') {
+                // Not as an option of eval's, of which some shells have none and others do not know `--`.
+                let separator: &[u8] = if snippet.starts_with(b"-") { b" " } else { b"" };
                 text.extend_from_slice(b"eval ");
-                quote(&mut text, snippet);
+                quote(&mut text, &[separator, snippet].concat());
             } else {
                 text.extend_from_slice(snippet); // csh takes no line feed in a word
             }

@@ -14,7 +14,8 @@ fuzz_target!(|text: &str| {
     };
     let Ok(words) = words else { return };
     let _ = (words.shown(), words.warning());
-    let mut argument = Argument { dash: form.starts_with('-'), ..Argument::default() };
+    let mut argument = Argument::default();
+    argument.dash = form.starts_with('-');
     let _ = argument.set_pattern(pattern);
     let names = words.arguments().into_iter().map(str::to_owned).collect::<Vec<_>>();
     let arguments = names.iter().map(|name| (name.clone(), argument.clone())).collect();
