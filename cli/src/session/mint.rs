@@ -1,5 +1,6 @@
 //! Minting: a key, the origin's grant for it, and the files of the session, in this order and all or nothing.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -173,11 +174,25 @@ fn control_path(locked: &LockedSession<'_>, env: &Env, access: &Access) -> Resul
     let short = short_folders(env);
     let own = locked.folder();
     let cache = own.parent().unwrap_or(own); // the session's own folder may not be there yet
+    // Somebody else's, in the place of ours: told rather than done without.
+    let planted = RefCell::new(None);
+    let is_ours = |folder: &Path| match atomic_file::private_dir(folder) {
+        Ok(()) => true,
+        Err(error) => {
+            if folder.symlink_metadata().is_ok() {
+                *planted.borrow_mut() = Some(error);
+            }
+            false
+        }
+    };
     let takes = |folder: &Path| match folder == own {
         true => !cache.join(ELSEWHERE).exists() && socket_place::try_out(cache).is_ok(),
-        false => atomic_file::private_dir(folder).is_ok() && socket_place::try_out(folder).is_ok(),
+        false => is_ours(folder) && socket_place::try_out(folder).is_ok(),
     };
     let path = config::control_path(own, &socket_name(access), &short, takes);
+    if let (None, Some(error)) = (&path, planted.take()) {
+        return Err(error);
+    }
     Ok(path.and_then(|path| path.into_os_string().into_string().ok()))
 }
 

@@ -116,7 +116,7 @@ pub fn home(env: &Env) -> Result<PathBuf> {
     let var = if cfg!(windows) { Var::UserProfile } else { Var::Home };
     let known = || system(env, BaseDirs::home_dir).filter(|_| env.var(var).is_none());
     absolute(env, var).or_else(known).ok_or_else(|| {
-        Error::new(Code::Io, format!("{} is not set to an absolute path", var.name()))
+        Error::new(Code::Io, format!("{} is not set to an absolute path outside /proc", var.name()))
             .hint(format!("set {} to your home folder", var.name()))
     })
 }
