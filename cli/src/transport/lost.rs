@@ -90,6 +90,11 @@ impl Ending {
         std::thread::Builder::new().spawn(ending).ok()?;
         Some(Ending(done))
     }
+
+    /// Leaves what is not ended yet to the next client.
+    pub(super) fn leave(self) {
+        std::mem::forget(self);
+    }
 }
 
 impl Drop for Ending {

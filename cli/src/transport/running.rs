@@ -45,7 +45,6 @@ pub struct Running {
     /// Since before it was started, so that no signal is missed.
     pub(super) interrupt: Option<Interrupt>,
     /// The end of commands that other clients lost, which is waited for.
-    #[expect(dead_code, reason = "dropping it waits")]
     pub(super) ending: Option<Ending>,
     /// How it is ended before it ends itself.
     pub(super) stop: Stop,
@@ -98,6 +97,9 @@ impl Running {
         loop {
             if let Some(signal) = interrupt.as_ref().and_then(Interrupt::take) {
                 let remote_ended = self.end(signal, interrupt.as_ref())?;
+                if !remote_ended && let Some(ending) = self.ending.take() {
+                    ending.leave(); // who gave up waits for nothing
+                }
                 return Ok(Ended::Interrupted { signal, remote_ended });
             }
             let next = if claim.is_none() { look.min(SHORT) } else { look };
