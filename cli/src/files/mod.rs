@@ -72,7 +72,7 @@ pub fn write(
     put_file::write(exchanges, source, remote, Writing::default())
 }
 
-/// As [`write`], where the file is to be as `writing` says.
+/// As [`write()`], where the file is to be as `writing` says.
 pub fn write_as(
     exchanges: &Exchanges<'_>,
     source: impl Read + Send + 'static,
