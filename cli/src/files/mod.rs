@@ -19,6 +19,7 @@ mod links;
 mod local_file;
 mod local_name;
 mod local_tree;
+mod member_names;
 mod notes;
 mod part;
 mod place;

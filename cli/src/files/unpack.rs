@@ -16,6 +16,7 @@ use crate::files::exchange::ExchangeError;
 use crate::files::links::{self, TARGET_MAX};
 use crate::files::local_file::{is_supported, set_attributes};
 use crate::files::local_name;
+use crate::files::member_names::Names;
 use crate::files::notes::Notes;
 use crate::files::tar_report::Rest;
 use crate::files::twins::{self, There, Twins};
@@ -84,26 +85,6 @@ pub(super) fn unpack(
     let length = io::copy(rest, &mut unpacking.done.rest).map_err(|_| ExchangeError::Cut)?;
     unpacking.pass(length)?;
     Ok(unpacking.done)
-}
-
-/// Names that came in entries of their own, for the entry that follows.
-#[derive(Default)]
-struct Names {
-    path: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-}
-
-impl Names {
-    /// What a pax header says (POSIX pax, `path` and `linkpath`).
-    fn extend(&mut self, header: &[u8]) {
-        for extension in tar::PaxExtensions::new(header).flatten() {
-            match extension.key_bytes() {
-                b"path" => self.path = Some(extension.value_bytes().to_vec()),
-                b"linkpath" => self.link = Some(extension.value_bytes().to_vec()),
-                _ => {}
-            }
-        }
-    }
 }
 
 /// An archive half unpacked. Members come folder by folder, so one folder is open at a time, and what a folder is to have
