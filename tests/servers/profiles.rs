@@ -265,3 +265,26 @@ fn the_tools_run_profiles_and_nothing_else() {
         assert_eq!(peer.call(tool, arguments).code(), "policy_denied", "{tool}");
     }
 }
+
+/// What only shows something, or belongs to a profile, never lets a command run.
+#[test]
+fn plan_never_runs_a_command() {
+    let Some(world) =
+        with_servers(&format!("{PROFILES}[servers.free]\nauth_method = \"ssh\"\nhost = \"box\"\n"))
+    else {
+        return;
+    };
+    for option in [
+        &["--plan"][..],
+        &["--dry-run"],
+        &["--request"],
+        &["--arg", "word=x"],
+        &["--arg-stdin", "word"],
+        &["--approval", "x"],
+    ] {
+        for verb in [&["run", "free"][..], &["exec", "-w", "free"]] {
+            let said = world.run(&[verb, option, &["--", "echo ran"]].concat());
+            assert!(said.status == 255 && said.stdout.is_empty(), "{verb:?} {option:?}: {said:?}");
+        }
+    }
+}

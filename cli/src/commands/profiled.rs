@@ -27,22 +27,22 @@ pub struct Profiled {
     #[arg(long, value_name = "PROFILE", conflicts_with_all = ["home", "cwd", "env", "env_secret", "command"])]
     profile: Option<String>,
     /// Give an argument of the profile its value; may be given several times
-    #[arg(long, value_name = "NAME=VALUE", requires = "profile")]
+    #[arg(long, value_name = "NAME=VALUE", requires = "profile", conflicts_with = "command")]
     arg: Vec<String>,
     /// Read the value of this argument from stdin
-    #[arg(long, value_name = "NAME", requires = "profile")]
+    #[arg(long, value_name = "NAME", requires = "profile", conflicts_with = "command")]
     arg_stdin: Option<String>,
     /// Name the approval: the id or the file of a signed request, or any word where the server has no approvers
-    #[arg(long, value_name = "REF", requires = "profile")]
+    #[arg(long, value_name = "REF", requires = "profile", conflicts_with = "command")]
     approval: Option<String>,
     /// Write the request that an approver signs, and run nothing
-    #[arg(long, requires = "profile", conflicts_with_all = ["plan", "dry_run", "approval"])]
+    #[arg(long, requires = "profile", conflicts_with_all = ["plan", "dry_run", "approval", "command"])]
     request: bool,
     /// Show what would run, without connecting
-    #[arg(long, requires = "profile", conflicts_with = "dry_run")]
+    #[arg(long, requires = "profile", conflicts_with_all = ["dry_run", "command"])]
     plan: bool,
     /// Show the exact ssh command, without connecting
-    #[arg(long, requires = "profile")]
+    #[arg(long, requires = "profile", conflicts_with = "command")]
     dry_run: bool,
 }
 
