@@ -9,6 +9,9 @@ use sha2::{Digest as _, Sha256};
 /// The first line.
 const HEADING: &str = "runcode-approval-v1";
 
+/// The mode of a request for a session.
+const SESSION: &str = "session";
+
 /// The longest that a request can be approved, from when it was made.
 const LONGEST: SignedDuration = SignedDuration::from_hours(24);
 
@@ -16,14 +19,16 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(24);
 pub const MAX_REQUEST: usize = 512 * 1024;
 
 /// The names of the lines behind the first, in their order.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 14] = [
     "id",
     "server",
     "target",
     "mode",
     "profile",
     "args",
+    "command",
     "command-sha256",
+    "stdin",
     "ttl",
     "uses",
     "requested-by",
@@ -82,25 +87,80 @@ impl Why {
     }
 }
 
-/// What is about to run, as an approval names it.
-#[derive(Debug, Clone, Copy)]
+/// What is about to be done, as an approval names it.
+#[derive(Debug, Clone)]
 pub struct Wanted<'a> {
     /// The server's name.
     pub server: &'a str,
     /// Where it is: `user@host:port`.
     pub target: &'a str,
-    /// The profile.
-    pub profile: &'a str,
-    /// Its values.
-    pub call: &'a crate::Call,
-    /// How long its certificate serves, in seconds.
+    /// What is done there.
+    pub what: What<'a>,
+    /// How long the certificate of a profile's run is valid, or the session lasts, in seconds.
     pub ttl: u64,
+}
+
+/// What an approval is for.
+#[derive(Debug, Clone)]
+pub enum What<'a> {
+    /// One run of a profile.
+    Profile {
+        /// Its name.
+        name: &'a str,
+        /// Its values.
+        call: &'a crate::Call,
+        /// What it reads.
+        stdin: Stdin,
+    },
+    /// A session, in which any command may run.
+    Session,
+}
+
+/// What a command reads from the caller's stdin, as an approval names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stdin {
+    /// Nothing.
+    None,
+    /// Whatever the caller feeds it.
+    Any,
+    /// Exactly the bytes with this SHA-256, in hexadecimal.
+    Exactly(String),
+}
+
+impl Stdin {
+    /// These bytes; no bytes are none.
+    pub fn of(bytes: &[u8]) -> Stdin {
+        if bytes.is_empty() { Stdin::None } else { Stdin::Exactly(hex(bytes)) }
+    }
+
+    fn parse(text: &str) -> Option<Stdin> {
+        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        match (text, text.strip_prefix("sha256:")) {
+            ("none", _) => Some(Stdin::None),
+            ("any", _) => Some(Stdin::Any),
+            (_, Some(digest)) if digest.len() == 64 && digest.bytes().all(is_hex) => {
+                Some(Stdin::Exactly(digest.to_owned()))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Stdin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Stdin::None => f.write_str("none"),
+            Stdin::Any => f.write_str("any"),
+            Stdin::Exactly(digest) => write!(f, "sha256:{digest}"),
+        }
+    }
 }
 
 /// A request for an approval.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     lines: BTreeMap<&'static str, String>,
+    stdin: Stdin,
     requested_at: Timestamp,
     expires_at: Timestamp,
 }
@@ -118,7 +178,11 @@ impl Request {
             .insert("requested-by", if by.trim().is_empty() { "-".to_owned() } else { by.trim().to_owned() });
         lines.insert("requested-at", requested_at.to_string());
         lines.insert("expires-at", expires_at.to_string());
-        Request { lines, requested_at, expires_at }
+        let stdin = match &wanted.what {
+            What::Profile { stdin, .. } => stdin.clone(),
+            What::Session => Stdin::Any,
+        };
+        Request { lines, stdin, requested_at, expires_at }
     }
 
     /// Reads a request: these lines, in this order, and nothing else.
@@ -142,13 +206,14 @@ impl Request {
         }
         let time = |name: &str| lines.get(name)?.parse::<Timestamp>().ok();
         let (requested_at, expires_at) = (time("requested-at")?, time("expires-at")?);
+        let stdin = Stdin::parse(lines.get("stdin")?)?;
         let span = expires_at.duration_since(requested_at);
         let is_right = rest.next().is_none()
             && is_id(lines.get("id")?)
             && lines.get("uses")? == "1"
             && !span.is_negative()
             && span <= LONGEST;
-        let request = Request { lines, requested_at, expires_at };
+        let request = Request { lines, stdin, requested_at, expires_at };
         (is_right && request.text() == text).then_some(request)
     }
 
@@ -166,6 +231,16 @@ impl Request {
         self.lines.get("id").map_or("", String::as_str)
     }
 
+    /// Whether it is for a session, in which any command may run.
+    pub fn is_for_session(&self) -> bool {
+        self.lines.get("mode").is_some_and(|mode| mode == SESSION)
+    }
+
+    /// What its command may read.
+    pub fn stdin(&self) -> &Stdin {
+        &self.stdin
+    }
+
     /// Until when it can be used.
     pub fn expires_at(&self) -> Timestamp {
         self.expires_at
@@ -176,7 +251,11 @@ impl Request {
     /// # Errors
     /// The first reason why not.
     pub fn fits(&self, wanted: &Wanted<'_>, now: Timestamp) -> Result<(), Why> {
-        let bound = bound(wanted, self.id());
+        let mut bound = bound(wanted, self.id());
+        // Who agreed to any input agreed to this one.
+        if self.stdin == Stdin::Any {
+            bound.insert("stdin", Stdin::Any.to_string());
+        }
         if bound.iter().any(|(name, value)| self.lines.get(name) != Some(value)) {
             return Err(Why::OtherRequest);
         }
@@ -195,13 +274,23 @@ pub fn is_id(text: &str) -> bool {
 
 /// What an approval is bound to.
 fn bound(wanted: &Wanted<'_>, id: &str) -> BTreeMap<&'static str, String> {
+    let none = || "-".to_owned();
+    let (mode, profile, args, command, sha256, stdin) = match &wanted.what {
+        What::Profile { name, call, stdin } => {
+            let (command, sha256) = (quoted(call.shown()), hex(call.rendered().as_bytes()));
+            ("profile", (*name).to_owned(), canonical(call, id), command, sha256, stdin.to_string())
+        }
+        What::Session => (SESSION, none(), "{}".to_owned(), none(), none(), Stdin::Any.to_string()),
+    };
     [
         ("server", wanted.server.to_owned()),
         ("target", wanted.target.to_owned()),
-        ("mode", "profile".to_owned()),
-        ("profile", wanted.profile.to_owned()),
-        ("args", canonical(wanted.call, id)),
-        ("command-sha256", hex(wanted.call.rendered().as_bytes())),
+        ("mode", mode.to_owned()),
+        ("profile", profile),
+        ("args", args),
+        ("command", command),
+        ("command-sha256", sha256),
+        ("stdin", stdin),
         ("ttl", wanted.ttl.to_string()),
     ]
     .into()
@@ -243,98 +332,5 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
-    use super::*;
-    use crate::{Argument, Call, Profile, Rules, Words};
-
-    const ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
-
-    fn call(unit: &str, key: &str) -> Call {
-        let secret = Argument { secret: true, ..Argument::default() };
-        let rules = Rules { arguments: [("key".to_owned(), secret)].into(), ..Rules::default() };
-        let profile = Profile::new(Words::argv(["p", "{{unit}}", "{{key}}"]).unwrap(), rules).unwrap();
-        profile.call([("unit".to_owned(), unit.to_owned()), ("key".to_owned(), key.to_owned())]).unwrap()
-    }
-
-    fn now() -> Timestamp {
-        "2026-01-31T10:00:00Z".parse().unwrap()
-    }
-
-    fn wanted(call: &Call) -> Wanted<'_> {
-        Wanted { server: "prod", target: "deploy@10.0.0.1:22", profile: "logs", call, ttl: 120 }
-    }
-
-    #[test]
-    fn the_text_is_exact() {
-        let call = call("ä\"\\🦀", "hunter2");
-        let text = Request::new(&wanted(&call), ID, "claude-code (me)", now()).text();
-        let (args, command) = (hex(format!("{ID}hunter2").as_bytes()), hex(call.rendered().as_bytes()));
-        let expected = format!(
-            "runcode-approval-v1\nid: {ID}\nserver: prod\ntarget: deploy@10.0.0.1:22\nmode: profile\nprofile: logs\n\
-             args: {{\"key\":{{\"sha256\":\"{args}\"}},\"unit\":\"\\u00e4\\\"\\\\\\ud83e\\udd80\"}}\n\
-             command-sha256: {command}\nttl: 120\nuses: 1\nrequested-by: claude-code (me)\n\
-             requested-at: 2026-01-31T10:00:00Z\nexpires-at: 2026-02-01T10:00:00Z\n"
-        );
-        assert_eq!(text, expected);
-        assert_eq!(Request::parse(&text).unwrap().text(), text);
-        assert!(!text.contains("hunter2"));
-    }
-
-    #[test]
-    fn it_fits_one_thing_alone() {
-        let (one, other, secret) = (call("a", "k"), call("b", "k"), call("a", "l"));
-        let request = Request::new(&wanted(&one), ID, "me", now());
-        let later = |hours: i64| now().checked_add(SignedDuration::from_hours(hours)).unwrap();
-        assert_eq!(request.fits(&wanted(&one), now()), Ok(()));
-        for (why, wanted) in [
-            ("args", wanted(&other)),
-            ("secret", wanted(&secret)),
-            ("server", Wanted { server: "prod2", ..wanted(&one) }),
-            ("target", Wanted { target: "deploy@10.0.0.2:22", ..wanted(&one) }),
-            ("profile", Wanted { profile: "disk", ..wanted(&one) }),
-            ("ttl", Wanted { ttl: 121, ..wanted(&one) }),
-        ] {
-            assert_eq!(request.fits(&wanted, now()), Err(Why::OtherRequest), "{why}");
-        }
-        assert_eq!(request.fits(&wanted(&one), later(24)), Err(Why::Expired));
-        assert_eq!(request.fits(&wanted(&one), later(-1)), Err(Why::NotYetValid));
-    }
-
-    #[test]
-    fn anything_else_is_no_request() {
-        let text = Request::new(&wanted(&call("a", "k")), ID, "me", now()).text();
-        let mut wrong =
-            vec![String::new(), text.replace('\n', "\r\n"), format!("{text}\n"), text.trim_end().to_owned()];
-        for (from, to) in [
-            ("-v1", "-v2"),
-            ("uses: 1", "uses: 2"),
-            ("uses: 1", "uses: 1 "),
-            ("mode: profile", "mode: profile\nmode: session"),
-            ("mode: profile\n", ""),
-            ("requested-by: me", "requested-by: me\u{202e}"),
-            ("requested-by: me", "requested-by: "),
-            ("requested-by: me", "requested-by: me\nx: y"),
-            ("2026-02-01T10:00:00Z", "2026-02-01T10:00:01Z"),
-            ("2026-02-01T10:00:00Z", "2026-01-30T10:00:00Z"),
-            ("2026-02-01T10:00:00Z", "soon"),
-            (ID, "../../../../etc/passwd"),
-            (ID, "A"),
-        ] {
-            assert!(text.contains(from));
-            wrong.push(text.replacen(from, to, 1));
-        }
-        for text in wrong {
-            assert_eq!(Request::parse(&text), None, "{text}");
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_text_panics(text in "(runcode-approval-v1|id|server|: |\n|[a-zA-Z0-9]{1,3}){0,40}") {
-            if let Some(request) = Request::parse(&text) {
-                assert_eq!(request.text(), text);
-            }
-        }
-    }
-}
+#[path = "approval_tests.rs"]
+mod tests;

@@ -173,6 +173,15 @@ impl Argument {
 
     /// Why a value is refused wherever it would stand, as the rest of a sentence about the argument.
     pub fn refuse(&self, value: &str) -> Option<&'static str> {
+        if let Some(why) = self.misshapen(value) {
+            return Some(why);
+        }
+        let is_chosen = self.choices.is_empty() || self.choices.iter().any(|choice| choice == value);
+        (!is_chosen).then_some("is not one of its choices")
+    }
+
+    /// As [`Argument::refuse`], whatever the choices are.
+    pub(crate) fn misshapen(&self, value: &str) -> Option<&'static str> {
         if value.len() > self.max {
             return Some("is longer than the profile allows");
         }
@@ -181,9 +190,6 @@ impl Argument {
         }
         if let Some(why) = self.kind.refuse(value) {
             return Some(why);
-        }
-        if !self.choices.is_empty() && !self.choices.iter().any(|choice| choice == value) {
-            return Some("is none of its choices");
         }
         if self.pattern.as_ref().is_some_and(|pattern| !pattern.is_match(value)) {
             return Some("does not match its pattern");

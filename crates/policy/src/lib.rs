@@ -8,6 +8,7 @@ pub mod approval;
 mod argument;
 mod line;
 mod profile;
+mod programs;
 mod warnings;
 mod words;
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::REDACTED;
 use crate::argument::{Argument, Kind};
 use crate::line::{NAME, one_line};
-use crate::warnings::is_wrapper;
 use crate::words::{Part, Words};
 
 /// How many arguments a profile may have.
@@ -76,11 +75,7 @@ impl Profile {
             if !names.contains(name) {
                 return Err(at("has no place in the command"));
             }
-            if argument
-                .choices
-                .iter()
-                .any(|choice| Argument { choices: Vec::new(), ..argument.clone() }.refuse(choice).is_some())
-            {
+            if argument.choices.iter().any(|choice| argument.misshapen(choice).is_some()) {
                 return Err(at("has a choice that it would refuse"));
             }
             if argument.default.as_ref().is_some_and(|default| argument.refuse(default).is_some()) {
@@ -172,19 +167,10 @@ impl Profile {
         Ok(())
     }
 
-    /// Refuses a word that only its values make an option: it begins with a placeholder and now with `-`, the argument does not
-    /// allow that, and no `--` stands before it. The first `--` behind a program that runs another (`sudo --`, `nice --`) may end
-    /// the options of that one alone, so it does not count.
+    /// Refuses a word that only its values make an option: it begins with a placeholder and now with `-`, and the argument does not
+    /// allow that. A `--` before it changes nothing: any program may run another one, and nobody can tell whose options it ends.
     fn refuse_options(&self, values: &BTreeMap<String, String>) -> Result<(), Refusal> {
-        let mut is_wrapped = self.words.0.first().is_some_and(is_wrapper);
         for word in &self.words.0 {
-            is_wrapped |= is_wrapper(word);
-            if word.literal() == Some("--") && !std::ptr::eq(word, self.words.0.first().unwrap_or(word)) {
-                if !is_wrapped {
-                    return Ok(());
-                }
-                is_wrapped = false;
-            }
             let Some(Part::Value(first)) = word.parts.first() else { continue };
             let of = |name: &String| values.get(name).map_or("", String::as_str);
             let begins = word.parts.iter().find_map(|part| match part {
@@ -197,7 +183,7 @@ impl Profile {
             {
                 return Err(Refusal::Value(
                     name.clone(),
-                    "makes a word that begins with `-`, and the profile says nothing of options there",
+                    "makes a word that begins with `-`, which the profile allows only with `dash = true`",
                 ));
             }
         }
