@@ -18,11 +18,11 @@ fn connect(listener: &TcpListener, to: IpAddr) -> (TcpStream, TcpStream) {
     (client, listener.accept().unwrap().0)
 }
 
-/// A connection from the port `from`.
-fn connect_from(from: u16, to: SocketAddr) -> TcpStream {
+/// A connection from the address `from`.
+fn connect_from(from: SocketAddr, to: SocketAddr) -> TcpStream {
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     sockopt::set_socket_reuseaddr(&socket, true).unwrap();
-    rustix::net::bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, from))).unwrap();
+    rustix::net::bind(&socket, &from).unwrap();
     rustix::net::connect(&socket, &to).unwrap();
     socket.into()
 }
@@ -58,15 +58,19 @@ fn a_closed_socket_is_nobodys() {
 fn a_port_that_changed_hands_is_nobodys() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let to = listener.local_addr().unwrap();
+    // An address that no other process uses: somebody would take the port in between.
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let own = SocketAddr::from(([127, 200, high, low], 0));
     let reset = |client: TcpStream| sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
-    let first = TcpStream::connect(to).unwrap();
-    let port = first.local_addr().unwrap().port();
+    let first = connect_from(own, to);
+    let freed = first.local_addr().unwrap();
     reset(first);
-    let second = connect_from(port, to);
+    let second = connect_from(freed, to);
     assert_eq!(owner_of_peer(listener.accept().unwrap().0), Owner::Nobody, "the first one");
     assert_eq!(owner_of_peer(listener.accept().unwrap().0), Owner::Ours, "the second one");
     // What listens on the port of a peer that is gone is not the peer.
-    let (client, server) = connect(&listener, Ipv4Addr::LOCALHOST.into());
+    let client = connect_from(own, to);
+    let server = listener.accept().unwrap().0;
     let (peer, local) = (server.peer_addr().unwrap(), server.local_addr().unwrap());
     reset(client);
     let other = TcpListener::bind(peer).unwrap();

@@ -1,7 +1,7 @@
 use ssh_key::certificate::CertType;
 use ssh_key::public::KeyData;
 
-use crate::{Refusal, options};
+use crate::{Refusal, options, rsa};
 
 /// A well-formed certificate without its comment. It promises nothing about who signed it or for whom: see
 /// [`Certificate::check`].
@@ -26,8 +26,7 @@ pub struct Expected<'a> {
     pub longest: Option<u64>,
     /// The critical options that the caller honours.
     pub critical_options: &'a [&'a str],
-    /// The authority that must have signed it. With `None` any may have: its signature is verified all the same, except
-    /// one by an RSA key, which nothing here can verify.
+    /// The authority that must have signed it. With `None`, any may have; its signature is still verified.
     pub authority: Option<&'a KeyData>,
 }
 
@@ -82,9 +81,11 @@ impl Certificate {
         if expected.authority.is_some_and(|authority| parsed.signature_key() != authority) {
             return Err(Refusal::OtherAuthority);
         }
-        let is_verifiable =
-            expected.authority.is_some() || !matches!(parsed.signature_key(), KeyData::Rsa(_));
-        if is_verifiable && parsed.verify_signature().is_err() {
+        let is_signed = match parsed.signature_key() {
+            KeyData::Rsa(key) => rsa::has_signed(key, parsed),
+            _ => parsed.verify_signature().is_ok(),
+        };
+        if !is_signed {
             return Err(Refusal::NotSigned);
         }
         Ok(())
@@ -126,6 +127,11 @@ impl Certificate {
     /// The certified key.
     pub fn key(&self) -> &KeyData {
         self.parsed.public_key()
+    }
+
+    /// The fingerprint of the key that signed it.
+    pub fn authority(&self) -> String {
+        self.parsed.signature_key().fingerprint(ssh_key::HashAlg::Sha256).to_string()
     }
 
     /// The serial number that the authority gave it.

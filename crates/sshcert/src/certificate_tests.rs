@@ -113,6 +113,40 @@ fn hosts_and_several_principals_are_refused() {
     assert_eq!(built(&host), Some(Refusal::NotForUsers));
 }
 
+/// Certificates by an RSA key of 2048 bits, as ssh-keygen makes them: with SHA-512, SHA-256 and SHA-1.
+#[test]
+fn an_rsa_authority_has_to_have_signed() {
+    let pages = include_str!("rsa_certificates").lines().collect::<Vec<_>>();
+    let [authority, sha512, sha256, sha1] = pages[..] else { panic!("four lines") };
+    let authority = ssh_key::PublicKey::from_openssh(authority).unwrap();
+    let check = |text: &str, authority: Option<&KeyData>| {
+        let certificate = Certificate::parse(text).unwrap();
+        let key = certificate.key().clone();
+        let expected = Expected {
+            key: &key,
+            principal: "ws",
+            now: NOW,
+            skew: 0,
+            longest: None,
+            critical_options: &[],
+            authority,
+        };
+        certificate.check(&expected).err()
+    };
+    for authority in [None, Some(authority.key_data())] {
+        assert_eq!([check(sha512, authority), check(sha256, authority)], [None, None]);
+        assert_eq!(check(sha1, authority), Some(Refusal::NotSigned));
+        // One changed byte in what was signed: the last of the serial number.
+        let mut blob = Base64::decode_vec(sha512.split(' ').nth(1).unwrap()).unwrap();
+        let at = 4 + 32 + 4 + 32 + 4 + 32 + 7;
+        blob[at] ^= 1;
+        let changed = format!("ssh-ed25519-cert-v01@openssh.com {}", Base64::encode_string(&blob));
+        assert_eq!(check(&changed, authority), Some(Refusal::NotSigned));
+    }
+    let other = key().public_key().key_data().clone();
+    assert_eq!(check(sha512, Some(&other)), Some(Refusal::OtherAuthority));
+}
+
 #[test]
 fn skew_moves_the_window() {
     let case = Case::new();

@@ -7,6 +7,7 @@ mod authority;
 mod certificate;
 mod options;
 mod refusal;
+mod rsa;
 
 pub use authority::{Authority, Terms, sign_elsewhere};
 pub use certificate::{Certificate, Expected};
