@@ -6,13 +6,12 @@ use runcode_sshcert::sign_elsewhere;
 use ssh_key::PublicKey;
 use ssh_key::public::KeyData;
 
-use crate::error::{Code, Error, Result};
+use crate::error::Result;
 use crate::openssh::agent::{self, Trouble};
 use crate::output::foreign::FileName as _;
 use crate::output::progress::note;
-use crate::signer::{AgentKey, Order, Signer, failed};
+use crate::signer::{AgentKey, Order, Signer, failed, files};
 use crate::sys::env::{Env, Var};
-use crate::sys::trusted_file::{self, Distrust};
 
 pub(super) struct Agent {
     key: PublicKey,
@@ -25,12 +24,7 @@ impl Agent {
             AgentKey::Line(key) => key.clone(),
             AgentKey::File(path, owner) => {
                 let shown = path.named();
-                let found = trusted_file::read(path, *owner, 16 * 1024).map_err(|why| match why {
-                    Distrust::Missing | Distrust::Io(_) => {
-                        failed(format!("the signer's public key {shown} {why}"))
-                    }
-                    why => Error::new(Code::BadConfig, format!("the signer's public key {shown} {why}")),
-                })?;
+                let found = files::read("the signer's public key", path, *owner, 16 * 1024)?;
                 let text = String::from_utf8(found.bytes).unwrap_or_default();
                 PublicKey::from_openssh(text.trim())
                     .map_err(|_| failed(format!("the signer's public key {shown} is none")))?

@@ -5,12 +5,11 @@ use std::path::Path;
 use runcode_sshcert::Authority;
 use ssh_key::PrivateKey;
 use ssh_key::public::KeyData;
-use zeroize::Zeroizing;
 
-use crate::error::{Code, Error, Result};
+use crate::error::Result;
 use crate::output::foreign::FileName as _;
-use crate::signer::{Order, Signer, failed};
-use crate::sys::trusted_file::{self, Distrust, Owner};
+use crate::signer::{Order, Signer, failed, files};
+use crate::sys::trusted_file::Owner;
 
 /// The largest file, in bytes.
 const MAX: usize = 64 * 1024;
@@ -20,17 +19,7 @@ pub(super) struct CaKey(Authority);
 impl CaKey {
     pub(super) fn read(path: &Path, owner: Owner) -> Result<CaKey> {
         let shown = path.named();
-        let found = trusted_file::read(path, owner, MAX).map_err(|why| match why {
-            Distrust::Missing | Distrust::Io(_) => failed(format!("the signer's key {shown} {why}")),
-            why => Error::new(Code::BadConfig, format!("the signer's key {shown} {why}")),
-        })?;
-        let bytes = Zeroizing::new(found.bytes);
-        if trusted_file::is_readable_by_others(&found.path) {
-            let what = format!("the signer's key {shown} can be read by others");
-            return Err(
-                Error::new(Code::BadConfig, what).hint("chmod 600 it, and think of it as known to them")
-            );
-        }
+        let bytes = files::read_secret("the signer's key", path, owner, MAX)?;
         let key = PrivateKey::from_openssh(&*bytes).map_err(|_| {
             failed(format!("the signer's key {shown} is no OpenSSH private key that runcode can use"))
         })?;

@@ -2,10 +2,18 @@
 
 mod agent;
 mod ca_key;
+mod files;
+mod jose;
+mod service;
+pub mod step_ca;
+pub mod vault;
 
 use std::path::PathBuf;
 
+pub use service::words;
+
 use runcode_sshcert::{Certificate, Expected, Terms};
+use serde_json::{Map, Value};
 use ssh_key::PublicKey;
 use ssh_key::public::KeyData;
 
@@ -24,6 +32,8 @@ pub enum Enforced {
     None,
     /// For whoever has the key and certificate of a run. Who may use the signer can have anything certified.
     Key,
+    /// Even for whoever may use the signer: it decides by itself what it certifies.
+    Caller,
 }
 
 impl Enforced {
@@ -32,6 +42,7 @@ impl Enforced {
         match self {
             Enforced::None => "none",
             Enforced::Key => "key",
+            Enforced::Caller => "caller",
         }
     }
 
@@ -43,6 +54,9 @@ impl Enforced {
             }
             Enforced::Key => {
                 "key: the host runs this command alone for this run's key; who may use the signer can do more"
+            }
+            Enforced::Caller => {
+                "caller: the signer itself decides what it certifies, as its role says, so nobody who may use it can do more"
             }
         }
     }
@@ -65,6 +79,10 @@ pub enum Spec {
         /// The agent's socket; none is `SSH_AUTH_SOCK`.
         socket: Option<PathBuf>,
     },
+    /// A step-ca.
+    StepCa(step_ca::Settings),
+    /// The SSH engine of Vault or OpenBao.
+    Vault(vault::Settings),
     /// One that this version cannot use.
     Unsupported(&'static str),
 }
@@ -84,6 +102,8 @@ impl Spec {
         match self {
             Spec::CaKey { .. } => "ca_key",
             Spec::Agent { .. } => "agent",
+            Spec::StepCa(_) => "step-ca",
+            Spec::Vault(_) => "vault",
             Spec::Unsupported(kind) => kind,
         }
     }
@@ -93,9 +113,23 @@ impl Spec {
         !matches!(self, Spec::Unsupported(_))
     }
 
-    /// What its certificates enforce. Whoever confirms what an agent signs does not see what it is.
+    /// What its certificates enforce: nothing where this version gets none. Whoever confirms what an agent signs does not see what it is.
     pub fn enforced(&self) -> Enforced {
-        Enforced::Key
+        match self {
+            Spec::CaKey { .. } | Spec::Agent { .. } => Enforced::Key,
+            Spec::Vault(settings) if settings.expects => Enforced::Caller,
+            // What a step-ca's template puts into a certificate is the caller's own.
+            Spec::StepCa(_) | Spec::Vault(_) => Enforced::Key,
+            Spec::Unsupported(_) => Enforced::None,
+        }
+    }
+
+    /// Whether the file that names it decides who is sent a credential of the user's.
+    pub fn is_elsewhere(&self) -> bool {
+        match self {
+            Spec::CaKey { .. } | Spec::Agent { .. } | Spec::Unsupported(_) => false,
+            Spec::StepCa(_) | Spec::Vault(_) => true,
+        }
     }
 
     /// The signer itself. Nothing is signed yet.
@@ -105,6 +139,8 @@ impl Spec {
             Spec::Agent { public_key, socket } => {
                 Ok(Box::new(agent::Agent::new(public_key, socket.as_deref(), env)?))
             }
+            Spec::StepCa(settings) => Ok(Box::new(step_ca::StepCa::new(settings, env))),
+            Spec::Vault(settings) => Ok(Box::new(vault::Vault::new(settings, env)?)),
             Spec::Unsupported(kind) => {
                 let what = format!("this version has no signer of the kind `{kind}`");
                 Err(Error::new(Code::Unavailable, what))
@@ -116,6 +152,10 @@ impl Spec {
 /// What a certificate is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Order<'a> {
+    /// The server that it is for.
+    pub server: &'a str,
+    /// The profile that it is for.
+    pub profile: &'a str,
     /// The key to certify.
     pub key: &'a KeyData,
     /// The one principal.
@@ -124,8 +164,10 @@ pub struct Order<'a> {
     pub ttl: u64,
     /// A note about whom it is for, which the host logs.
     pub key_id: &'a str,
-    /// The one command that the host runs for it.
+    /// The one command that the host runs for it; empty means any.
     pub force_command: &'a str,
+    /// What it permits besides commands: names of extensions.
+    pub extensions: &'a [&'a str],
     /// Where it may be used from, as a list of networks; empty is anywhere.
     pub source_address: &'a str,
     /// The time, in seconds since 1970.
@@ -135,11 +177,18 @@ pub struct Order<'a> {
 impl<'a> Order<'a> {
     /// The critical options: these, and no others.
     fn options(&self) -> Vec<(&'a str, &'a str)> {
-        let mut options = vec![("force-command", self.force_command)];
-        if !self.source_address.is_empty() {
-            options.push(("source-address", self.source_address));
-        }
-        options
+        let all = [("force-command", self.force_command), ("source-address", self.source_address)];
+        all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+    }
+
+    /// The critical options as JSON.
+    fn option_map(&self) -> Map<String, Value> {
+        self.options().into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
+    }
+
+    /// The extensions as JSON, each with an empty value.
+    fn extension_map(&self) -> Map<String, Value> {
+        self.extensions.iter().map(|name| ((*name).to_owned(), "".into())).collect()
     }
 
     /// What a signer of this machine puts into a certificate. The serial number is random, and not 0.
@@ -154,7 +203,7 @@ impl<'a> Order<'a> {
             valid_after: self.now.saturating_sub(SKEW),
             valid_before: self.now.saturating_add(self.ttl),
             critical_options: options,
-            extensions: &[],
+            extensions: self.extensions,
         }
     }
 
@@ -173,25 +222,36 @@ pub trait Signer {
     /// The public key that its certificates are verified with, where it is known beforehand.
     fn authority(&self) -> Option<KeyData>;
 
+    /// The same key, even if the signer has to be asked for it.
+    fn public_key(&self) -> Result<Option<KeyData>> {
+        Ok(self.authority())
+    }
+
+    /// Whether everything needed to ask is here. Does not ask.
+    fn ready(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Asks for a certificate; the line that came.
     fn sign(&self, order: &Order<'_>) -> Result<String>;
 }
 
-/// A certificate that says what was ordered, and nothing else.
-pub fn certificate(signer: &dyn Signer, order: &Order<'_>) -> Result<Certificate> {
+/// A certificate that says what was ordered, and nothing else. `clock` tells the time, in seconds since 1970: a signer may wait for a
+/// person, and what it answers then has to be valid then.
+pub fn certificate(signer: &dyn Signer, order: &Order<'_>, clock: &dyn Fn() -> u64) -> Result<Certificate> {
     let text = signer.sign(order)?;
     let (options, authority) = (order.options(), signer.authority());
     let expected = Expected {
         key: order.key,
         principal: order.principal,
-        now: order.now,
+        now: clock(),
         skew: SKEW,
         longest: Some(order.ttl),
         critical_options: &[],
         authority: authority.as_ref(),
     };
     let checked = Certificate::parse(&text).and_then(|certificate| {
-        certificate.check_exactly(&expected, &options, &[])?;
+        certificate.check_exactly(&expected, &options, order.extensions)?;
         Ok(certificate)
     });
     checked.map_err(|refusal| {

@@ -1,8 +1,10 @@
 #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
 
+#[cfg(unix)]
+use ssh_key::LineEnding;
+use ssh_key::PrivateKey;
 use ssh_key::certificate::{Builder, CertType};
 use ssh_key::private::Ed25519Keypair;
-use ssh_key::{LineEnding, PrivateKey};
 
 use super::*;
 
@@ -15,11 +17,14 @@ fn key(seed: u8) -> PrivateKey {
 
 fn order(key: &KeyData) -> Order<'_> {
     Order {
+        server: "prod",
+        profile: "disk",
         key,
         principal: "deploy",
         ttl: 120,
         key_id: "runcode:prod:disk",
         force_command: FORCED,
+        extensions: &[],
         source_address: "10.0.0.0/8",
         now: NOW,
     }
@@ -79,12 +84,41 @@ fn answer(ca: &PrivateKey, change: impl FnOnce(&mut Plan)) -> String {
     builder.sign(ca).unwrap().to_openssh().unwrap()
 }
 
+/// A session's certificate forces nothing, and permits exactly what was asked for.
+#[test]
+fn a_sessions_answer_permits_no_more() {
+    let (subject, ca) = (key(1).public_key().key_data().clone(), key(2));
+    let trusted = ca.public_key().key_data().clone();
+    let session = Order { force_command: "", extensions: &["permit-pty"], ..order(&subject) };
+    let is_taken = |change: fn(&mut Plan)| {
+        let text = answer(&ca, |it| {
+            it.options.retain(|(name, _)| *name != "force-command");
+            it.extensions.push(("permit-pty", ""));
+            change(it);
+        });
+        certificate(&Fake(trusted.clone(), text), &session, &|| NOW).is_ok()
+    };
+    assert!(is_taken(|_| {}));
+    type Change = fn(&mut Plan);
+    let changed: [(&str, Change); 6] = [
+        ("no terminal", |it| it.extensions.clear()),
+        ("forwarding", |it| it.extensions.push(("permit-port-forwarding", ""))),
+        ("the agent", |it| it.extensions.push(("permit-agent-forwarding", ""))),
+        ("a force", |it| it.options.push(("force-command", FORCED))),
+        ("no source", |it| it.options.clear()),
+        ("too long", |it| it.to = NOW + 3600),
+    ];
+    for (what, change) in changed {
+        assert!(!is_taken(change), "{what}");
+    }
+}
+
 /// Every kind of answer that is not what was asked for: each is refused, and nothing else is done with it.
 #[test]
 fn a_wrong_answer_is_refused() {
     let (subject, ca) = (key(1).public_key().key_data().clone(), key(2));
     let trusted = ca.public_key().key_data().clone();
-    let outcome = |text: String| certificate(&Fake(trusted.clone(), text), &order(&subject));
+    let outcome = |text: String| certificate(&Fake(trusted.clone(), text), &order(&subject), &|| NOW);
     let right = answer(&ca, |_| {});
     assert!(outcome(right.clone()).is_ok() && outcome(format!("{right} a comment\n")).is_ok());
     type Change = fn(&mut Plan);
@@ -132,6 +166,22 @@ fn a_wrong_answer_is_refused() {
     }
 }
 
+/// Whoever confirms a signature may take longer than the certificate serves.
+#[test]
+fn a_late_certificate_is_judged_when_it_comes() {
+    let (subject, ca) = (key(1).public_key().key_data().clone(), key(2));
+    let answered = Fake(ca.public_key().key_data().clone(), answer(&ca, |_| {}));
+    let after = |seconds: u64| certificate(&answered, &order(&subject), &|| NOW + seconds);
+    assert!(after(0).is_ok() && after(119).is_ok());
+    assert_eq!(after(120).unwrap_err().code(), Code::SignerFailed);
+}
+
+/// What this version cannot use enforces nothing.
+#[test]
+fn an_unsupported_signer_enforces_nothing() {
+    assert_eq!(Spec::Unsupported("vault").enforced(), Enforced::None);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_key_file_signs_what_is_asked() {
@@ -145,7 +195,7 @@ fn a_key_file_signs_what_is_asked() {
     let env = Env::fixed::<&str>([]);
     let long = format!("runcode:{}", "é".repeat(300));
     let order = Order { key_id: &long, ..order(&subject) };
-    let certificate = certificate(&*spec.open(&env).unwrap(), &order).unwrap();
+    let certificate = certificate(&*spec.open(&env).unwrap(), &order, &|| NOW).unwrap();
     assert!(certificate.serial() != 0 && certificate.key_id().len() <= 255);
     assert_eq!((certificate.valid_after(), certificate.valid_before()), (NOW - 60, NOW + 120));
     let code = || spec.open(&env).map(|_| ()).unwrap_err().code();
