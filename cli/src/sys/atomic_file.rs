@@ -19,9 +19,14 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 }
 
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     staged(path, bytes, mode)?.persist(path).map_err(|error| error.error)?;
-    platform::sync_dir(folder)
+    platform::sync_dir(folder_of(path)?)
+}
+
+/// The folder that a file is in.
+fn folder_of(path: &Path) -> io::Result<&Path> {
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
 }
 
 /// As [`write()`], for what means nothing once this machine has been started anew: nothing waits for the disk.
@@ -34,8 +39,7 @@ pub fn write_unsynced(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 
 /// A synced temporary file beside `path` with these bytes and mode, to be renamed there; removed when dropped.
 pub fn staged(path: &Path, bytes: &[u8], mode: u32) -> io::Result<tempfile::NamedTempFile> {
-    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let file = stage(folder, &prefix(path), bytes, mode)?;
+    let file = stage(folder_of(path)?, &prefix(path), bytes, mode)?;
     file.as_file().sync_all()?;
     Ok(file)
 }
@@ -93,8 +97,15 @@ fn stage(folder: &Path, prefix: &OsStr, bytes: &[u8], mode: u32) -> io::Result<t
     Ok(file)
 }
 
-/// Creates a new file with these bytes and mode and syncs it; an existing one is an error.
+/// Creates a new file with these bytes and mode and syncs it and its folder; an existing one is an error. Once it returns, a crash
+/// leaves the file there: whoever comes later finds it.
 pub fn create_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    create_in_stage(path, bytes, mode)?;
+    platform::sync_dir(folder_of(path)?)
+}
+
+/// As [`create_new`], in a folder that the caller syncs once everything is there.
+pub fn create_in_stage(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     staged(path, bytes, mode)?.persist_noclobber(path).map_err(|error| error.error)?;
     Ok(())
 }
@@ -167,6 +178,14 @@ pub fn private_dir(path: &Path) -> Result<()> {
 /// A fresh folder among the system's temporary ones, for this user alone whatever the umask; removed when dropped.
 pub fn temporary_dir(prefix: &str) -> Result<tempfile::TempDir> {
     temporary_dir_in(&std::env::temp_dir(), prefix)
+}
+
+/// Whether this is the name of a folder that [`temporary_dir_in`] makes.
+pub fn is_temporary_name(name: &str, prefix: &str) -> bool {
+    let random = name.strip_prefix(prefix);
+    random.is_some_and(|random| {
+        random.len() == RANDOM && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
 }
 
 /// As [`temporary_dir`], in `folder`.

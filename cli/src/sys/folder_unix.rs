@@ -6,12 +6,13 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::Path;
+use std::path::{Component, Path};
+use std::time::{Duration, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawMode, Timespec, Timestamps};
 use rustix::io::Errno;
 
-use super::FileKind;
+use super::{FileKind, Found};
 
 /// The mode and the modification time of a folder.
 #[derive(Debug, Clone, Copy)]
@@ -22,9 +23,9 @@ pub struct Attributes {
 }
 
 impl Attributes {
-    /// Permission bits, and seconds since 1970.
+    /// Permission bits and the sticky one, and seconds since 1970.
     pub fn new(mode: u32, seconds: u64) -> Attributes {
-        let mode = (mode & 0o777) as RawMode;
+        let mode = (mode & 0o1777) as RawMode;
         Attributes { mode, seconds: i64::try_from(seconds).unwrap_or(i64::MAX), nanos: 0 }
     }
 }
@@ -143,15 +144,34 @@ impl Folder {
     /// What `name` stands for; `None` when nothing is there.
     pub fn kind(&self, name: &OsStr) -> io::Result<Option<FileKind>> {
         match rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(found) => Ok(Some(match FileType::from_raw_mode(found.st_mode as RawMode) {
-                FileType::Directory => FileKind::Folder,
-                FileType::RegularFile => FileKind::File,
-                FileType::Symlink => FileKind::Link,
-                _ => FileKind::Other,
-            })),
+            Ok(found) => Ok(Some(about(&found).kind)),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    /// The metadata of `name`.
+    pub fn find(&self, name: &OsStr) -> io::Result<Found> {
+        Ok(about(&rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?))
+    }
+
+    /// The metadata of the folder itself.
+    pub fn find_itself(&self) -> io::Result<Found> {
+        Ok(about(&rustix::fs::fstat(&self.0)?))
+    }
+
+    /// Opens the folder at `path` below this one; `path` has only plain names. A link on the way is an error.
+    pub fn below(&self, path: &Path) -> io::Result<Folder> {
+        path.components().try_fold(self.again()?, |folder, part| match part {
+            Component::Normal(name) => folder.folder(name),
+            _ => Err(io::ErrorKind::InvalidInput.into()),
+        })
+    }
+
+    /// Opens the file `name` to read. Does not wait for a pipe (open(2), `O_NONBLOCK`); a link is an error.
+    pub fn open_file(&self, name: &OsStr) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(&self.0, name, flags, Mode::empty())?.into())
     }
 
     /// Where the symbolic link `name` leads.
@@ -185,7 +205,7 @@ impl Folder {
     pub fn attributes(&self) -> io::Result<Attributes> {
         let found = rustix::fs::fstat(&self.0)?;
         Ok(Attributes {
-            mode: found.st_mode as RawMode & 0o777,
+            mode: found.st_mode as RawMode & 0o1777,
             seconds: found.st_mtime as i64,
             nanos: found.st_mtime_nsec as i64,
         })
@@ -201,6 +221,24 @@ impl Folder {
         let modified = Timespec { tv_sec: attributes.seconds, tv_nsec: attributes.nanos as _ };
         let times = Timestamps { last_access: omitted, last_modification: modified };
         Ok(rustix::fs::futimens(&self.0, &times)?)
+    }
+}
+
+/// As many bits as a mode has on any system.
+type Bits = u32;
+
+fn about(found: &rustix::fs::Stat) -> Found {
+    let since = u64::try_from(found.st_mtime).ok().zip(u32::try_from(found.st_mtime_nsec).ok());
+    Found {
+        kind: match FileType::from_raw_mode(found.st_mode as RawMode) {
+            FileType::Directory => FileKind::Folder,
+            FileType::RegularFile => FileKind::File,
+            FileType::Symlink => FileKind::Link,
+            _ => FileKind::Other,
+        },
+        mode: found.st_mode as Bits & 0o7777,
+        size: u64::try_from(found.st_size).unwrap_or_default(),
+        modified: since.and_then(|(secs, nanos)| UNIX_EPOCH.checked_add(Duration::new(secs, nanos))),
     }
 }
 

@@ -4,9 +4,10 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use super::FileKind;
+use super::{FileKind, Found};
+use crate::sys::platform;
 
 /// The mode and the modification time of a folder, which are not kept here.
 #[derive(Debug, Clone, Copy)]
@@ -109,13 +110,37 @@ impl Folder {
 
     /// What `name` stands for; `None` when nothing is there.
     pub fn kind(&self, name: &OsStr) -> io::Result<Option<FileKind>> {
-        match fs::symlink_metadata(self.0.join(name)) {
-            Ok(found) if found.is_symlink() => Ok(Some(FileKind::Link)),
-            Ok(found) if found.is_dir() => Ok(Some(FileKind::Folder)),
-            Ok(found) if found.is_file() => Ok(Some(FileKind::File)),
-            Ok(_) => Ok(Some(FileKind::Other)),
+        match self.find(name) {
+            Ok(found) => Ok(Some(found.kind)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// The metadata of `name`.
+    pub fn find(&self, name: &OsStr) -> io::Result<Found> {
+        Ok(about(&fs::symlink_metadata(self.0.join(name))?))
+    }
+
+    /// The metadata of the folder itself.
+    pub fn find_itself(&self) -> io::Result<Found> {
+        Ok(about(&fs::metadata(&self.0)?))
+    }
+
+    /// The folder at `path` below this one; `path` has only plain names. A link on the way is an error.
+    pub fn below(&self, path: &Path) -> io::Result<Folder> {
+        path.components().try_fold(self.again()?, |folder, part| match part {
+            Component::Normal(name) => folder.folder(name),
+            _ => Err(io::ErrorKind::InvalidInput.into()),
+        })
+    }
+
+    /// Opens the file `name` to read; a link is an error.
+    pub fn open_file(&self, name: &OsStr) -> io::Result<File> {
+        match self.kind(name)? {
+            Some(FileKind::File) => File::open(self.0.join(name)),
+            Some(_) => Err(io::ErrorKind::InvalidInput.into()),
+            None => Err(io::ErrorKind::NotFound.into()),
         }
     }
 
@@ -148,6 +173,16 @@ impl Folder {
     pub fn set_attributes(&self, _attributes: Attributes) -> io::Result<()> {
         Ok(())
     }
+}
+
+fn about(found: &fs::Metadata) -> Found {
+    let kind = match found.file_type() {
+        kind if kind.is_symlink() => FileKind::Link,
+        kind if kind.is_dir() => FileKind::Folder,
+        kind if kind.is_file() => FileKind::File,
+        _ => FileKind::Other,
+    };
+    Found { kind, mode: platform::mode_of(found), size: found.len(), modified: found.modified().ok() }
 }
 
 /// There is no such limit here.

@@ -6,14 +6,18 @@ pub mod digest;
 pub mod env;
 pub mod folder;
 pub mod interrupt;
+pub mod keychain;
 pub mod location;
 pub mod lock;
+#[cfg(unix)]
+pub mod new_session;
 #[cfg(unix)]
 pub mod parent;
 pub mod paths;
 pub mod program;
 pub mod project;
 pub mod random;
+pub mod secret;
 pub mod socket_place;
 pub mod standard_input;
 pub mod subprocess;

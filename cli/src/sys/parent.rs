@@ -60,9 +60,14 @@ impl Parent {
     }
 }
 
-/// Whether an OpenSSH client started this process, by the name of its program.
+/// Whether an OpenSSH client started this process, by the name of its program or of the process: the file may be a link's
+/// target with another name, or the emulator that runs it.
 pub fn is_ssh() -> bool {
     let Some(pid) = getppid() else { return false };
+    #[cfg(target_os = "linux")]
+    if std::fs::read(format!("/proc/{}/comm", pid.as_raw_nonzero())).is_ok_and(|name| name == b"ssh\n") {
+        return true;
+    }
     #[cfg(target_os = "linux")]
     let program = heir::program(pid);
     #[cfg(not(target_os = "linux"))]
@@ -74,6 +79,13 @@ pub fn is_ssh() -> bool {
     program.is_some_and(|program| {
         program.file_name().is_some_and(|name| name == "ssh" || name == "ssh (deleted)")
     })
+}
+
+/// The process that started this one, from proc(5).
+#[cfg(target_os = "linux")]
+pub fn of(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(')').next()?.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 #[cfg(target_os = "linux")]

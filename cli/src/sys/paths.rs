@@ -20,7 +20,8 @@ impl Paths {
     /// The folders that `env` names: `XDG_*` when absolute and the same for every process, else the platform's own place.
     pub fn from_env(env: &Env) -> Result<Paths> {
         type Known = fn(&BaseDirs) -> &Path;
-        let folder = |xdg: Var, windows: Var, known: Known, fallback: &str| -> Result<PathBuf> {
+        let mut own = None; // it costs a look at every folder on the way
+        let mut folder = |xdg: Var, windows: Var, known: Known, fallback: &str| -> Result<PathBuf> {
             if let Some(folder) = absolute(env, xdg) {
                 return Ok(folder.join("runcode"));
             }
@@ -29,7 +30,11 @@ impl Paths {
             {
                 return Ok(folder.join("runcode"));
             }
-            Ok(home(env)?.join(fallback).join("runcode"))
+            let own = match &own {
+                Some(own) => own,
+                None => own.insert(home(env)?),
+            };
+            Ok(own.join(fallback).join("runcode"))
         };
         let cache = folder(Var::XdgCacheHome, Var::LocalAppData, BaseDirs::cache_dir, ".cache")?;
         let state = match absolute(env, Var::XdgStateHome) {
@@ -94,6 +99,11 @@ impl Paths {
         self.cache.join("attachments")
     }
 
+    /// The agent sessions whose tool calls were heard in a routed folder: one empty file each.
+    pub fn heard(&self) -> PathBuf {
+        self.cache.join("heard")
+    }
+
     /// The one attachment that runcode kept before there were more.
     pub fn current(&self) -> PathBuf {
         self.cache.join("current")
@@ -102,6 +112,21 @@ impl Paths {
     /// Requests for approvals, and which approvals have been used.
     pub fn approvals(&self) -> PathBuf {
         self.state.join("approvals")
+    }
+
+    /// Which servers have just refused a password.
+    pub fn passwords(&self) -> PathBuf {
+        self.state.join("passwords")
+    }
+
+    /// What the tools of `mcp` keep of what commands printed.
+    pub fn kept_outputs(&self) -> PathBuf {
+        self.cache.join("mcp")
+    }
+
+    /// The audit log, unless servers.toml names another one.
+    pub fn audit_log(&self) -> PathBuf {
+        self.state.join("audit.jsonl")
     }
 
     /// The lock of the attachments.

@@ -20,6 +20,16 @@ impl Project {
         Project::around(&folder, home().as_deref())
     }
 
+    /// The project of the working directory, and that of the folder that a call is about.
+    pub fn current_and(folder: Option<&Path>) -> Project {
+        let mut current = Project::current();
+        if let Some(folder) = folder {
+            let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+            current.0.extend(Project::around(&folder, home().as_deref()).0);
+        }
+        current
+    }
+
     /// The project of `folder`: every folder from it up that holds a mark or, if none does, `folder` itself. The user's home, and
     /// any folder above it, is no project.
     fn around(folder: &Path, home: Option<&Path>) -> Project {
@@ -118,6 +128,20 @@ mod tests {
         assert_eq!(tops("home"), named(&[]), "the home is no project, whatever it holds");
         assert_eq!(tops(""), named(&[]), "nor is what holds it");
         assert!(Project::around(Path::new("/"), None).0.is_empty());
+    }
+
+    #[test]
+    fn a_call_is_about_its_own_project_too() {
+        let top = tempfile::tempdir().unwrap();
+        let top = top.path().canonicalize().unwrap();
+        std::fs::create_dir_all(top.join("app/.git")).unwrap();
+        std::fs::create_dir(top.join("app/src")).unwrap();
+        let here = std::env::current_dir().unwrap().join("file");
+        let holds = |folder: Option<&Path>, file: &Path| Project::current_and(folder).holds(file);
+        assert!(holds(None, &here) && holds(Some(&top.join("app/src")), &here));
+        assert!(holds(Some(&top.join("app/src")), &top.join("app/file")));
+        assert!(!holds(None, &top.join("app/file")) && !holds(Some(&top.join("app")), &top.join("file")));
+        assert!(!holds(Some(Path::new("/")), &top.join("app/file")), "no project is known");
     }
 
     #[test]

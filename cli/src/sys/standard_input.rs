@@ -26,6 +26,21 @@ pub fn read_if_given(max: usize) -> Vec<u8> {
     bytes
 }
 
+/// Whether stdin is a file that holds something: whoever redirects it means it to be read.
+#[cfg(unix)]
+pub fn is_file() -> bool {
+    rustix::fs::fstat(std::io::stdin()).is_ok_and(|stat| {
+        rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile
+            && stat.st_size > 0
+    })
+}
+
+/// There is no way to tell.
+#[cfg(windows)]
+pub fn is_file() -> bool {
+    false
+}
+
 /// Whether a read would not block. The lock's own buffer is empty: pieces are larger than it, and bypass it.
 #[cfg(unix)]
 fn has_more(stdin: &std::io::StdinLock<'_>) -> bool {

@@ -5,6 +5,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
 use crate::sys::clock::Deadline;
 
 /// How long a program's children may hold its output open once it has ended.
@@ -103,17 +105,17 @@ fn run_with(
     let kept = |stream: Option<Receiver<Kept>>| {
         stream.and_then(|stream| stream.recv_timeout(LINGER).ok()).unwrap_or_default()
     };
-    let (stdout, stderr) = (kept(stdout), kept(stderr));
+    let (mut stdout, mut stderr) = (kept(stdout), kept(stderr));
     Ok(Outcome::Finished(Finished {
         status,
-        stdout: stdout.start,
-        stderr: stderr.start,
-        last_words: stderr.end,
+        stdout: std::mem::take(&mut stdout.start),
+        stderr: std::mem::take(&mut stderr.start),
+        last_words: std::mem::take(&mut stderr.end),
     }))
 }
 
 /// The start of a stream, and its end.
-#[derive(Default)]
+#[derive(Default, Zeroize, ZeroizeOnDrop)]
 struct Kept {
     start: Vec<u8>,
     end: Vec<u8>,
@@ -122,9 +124,11 @@ struct Kept {
 fn collect(mut stream: impl Read + Send + 'static, max: usize) -> Receiver<Kept> {
     let (sender, receiver) = mpsc::channel();
     let reading = move || {
-        let mut kept = Kept::default();
-        let mut piece = [0; 4096];
-        while let Ok(count @ 1..) = stream.read(&mut piece) {
+        // A short output, such as a password, is never moved, so none of it is left behind.
+        let room = || Vec::with_capacity(8192);
+        let mut kept = Kept { start: room(), end: room() };
+        let mut piece = Zeroizing::new([0; 4096]);
+        while let Ok(count @ 1..) = stream.read(&mut *piece) {
             let piece = piece.get(..count).unwrap_or_default();
             let room = max.saturating_sub(kept.start.len()).min(count);
             kept.start.extend_from_slice(piece.get(..room).unwrap_or_default());
@@ -139,11 +143,10 @@ fn collect(mut stream: impl Read + Send + 'static, max: usize) -> Receiver<Kept>
 
 /// Tells the process group to end, and kills it where it does not.
 fn end(child: &mut Child) {
-    const GRACE: Duration = Duration::from_secs(2);
     #[cfg(unix)]
     if let Some(group) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::TERM);
-        let deadline = Deadline::after(GRACE);
+        let deadline = Deadline::after(Duration::from_secs(2));
         while !deadline.is_past() && child.try_wait().is_ok_and(|ended| ended.is_none()) {
             deadline.pause(Duration::from_millis(10));
         }

@@ -20,11 +20,15 @@ pub enum Owner {
     User,
     /// Root's alone.
     Root,
+    /// Root's, this user's, and those of the user with this id.
+    Also(u32),
 }
 
 impl Owner {
     fn is_of(self, metadata: &Metadata) -> bool {
-        platform::is_roots(metadata) || (self == Owner::User && platform::is_own(metadata))
+        platform::is_roots(metadata)
+            || (self != Owner::Root && platform::is_own(metadata))
+            || matches!(self, Owner::Also(user) if platform::is_of_user(metadata, user))
     }
 }
 
@@ -67,7 +71,9 @@ pub fn read(path: &Path, owner: Owner, max: usize) -> Result<Trusted, Distrust> 
     let file = platform::open_unwaited(&real).map_err(Distrust::Io)?;
     // What was opened is judged, whatever has the name by now.
     judge_file(&real, &file.metadata().map_err(Distrust::Io)?, owner)?;
-    let mut bytes = Vec::new();
+    // Most fit, and are read at once; keys do, of which a growth would leave a part behind. What the file says of its size counts
+    // for nothing.
+    let mut bytes = Vec::with_capacity(max.saturating_add(1).min(8192));
     file.take(max as u64 + 1).read_to_end(&mut bytes).map_err(Distrust::Io)?;
     if bytes.len() > max {
         return Err(Distrust::TooLarge(max));
@@ -80,6 +86,22 @@ pub fn locate(path: &Path, owner: Owner) -> Result<PathBuf, Distrust> {
     let real = resolve(path, owner)?;
     judge_file(&real, &std::fs::symlink_metadata(&real).map_err(Distrust::Io)?, owner)?;
     Ok(real)
+}
+
+/// Whether nobody else can make a file in this folder, or replace the folder.
+pub fn judge_folder(path: &Path, owner: Owner) -> Result<(), Distrust> {
+    if cfg!(windows) {
+        return Ok(()); // access control lists stand in for owners and modes
+    }
+    let real = resolve(path, owner)?;
+    let found = std::fs::symlink_metadata(&real).map_err(Distrust::Io)?;
+    if !owner.is_of(&found) {
+        Err(Distrust::Owner(real))
+    } else if platform::is_writable_by_others(&found) {
+        Err(Distrust::Writable(real))
+    } else {
+        Ok(())
+    }
 }
 
 /// Whether others than the owner may read this file. On Windows, access control lists stand in for modes.
@@ -259,14 +281,8 @@ mod tests {
         std::fs::write(&file, "123456789").unwrap();
         set_mode(&file, 0o600).unwrap();
         assert!(outcome(&file).unwrap_err().contains("larger than 8"));
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            &pipe,
-            rustix::fs::FileType::Fifo,
-            rustix::fs::Mode::from_raw_mode(0o600),
-            0,
-        )
-        .unwrap();
+        let made = std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&pipe).status();
+        assert!(made.unwrap().success());
         assert!(outcome(&pipe).unwrap_err().contains("regular"), "and nobody waits for its other side");
         std::fs::create_dir(home.path().join("folder")).unwrap();
         assert!(outcome(&home.path().join("folder")).unwrap_err().contains("regular"));

@@ -16,6 +16,11 @@ pub fn home() -> Option<PathBuf> {
     user.map(|user| user.dir)
 }
 
+/// What this machine calls itself, to tell it from others that share a folder.
+pub fn machine_name() -> Vec<u8> {
+    rustix::system::uname().nodename().to_bytes().to_vec()
+}
+
 /// Whether processes are found below the folder, the one that looks among them.
 pub fn shows_processes(folder: &Path) -> bool {
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -25,9 +30,21 @@ pub fn shows_processes(folder: &Path) -> bool {
     folder == Path::new("/proc") || folder == Path::new("/dev/fd")
 }
 
+/// Whether what is in a folder may be another user's trap, as the kernel judges links (`fs.protected_symlinks`, proc(5)): the
+/// folder is sticky, others may write to it, and the owner is neither this user nor root nor the folder's owner.
+pub fn is_planted(found: &Metadata, folder: &Metadata) -> bool {
+    let is_trusted = is_own(found) || is_roots(found) || found.uid() == folder.uid();
+    is_sticky(folder) && is_writable_by_others(folder) && !is_trusted
+}
+
 /// Whether this process's user owns the file.
 pub fn is_own(metadata: &Metadata) -> bool {
-    metadata.uid() == user_id()
+    is_of_user(metadata, user_id())
+}
+
+/// Whether the user with this id owns the file.
+pub fn is_of_user(metadata: &Metadata, user: u32) -> bool {
+    metadata.uid() == user
 }
 
 /// Whether nobody but the owner may do anything with the file.

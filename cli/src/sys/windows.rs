@@ -9,9 +9,24 @@ pub fn home() -> Option<PathBuf> {
     directories::BaseDirs::new().map(|folders| folders.home_dir().to_owned())
 }
 
+/// What this machine calls itself, to tell it from others that share a folder.
+pub fn machine_name() -> Vec<u8> {
+    std::env::var_os("COMPUTERNAME").unwrap_or_default().into_encoded_bytes()
+}
+
 /// Files below the user's profile are the user's own.
 pub fn is_own(_metadata: &Metadata) -> bool {
     true
+}
+
+/// Users have no such ids here.
+pub fn is_of_user(_metadata: &Metadata, _user: u32) -> bool {
+    false
+}
+
+/// The profile's access control lists keep other users out.
+pub fn is_planted(_found: &Metadata, _folder: &Metadata) -> bool {
+    false
 }
 
 /// The profile's access control lists keep other users out.
