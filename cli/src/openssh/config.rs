@@ -20,14 +20,26 @@ pub struct SessionConfig<'a> {
     pub alias: &'a str,
     /// The gateway and the user there.
     pub endpoint: &'a Endpoint,
-    /// The private key.
-    pub identity: &'a Path,
-    /// The certificate, when one came.
-    pub certificate: Option<&'a Path>,
+    /// How ssh logs in.
+    pub login: Login<'a>,
     /// Who vouches for the gateway's key.
     pub host_keys: HostKeys<'a>,
     /// The master's socket; none where there is no multiplexing.
     pub control_path: Option<&'a Path>,
+}
+
+/// How ssh logs in; nothing else is tried.
+#[derive(Debug, Clone, Copy)]
+pub enum Login<'a> {
+    /// A key of ours.
+    Key {
+        /// The private key.
+        identity: &'a Path,
+        /// The certificate, if there is one.
+        certificate: Option<&'a Path>,
+    },
+    /// A password, which ssh asks for once.
+    Password,
 }
 
 /// Who vouches for a host key. Either way an unknown one is refused.
@@ -55,10 +67,16 @@ impl SessionConfig<'_> {
         if let HostKeys::Pinned { alias, .. } = self.host_keys {
             config.word("HostKeyAlias", alias);
         }
-        config.path("IdentityFile", self.identity)?;
-        match self.certificate {
-            Some(certificate) => config.path("CertificateFile", certificate)?,
-            None => config.word("CertificateFile", "none"),
+        match self.login {
+            Login::Key { identity, certificate } => {
+                config.path("IdentityFile", identity)?;
+                match certificate {
+                    Some(certificate) => config.path("CertificateFile", certificate)?,
+                    None => config.word("CertificateFile", "none"),
+                }
+            }
+            // ssh takes the first value that it finds.
+            Login::Password => PASSWORD.into_iter().for_each(|(name, value)| config.word(name, value)),
         }
         let is_pinned = matches!(self.host_keys, HostKeys::Pinned { .. });
         if let HostKeys::Pinned { known_hosts, .. } = self.host_keys {
@@ -103,6 +121,17 @@ pub const HARDENED: [(&str, &str); 19] = [
     ("PreferredAuthentications", "publickey"),
     ("BatchMode", "yes"),
     ("PermitLocalCommand", "no"),
+];
+
+/// Options for a login with a password, in place of those in [`HARDENED`]. Only the ssh that brings up a connection gets
+/// `BatchMode=no`: no other ssh asks.
+const PASSWORD: [(&str, &str); 6] = [
+    ("IdentityFile", "none"),
+    ("CertificateFile", "none"),
+    ("PubkeyAuthentication", "no"),
+    ("PasswordAuthentication", "yes"),
+    ("PreferredAuthentications", "password"),
+    ("NumberOfPasswordPrompts", "1"),
 ];
 
 /// What a session has besides.
@@ -220,8 +249,7 @@ mod tests {
         let config = |host_keys| SessionConfig {
             alias: "runcode-me",
             endpoint: &endpoint,
-            identity: Path::new("/c/id"),
-            certificate: None,
+            login: Login::Key { identity: Path::new("/c/id"), certificate: None },
             host_keys,
             control_path: None,
         };

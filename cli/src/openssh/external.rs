@@ -353,6 +353,7 @@ mod tests {
             user: Some(crate::grant::SshUser::parse("me").unwrap()),
             host_keys: serde_json::from_str(pins).unwrap(),
             environment: None,
+            is_restricted: false,
             definition: String::new(),
         };
         let after = |pins: &str| {

@@ -1,7 +1,7 @@
 //! The names in the user's own ssh config, for completions and hints.
 //!
 //! Only ssh knows what a config means (`ssh -G`), and it lists no hosts. So this reads `Host` and `Include` lines for their
-//! names alone, and nothing is ever decided by them.
+//! names alone, and they decide nothing but which names to stay away from.
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
@@ -27,6 +27,14 @@ const SYSTEM: &str = "/etc/ssh/ssh_config";
 pub fn of_user(home: &Path) -> Vec<Destination> {
     let mut reader = Reader::default();
     reader.user(home);
+    reader.names.into_iter().collect()
+}
+
+/// The same, if `config` were the content of `<home>/.ssh/config`.
+pub fn of_config(home: &Path, config: &[u8]) -> Vec<Destination> {
+    let mut reader = Reader::default();
+    let folder = home.join(".ssh");
+    reader.lines(&Base { home: Some(home), folder: &folder }, config, 0);
     reader.names.into_iter().collect()
 }
 
@@ -74,7 +82,11 @@ impl Reader {
         if file.take(MAX_FILE).read_to_end(&mut text).is_err() {
             return;
         }
-        for line in String::from_utf8_lossy(&text).lines() {
+        self.lines(base, &text, depth);
+    }
+
+    fn lines(&mut self, base: &Base<'_>, text: &[u8], depth: usize) {
+        for line in String::from_utf8_lossy(text).lines() {
             let words = words(line);
             let Some((keyword, arguments)) = words.split_first() else { continue };
             if keyword.eq_ignore_ascii_case("host") {

@@ -1,6 +1,8 @@
 //! The installed OpenSSH client: its program, version, words and questions, and the configs that it is given.
 
 pub mod agent;
+#[cfg(unix)]
+pub mod askpass;
 mod binary;
 pub mod config;
 pub mod external;
