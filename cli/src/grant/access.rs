@@ -40,13 +40,17 @@ pub enum Access {
     Gateway(Gateway),
     /// The user's own ssh.
     External(External),
+    /// Our certified key, on a server in servers.toml.
+    Certified(Certified),
 }
 
 impl Access {
     /// The host's name or address, for display.
     pub fn host(&self) -> &str {
         match self {
-            Access::Gateway(gateway) => gateway.endpoint.host.as_str(),
+            Access::Gateway(Gateway { endpoint, .. }) | Access::Certified(Certified { endpoint, .. }) => {
+                endpoint.host.as_str()
+            }
             Access::External(external) => &external.host,
         }
     }
@@ -54,7 +58,9 @@ impl Access {
     /// The TCP port, for display.
     pub fn port(&self) -> u16 {
         match self {
-            Access::Gateway(gateway) => gateway.endpoint.port.number(),
+            Access::Gateway(Gateway { endpoint, .. }) | Access::Certified(Certified { endpoint, .. }) => {
+                endpoint.port.number()
+            }
             Access::External(external) => external.port,
         }
     }
@@ -62,7 +68,9 @@ impl Access {
     /// The user there, for display.
     pub fn user(&self) -> &str {
         match self {
-            Access::Gateway(gateway) => gateway.endpoint.user.as_str(),
+            Access::Gateway(Gateway { endpoint, .. }) | Access::Certified(Certified { endpoint, .. }) => {
+                endpoint.user.as_str()
+            }
             Access::External(external) => &external.user,
         }
     }
@@ -80,7 +88,7 @@ impl Access {
     /// Whether it is still what its origin would say, as far as a look at the user's own files can tell.
     pub fn is_current(&self) -> bool {
         match self {
-            Access::Gateway(_) => true,
+            Access::Gateway(_) | Access::Certified(_) => true,
             Access::External(external) => {
                 !external.config.is_empty() && external.config.iter().all(Watched::is_unchanged)
             }
@@ -92,6 +100,7 @@ impl Access {
         match self {
             Access::Gateway(_) => None,
             Access::External(external) => external.server.as_ref(),
+            Access::Certified(certified) => Some(&certified.server),
         }
     }
 
@@ -99,9 +108,18 @@ impl Access {
     pub fn gateway(&self) -> Option<&Gateway> {
         match self {
             Access::Gateway(gateway) => Some(gateway),
-            Access::External(_) => None,
+            Access::External(_) | Access::Certified(_) => None,
         }
     }
+}
+
+/// A server in servers.toml that a certificate of ours opens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certified {
+    /// Its address, and the user there.
+    pub endpoint: Endpoint,
+    /// What servers.toml says about it.
+    pub server: NamedServer,
 }
 
 /// A gateway that our own key opens.

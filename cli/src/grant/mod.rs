@@ -13,7 +13,7 @@ pub mod named_server;
 pub mod web_url;
 pub mod workdir;
 
-pub use access::{Access, Credential, External, Gateway, Trust};
+pub use access::{Access, Certified, Credential, External, Gateway, Trust};
 pub use certificate::Certificate;
 pub use destination::Destination;
 pub use endpoint::{Endpoint, Host, Port, SshUser};
@@ -30,6 +30,8 @@ use crate::output::foreign::Name;
 pub struct Grant {
     /// What the workspace is called.
     pub title: Name,
+    /// Whether it is somebody else's, shared with the user; `None` if unknown.
+    pub shared: Option<bool>,
     /// What lets us in, and where.
     pub credential: Credential,
     /// When it ends.

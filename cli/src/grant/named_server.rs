@@ -18,6 +18,9 @@ pub struct NamedServer {
     pub host_keys: Option<ServerPins>,
     /// What it is for, in its owner's words.
     pub environment: Option<Name>,
+    /// Whether only profiles may run there.
+    #[serde(default)]
+    pub is_restricted: bool,
     /// A digest of all that the file says of it, so that a change is seen.
     pub definition: String,
 }

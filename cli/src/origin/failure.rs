@@ -42,7 +42,8 @@ impl Ungranted {
     pub fn about(self, word: &str) -> Error {
         match self {
             Ungranted::NotRunning(error) => {
-                error.hint(format!("boot it with `runcode connect {word} --start`"))
+                let start = "ask the user; then call `connect` with `start` true, or have them boot it if this server is read-only";
+                error.hint(format!("boot it with `runcode connect {word} --start`")).for_tools(start)
             }
             other => other.into(),
         }

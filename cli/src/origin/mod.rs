@@ -10,6 +10,7 @@ pub mod names;
 pub mod servers;
 pub mod ssh_alias;
 
+use std::path::Path;
 use std::time::Duration;
 
 use ssh_key::PublicKey;
@@ -21,7 +22,7 @@ use crate::output::foreign::{self, Name};
 pub use failure::{Ungranted, Unresolved};
 pub use hosted::BaseUrl;
 pub use key::{OriginId, SessionKey};
-pub use servers::{Servers, Terms};
+pub use servers::{Servers, Terms, Trail};
 pub use ssh_alias::SshHosts;
 
 /// The longest that any origin takes over a grant: whoever holds a lock meanwhile is waited for so long.
@@ -108,6 +109,11 @@ pub trait Origin {
         Ok(None)
     }
 
+    /// Refuses what leads, under another name, to a place where only this origin's owners say what may be done.
+    fn refuse_other_name(&self, _: &SessionKey) -> Result<()> {
+        Ok(())
+    }
+
     /// The state of the workspace; none where the origin cannot tell.
     fn state(&self, key: &SessionKey) -> Result<Option<Name>> {
         Ok(self.list()?.into_iter().find(|row| row.key == *key).and_then(|row| row.state))
@@ -142,8 +148,19 @@ pub trait Origins {
     /// The control plane that is meant where nobody says which.
     fn selected(&self) -> Result<Selected<'_>>;
 
-    /// The workspaces called `name` that have a session on this machine; none where no sessions are kept.
-    fn sessions_called(&self, _name: &str) -> Result<Vec<SessionKey>> {
+    /// The log of what is done on a workspace; `None` where nobody wants one.
+    fn trail(&self, _key: &SessionKey) -> Result<Option<Trail>> {
+        Ok(None)
+    }
+
+    /// The file of servers that the command line names instead of the usual ones.
+    fn servers_file(&self) -> Option<&Path> {
+        None
+    }
+
+    /// What has this name on this machine, ignoring case: workspaces that have a session, servers, and hosts of the ssh
+    /// config. Empty if nothing is known.
+    fn called_here(&self, _name: &str) -> Result<Vec<SessionKey>> {
         Ok(Vec::new())
     }
 }
@@ -173,6 +190,7 @@ impl Selected<'_> {
             format!("the workspace belongs to {theirs}, but {} is selected", self.base),
         )
         .hint(format!("set RUNCODE_API_BASE={}, or run `runcode connect <workspace>` again", theirs.word()))
+        .for_tools("call `connect` with one of the workspaces that `list` shows")
     }
 }
 
@@ -232,7 +250,7 @@ fn not_taken(
         Err(other) => return Err(other),
     };
     let selected = origins.selected()?;
-    ours.extend(origins.sessions_called(words)?.into_iter().filter(|key| selected.covers(key.origin())));
+    ours.extend(origins.called_here(words)?.into_iter().filter(|key| selected.covers(key.origin())));
     ours.retain(|key| *key != found.key);
     ours.sort_by_key(SessionKey::words);
     ours.dedup();
@@ -251,13 +269,16 @@ fn not_taken(
 /// That nobody has such a name, and what another origin offers instead.
 fn with_hint_of(error: Error, other: Unresolved) -> Unresolved {
     let Unresolved::NotFound(other) = other else { return Unresolved::NotFound(error) };
-    let hints = [error.next_step(), other.next_step()].into_iter().flatten().collect::<Vec<_>>();
-    Unresolved::NotFound(match &hints[..] {
-        [] => error,
-        _ => {
-            let hints = hints.join("; ");
-            error.hint(hints)
-        }
+    let joined = |one: Option<&str>, other: Option<&str>| {
+        let hints = one.into_iter().chain(other).collect::<Vec<_>>();
+        (!hints.is_empty()).then(|| hints.join("; "))
+    };
+    let hint = joined(error.next_step(), other.next_step());
+    let for_tools = joined(error.next_step_with_tools(), other.next_step_with_tools());
+    Unresolved::NotFound(match (hint, for_tools) {
+        (Some(hint), Some(for_tools)) if hint != for_tools => error.hint(hint).for_tools(for_tools),
+        (Some(hint), _) => error.hint(hint),
+        (None, _) => error,
     })
 }
 

@@ -55,7 +55,9 @@ impl SshHosts {
         Unresolved::NotFound(if !near.is_empty() {
             error.hint(format!("did you mean {}?", few(near.iter().map(|host| format!("ssh:{host}")))))
         } else if name.len() < 64 && Destination::parse(name).is_ok() {
-            error.hint(format!("any host that ssh reaches will do: runcode connect ssh:{name}"))
+            error
+                .hint(format!("any host that ssh reaches will do: runcode connect ssh:{name}"))
+                .for_tools(format!("any host that ssh reaches will do: call `connect` with ssh:{name}"))
         } else {
             error
         })
@@ -112,6 +114,7 @@ impl Origin for SshHosts {
         let external = external(&self.ssh, destination.clone(), None)?;
         Ok(Grant {
             title: destination.to_string().into(),
+            shared: Some(false),
             credential: Credential::External(external),
             lifetime: Lifetime::Open,
             workdir: None,

@@ -47,7 +47,7 @@ impl Origins for Both {
         Ok(Selected { base: &self.base, is_given: false })
     }
 
-    fn sessions_called(&self, _: &str) -> Result<Vec<SessionKey>> {
+    fn called_here(&self, _: &str) -> Result<Vec<SessionKey>> {
         Ok(self.here.clone())
     }
 }
@@ -131,4 +131,21 @@ fn a_server_comes_first_and_nobody_else_is_asked() {
     }
     assert!(matches!(meant("server:web", unreachable), Err(Unresolved::NotFound(_))));
     assert_eq!(*meant("server@gpu", unreachable).unwrap().key.origin(), OriginId::Ssh);
+}
+
+#[test]
+fn hints_for_tools_are_joined_too() {
+    let shell = Error::new(Code::NotFound, "none").hint("run it").for_tools("call it");
+    let plain = || Error::new(Code::NotFound, "none").hint("there is gpu");
+    let hints = |one: Error, other: Error| match with_hint_of(one, Unresolved::NotFound(other)) {
+        Unresolved::NotFound(error) => {
+            [error.next_step(), error.next_step_with_tools()].map(|hint| hint.unwrap_or_default().to_owned())
+        }
+        _ => panic!("another failure"),
+    };
+    assert_eq!(hints(shell, plain()), ["run it; there is gpu", "call it; there is gpu"]);
+    let bare = || Error::new(Code::NotFound, "none");
+    let shell = bare().hint("run it").for_tools("call it");
+    assert_eq!(hints(bare(), shell), ["run it", "call it"]);
+    assert_eq!(hints(bare(), bare()), ["", ""]);
 }

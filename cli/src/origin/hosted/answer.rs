@@ -2,12 +2,14 @@
 
 use std::fmt;
 
+use reqwest::StatusCode;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::error::{Code, Error, Result};
+use crate::origin::Ungranted;
 use crate::output::foreign;
 
 /// How many workspaces of one list are read.
@@ -122,5 +124,46 @@ impl<'de> Deserialize<'de> for Few {
             }
         }
         deserializer.deserialize_seq(Rows)
+    }
+}
+
+/// Why a call has no answer to read.
+#[derive(Debug)]
+pub(super) enum Unanswered {
+    /// The control plane could not be reached, or its answer broke off.
+    Unreachable(Error),
+    /// It refused with this status.
+    Refused(StatusCode, Error),
+    /// Anything else.
+    Failed(Error),
+}
+
+impl From<Error> for Unanswered {
+    fn from(error: Error) -> Unanswered {
+        Unanswered::Failed(error)
+    }
+}
+
+impl From<Unanswered> for Error {
+    fn from(failure: Unanswered) -> Error {
+        match failure {
+            Unanswered::Unreachable(error) | Unanswered::Refused(_, error) | Unanswered::Failed(error) => {
+                error
+            }
+        }
+    }
+}
+
+impl From<Unanswered> for Ungranted {
+    fn from(failure: Unanswered) -> Ungranted {
+        match failure {
+            Unanswered::Unreachable(error) => Ungranted::Unreachable(error),
+            Unanswered::Refused(StatusCode::CONFLICT, error) => Ungranted::NotRunning(error),
+            Unanswered::Refused(StatusCode::NOT_FOUND, error) => Ungranted::Gone(error),
+            Unanswered::Refused(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, error) => {
+                Ungranted::Refused(error)
+            }
+            Unanswered::Refused(_, error) | Unanswered::Failed(error) => Ungranted::Failed(error),
+        }
     }
 }

@@ -1,25 +1,24 @@
-//! The API calls. One sender: it goes to the base's origin only, over a capped body and a total deadline.
+//! The API calls, over HTTP to the base's origin alone.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::io::Read as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use reqwest::blocking::{Request, Response};
-use reqwest::header::{ACCEPT, AUTHORIZATION, DATE, HeaderValue, LOCATION};
-use reqwest::{Method, StatusCode, redirect};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, StatusCode};
 use serde_json::value::RawValue;
 
 use runcode_wire::{API_PREFIX, SessionRequest};
 
 use crate::error::{Code, Error, Result};
-use crate::origin::hosted::answer::{Answer as _, BundleAnswer, Listing, MAX_ROWS, Plain, parse, words};
+use crate::http::{Call, Failure, Http, Trust};
+use crate::origin::hosted::answer::{
+    Answer as _, BundleAnswer, Listing, MAX_ROWS, Plain, Unanswered, parse, words,
+};
 use crate::origin::hosted::workspace::from_row;
 use crate::origin::hosted::{BaseUrl, Token};
-use crate::origin::{Ungranted, Workspace};
-use crate::output::foreign;
+use crate::origin::{SessionKey, Ungranted, Workspace};
 use crate::output::progress::note;
 use crate::sys::clock::{self, Deadline};
 
@@ -39,66 +38,24 @@ const APART: SignedDuration = SignedDuration::from_secs(30);
 /// How many redirects within the origin are followed.
 const MAX_REDIRECTS: usize = 3;
 
-/// Port 0 stands for the URL's own.
-const LOCALHOST: [SocketAddr; 2] = [
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
-    SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 0),
-];
-
-/// Why a call has no answer to read.
-#[derive(Debug)]
-enum Unanswered {
-    /// The control plane could not be reached, or its answer broke off.
-    Unreachable(Error),
-    /// It answered with a status that says no.
-    Refused(StatusCode, Error),
-    /// Anything else.
-    Failed(Error),
-}
-
-impl From<Error> for Unanswered {
-    fn from(error: Error) -> Unanswered {
-        Unanswered::Failed(error)
-    }
-}
-
-impl From<Unanswered> for Error {
-    fn from(failure: Unanswered) -> Error {
-        match failure {
-            Unanswered::Unreachable(error) | Unanswered::Refused(_, error) | Unanswered::Failed(error) => {
-                error
-            }
-        }
-    }
-}
-
-impl From<Unanswered> for Ungranted {
-    fn from(failure: Unanswered) -> Ungranted {
-        match failure {
-            Unanswered::Unreachable(error) => Ungranted::Unreachable(error),
-            Unanswered::Refused(StatusCode::CONFLICT, error) => Ungranted::NotRunning(error),
-            Unanswered::Refused(StatusCode::NOT_FOUND, error) => Ungranted::Gone(error),
-            Unanswered::Refused(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, error) => {
-                Ungranted::Refused(error)
-            }
-            Unanswered::Refused(_, error) | Unanswered::Failed(error) => Ungranted::Failed(error),
-        }
-    }
-}
+/// What to do when an answer was cut off.
+const AGAIN: &str = "try again, or run `runcode doctor`";
 
 /// The control plane at one base, spoken to with one token. Nothing is set up before the first call.
 pub struct Client {
-    base: BaseUrl,
+    http: Http,
     token: Token,
     is_sandboxed: bool,
-    http: OnceCell<reqwest::blocking::Client>,
     ahead: Cell<Option<SignedDuration>>,
+    /// The workspaces of the last list, and whether each is somebody else's.
+    listed: RefCell<BTreeMap<u64, bool>>,
 }
 
 impl Client {
     /// A client; no I/O.
     pub fn new(base: BaseUrl, token: Token) -> Client {
-        Client { base, token, is_sandboxed: false, http: OnceCell::new(), ahead: Cell::new(None) }
+        let http = Http::new(base, Trust::System, MAX_BODY, MAX_REDIRECTS);
+        Client { http, token, is_sandboxed: false, ahead: Cell::new(None), listed: RefCell::default() }
     }
 
     /// The same client, which knows that a sandbox may be why nothing can be reached.
@@ -109,7 +66,7 @@ impl Client {
 
     /// Where it talks to.
     pub fn base(&self) -> &BaseUrl {
-        &self.base
+        self.http.base()
     }
 
     /// How far its clock was ahead of this machine's when it last answered; zero when it did not tell, or where the difference
@@ -132,11 +89,18 @@ impl Client {
                     "note: the control plane lists over {MAX_ROWS} workspaces{whose}; the others are left out"
                 ));
             }
-            for workspace in rows.first.iter().filter_map(|row| from_row(row, &self.base, shared)) {
+            for workspace in rows.first.iter().filter_map(|row| from_row(row, self.base(), shared)) {
                 found.entry(workspace.key.workspace_id()).or_insert(workspace);
             }
         }
+        let whose = found.values().filter_map(|found| Some((found.key.workspace_id()?, found.shared)));
+        *self.listed.borrow_mut() = whose.collect();
         Ok(found.into_values().collect())
+    }
+
+    /// Whether it is somebody else's, if a list that contains it was read. Sends no request.
+    pub(super) fn is_shared(&self, key: &SessionKey) -> Option<bool> {
+        self.listed.borrow().get(&key.workspace_id()?).copied()
     }
 
     /// Boots a workspace; one that is up or on its way is fine.
@@ -153,6 +117,19 @@ impl Client {
         let answer: Plain =
             parse(&self.call(Method::GET, path, &[("workspace_id", &id.to_string())], None)?)?;
         answer.check(refused)
+    }
+
+    /// Has the control plane accept the token no more; whether it can. One that it does not accept already is fine.
+    pub fn log_out(&self) -> Result<bool> {
+        match self.call(Method::POST, "/logout", &[], None) {
+            Ok(body) => parse::<Plain>(&body)?.check(Code::Error).map(|()| true),
+            Err(Unanswered::Refused(StatusCode::UNAUTHORIZED, _)) => Ok(true),
+            Err(Unanswered::Refused(
+                StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED,
+                _,
+            )) => Ok(false),
+            Err(failure) => Err(failure.into()),
+        }
     }
 
     /// Asks for a connection bundle for `request`'s public key: its JSON, not yet looked into.
@@ -172,152 +149,68 @@ impl Client {
         query: &[(&str, &str)],
         body: Option<Vec<u8>>,
     ) -> Result<Vec<u8>, Unanswered> {
-        let mut url = self.base.join(&format!("{API_PREFIX}{path}"));
+        let mut url = self.base().join(&format!("{API_PREFIX}{path}"));
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let http = self.http()?;
-        let mut request = http.request(method, url).header(ACCEPT, "application/json").timeout(DEADLINE);
         let mut secret = HeaderValue::from_str(&format!("Token {}", self.token.expose()))
             .map_err(|_| Error::new(Code::NoToken, "the token contains an invalid character"))?;
         secret.set_sensitive(true);
-        request = request.header(AUTHORIZATION, secret);
-        if let Some(body) = body {
-            request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
-        }
-        self.send(http, request.build().map_err(|error| self.unreachable(&error))?)
-    }
-
-    fn send(&self, http: &reqwest::blocking::Client, request: Request) -> Result<Vec<u8>, Unanswered> {
-        let deadline = Deadline::after(DEADLINE);
-        let response = http.execute(request).map_err(|error| self.unreachable(&error))?;
-        self.ahead.set(
-            response.headers().get(DATE).and_then(told_time).map(|time| time.duration_since(clock::now())),
-        );
-        let status = response.status();
-        if status.is_redirection() {
-            return Err(self.redirected(&response).into());
-        }
-        let body = self.body(response, deadline)?;
-        if status.is_success() { Ok(body) } else { Err(Unanswered::Refused(status, refused(status, &body))) }
-    }
-
-    /// Reads piece by piece, so that a body that drips for ever ends with the deadline too.
-    fn body(&self, mut response: Response, deadline: Deadline) -> Result<Vec<u8>, Unanswered> {
-        let (mut body, mut piece) = (Vec::new(), vec![0; 64 * 1024]);
-        loop {
-            let read = response.read(&mut piece).map_err(|error| self.cut("broke off", Some(error)))?;
-            body.extend_from_slice(piece.get(..read).unwrap_or_default());
-            if body.len() > MAX_BODY {
-                return Err(Error::new(
-                    Code::BadResponse,
-                    format!("the answer from {} is larger than 1 MiB", self.base),
-                )
-                .into());
-            }
-            if read == 0 {
-                return Ok(body);
-            }
-            if deadline.is_past() {
-                return Err(self.cut(&format!("took over {} s", DEADLINE.as_secs()), None));
-            }
-        }
-    }
-
-    fn cut(&self, how: &str, source: Option<std::io::Error>) -> Unanswered {
-        let error = Error::new(Code::Network, format!("the answer from {} {how}", self.base))
-            .hint("try again, or run `runcode doctor`");
-        Unanswered::Unreachable(match source {
-            Some(source) => error.source(source),
-            None => error,
-        })
-    }
-
-    fn redirected(&self, response: &Response) -> Error {
-        let target = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
-        match target.and_then(|target| response.url().join(target).ok()) {
-            Some(target) if !self.base.is_origin_of(&target) => {
-                let target = foreign::path(&target.origin().ascii_serialization());
-                Error::new(
-                    Code::InsecureBase,
-                    format!("{} redirects to {target}, which was not followed", self.base),
-                )
-                .hint("check RUNCODE_API_BASE and --api-base")
-            }
-            _ => Error::new(Code::HttpError, format!("{} answered with an invalid redirect", self.base)),
-        }
-    }
-
-    fn unreachable(&self, error: &reqwest::Error) -> Unanswered {
-        let mut deepest: &dyn std::error::Error = error;
-        while let Some(source) = deepest.source() {
-            deepest = source;
-        }
-        let why = match deepest.downcast_ref::<std::io::Error>() {
-            _ if error.is_timeout() => format!("no answer within {} s", DEADLINE.as_secs()),
-            Some(io) if io.raw_os_error().is_some() => crate::error::reason(io),
-            // A certificate's own words may be among these.
-            _ => foreign::message(&deepest.to_string()).to_string(),
-        };
-        let what = format!("cannot reach the control plane at {}: {why}", self.base);
-        Unanswered::Unreachable(Error::new(Code::Network, what).hint(if is_out_of_time(deepest) {
-            "check this machine's clock (`date`): by it, the server's certificate is not valid now"
-        } else if self.is_sandboxed {
-            SANDBOXED
+        let json = HeaderValue::from_static("application/json");
+        let mut headers = vec![(ACCEPT, json.clone()), (AUTHORIZATION, secret)];
+        headers.extend(body.is_some().then_some((CONTENT_TYPE, json)));
+        let sent = self.http.send(Call { method, url, headers, body }, Deadline::after(DEADLINE));
+        let mut answer = sent.map_err(|failure| self.unanswered(failure))?;
+        self.ahead.set(answer.date.map(|time| time.duration_since(clock::now())));
+        let body = std::mem::take(&mut *answer.body);
+        if answer.status.is_success() {
+            Ok(body)
         } else {
-            "check the network and RUNCODE_API_BASE, or run `runcode doctor`"
-        }))
+            Err(Unanswered::Refused(answer.status, refused(answer.status, &body)))
+        }
     }
 
-    fn http(&self) -> Result<&reqwest::blocking::Client, Unanswered> {
-        if let Some(http) = self.http.get() {
-            return Ok(http);
-        }
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let base = self.base.clone();
-        let within_origin = redirect::Policy::custom(move |attempt| {
-            if attempt.previous().len() <= MAX_REDIRECTS && base.is_origin_of(attempt.url()) {
-                attempt.follow()
-            } else {
-                attempt.stop()
-            }
-        });
-        let mut builder = reqwest::blocking::Client::builder()
-            .timeout(DEADLINE)
-            .redirect(within_origin)
-            .user_agent(concat!("runcode/", env!("CARGO_PKG_VERSION")));
-        if self.base.is_loopback() {
-            builder = builder.no_proxy();
-        }
-        if self.base.is_plain() {
-            // No redirect leaves the origin, so there will be no TLS: the system's certificates are some 200 files to read.
-            builder = builder.tls_certs_only([]);
-            // Nobody's name server says where the token goes (RFC 6761, 6.3).
-            builder = builder.resolve_to_addrs("localhost", &LOCALHOST);
-        }
-        let http = builder.build().map_err(|error| {
-            Unanswered::Unreachable(
-                Error::new(Code::Network, format!("cannot set up https: {error}"))
+    fn unanswered(&self, failure: Failure) -> Unanswered {
+        let base = self.base();
+        let unreachable = |what: String| Error::new(Code::Network, what);
+        let seconds = DEADLINE.as_secs();
+        match failure {
+            Failure::NotSent(error) => error.into(),
+            Failure::SetUp(why) => Unanswered::Unreachable(
+                unreachable(format!("cannot set up https: {why}"))
                     .hint("check SSL_CERT_FILE and the proxy settings"),
+            ),
+            Failure::Unreachable { why, is_out_of_time } => {
+                let what = format!("cannot reach the control plane at {base}: {why}");
+                Unanswered::Unreachable(unreachable(what).hint(if is_out_of_time {
+                    "check this machine's clock (`date`): by it, the server's certificate is not valid now"
+                } else if self.is_sandboxed {
+                    SANDBOXED
+                } else {
+                    "check the network and RUNCODE_API_BASE, or run `runcode doctor`"
+                }))
+            }
+            Failure::Cut(source) => Unanswered::Unreachable(
+                unreachable(format!("the answer from {base} broke off")).source(source).hint(AGAIN),
+            ),
+            Failure::Late => Unanswered::Unreachable(
+                unreachable(format!("the control plane at {base} did not answer within {seconds} s"))
+                    .hint(if self.is_sandboxed { SANDBOXED } else { AGAIN }),
+            ),
+            Failure::TooLarge => {
+                Error::new(Code::BadResponse, format!("the answer from {base} is larger than 1 MiB")).into()
+            }
+            Failure::Redirected(target) => Error::new(
+                Code::InsecureBase,
+                format!("{base} redirects to {target}, which was not followed"),
             )
-        })?;
-        Ok(self.http.get_or_init(|| http))
+            .hint("check RUNCODE_API_BASE and --api-base")
+            .into(),
+            Failure::BadRedirect => {
+                Error::new(Code::HttpError, format!("{base} answered with an invalid redirect")).into()
+            }
+        }
     }
-}
-
-/// The moment that a `Date` header tells (RFC 9110, 6.6.1).
-fn told_time(date: &HeaderValue) -> Option<jiff::Timestamp> {
-    jiff::fmt::rfc2822::parse(date.to_str().ok()?).ok().map(|time| time.timestamp())
-}
-
-/// Whether the server's certificate is refused for the time on this machine's clock.
-fn is_out_of_time(error: &(dyn std::error::Error + 'static)) -> bool {
-    use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
-    let refused = match error.downcast_ref::<rustls::Error>() {
-        Some(rustls::Error::InvalidCertificate(refused)) => refused,
-        _ => return false,
-    };
-    matches!(refused, Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. })
 }
 
 /// The code and words of an HTTP error status.
@@ -335,12 +228,17 @@ fn refused(status: StatusCode, body: &[u8]) -> Error {
     let what = words(body).unwrap_or_else(|| format!("the control plane answered {status}"));
     match code {
         Code::Unauthorized => Error::new(code, format!("the control plane rejected the token ({what})"))
-            .hint("run `runcode login`, or set RUNCODE_TOKEN to a valid token"),
+            .hint("run `runcode login`, or set RUNCODE_TOKEN to a valid token")
+            .for_tools("ask the user to run `runcode login`"),
         Code::Unavailable => Error::new(code, format!("{what} (SSH may not be enabled on the server yet)"))
             .hint("try again later, or ask the server's operator to enable SSH access"),
-        Code::Conflict => Error::new(code, what).hint("boot it with `runcode connect <workspace> --start`"),
+        Code::Conflict => Error::new(code, what)
+            .hint("boot it with `runcode connect <workspace> --start`")
+            .for_tools("ask the user; then call `connect` with `start` true, or have them boot it if this server is read-only"),
         Code::RateLimited => Error::new(code, what).hint("wait a minute, then try again"),
-        Code::NotFound => Error::new(code, what).hint("run `runcode list` to see your workspaces"),
+        Code::NotFound => Error::new(code, what)
+            .hint("run `runcode list` to see your workspaces")
+            .for_tools("`list` says which workspaces there are"),
         _ => Error::new(code, what),
     }
 }
@@ -348,15 +246,6 @@ fn refused(status: StatusCode, body: &[u8]) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_date_header_tells_the_time() {
-        let told = |text| told_time(&HeaderValue::from_static(text)).map(|time| time.as_second());
-        assert_eq!(told("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
-        for bad in ["", "yesterday", "Sun, 31 Feb 1994 08:49:37 GMT", "1994-11-06T08:49:37Z"] {
-            assert_eq!(told(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn statuses_that_are_a_refusal() {

@@ -3,6 +3,7 @@
 //! `login` puts the first token into that file; one for another control plane does not take its place. Each file here holds
 //! `BASE#TOKEN`, as a token that names its control plane is written anywhere else.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 
@@ -73,6 +74,21 @@ pub(super) fn remove_all(paths: &Paths) -> Result<bool> {
     }
     let _ = fs::remove_dir(&folder);
     Ok(had)
+}
+
+/// The tokens that are here and can be read, and whose they are.
+pub(super) fn readable(paths: &Paths) -> Vec<(BaseUrl, Token)> {
+    let entries = fs::read_dir(paths.tokens()).into_iter().flatten().flatten();
+    let found = entries.filter_map(|entry| Some((entry.path(), read_file(paths, entry.path()).ok()??)));
+    found.filter(|(path, (base, _))| file(paths, base) == *path).map(|(_, found)| found).collect()
+}
+
+/// Whether there is one that cannot be read.
+pub(super) fn has_unreadable(paths: &Paths) -> bool {
+    let is_ones =
+        |name: &OsStr| name.len() == 16 && name.to_string_lossy().bytes().all(|c| c.is_ascii_hexdigit());
+    let entries = fs::read_dir(paths.tokens()).into_iter().flatten().flatten();
+    entries.filter(|entry| is_ones(&entry.file_name())).count() > readable(paths).len()
 }
 
 /// The control planes whose tokens are here.

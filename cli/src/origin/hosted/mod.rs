@@ -1,7 +1,6 @@
 //! The control plane: its address, our token, its API, and logging in.
 
 mod answer;
-pub mod base_url;
 pub mod bundle;
 pub mod client;
 pub mod login;
@@ -11,7 +10,7 @@ pub mod token;
 pub mod tripwire;
 pub mod workspace;
 
-pub use base_url::BaseUrl;
+pub use crate::http::{BaseUrl, refuse_authorities_of};
 pub use client::Client;
 pub use token::Token;
 
@@ -65,6 +64,7 @@ impl Origin for Client {
             bundle::Asked { key: request.key, ttl: request.ttl, now: now.checked_add(ahead).unwrap_or(now) };
         let mut grant = bundle::validate(answer.get(), &asked).map_err(Ungranted::Refused)?;
         grant.lifetime = grant.lifetime.by_a_clock_behind(ahead);
+        grant.shared = self.is_shared(key);
         Ok(grant)
     }
 

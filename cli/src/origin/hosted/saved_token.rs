@@ -115,27 +115,61 @@ pub fn save(paths: &Paths, base: &BaseUrl, token: &Token) -> Result<()> {
     logins::remove(paths, base).map(|_| ())
 }
 
-/// Forgets the token that is saved for `base`, or every one; says whether there was one.
-pub fn forget(paths: &Paths, base: Option<&BaseUrl>) -> Result<bool> {
+/// What [`forget`] found.
+#[derive(Default)]
+pub struct Forgotten {
+    /// Whether there was anything.
+    pub had: bool,
+    /// The tokens, and whose they are.
+    pub tokens: Vec<(BaseUrl, Token)>,
+    /// Whether one of those that were there could not be read.
+    pub has_unreadable: bool,
+}
+
+/// Forgets the token that is saved for `base`, or every one.
+pub fn forget(paths: &Paths, base: Option<&BaseUrl>) -> Result<Forgotten> {
+    let mut forgotten = Forgotten::default();
     if !atomic_file::is_own_dir(paths.config())? {
-        return Ok(false);
+        return Ok(forgotten);
     }
     let lock = lock(paths)?;
+    let on_disk = on_disk(paths);
     // What is not understood counts as the hosted one's, as a token that names no control plane does.
-    let own = match on_disk(paths) {
-        Ok(own) => own.map(|own| owner(paths, &own)).transpose()?,
+    let own = match &on_disk {
+        Ok(own) => own.as_ref().map(|own| owner(paths, own)).transpose()?,
         Err(_) => Some(BaseUrl::HOSTED_API.to_owned()),
     };
-    let mut had = match base {
+    let has_unreadable = logins::has_unreadable(paths);
+    // What cannot be read is forgotten all the same.
+    forgotten.tokens = match base {
+        Some(base) => {
+            let token = logins::read(paths, base).ok().flatten();
+            token.map(|token| (base.clone(), token)).into_iter().collect()
+        }
+        None => logins::readable(paths),
+    };
+    forgotten.had = match base {
         Some(base) => logins::remove(paths, base)?,
         None => logins::remove_all(paths)?,
     };
-    if base.is_none_or(|base| own.is_none_or(|own| own == base.to_string())) {
-        had |= atomic_file::remove(&paths.token())?;
+    forgotten.has_unreadable = match base {
+        Some(_) => forgotten.had && forgotten.tokens.is_empty(),
+        None => has_unreadable,
+    };
+    if base.is_none_or(|base| own.as_ref().is_none_or(|own| *own == base.to_string())) {
+        let has_token = !matches!(on_disk, Ok(None));
+        let mut is_told = false;
+        if let (Ok(Some(addressed)), Some(Ok(owner))) = (on_disk, own.as_deref().map(BaseUrl::parse)) {
+            forgotten.tokens.push((owner, addressed.token));
+            is_told = true;
+        }
+        let was_there = atomic_file::remove(&paths.token())?;
+        forgotten.had |= was_there;
+        forgotten.has_unreadable |= was_there && has_token && !is_told;
         atomic_file::remove(&paths.token_origin())?;
     }
     lock.remove()?;
-    Ok(had)
+    Ok(forgotten)
 }
 
 /// The sole right to write the token. A token that a crash left in a temporary file goes.
@@ -186,8 +220,14 @@ mod tests {
         std::fs::write(paths.token(), "https://b.example#by-hand\n").unwrap();
         assert_eq!(saved(&paths, &b).unwrap().unwrap().expose(), "by-hand");
         assert!(saved(&paths, &hosted).is_err());
-        assert!(!forget(&paths, Some(&hosted)).unwrap() && forget(&paths, Some(&b)).unwrap());
-        assert!(!forget(&paths, None).unwrap());
+        let forgotten = |base| {
+            let Forgotten { had, tokens, .. } = forget(&paths, base).unwrap();
+            assert_eq!(had, !tokens.is_empty());
+            tokens.iter().map(|(base, token)| format!("{base} {}", token.expose())).collect::<Vec<_>>()
+        };
+        assert_eq!(forgotten(Some(&hosted)), [""; 0]);
+        assert_eq!(forgotten(Some(&b)), ["https://b.example by-hand"]);
+        assert_eq!(forgotten(None), [""; 0]);
     }
 
     #[test]
@@ -210,12 +250,18 @@ mod tests {
         assert_eq!(std::fs::read(paths.token()).unwrap(), b"by-hand\n");
         assert_eq!((token(&a), token(&b)), (Some("3".into()), Some(format!("2-{b}"))));
         assert_eq!(token(&c).as_deref(), Some("by-hand"));
-        assert!(forget(&paths, Some(&b)).unwrap() && token(&b).as_deref() != Some("2-http://127.0.0.1:7"));
-        assert!(forget(&paths, Some(&c)).unwrap() && token(&c).is_none());
+        assert!(
+            forget(&paths, Some(&b)).unwrap().had && token(&b).as_deref() != Some("2-http://127.0.0.1:7")
+        );
+        assert!(forget(&paths, Some(&c)).unwrap().had && token(&c).is_none());
         assert_eq!((token(&a).as_deref(), saved_for(&paths).unwrap()), (Some("3"), vec![a.to_string()]));
         log_in(&c, "4");
         assert!(paths.token().exists() && is_saved(&paths).unwrap());
-        assert!(forget(&paths, None).unwrap() && !is_saved(&paths).unwrap());
+        assert!(forget(&paths, None).unwrap().had && !is_saved(&paths).unwrap());
+        log_in(&a, "5");
+        log_in(&b, "6");
+        std::fs::write(paths.tokens().join("leftover"), [b'x'; 100_000]).unwrap();
+        assert_eq!(forget(&paths, None).unwrap().tokens.len(), 2);
         assert_eq!(std::fs::read_dir(paths.config()).unwrap().count(), 0);
     }
 

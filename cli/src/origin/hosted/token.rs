@@ -10,37 +10,29 @@ use crate::origin::hosted::saved_token::saved;
 use crate::sys::digest::sha256;
 use crate::sys::env::{Env, Var};
 use crate::sys::paths::Paths;
+use crate::sys::secret::{Secret, Unusable};
 
 /// The longest token that is taken, in bytes.
 pub const MAX_BYTES: usize = 4096;
 
-/// A secret: it has no `Debug` and no `Display`, and is wiped when dropped.
+/// A secret for one control plane.
 #[derive(Clone)]
-pub struct Token(Zeroizing<String>);
+pub struct Token(Secret);
 
 impl Token {
     /// Takes visible ASCII, white space around it ignored; nothing of a refused one is echoed.
-    pub fn parse(text: &str) -> Result<Token, &'static str> {
-        let text = text.trim_matches([' ', '\t', '\r', '\n']);
-        if text.is_empty() {
-            Err("is empty")
-        } else if text.len() > MAX_BYTES {
-            Err("is longer than 4096 bytes")
-        } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            Err("contains an invalid character")
-        } else {
-            Ok(Token(Zeroizing::new(text.to_owned())))
-        }
+    pub fn parse(text: &str) -> Result<Token, Unusable> {
+        Secret::parse(text, MAX_BYTES).map(Token)
     }
 
     /// The secret itself, for the one place that sends it and the one that saves it.
     pub fn expose(&self) -> &str {
-        &self.0
+        self.0.expose()
     }
 
     /// Its SHA-256, which tells it from others without giving it away.
     pub(super) fn digest(&self) -> String {
-        sha256(self.0.as_bytes())
+        sha256(self.expose().as_bytes())
     }
 }
 

@@ -1,8 +1,9 @@
 //! What the files say, all of them together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use runcode_audit::Anchor;
 use runcode_policy::Profile;
 
 use crate::error::Issue;
@@ -29,18 +30,40 @@ pub struct File {
     pub owner: Owner,
 }
 
+impl File {
+    /// Whether the operator of this machine wrote it.
+    pub(super) fn is_operators(&self) -> bool {
+        self.owner == Owner::Root
+    }
+}
+
+/// Where a log of actions is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trail {
+    /// The log; none is the usual one.
+    pub log: Option<PathBuf>,
+    /// Where its heads go as well.
+    pub anchor: Option<Anchor>,
+}
+
 /// The servers, and what holds for all of them.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
     files: Vec<File>,
     servers: BTreeMap<String, (usize, Server)>,
     profiles: BTreeMap<String, Profile>,
-    signers: BTreeMap<String, Spec>,
+    signers: BTreeMap<String, (usize, Spec)>,
     certificate_ttl: Option<u64>,
     known: Known,
-    /// The keys of `[broker]` that were said, and what they demand that this version does not do.
-    broker: BTreeMap<&'static str, Option<&'static str>>,
+    /// The keys of `[broker]` that were said.
+    broker: BTreeSet<&'static str>,
+    trail: Trail,
+    audits_all: bool,
+    is_broken: bool,
     requires_enforcement: bool,
+    /// What the operator's file says, where the user names another one: none of its servers can be named then, and its
+    /// restrictions hold.
+    left_out: Option<Box<Config>>,
 }
 
 impl Config {
@@ -48,6 +71,7 @@ impl Config {
     pub fn add(&mut self, file: File, text: &str) -> Vec<Issue> {
         let number = self.files.len();
         let document = Document::parse(text, file.path.display().to_string());
+        self.is_broken |= document.is_broken();
         self.files.push(file.clone());
         self.known.file = Some(file.clone());
         let mut root = document.root();
@@ -70,7 +94,7 @@ impl Config {
             self.profiles.extend(read_profile(section).map(|profile| (name, profile)));
         }
         for (name, section) in signers {
-            self.signers.extend(read_signer(section, &file).map(|signer| (name, signer)));
+            self.signers.extend(read_signer(section, &file).map(|signer| (name, (number, signer))));
         }
         for (name, section) in servers {
             if let Some(server) = Server::read(name.clone(), section, &self.known) {
@@ -82,10 +106,16 @@ impl Config {
     }
 
     fn add_broker(&mut self, mut section: Section<'_>) {
-        const NO_AUDIT: &str = "keeps no audit log";
         let ttl = section.number("cert_ttl_seconds", 1..=3600);
-        section.parsed("audit_log_path", path);
-        section.parsed("audit_anchor", path);
+        let beside = |text: &str| {
+            let file = self.known.file.as_ref();
+            path(text).map(|()| file.map_or_else(|| PathBuf::from(text), |file| file.beside(text)))
+        };
+        let log = section.parsed("audit_log_path", beside);
+        let anchor = section.parsed("audit_anchor", |text| match text {
+            "syslog" => Ok(Anchor::Syslog),
+            text => beside(text).map(Anchor::File),
+        });
         let audits_all = section.flag("audit_all") == Some(true);
         let is_strict = section.flag("require_enforcement") == Some(true);
         let signer = section.parsed("default_signer", |name| match self.known.signers.contains(name) {
@@ -93,19 +123,27 @@ impl Config {
             false => Err("is not a signer of this file"),
         });
         for key in section.known() {
-            let demand = match key {
-                "audit_log_path" | "audit_anchor" => Some(NO_AUDIT),
-                "audit_all" => audits_all.then_some(NO_AUDIT),
-                _ => None,
-            };
-            if self.broker.insert(key, demand).is_some() {
+            if !self.broker.insert(key) {
                 section.note(key, SAID_BEFORE);
             }
         }
         self.requires_enforcement |= is_strict;
+        self.audits_all |= audits_all;
+        self.trail =
+            Trail { log: self.trail.log.take().or(log), anchor: self.trail.anchor.take().or(anchor) };
         self.certificate_ttl = self.certificate_ttl.or(ttl);
         self.known.default_signer = signer.or(self.known.default_signer.take());
         section.finish();
+    }
+
+    /// Has the restrictions of this configuration hold, without its servers.
+    pub(super) fn leave_out(&mut self, operators: Config) {
+        self.left_out = Some(Box::new(operators));
+    }
+
+    /// What was left out.
+    pub(super) fn left_out(&self) -> Option<&Config> {
+        self.left_out.as_deref()
     }
 
     /// The files.
@@ -130,12 +168,17 @@ impl Config {
 
     /// The signers by name.
     pub fn signers(&self) -> impl ExactSizeIterator<Item = (&str, &Spec)> {
-        self.signers.iter().map(|(name, signer)| (name.as_str(), signer))
+        self.signers.iter().map(|(name, (_, signer))| (name.as_str(), signer))
     }
 
     /// Who signs a server's certificates.
     pub fn signer_of(&self, server: &Server) -> Option<&Spec> {
-        self.signers.get(server.policy.signer.as_ref()?)
+        self.signers.get(server.policy.signer.as_ref()?).map(|(_, signer)| signer)
+    }
+
+    /// The file that names who signs a server's certificates.
+    pub(super) fn file_of_signer(&self, server: &Server) -> Option<&File> {
+        self.signers.get(server.policy.signer.as_ref()?).map(|(file, _)| &self.files[*file])
     }
 
     /// How long a certificate for one run serves, in seconds.
@@ -149,16 +192,32 @@ impl Config {
         named.filter_map(|name| Some((name.clone(), self.profiles.get(name)?.clone()))).collect()
     }
 
+    /// The log of what is done on the servers.
+    pub fn trail(&self) -> &Trail {
+        &self.trail
+    }
+
+    /// Whether what is done elsewhere belongs there as well.
+    pub fn audits_all(&self) -> bool {
+        self.audits_all
+    }
+
+    /// Whether this mistake may hide what the files say for all servers. One inside a server, a profile or a signer does not.
+    pub(super) fn is_in_doubt_by(&self, mistake: &Issue) -> bool {
+        let is_inside = |table: &str| mistake.at.starts_with(table);
+        self.is_broken || !["servers.", "profiles.", "signers."].into_iter().any(is_inside)
+    }
+
     /// Whether the owner wants no server whose profiles are only advice.
     pub fn requires_enforcement(&self) -> bool {
-        self.requires_enforcement
+        self.requires_enforcement || self.left_out().is_some_and(Config::requires_enforcement)
     }
 
     /// Whether this version can do all that a server's owner asks for; else why not, as the rest of a sentence.
     pub fn usable(&self, server: &Server) -> Result<(), String> {
-        if matches!(server.method, AuthMethod::LegacyPassword(_)) {
+        if cfg!(windows) && matches!(server.method, AuthMethod::LegacyPassword(_)) {
             let word = server.method.word();
-            return Err(format!("has auth_method = \"{word}\", which this version does not have"));
+            return Err(format!("has auth_method = \"{word}\", which does not work on Windows"));
         }
         if let Some(signer) = self.signer_of(server).filter(|signer| !signer.is_supported()) {
             return Err(format!(
@@ -169,11 +228,7 @@ impl Config {
         if let restrictions @ [_, ..] = &server.policy.restrictions[..] {
             return Err(format!("has {}, which this version does not enforce", restrictions.join(", ")));
         }
-        let demand = self.broker.iter().find_map(|(key, demand)| Some((key, (*demand)?)));
-        match demand {
-            Some((key, lacks)) => Err(format!("cannot be used with broker.{key}: this version {lacks}")),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 

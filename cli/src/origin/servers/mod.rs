@@ -1,6 +1,8 @@
 //! Servers with names of one's own: servers.toml, the operator's and the user's.
 
 mod config;
+mod fence;
+mod password;
 mod places;
 mod policy;
 mod power;
@@ -12,10 +14,11 @@ mod terms;
 #[cfg(test)]
 mod tests;
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
@@ -36,9 +39,10 @@ use crate::sys::paths::Paths;
 use crate::sys::project::{self, Project};
 use crate::sys::trusted_file::Owner;
 
+use fence::Account;
 use power::{Deadlines, Machine, Refusal};
 
-pub use config::{Config, File};
+pub use config::{Config, File, Trail};
 pub use places::Places;
 pub use policy::Policy;
 pub use power::{Power, State};
@@ -74,10 +78,10 @@ struct Whereabouts {
 }
 
 impl Whereabouts {
-    fn current() -> Whereabouts {
+    fn current_and(folder: Option<&Path>) -> Whereabouts {
         let own = project::home().map(|home| Paths::below(&home).config().to_owned());
         let own = own.map(|own| own.canonicalize().unwrap_or(own));
-        Whereabouts { project: Project::current(), own }
+        Whereabouts { project: Project::current_and(folder), own }
     }
 }
 
@@ -87,15 +91,25 @@ pub struct Servers {
     places: Places,
     ssh: SshBinary,
     path: Option<OsString>,
+    folder: Option<PathBuf>,
     whereabouts: OnceCell<Whereabouts>,
     config: OnceCell<Config>,
+    /// What ssh has said of hosts, by the options and the destination that it was asked with.
+    accounts: RefCell<BTreeMap<(Vec<String>, String), Account>>,
 }
 
 impl Servers {
     /// Those of these files, with the programs that `env` leads to; no I/O.
     pub fn new(places: Places, env: &Env) -> Servers {
         let (ssh, path) = (SshBinary::from_env(env), env.var(Var::Path));
-        Servers { places, ssh, path, whereabouts: OnceCell::new(), config: OnceCell::new() }
+        let (whereabouts, config, accounts) = (OnceCell::new(), OnceCell::new(), RefCell::default());
+        Servers { places, ssh, path, folder: None, whereabouts, config, accounts }
+    }
+
+    /// The same for a call about `folder`, whose project counts as the working directory's does.
+    #[must_use]
+    pub fn about(self, folder: Option<&Path>) -> Servers {
+        Servers { folder: folder.map(Path::to_owned), ..self }
     }
 
     /// The name that the words mean without a doubt: `server:NAME`.
@@ -177,24 +191,50 @@ impl Servers {
         }
     }
 
-    /// Why no program of this file may run: the current project may contain the file, whatever points to it. No project can
-    /// have put a file where the operator's is, or into the user's own folder.
+    /// Why no program of this file may run.
     fn distrust(&self, server: &Server, file: &File) -> Option<Refusal> {
-        if server.power == Power::default() || (file.owner == Owner::Root && cfg!(unix)) {
-            return None;
-        }
-        let here = self.whereabouts.get_or_init(Whereabouts::current);
-        if !here.project.holds(&file.given) || here.own.as_ref().is_some_and(|own| file.path.starts_with(own))
-        {
+        if server.power == Power::default() || !self.is_projects(file) {
             return None;
         }
         let (file, name) = (foreign::path(&file.given.display().to_string()), &server.name);
         let why = format!(
             "{file} is inside this project, and a project must not choose programs to run, so those of `{name}` do not run"
         );
-        let own = here.own.as_ref().map(|own| format!(": {}", own.join(places::NAME).display()));
-        let hint = "for the user to decide: to allow them, move the server to your own servers.toml";
-        Some(Refusal { why, hint: format!("{hint}{}", own.unwrap_or_default()) })
+        let hint = format!("for the user to decide: to allow them, move the server to {}", self.own_place());
+        Some(Refusal { why, hint })
+    }
+
+    /// Whether the current project may contain the file, whatever points to it. No project can have put a file in the
+    /// operator's place, or into the user's own folder.
+    fn is_projects(&self, file: &File) -> bool {
+        if file.owner == Owner::Root && cfg!(unix) {
+            return false;
+        }
+        let here = self.here();
+        here.project.holds(&file.given) && !here.own.as_ref().is_some_and(|own| file.path.starts_with(own))
+    }
+
+    fn here(&self) -> &Whereabouts {
+        self.whereabouts.get_or_init(|| Whereabouts::current_and(self.folder.as_deref()))
+    }
+
+    /// Where the user's own file is, in words.
+    fn own_place(&self) -> String {
+        let own = self.here().own.as_ref().map(|own| format!(": {}", own.join(places::NAME).display()));
+        format!("your own servers.toml{}", own.unwrap_or_default())
+    }
+
+    /// Why runcode may not send a credential to a server's signer: whoever wrote the current project may have chosen who gets it.
+    fn distrust_of_signer(&self, config: &Config, server: &Server) -> Option<String> {
+        let file = config.file_of_signer(server)?;
+        if !config.signer_of(server)?.is_elsewhere() || !self.is_projects(file) {
+            return None;
+        }
+        let (file, own) = (foreign::path(&file.given.display().to_string()), self.own_place());
+        Some(format!(
+            "has a signer in {file}, which is inside this project, and a project must not choose where credentials go; for \
+             the user to decide: to allow it, move the signer to {own}"
+        ))
     }
 
     /// The programs of a server that can be used.
@@ -208,7 +248,7 @@ impl Servers {
         let (server, file) = self.known(key)?;
         match &server.method {
             AuthMethod::Ssh(destination) => Ok((server, file, destination)),
-            _ => Err(Ungranted::Refused(Terms::of(self.config()?, server).profiles_alone())),
+            _ => Err(Ungranted::Refused(Terms::of(self.config()?, server).only_profiles())),
         }
     }
 
@@ -249,6 +289,7 @@ impl Origin for Servers {
         let external = ssh_alias::external(&self.ssh, destination.clone(), Some(named(server, key)))?;
         Ok(Grant {
             title: server.name.as_str().into(),
+            shared: Some(false),
             credential: Credential::External(external),
             lifetime: Lifetime::Open,
             workdir: server.workdir.clone(),
@@ -263,9 +304,15 @@ impl Origin for Servers {
     fn terms(&self, key: &SessionKey) -> Result<Option<Terms>, Ungranted> {
         let (config, name) = (self.config()?, key.id());
         match config.server(&name) {
-            Some((server, _)) => Ok(Some(Terms::of(config, server))),
+            Some((server, _)) => {
+                Ok(Some(Terms::of(config, server).unless(self.distrust_of_signer(config, server))))
+            }
             None => Err(Ungranted::Gone(none_called_so(self.not_found(config, &name)))),
         }
+    }
+
+    fn refuse_other_name(&self, key: &SessionKey) -> Result<()> {
+        Servers::refuse_other_name(self, key)
     }
 
     /// What cannot be told is no reason not to go on.
@@ -295,6 +342,35 @@ impl Origin for Servers {
     }
 }
 
+/// The log of what is done on workspaces that no file names, if a file wants it: the operator's, whichever file is named instead,
+/// or `own`. Who has neither pays for two looks.
+pub fn trail_of_all(env: &Env, own: Option<&Path>) -> Result<Option<Trail>> {
+    trail_in(&places::operators(env), own)
+}
+
+fn trail_in(operators: &Path, own: Option<&Path>) -> Result<Option<Trail>> {
+    for file in [Some(operators), own] {
+        let found =
+            file.filter(|file| !std::fs::symlink_metadata(file).is_err_and(|error| is_absent(&error)));
+        let Some(file) = found else { continue };
+        let places = Places::Named { file: file.to_owned(), operator: operators.to_owned() };
+        let (config, mut issues) = places.read();
+        // A mistake in the file must not turn recording off.
+        issues.retain(|issue| config.is_in_doubt_by(issue));
+        if !issues.is_empty() {
+            return Err(places::bad_config(issues));
+        }
+        if config.audits_all() {
+            return Ok(Some(config.trail().clone()));
+        }
+    }
+    Ok(None)
+}
+
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
 /// What the file says of it, for whoever calls ssh.
 fn named(server: &Server, key: &SessionKey) -> NamedServer {
     NamedServer {
@@ -303,8 +379,26 @@ fn named(server: &Server, key: &SessionKey) -> NamedServer {
         user: server.user.clone(),
         host_keys: server.host_keys.clone(),
         environment: server.environment.as_deref().map(Into::into),
+        is_restricted: server.is_restricted(),
         definition: definition(server),
     }
+}
+
+/// Everything that an approved session is made from.
+fn approved_definition(server: &Server) -> String {
+    let policy = &server.policy;
+    let said = json!([
+        definition(server),
+        policy.requires_approval,
+        policy.unrestricted_sessions,
+        policy.forwarding,
+        policy.signer,
+        policy.principal.as_ref().map(SshUser::as_str),
+        policy.source_address,
+        policy.max_ttl,
+        policy.max_idle,
+    ]);
+    sha256(said.to_string().as_bytes())
 }
 
 /// All that a session is made from; what starts the machine is not.

@@ -6,9 +6,14 @@ use std::path::PathBuf;
 
 use crate::grant::SshUser;
 use crate::origin::servers::config::File;
+use crate::origin::servers::password::PasswordRef;
 use crate::origin::servers::reader::Section;
 use crate::origin::servers::server::{Word, user};
+use crate::sys::keychain::Entry;
 use crate::sys::trusted_file::Owner;
+
+/// The longest that an approved session may last, in seconds.
+const LONGEST_SESSION: u64 = 3600;
 
 /// What a file may refer to.
 #[derive(Debug, Clone, Default)]
@@ -34,12 +39,20 @@ pub struct Policy {
     pub profiles: Vec<String>,
     /// Whether every use needs an approval.
     pub requires_approval: bool,
-    /// Whether its sessions may run any command.
+    /// Whether there may be sessions in which any command may run.
     pub unrestricted_sessions: bool,
+    /// Whether these may forward ports.
+    pub forwarding: bool,
+    /// How long they may last, in seconds.
+    pub max_ttl: u64,
+    /// How long they may stand without a command, in seconds.
+    pub max_idle: u64,
     /// The allowed_signers file of those who may approve, and whose it has to be. Without one, any word is an approval.
     pub approvers: Option<(PathBuf, Owner)>,
     /// How many of them have to.
     pub approvals_needed: usize,
+    /// Where its password is kept, if it logs in with one.
+    pub password: Option<PasswordRef>,
     /// The principal of its certificates; none is the user.
     pub principal: Option<SshUser>,
     /// The networks that its certificates may be used from; empty is any.
@@ -73,10 +86,11 @@ impl Policy {
         });
         let unrestricted_sessions = section.flag("allow_unrestricted_sessions");
         let forwarding = section.flag("allow_forwarding");
-        section.number("max_ttl_seconds", 1..=3600);
-        section.number("max_idle_seconds", 1..=3600);
+        let max_ttl = section.number("max_ttl_seconds", 1..=LONGEST_SESSION);
+        let max_idle = section.number("max_idle_seconds", 1..=LONGEST_SESSION);
+        let mut password_ref = None;
         if !is_unclear {
-            password(section, word == Word::LegacyPassword);
+            password_ref = password(section, word == Word::LegacyPassword, known);
             if unrestricted_sessions == Some(true)
                 && requires_approval != Some(true)
                 && word != Word::LegacyPassword
@@ -101,11 +115,11 @@ impl Policy {
             "max_ttl_seconds",
             "max_idle_seconds",
         ];
-        let is_restricted = word == Word::Certificate || !profiles.is_empty();
+        let needs_approval = requires_approval == Some(true) && unrestricted_sessions == Some(true);
+        let is_restricted = word == Word::Certificate || !profiles.is_empty() || needs_approval;
         // What only a certificate can hold is held by one.
         let holds = |key: &&str| {
             let by_certificate = ["signer", "principal", "source_address"].contains(key);
-            // Where profiles alone run, there are no sessions to limit, and each run asks for its approval.
             (by_certificate && word == Word::Certificate)
                 || (is_restricted && !by_certificate && *key != "jump")
         };
@@ -122,8 +136,12 @@ impl Policy {
             profiles,
             requires_approval: requires_approval == Some(true) || word == Word::LegacyPassword,
             unrestricted_sessions: unrestricted_sessions == Some(true),
+            forwarding: forwarding == Some(true),
+            max_ttl: max_ttl.unwrap_or(LONGEST_SESSION),
+            max_idle: max_idle.unwrap_or(LONGEST_SESSION),
             approvers,
             approvals_needed: usize::try_from(needed.unwrap_or(1)).unwrap_or(1),
+            password: password_ref,
             principal,
             source_address,
             restrictions,
@@ -150,14 +168,15 @@ fn profiles(section: &mut Section<'_>, known: &Known) -> Vec<String> {
 }
 
 /// The keys of the password lane. A password itself stands in no file.
-fn password(section: &mut Section<'_>, is_wanted: bool) {
+fn password(section: &mut Section<'_>, is_wanted: bool, known: &Known) -> Option<PasswordRef> {
     for key in ["password", "password_env_var"] {
         if section.has(key) {
             section.note(key, "is never read from a file: put the password into the system's keychain");
         }
     }
-    let reference = section.parsed("password_ref", keychain);
-    let variable = section.parsed("password_secret_ref_env_var", variable);
+    let reference = section.parsed("password_ref", Entry::parse);
+    let variable =
+        section.parsed("password_secret_ref_env_var", |text| variable(text).map(|()| text.to_owned()));
     let named = [reference.is_some(), variable.is_some()].into_iter().filter(|is| *is).count();
     for key in ["legacy_password_acknowledged", "fail2ban_allowlist_confirmed"] {
         match (section.flag(key), is_wanted) {
@@ -174,19 +193,12 @@ fn password(section: &mut Section<'_>, is_wanted: bool) {
     if is_wanted && named != 1 {
         section.note("password_ref", "or password_secret_ref_env_var has to be there, and not both");
     }
+    let by_variable = || variable.map(|name| PasswordRef::Variable { name, file: known.file.clone() });
+    reference.map(PasswordRef::Entry).or_else(by_variable).filter(|_| is_wanted)
 }
 
-/// `os_keychain:SERVICE:ACCOUNT`.
-fn keychain(text: &str) -> Result<(), &'static str> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    let is_part = |part: &str| (1..=128).contains(&part.len()) && part.bytes().all(allowed);
-    match text.split(':').collect::<Vec<_>>()[..] {
-        ["os_keychain", service, account] if is_part(service) && is_part(account) => Ok(()),
-        _ => Err("is not written as os_keychain:SERVICE:ACCOUNT"),
-    }
-}
-
-fn variable(text: &str) -> Result<(), &'static str> {
+/// The name of an environment variable.
+pub(super) fn variable(text: &str) -> Result<(), &'static str> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let is_name = (1..=128).contains(&text.len())
         && text.bytes().all(allowed)

@@ -17,6 +17,7 @@ pub(super) struct Document<'a> {
     file: String,
     root: Spanned<DeTable<'a>>,
     notes: RefCell<Vec<Note>>,
+    is_broken: bool,
 }
 
 struct Note {
@@ -32,13 +33,19 @@ impl<'a> Document<'a> {
     /// Parses `text`. What is no TOML is noted, and what can be understood all the same is there.
     pub(super) fn parse(text: &'a str, file: String) -> Document<'a> {
         let (root, errors) = DeTable::parse_recoverable(text);
-        let document = Document { text, file, root, notes: RefCell::default() };
+        let document =
+            Document { text, file, root, notes: RefCell::default(), is_broken: !errors.is_empty() };
         for error in errors.into_iter().take(MAX_ISSUES) {
             // `Display` would show the line, and so perhaps a secret; the message says only what TOML wants.
             let offset = error.span().map_or(text.len(), |span| span.start);
             document.note(offset, key_at(text, offset), error.message());
         }
         document
+    }
+
+    /// Whether it is no TOML, so that what is said in it may not be what was understood.
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken
     }
 
     /// The whole file, in which the sections are.

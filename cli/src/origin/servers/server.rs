@@ -30,6 +30,31 @@ pub struct Server {
     pub policy: Policy,
 }
 
+impl Server {
+    /// Whether nothing but profiles may run there, outside of an approved session.
+    pub fn is_restricted(&self) -> bool {
+        let needs_session = self.policy.unrestricted_sessions && self.policy.requires_approval;
+        !self.policy.profiles.is_empty() || self.logs_in_per_run() || needs_session
+    }
+
+    /// Whether each run logs in by itself, with what serves for that run alone.
+    pub fn logs_in_per_run(&self) -> bool {
+        match self.method {
+            AuthMethod::Certificate(_) | AuthMethod::LegacyPassword(_) => true,
+            AuthMethod::Ssh(_) => false,
+        }
+    }
+
+    /// Its port: the one that the file names, else the usual one. None where the user's own ssh config decides.
+    pub fn port_number(&self) -> Option<u16> {
+        match (self.port, &self.method) {
+            (Some(port), _) => Some(port.number()),
+            (None, AuthMethod::Ssh(_)) => None,
+            (None, AuthMethod::Certificate(_) | AuthMethod::LegacyPassword(_)) => Some(22),
+        }
+    }
+}
+
 /// How a server is logged in to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuthMethod {

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use runcode_policy::Profile;
 
 use crate::error::{Code, Error, Result};
-use crate::grant::SshUser;
+use crate::grant::{NamedServer, SshUser};
+use crate::origin::SessionKey;
 use crate::origin::names::few;
-use crate::origin::servers::{AuthMethod, Config, Server};
+use crate::origin::servers::{AuthMethod, Config, Server, approved_definition, named};
 use crate::signer::{Enforced, Spec};
 
 /// What the owner of a server allows.
@@ -23,6 +24,8 @@ pub struct Terms {
     pub signer: Option<Spec>,
     /// How long a certificate for one run serves, in seconds.
     pub certificate_ttl: u64,
+    /// A digest of all that an approved session is made from.
+    pub definition: String,
     /// Why nothing runs there in this version, or at all.
     why_not: Option<(Code, String)>,
 }
@@ -36,13 +39,21 @@ impl Terms {
             enforced: enforced(config, server),
             signer: config.signer_of(server).cloned(),
             certificate_ttl: config.certificate_ttl(),
+            definition: approved_definition(server),
             why_not: refusal(config, server),
         }
     }
 
+    /// The same, if nothing may run for this reason; `None` means no reason.
+    #[must_use]
+    pub(super) fn unless(self, why_not: Option<String>) -> Terms {
+        let why_not = why_not.map(|why| (Code::BadConfig, why));
+        Terms { why_not: self.why_not.or(why_not), ..self }
+    }
+
     /// Whether nothing but profiles may run there.
     pub fn is_restricted(&self) -> bool {
-        !self.profiles.is_empty() || !matches!(self.server.method, AuthMethod::Ssh(_))
+        self.server.is_restricted()
     }
 
     /// Refuses a server that its owner restricts in a way that this version cannot hold, or wants enforced.
@@ -56,22 +67,51 @@ impl Terms {
         policy.principal.as_ref().or(self.server.user.as_ref()).map_or("", SshUser::as_str)
     }
 
+    /// What the server is to whoever reaches it.
+    pub fn named(&self, key: &SessionKey) -> NamedServer {
+        named(&self.server, key)
+    }
+
     /// Where it leads, as an approval names it: `user@host:port`.
     pub fn target(&self) -> String {
         let server = &self.server;
         let user = server.user.as_ref().map_or("-", SshUser::as_str);
-        let port = match (server.port, &server.method) {
-            (Some(port), _) => port.to_string(),
-            (None, AuthMethod::Ssh(_)) => "-".to_owned(),
-            (None, _) => "22".to_owned(),
-        };
+        let port = server.port_number().map_or_else(|| "-".to_owned(), |port| port.to_string());
         format!("{user}@{}:{port}", server.method.host())
     }
 
-    /// The error for whatever is no profile.
-    pub fn profiles_alone(&self) -> Error {
-        let what = format!("`{}` runs its profiles alone, and nothing else", self.server.name);
-        Error::new(Code::PolicyDenied, what).hint(self.said())
+    /// The error for anything but a profile, if no approved session stands.
+    pub fn only_profiles(&self) -> Error {
+        let server = &self.server.name;
+        if self.server.policy.unrestricted_sessions && self.profiles.is_empty() {
+            let what = format!("`{server}` runs commands only in an approved session");
+            let how = self.how_to_ask();
+            return Error::new(Code::PolicyDenied, what).hint(how.clone()).for_tools(how);
+        }
+        let what = format!("`{server}` runs only its profiles");
+        let said = match self.server.policy.unrestricted_sessions {
+            true => format!("{}; for any other command, {}", self.said(), self.how_to_ask()),
+            false => self.said(),
+        };
+        let error = Error::new(Code::PolicyDenied, what).hint(said);
+        match self.profiles.is_empty() {
+            true => error,
+            false => error.for_tools(format!(
+                "call `exec` with `profile` and, if it takes any, `args`; the profiles are: {}",
+                self.names()
+            )),
+        }
+    }
+
+    /// How to get an approved session, in words.
+    pub fn how_to_ask(&self) -> String {
+        let server = &self.server.name;
+        match self.server.policy.approvers.is_some() {
+            true => format!("`runcode connect {server} --request` asks for an approved session"),
+            false => format!(
+                "ask the user for an approval, such as a ticket number: `runcode connect {server} --approval …`"
+            ),
+        }
     }
 
     /// What can be run there, in words.
@@ -86,8 +126,29 @@ impl Terms {
         }
     }
 
+    /// What to do next there.
+    pub fn next_step(&self) -> String {
+        match self.server.policy.unrestricted_sessions && self.profiles.is_empty() {
+            true => self.how_to_ask(),
+            false => format!("runcode servers profiles {}", self.server.name),
+        }
+    }
+
+    /// What can run there, on one line.
+    pub fn summary(&self) -> String {
+        match self.profiles.is_empty() {
+            true if self.server.policy.unrestricted_sessions => {
+                "runs commands only in an approved session".to_owned()
+            }
+            true => {
+                "nothing can run there yet: servers.toml gives it no profiles (allowed_profiles)".to_owned()
+            }
+            false => format!("runs only its profiles: {}", self.names()),
+        }
+    }
+
     /// The names of the profiles, in words.
-    pub fn names(&self) -> String {
+    fn names(&self) -> String {
         few(self.profiles.keys().cloned())
     }
 }
