@@ -3,6 +3,7 @@
 //! `connect` attaches a workspace to a folder. Each attachment is a file of its own below `<cache>/attachments/`, named by a
 //! digest of the folder, so that looking for the nearest one reads no other.
 
+mod routing;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,9 @@ pub struct Attachment {
     /// The path that the user took to the folder when attaching it, if that path has links in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given: Option<String>,
+    /// Whether the tools of an agent that works in the folder are routed to the workspace.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub routing: bool,
     /// Where it is kept.
     #[serde(skip)]
     file: PathBuf,
@@ -64,7 +68,8 @@ impl Attachment {
         match failure {
             Ungranted::Gone(error) => error
                 .context(self.shown())
-                .hint("`runcode list` shows what there is, and `runcode disconnect` detaches this one"),
+                .hint("`runcode list` shows what there is, and `runcode disconnect` detaches this one")
+                .for_tools("`list` says what there is, and `disconnect` detaches this one"),
             other => other.about(&self.key.words()),
         }
     }
@@ -125,6 +130,7 @@ pub fn ambiguous(all: &[Attachment]) -> Error {
         format!("several workspaces are attached, none of them to this folder: {shown}"),
     )
     .hint("name one with `-w NAME`, or attach one to this folder with `runcode connect NAME`")
+    .for_tools("ask the user which; name it as `workspace`, or attach it with `connect`")
 }
 
 /// The error for a folder that a link led to, where both ends of the link have an attachment of their own.
@@ -137,6 +143,7 @@ pub fn linked(all: &[Attachment]) -> Error {
         ),
     )
     .hint("name one with `-w NAME`")
+    .for_tools("ask the user which, and name it as `workspace`")
 }
 
 /// The error for attachments whose folders are all gone.
@@ -148,11 +155,20 @@ pub fn gone(all: &[Attachment]) -> Error {
         .hint(format!(
             "attach it to this folder with `runcode connect {again}`, or forget it with `runcode disconnect`"
         ))
+        .for_tools(format!(
+            "attach it: call `connect` with `workspace` {again}; or forget it with `disconnect`"
+        ))
 }
 
-/// Attaches the session's workspace to a folder, and then says what changes for the commands there.
-pub fn attach(session: &Session, folder: &Location, attachments: Attachments<'_>) -> Result<()> {
-    attach_key(&session.meta.key, &session.meta.title, folder, attachments)
+/// Attaches the session's workspace to a folder, and then says what changes for the commands there. Returns whether the folder is
+/// routed: it is if `routes` is set, or if it was before.
+pub fn attach(
+    session: &Session,
+    folder: &Location,
+    attachments: Attachments<'_>,
+    routes: bool,
+) -> Result<bool> {
+    attach_key(&session.meta.key, &session.meta.title, folder, attachments, routes)
 }
 
 /// As [`attach`], for a workspace that needs no session.
@@ -161,9 +177,11 @@ pub fn attach_key(
     title: &Name,
     folder: &Location,
     attachments: Attachments<'_>,
-) -> Result<()> {
+    routes: bool,
+) -> Result<bool> {
     let around = attachments.near(folder)?;
-    let before = attachments.save(key, Some(title), folder)?;
+    let before = attachments.save(key, Some(title), folder, routes)?;
+    let is_routed = routes || before.as_ref().is_some_and(|before| before.routing);
     let name = key.shown(Some(title));
     match (before, around) {
         (Some(before), _) if before.key != *key => {
@@ -178,5 +196,5 @@ pub fn attach_key(
         }
         _ => {}
     }
-    Ok(())
+    Ok(is_routed)
 }

@@ -8,9 +8,10 @@ use crate::grant::Workdir;
 use crate::origin::OriginId;
 use crate::output::progress::note;
 use crate::output::stdout;
+use crate::session::audit::Action;
 #[cfg(unix)]
 use crate::session::written::Written;
-use crate::session::{Session, Sessions};
+use crate::session::{Session, Sessions, approved};
 use crate::transport::{Ended, Limits, RemoteCommand, Running, Stream, Streams, Variables};
 
 /// How long the last output of a command that was ended may take to be written.
@@ -43,8 +44,26 @@ pub fn begin(
     execution: &Execution,
     streams: &Streams,
 ) -> Result<Running> {
+    let command = prepared(session, execution)?;
+    sessions.start_as(session, &command, streams, || Action::exec(execution, session))
+}
+
+/// As [`begin`], on a terminal of this type (`TERM`) on the workspace.
+pub fn begin_on_terminal(
+    sessions: &Sessions<'_>,
+    session: &Session,
+    execution: &Execution,
+    kind: &str,
+    streams: &Streams,
+) -> Result<Running> {
+    let command = prepared(session, execution)?.on_terminal(kind);
+    sessions.start_as(session, &command, streams, || Action::exec(execution, session))
+}
+
+/// What the login shell of the session's workspace gets to run it, unless that would show a secret.
+pub fn prepared(session: &Session, execution: &Execution) -> Result<RemoteCommand> {
     refuse_shown_secrets(session, &execution.env)?;
-    sessions.start(session, &command(session, execution)?, streams)
+    command(session, execution)
 }
 
 /// Runs it in the session and returns the status to end with.
@@ -57,7 +76,8 @@ pub fn execute(sessions: &Sessions<'_>, session: &Session, execution: &Execution
     let is_warm = || sessions.transport(session).is_warm();
     let raise = "it was not run again; raise --timeout, or leave it out";
     let is_direct = !sessions.transport(session).is_through_ssh();
-    let status = pass_through(streams, execution.timeout, raise, started, is_warm, is_direct)?;
+    let ended = pass_through(streams, execution.timeout, raise, started, is_warm, is_direct);
+    let status = approved::explained(session, ended)?;
     if status != 0
         && let Some(program) = terminal_program(&execution.words)
     {
@@ -71,7 +91,7 @@ pub fn execute(sessions: &Sessions<'_>, session: &Session, execution: &Execution
 /// Starts a command with these streams and waits for it; the status to end with. `raise`: what to do when its time is up.
 /// `is_warm`: whether its connection stands. `is_direct`: whether a master has its streams, and no `ssh` of its own.
 pub(super) fn pass_through(
-    mut streams: Streams,
+    #[cfg_attr(windows, expect(unused_mut, reason = "nothing is passed on there"))] mut streams: Streams,
     timeout: Option<Duration>,
     raise: &str,
     start: impl FnOnce(&Streams) -> Result<Running>,
@@ -82,12 +102,22 @@ pub(super) fn pass_through(
     let written = Written::take_over(&mut streams, is_direct)?;
     let running = start(&streams)?;
     drop(streams); // a pipe ends when nobody holds its other end
-    let ended = running.wait(&Limits { timeout, interruptible: true })?;
+    let ended = running.wait(&Limits { timeout, interruptible: true });
     #[cfg(unix)]
     match ended {
-        Ended::Status(_) | Ended::NoStatus => written.finish()?,
-        Ended::Interrupted { .. } | Ended::TimedOut { .. } => written.finish_within(LAST_WORDS),
+        Ok(Ended::Status(_) | Ended::NoStatus) => written.finish()?,
+        Ok(Ended::Interrupted { .. } | Ended::TimedOut { .. }) | Err(_) => written.finish_within(LAST_WORDS),
     }
+    status(ended?, timeout, raise, is_warm)
+}
+
+/// The status to end with after a command that ended so.
+pub(super) fn status(
+    ended: Ended,
+    timeout: Option<Duration>,
+    raise: &str,
+    is_warm: impl FnOnce() -> bool,
+) -> Result<u8> {
     match ended {
         Ended::Status(status) => Ok(status),
         // What it wrote to had no reader any more: the signal that ended it was SIGPIPE.
@@ -134,9 +164,9 @@ fn refuse_shown_secrets(session: &Session, env: &Variables) -> Result<()> {
         .hint(format!("set it here and use --env-secret {name}, which keeps it out of the command line")))
 }
 
-/// Why there is no status.
-pub fn unknown_end(sessions: &Sessions<'_>, session: &Session) -> Error {
-    without_status(sessions.transport(session).is_warm())
+/// Why there is no status. Without a session, the command had a connection of its own, which is gone.
+pub fn unknown_end(sessions: &Sessions<'_>, session: Option<&Session>) -> Error {
+    without_status(session.is_some_and(|session| sessions.transport(session).is_warm()))
 }
 
 /// A command whose status never came: on a connection that still stands, a signal took the whole shell.

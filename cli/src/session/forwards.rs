@@ -16,6 +16,7 @@ use crate::sys::atomic_file;
 use crate::{
     error::{Code, Error},
     output::progress::note,
+    session::audit::Action,
     transport::{Forward, Open, Side, Transport, Unforwarded},
 };
 
@@ -119,6 +120,12 @@ impl Kept {
         (self.reverse, self.port) == (other.reverse, other.port)
     }
 
+    /// As ssh's options say it.
+    fn words(&self) -> [String; 2] {
+        let side = if self.reverse { "-R" } else { "-L" };
+        [side.to_owned(), format!("{}:{}:{}", self.port, self.to_host, self.to_port)]
+    }
+
     fn forward(&self) -> Forward {
         Forward {
             listen: if self.reverse { Side::Workspace } else { Side::Here },
@@ -175,13 +182,19 @@ pub(super) fn release(transport: &Transport, folder: &Path) {
 
 /// Makes `wanted` and remembers it. Port 0 is any free one. What is there already is fine.
 #[cfg(unix)]
-pub fn add(sessions: &Sessions<'_>, session: &Session, mut wanted: Kept) -> Result<Kept> {
-    const TRIES: u32 = 5; // a port that is free may be taken before the master gets to it
+pub fn add(sessions: &Sessions<'_>, session: &Session, wanted: Kept) -> Result<Kept> {
+    sessions.refuse_forward(&session.meta.key)?;
+    let words = wanted.words();
+    sessions.audited(&session.meta.key, || Action::of("forward", words), || open(sessions, session, wanted))
+}
+
+#[cfg(unix)]
+fn open(sessions: &Sessions<'_>, session: &Session, wanted: Kept) -> Result<Kept> {
     let session = sessions.revive(session)?;
     let _locked = sessions.store().lock(&session.meta.key)?;
     let transport = sessions.transport(&session);
     // A person has said how long a connection stays that only this person can bring up.
-    if session.meta.personal_keep.is_none()
+    if !session.meta.is_bounded()
         && let Err(error) = let_last(&transport, &session.folder)
     {
         note(format!(
@@ -189,6 +202,22 @@ pub fn add(sessions: &Sessions<'_>, session: &Session, mut wanted: Kept) -> Resu
             error.message()
         ));
     }
+    let added = add_now(sessions, &session, &transport, wanted);
+    if added.is_err() && !session.meta.is_bounded() && !are_kept(&session.folder) {
+        let _ = transport.retire_master(); // nothing is forwarded that it would stay for
+    }
+    added
+}
+
+/// As [`open`], on the connection that is up. The caller holds the session's lock.
+#[cfg(unix)]
+fn add_now(
+    sessions: &Sessions<'_>,
+    session: &Session,
+    transport: &Transport,
+    mut wanted: Kept,
+) -> Result<Kept> {
+    const TRIES: u32 = 5; // a port that is free may be taken before the master gets to it
     let is_any = wanted.port == 0 && !wanted.reverse;
     let mut tries = 0;
     loop {
@@ -200,7 +229,7 @@ pub fn add(sessions: &Sessions<'_>, session: &Session, mut wanted: Kept) -> Resu
             Ok(open) => wanted.record(&open),
             Err(Unforwarded::NoListener(_)) if is_any && tries < TRIES => continue,
             Err(Unforwarded::NoListener(error)) if !wanted.reverse => {
-                return Err(holder(sessions, &session, wanted.port)?.unwrap_or(error));
+                return Err(holder(sessions, session, wanted.port)?.unwrap_or(error));
             }
             Err(failure) => return Err(failure.into()),
         }
@@ -219,8 +248,7 @@ fn let_last(transport: &Transport, folder: &Path) -> Result<()> {
     if transport.lasts() {
         return Ok(());
     }
-    release(transport, folder);
-    let replaced = transport.let_last();
+    let replaced = transport.let_last(|| release(transport, folder));
     restore(transport, folder);
     replaced
 }
@@ -236,11 +264,12 @@ fn holder(sessions: &Sessions<'_>, session: &Session, port: u16) -> Result<Optio
         let leads = format!("{}:{} of {}", kept.to_host, kept.to_port, other.shown());
         let error = Error::new(Code::Conflict, format!("port {port} already leads to {leads}"));
         let end = format!("runcode forward {port}:{} --cancel", kept.to_port);
-        return Ok(Some(error.hint(if other.meta.key == session.meta.key {
+        let error = error.hint(if other.meta.key == session.meta.key {
             format!("choose another one with --local, or end that: {end}")
         } else {
             format!("choose another one with --local, or end that: {end} -w {}", other.meta.key.words())
-        })));
+        });
+        return Ok(Some(error.for_tools("choose another one as `local`: 0 takes any that is free")));
     }
     Ok(None)
 }
@@ -255,15 +284,22 @@ pub fn cancel(
     let _locked = sessions.store().lock(&session.meta.key)?;
     let transport = sessions.transport(session);
     let (ended, left) = read(&session.folder)?.into_iter().partition::<Vec<_>, _>(chosen);
-    if let Some(master) = transport.master_pid() {
-        for kept in ended.iter().filter(|kept| kept.master == master) {
-            transport.cancel_forward(&kept.forward())?;
+    if ended.is_empty() {
+        return Ok(ended);
+    }
+    let action = Action::of("forward_cancel", ended.iter().flat_map(Kept::words));
+    sessions.recorded(&session.meta.key, action, || {
+        if let Some(master) = transport.master_pid() {
+            for kept in ended.iter().filter(|kept| kept.master == master) {
+                transport.cancel_forward(&kept.forward())?;
+            }
         }
-    }
-    save(&session.folder, &left)?;
-    if left.is_empty() && !ended.is_empty() && session.meta.personal_keep.is_none() {
-        transport.retire_master()?; // it would stay without use
-    }
+        save(&session.folder, &left)?;
+        if left.is_empty() && !session.meta.is_bounded() {
+            transport.retire_master()?; // it would stay without use
+        }
+        Ok(())
+    })?;
     Ok(ended)
 }
 

@@ -87,9 +87,9 @@ impl<'a> LockedSession<'a> {
         }
         let stage = builder.tempdir_in(&self.folder)?;
         for (name, content) in files {
-            atomic_file::create_new(&stage.path().join(name), content, 0o600)?;
+            atomic_file::create_in_stage(&stage.path().join(name), content, 0o600)?;
         }
-        atomic_file::create_new(&stage.path().join(META), &serde_json::to_vec_pretty(meta)?, 0o600)?;
+        atomic_file::create_in_stage(&stage.path().join(META), &serde_json::to_vec_pretty(meta)?, 0o600)?;
         platform::sync_dir(stage.path())?;
         fs::rename(stage.path(), self.folder.join(PENDING))?;
         let _ = stage.keep(); // it bears another name now, nothing is left to remove
@@ -139,7 +139,7 @@ impl<'a> LockedSession<'a> {
     /// Removes the session's files and the lock. The folder itself is never followed when it is a link.
     pub fn remove(self) -> Result<()> {
         let removed = match fs::symlink_metadata(&self.folder) {
-            Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(&self.folder),
+            Ok(metadata) if metadata.is_dir() => remove_all(&self.folder),
             Ok(_) => fs::remove_file(&self.folder),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
@@ -147,6 +147,18 @@ impl<'a> LockedSession<'a> {
         removed.map_err(|error| Error::io(format_args!("remove {}", self.folder.named()), error))?;
         self.lock.remove()
     }
+}
+
+/// A command that ends just now may still leave a file there: it holds no lock.
+fn remove_all(folder: &Path) -> io::Result<()> {
+    const MORE_TRIES: usize = 8;
+    for _ in 0..MORE_TRIES {
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            done => return done,
+        }
+    }
+    fs::remove_dir_all(folder)
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {

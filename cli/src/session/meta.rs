@@ -12,10 +12,11 @@ use crate::grant::{Access, External, Lifetime, WebUrl, Workdir};
 use crate::openssh::external::OwnHost;
 use crate::origin::SessionKey;
 use crate::output::foreign::Name;
+use crate::session::approved::Approved;
 use crate::session::store::{CERTIFICATE, CONFIG, KNOWN_HOSTS};
 use crate::sys::atomic_file;
 use crate::sys::digest::sha256;
-use crate::transport::{Route, Way};
+use crate::transport::{Bound, OpenedServer, Opener, Route, Way};
 
 const MAX_FILE: usize = 64 * 1024;
 
@@ -31,6 +32,9 @@ pub struct Meta {
     /// What the workspace is called; empty in files from before that was kept.
     #[serde(default)]
     pub title: Name,
+    /// Whether it is somebody else's, shared with the user; `None` if unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<bool>,
     /// The `Host` name in the config, or what else ssh is told to connect to.
     pub alias: String,
     /// How it gets in.
@@ -56,6 +60,9 @@ pub struct Meta {
     /// be made without the person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub personal_keep: Option<u32>,
+    /// What the approval says about a session in which any command may run on a restricted server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved: Option<Approved>,
     /// The SHA-256 of every other file of the session, by name.
     pub files: BTreeMap<String, String>,
 }
@@ -67,6 +74,11 @@ impl Meta {
             meta.title = meta.access.user().into(); // which is the title on a control plane's gateway
         }
         Some(meta)
+    }
+
+    /// Whether its connection ends by itself some time after its last use, even if it carries forwards.
+    pub fn is_bounded(&self) -> bool {
+        self.personal_keep.is_some() || self.approved.is_some()
     }
 
     /// The lifetime that was asked for.
@@ -87,7 +99,8 @@ pub struct Session {
 impl Session {
     /// Whether it lasts long enough to start something with it, and leads where its name leads now.
     pub fn is_fresh(&self, now: Timestamp) -> bool {
-        self.meta.lifetime.outlasts(RENEW_BELOW_SECONDS, now) && self.meta.access.is_current()
+        let below = if self.meta.approved.is_some() { 0 } else { RENEW_BELOW_SECONDS };
+        self.meta.lifetime.outlasts(below, now) && self.meta.access.is_current()
     }
 
     /// Whether it has not ended yet.
@@ -117,9 +130,21 @@ impl Session {
                 server: None,
             },
             Access::External(external) => Way::External(self.own_host(external)),
+            Access::Certified(certified) => Way::Config {
+                config: self.folder.join(CONFIG),
+                alias: self.meta.alias.clone(),
+                gateway: certified.endpoint.clone(),
+                server: Some(OpenedServer {
+                    by: Opener::Certificate,
+                    words: certified.server.words.clone(),
+                    is_pinned: certified.server.host_keys.is_some(),
+                }),
+            },
         };
+        let bound = self.meta.approved.as_ref().zip(self.meta.lifetime.expires_at());
+        let bound = bound.map(|(approved, end)| Bound { idle_seconds: approved.idle_seconds, end });
         let control_path = self.meta.control_path.as_ref().map(PathBuf::from);
-        Route { way, control_path, folder: self.folder.clone() }
+        Route { way, control_path, folder: self.folder.clone(), bound }
     }
 
     fn own_host(&self, external: &External) -> OwnHost {

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{Code, Error, Result};
 use crate::grant::{Access, Certificate, Credential, Gateway, Trust};
-use crate::openssh::config::{self, HostKeys, SessionConfig};
+use crate::openssh::config::{self, HostKeys, Login, SessionConfig};
 use crate::origin::{Origin, Request, SessionKey, Ungranted};
 use crate::session::keypair::Keypair;
 use crate::session::locked::LockedSession;
@@ -62,11 +62,10 @@ pub fn mint(
         Credential::Key { gateway, .. } => format!("runcode-{}", gateway.endpoint.user),
         Credential::External(external) => external.destination.to_string(),
     };
+    let before = locked.read()?.map(|old| old.meta).filter(|old| old.key == *key);
+    let shared = grant.shared.or(before.as_ref().and_then(|before| before.shared));
     // What the user said of a host of their own holds until they detach from it.
-    let before = locked
-        .read()?
-        .map(|old| old.meta)
-        .filter(|old| old.key == *key && matches!(old.access, Access::External(_)));
+    let before = before.filter(|old| matches!(old.access, Access::External(_)));
     let access = grant.credential.access();
     let (workdir, personal_keep) = before.map_or((None, None), |before| {
         // Who logged in did so at the place where the name led then; a server that was defined anew is another one.
@@ -74,10 +73,11 @@ pub fn mint(
         let workdir = before.workdir.filter(|_| before.access.server() == access.server());
         (workdir, before.personal_keep.filter(|_| is_same))
     });
-    let control_path = control_path(locked, env, &access)?;
+    let control_path = control_path(locked, env, &socket_name(&access))?;
     let meta = Meta {
         key: key.clone(),
         title: grant.title,
+        shared,
         alias,
         access,
         lifetime: grant.lifetime,
@@ -88,6 +88,7 @@ pub fn mint(
         key_created_at,
         granted_at: Some(now),
         personal_keep,
+        approved: None,
         files: std::collections::BTreeMap::new(),
     };
     let files = match &grant.credential {
@@ -148,8 +149,10 @@ fn files(
     let config = SessionConfig {
         alias: &meta.alias,
         endpoint: &gateway.endpoint,
-        identity: &at(store::IDENTITY),
-        certificate: certificate.map(|_| certificate_file.as_path()),
+        login: Login::Key {
+            identity: &at(store::IDENTITY),
+            certificate: certificate.map(|_| certificate_file.as_path()),
+        },
         host_keys,
         control_path: control_path.as_deref(),
     };
@@ -167,7 +170,7 @@ fn files(
 ///
 /// On a host of the user's own it is named by where that leads: who still works on what the name meant before never comes to
 /// another machine by the same socket.
-fn control_path(locked: &LockedSession<'_>, env: &Env, access: &Access) -> Result<Option<String>> {
+pub(super) fn control_path(locked: &LockedSession<'_>, env: &Env, name: &str) -> Result<Option<String>> {
     if cfg!(windows) {
         return Ok(None);
     }
@@ -189,7 +192,7 @@ fn control_path(locked: &LockedSession<'_>, env: &Env, access: &Access) -> Resul
         true => !cache.join(ELSEWHERE).exists() && socket_place::try_out(cache).is_ok(),
         false => is_ours(folder) && socket_place::try_out(folder).is_ok(),
     };
-    let path = config::control_path(own, &socket_name(access), &short, takes);
+    let path = config::control_path(own, name, &short, takes);
     if let (None, Some(error)) = (&path, planted.take()) {
         return Err(error);
     }

@@ -1,5 +1,7 @@
 //! One command by one certificate: a key that serves once, in a folder of its own that goes with it.
 
+use std::ffi::OsString;
+use std::io::PipeWriter;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,76 +10,172 @@ use tempfile::TempDir;
 
 use crate::error::{Code, Error, Result};
 use crate::grant::{Endpoint, Host, Port, ServerPins};
-use crate::openssh::config::{HostKeys, SessionConfig};
+use crate::openssh::config::{HostKeys, Login, SessionConfig};
+use crate::origin::Terms;
 use crate::origin::servers::AuthMethod;
-use crate::output::foreign::FileName as _;
 use crate::session::Sessions;
-use crate::session::execution::pass_through;
+use crate::session::execution::{pass_through, status};
 use crate::session::keypair::Keypair;
 use crate::session::policy::Permit;
-use crate::session::profile::TIME_IS_UP;
+use crate::session::profile::{TIME_IS_UP, feed};
 use crate::session::store::{CERTIFICATE, CONFIG, IDENTITY, KNOWN_HOSTS};
 use crate::signer::{self, Order};
 use crate::sys::lock::Lock;
 use crate::sys::{atomic_file, clock};
-use crate::transport::{CertifiedServer, RemoteCommand, Route, Stream, Streams, Way};
+use crate::transport::{
+    Limits, OpenedServer, Opener, RemoteCommand, Route, Running, Streams, Transport, Way, own_connection,
+};
 
-/// How the folders begin.
+/// How the folders begin. Random letters follow.
 const PREFIX: &str = "once-";
 
 /// The file that is locked while a folder is in use.
 const LOCK: &str = "lock";
 
+/// The name of ssh's log, as long as there is none.
+pub const PLANNED_LOG: &str = ".ssh-XXXXXX.log";
+
+/// Beside the folders: the file that is locked while one is made, or those that are left are removed. So no folder is removed
+/// before it is locked itself.
+const MAKING: &str = "once.lock";
+
+/// How long one waits for the others that make or remove theirs.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Has a new key certified for this one command, and runs it. No connection is made before the certificate was compared with
 /// what was asked for.
 pub(super) fn run(sessions: &Sessions<'_>, permit: &Permit) -> Result<u8> {
-    let pair = Keypair::generate()?;
-    let certificate = certify(sessions, permit, &pair)?;
-    let folder = Folder::new(sessions.store().cache())?;
-    let files = Files::of(permit, folder.path())?;
-    files.write(&pair, &certificate)?;
-    let transport = sessions.along(files.route()?);
-    let call = &permit.call;
-    // While this process lives, what supervises the command there reads a pipe that does not end.
-    let (reader, lifeline) = std::io::pipe()?;
+    let certified = Opened::by_certificate(sessions, permit)?;
     let mut streams = Streams::inherit();
-    let lifeline = match (call.reads_stdin(), permit.reads_stdin) {
-        (true, true) => None,
-        (true, false) => {
-            streams.stdin = Stream::Null;
-            None
-        }
-        (false, _) => {
-            streams.stdin = reader.into();
-            Some(lifeline)
-        }
-    };
-    let start = |streams: &Streams| {
-        let running = transport.start(&RemoteCommand::forced(), streams);
-        running.map(|running| running.ending_by(lifeline)).map_err(|failure| failure.into_error())
-    };
+    let lifeline = feed(permit, &mut streams)?;
+    let start = |streams: &Streams| certified.start(streams, lifeline);
     pass_through(streams, permit.timeout, TIME_IS_UP, start, || false, false)
 }
 
+/// The same for a caller with its own streams. What is returned with the command must live as long as the command.
+pub(super) fn start(
+    sessions: &Sessions<'_>,
+    permit: &Permit,
+    streams: &mut Streams,
+) -> Result<(Running, Opened)> {
+    let certified = Opened::by_certificate(sessions, permit)?;
+    let lifeline = feed(permit, streams)?;
+    Ok((certified.start(streams, lifeline)?, certified))
+}
+
+/// The same for a command that only shows whether it runs: nobody sees what the host prints.
+pub(super) fn try_out(sessions: &Sessions<'_>, permit: &Permit) -> Result<u8> {
+    let certified = Opened::by_certificate(sessions, permit)?;
+    let mut streams = Streams::null();
+    let lifeline = feed(permit, &mut streams)?;
+    let running = certified.start(&streams, lifeline)?;
+    drop(streams); // a pipe ends when nobody holds its other end
+    let ended = running.wait(&Limits { timeout: permit.timeout, interruptible: true })?;
+    status(ended, permit.timeout, TIME_IS_UP, || false)
+}
+
+/// A way to the host for one command, with the folder that ssh reads.
+pub struct Opened {
+    transport: Transport,
+    _folder: Folder,
+}
+
+impl Opened {
+    fn by_certificate(sessions: &Sessions<'_>, permit: &Permit) -> Result<Opened> {
+        let pair = Keypair::generate()?;
+        let certificate = certify(sessions, permit, &pair)?;
+        permit.certified(&certificate);
+        let folder = Folder::new(sessions.store().cache())?;
+        let files = Files::of(permit, folder.path())?;
+        let write = |name: &str, content: &[u8]| files.write(name, content);
+        write(IDENTITY, pair.private_pem()?.as_bytes())?;
+        write(CERTIFICATE, format!("{}\n", certificate.as_str()).as_bytes())?;
+        files.write_config()?;
+        Ok(Opened { transport: sessions.along(files.route()), _folder: folder })
+    }
+
+    /// The transport for a password: nothing has logged in yet. Its master listens at `control_path`.
+    #[cfg(unix)]
+    pub(super) fn by_password(
+        sessions: &Sessions<'_>,
+        permit: &Permit,
+        control_path: PathBuf,
+    ) -> Result<Opened> {
+        let folder = Folder::new(sessions.store().cache())?;
+        let files = Files { control_path: Some(control_path), ..Files::of(permit, folder.path())? };
+        files.write_config()?;
+        Ok(Opened { transport: sessions.along(files.route()), _folder: folder })
+    }
+
+    /// The way.
+    #[cfg(unix)]
+    pub(super) fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    fn start(&self, streams: &Streams, lifeline: Option<PipeWriter>) -> Result<Running> {
+        let running = self.transport.start(&RemoteCommand::forced(), streams);
+        running.map(|running| running.ending_by(lifeline)).map_err(|failure| failure.into_error())
+    }
+}
+
 fn certify(sessions: &Sessions<'_>, permit: &Permit, pair: &Keypair) -> Result<Certificate> {
-    let terms = &permit.terms;
+    let line = permit.call.one_line();
+    let purpose = Purpose {
+        name: &permit.profile,
+        event_id: &permit.event_id,
+        ttl: permit.terms.certificate_ttl,
+        force_command: &line,
+        extensions: &[],
+    };
+    certified(sessions, &permit.terms, pair, &purpose)
+}
+
+/// What a key is certified for.
+pub(super) struct Purpose<'a> {
+    /// The profile, or another word for it.
+    pub(super) name: &'a str,
+    /// The event's id.
+    pub(super) event_id: &'a str,
+    /// How long, in seconds.
+    pub(super) ttl: u64,
+    /// The one command; empty means any.
+    pub(super) force_command: &'a str,
+    /// What it permits besides commands.
+    pub(super) extensions: &'a [&'a str],
+}
+
+/// A certificate of the server's signer, compared with what was asked for.
+pub(super) fn certified(
+    sessions: &Sessions<'_>,
+    terms: &Terms,
+    pair: &Keypair,
+    purpose: &Purpose<'_>,
+) -> Result<Certificate> {
     let Some(spec) = &terms.signer else {
         return Err(Error::new(Code::BadConfig, format!("`{}` has no signer", terms.server.name)));
     };
-    let line = permit.call.one_line();
-    let key_id =
-        format!("runcode:{}:{}:{}:{}", terms.server.name, permit.profile, sessions.client(), permit.event_id);
+    let (server, client) = (&terms.server.name, sessions.client());
+    let key_id = format!("runcode:{server}:{}:{client}:{}", purpose.name, purpose.event_id);
     let sources = terms.server.policy.source_address.join(",");
     let order = Order {
+        server: &terms.server.name,
+        profile: purpose.name,
         key: pair.public().key_data(),
         principal: terms.principal(),
-        ttl: terms.certificate_ttl,
+        ttl: purpose.ttl,
         key_id: &key_id,
-        force_command: &line,
+        force_command: purpose.force_command,
+        extensions: purpose.extensions,
         source_address: &sources,
-        now: u64::try_from(clock::now().as_second()).unwrap_or_default(),
+        now: now(),
     };
-    signer::certificate(&*spec.open(sessions.env())?, &order)
+    signer::certificate(&*spec.open(sessions.env())?, &order, &now)
+}
+
+/// The time, in seconds since 1970.
+fn now() -> u64 {
+    u64::try_from(clock::now().as_second()).unwrap_or_default()
 }
 
 /// A fresh folder, this user's alone, which is removed when this is dropped.
@@ -87,11 +185,12 @@ struct Folder {
 }
 
 impl Folder {
+    /// Makes one, after the removal of what killed runs have left.
     fn new(cache: &Path) -> Result<Folder> {
         atomic_file::private_dir(cache)?;
-        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(cache);
-        let folder =
-            folder.map_err(|error| Error::io(format_args!("make a folder in {}", cache.named()), error))?;
+        let _making = Lock::acquire(&cache.join(MAKING), PATIENCE)?;
+        sweep_locked(cache);
+        let folder = atomic_file::temporary_dir_in(cache, PREFIX)?;
         let lock = Lock::acquire(&folder.path().join(LOCK), Duration::ZERO)?;
         Ok(Folder { folder, _lock: lock })
     }
@@ -106,18 +205,31 @@ pub fn sweep(cache: &Path) -> Result<usize> {
     if !atomic_file::is_own_dir(cache)? {
         return Ok(0);
     }
-    let mut removed = 0;
-    for entry in std::fs::read_dir(cache).into_iter().flatten().flatten() {
-        let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
-        if is_ours
-            && entry.file_type().is_ok_and(|kind| kind.is_dir())
-            && Lock::acquire(&entry.path().join(LOCK), Duration::ZERO).is_ok()
-            && std::fs::remove_dir_all(entry.path()).is_ok()
-        {
-            removed += 1;
-        }
+    if !cache.join(MAKING).exists() && folders(cache).next().is_none() {
+        return Ok(0);
     }
+    let making = Lock::acquire(&cache.join(MAKING), PATIENCE)?;
+    let removed = sweep_locked(cache);
+    making.remove()?;
     Ok(removed)
+}
+
+/// The folders of runs that are there.
+fn folders(cache: &Path) -> impl Iterator<Item = std::fs::DirEntry> {
+    let is_left = |entry: &std::fs::DirEntry| {
+        let is_ours =
+            entry.file_name().to_str().is_some_and(|name| atomic_file::is_temporary_name(name, PREFIX));
+        is_ours && entry.file_type().is_ok_and(|kind| kind.is_dir())
+    };
+    std::fs::read_dir(cache).into_iter().flatten().flatten().filter(is_left)
+}
+
+fn sweep_locked(cache: &Path) -> usize {
+    let remove = |entry: &std::fs::DirEntry| {
+        let free = Lock::acquire(&entry.path().join(LOCK), Duration::ZERO);
+        free.is_ok() && std::fs::remove_dir_all(entry.path()).is_ok()
+    };
+    folders(cache).filter(remove).count()
 }
 
 /// What ssh reads for the one command.
@@ -126,29 +238,43 @@ pub struct Files {
     alias: String,
     endpoint: Endpoint,
     host_keys: Option<ServerPins>,
-    server: CertifiedServer,
+    server: OpenedServer,
+    control_path: Option<PathBuf>,
+    /// What ssh is told to run.
+    command: RemoteCommand,
 }
 
 impl Files {
     /// Those for a server, in this folder. Nothing is written.
     pub fn of(permit: &Permit, folder: &Path) -> Result<Files> {
         let server = &permit.terms.server;
-        let (AuthMethod::Certificate(host), Some(user)) = (&server.method, &server.user) else {
-            return Err(Error::new(Code::Error, format!("`{}` takes no certificate", server.name)));
+        let call = &permit.call;
+        let (host, by, command) = match &server.method {
+            AuthMethod::Certificate(host) => (host, Opener::Certificate, RemoteCommand::forced()),
+            AuthMethod::LegacyPassword(host) => {
+                let command = RemoteCommand::supervised(call.shown(), call.reads_stdin())?;
+                (host, Opener::Password, command)
+            }
+            AuthMethod::Ssh(_) => {
+                return Err(Error::new(Code::Error, format!("`{}` is for your own ssh", server.name)));
+            }
+        };
+        let Some(user) = &server.user else {
+            return Err(Error::new(Code::BadConfig, format!("`{}` has no user", server.name)));
         };
         Ok(Files {
             folder: folder.to_owned(),
             alias: format!("runcode-{}", server.name),
             endpoint: Endpoint {
                 host: Host::clone(host),
-                port: server
-                    .port
-                    .map_or_else(|| Port::try_from(22), Ok)
+                port: Port::try_from(u64::from(server.port_number().unwrap_or(22)))
                     .map_err(|why| Error::new(Code::Error, why))?,
                 user: user.clone(),
             },
             host_keys: server.host_keys.clone(),
-            server: CertifiedServer { words: permit.key.words(), is_pinned: server.host_keys.is_some() },
+            server: OpenedServer { by, words: permit.key.words(), is_pinned: server.host_keys.is_some() },
+            control_path: None,
+            command,
         })
     }
 
@@ -158,16 +284,11 @@ impl Files {
     }
 
     /// The arguments of ssh, without the program.
-    pub fn arguments(&self) -> Vec<String> {
-        let config = self.folder.join(CONFIG).display().to_string();
-        vec![
-            "-F".to_owned(),
-            config,
-            "-T".to_owned(),
-            "--".to_owned(),
-            self.alias.clone(),
-            "runcode".to_owned(),
-        ]
+    pub fn arguments(&self) -> Vec<OsString> {
+        let mut arguments = vec!["-F".into(), self.folder.join(CONFIG).into()];
+        arguments.extend(own_connection(&self.folder.join(PLANNED_LOG), &self.alias, "-T"));
+        arguments.push(self.command.shown().into());
+        arguments
     }
 
     /// The ssh config.
@@ -179,34 +300,39 @@ impl Files {
             Some(_) => HostKeys::Pinned { known_hosts: &known_hosts, alias: self.endpoint.host.as_str() },
             None => HostKeys::User,
         };
+        let (identity, certificate) = (at(IDENTITY), at(CERTIFICATE));
+        let login = match self.server.by {
+            Opener::Certificate => Login::Key { identity: &identity, certificate: Some(&certificate) },
+            Opener::Password => Login::Password,
+        };
         let config = SessionConfig {
             alias: &self.alias,
             endpoint: &self.endpoint,
-            identity: &at(IDENTITY),
-            certificate: Some(&at(CERTIFICATE)),
+            login,
             host_keys,
-            control_path: None,
+            control_path: self.control_path.as_deref(),
         };
         config.render()
     }
 
-    fn write(&self, pair: &Keypair, certificate: &Certificate) -> Result<()> {
-        let write = |name: &str, content: &[u8]| atomic_file::write(&self.folder.join(name), content, 0o600);
-        write(IDENTITY, pair.private_pem()?.as_bytes())?;
-        write(CERTIFICATE, format!("{}\n", certificate.as_str()).as_bytes())?;
-        if let Some(pins) = &self.host_keys {
-            write(KNOWN_HOSTS, pins.known_hosts(self.endpoint.host.as_str()).as_bytes())?;
-        }
-        write(CONFIG, &self.config()?)
+    fn write(&self, name: &str, content: &[u8]) -> Result<()> {
+        atomic_file::write(&self.folder.join(name), content, 0o600)
     }
 
-    fn route(&self) -> Result<Route> {
+    fn write_config(&self) -> Result<()> {
+        if let Some(pins) = &self.host_keys {
+            self.write(KNOWN_HOSTS, pins.known_hosts(self.endpoint.host.as_str()).as_bytes())?;
+        }
+        self.write(CONFIG, &self.config()?)
+    }
+
+    fn route(&self) -> Route {
         let way = Way::Config {
             config: self.folder.join(CONFIG),
             alias: self.alias.clone(),
             gateway: self.endpoint.clone(),
             server: Some(self.server.clone()),
         };
-        Ok(Route { way, control_path: None, folder: self.folder.clone() })
+        Route { way, control_path: self.control_path.clone(), folder: self.folder.clone(), bound: None }
     }
 }

@@ -10,22 +10,32 @@ use crate::session::attachment::Attachment;
 /// As [`origin::resolve()`], for what is on this machine alone: the number or the title of a session that is here; only
 /// another name needs the origin.
 pub fn resolve_here(name: &str, sessions: &Sessions<'_>) -> Result<SessionKey> {
-    if let Some(key) = borne_here(name, sessions)? {
-        return Ok(key);
+    let here = borne_here(name, sessions)?;
+    if let Some(key) = here.as_ref().filter(|key| !is_unsure(name, key, sessions)) {
+        return Ok(key.clone());
     }
-    match origin::resolve(name, sessions.origins()) {
-        Ok(target) => Ok(target.key),
-        Err(Unresolved::NotFound(error) | Unresolved::Ambiguous(error)) => Err(error),
-        Err(Unresolved::Failed(error)) => {
-            Err(error.context(format!("no session here is called {}", foreign::word(name))))
+    match (origin::resolve(name, sessions.origins()), here) {
+        (Ok(target), _) => Ok(target.key),
+        (Err(Unresolved::NotFound(_)), Some(key)) => Ok(key), // nothing else can be meant
+        (Err(Unresolved::Failed(_)), Some(key)) => Err(unsure(name, &key)),
+        (Err(failure), _) => Err(not_here(name, failure)),
+    }
+}
+
+fn not_here(name: &str, failure: Unresolved) -> Error {
+    match failure {
+        Unresolved::NotFound(error) | Unresolved::Ambiguous(error) => error,
+        Unresolved::Failed(error) => {
+            error.context(format!("no session here is called {}", foreign::word(name)))
         }
     }
 }
 
-/// As [`resolve_here`], without asking anybody; nothing where only an origin could tell.
+/// As [`resolve_here`], without asking anybody; `None` if only an origin could tell. A title that may belong to somebody else's
+/// workspace is an error: a command would ask the control plane, which may know one of the user's own workspaces by it.
 pub fn known_here(name: &str, sessions: &Sessions<'_>) -> Result<Option<SessionKey>> {
     if let Some(key) = borne_here(name, sessions)? {
-        return Ok(Some(key));
+        return if is_unsure(name, &key, sessions) { Err(unsure(name, &key)) } else { Ok(Some(key)) };
     }
     let base = sessions.origins().selected()?.base;
     if let Some(server) = Servers::explicit(name) {
@@ -87,6 +97,25 @@ fn borne_here(name: &str, sessions: &Sessions<'_>) -> Result<Option<SessionKey>>
         ([], []) => Ok(None),
         _ => Err(several(name, &here)),
     }
+}
+
+/// Whether the name is a title that somebody who shares the workspace may have chosen.
+fn is_unsure(name: &str, key: &SessionKey, sessions: &Sessions<'_>) -> bool {
+    let is_title = number(name).is_none() && matches!(key.origin(), OriginId::Plane(_));
+    let is_own = || {
+        let session = sessions.store().read(key).ok().flatten();
+        session.is_some_and(|session| session.meta.shared == Some(false))
+    };
+    is_title && !is_own()
+}
+
+fn unsure(name: &str, key: &SessionKey) -> Error {
+    let what = format!(
+        "the workspace {}, which has a session here, may not be the one called {}",
+        key.words(),
+        foreign::word(name)
+    );
+    Error::new(Code::Ambiguous, what).hint(format!("give the id instead: {}", key.words()))
 }
 
 fn several(name: &str, here: &[SessionKey]) -> Error {

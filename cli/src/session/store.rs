@@ -225,6 +225,13 @@ pub fn host_key_alias(folder: &Path) -> String {
     format!("runcode-{name}")
 }
 
+/// Whether somebody is changing the session in this folder.
+#[cfg(unix)]
+pub(super) fn is_locked(folder: &Path) -> bool {
+    let file = fs::File::open(lock_path(folder));
+    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
+}
+
 /// The session's lock lies outside its folder, so that the folder can go.
 fn lock_path(folder: &Path) -> PathBuf {
     let mut path = folder.as_os_str().to_owned();

@@ -121,7 +121,7 @@ fn pass_on(mut from: io::PipeReader, mut to: File, kind: Kind) -> io::Result<()>
 
 /// Waits for something to pass on; whether anybody still reads it.
 fn is_read(from: &io::PipeReader, to: &File) -> io::Result<bool> {
-    let mut ends = [PollFd::new(from, PollFlags::IN), PollFd::new(to, PollFlags::empty())];
+    let mut ends = [PollFd::new(from, PollFlags::IN), PollFd::new(to, PollFlags::HUP)];
     match poll(&mut ends, None) {
         Ok(_) => Ok(!ends[1].revents().intersects(PollFlags::ERR | PollFlags::HUP)),
         Err(Errno::INTR) => Ok(true),

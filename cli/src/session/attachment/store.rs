@@ -22,7 +22,7 @@ const DIGITS: usize = 32;
 /// The attachments of one user.
 #[derive(Debug, Clone, Copy)]
 pub struct Attachments<'a> {
-    paths: &'a Paths,
+    pub(super) paths: &'a Paths,
 }
 
 impl<'a> Attachments<'a> {
@@ -58,7 +58,7 @@ impl<'a> Attachments<'a> {
     /// As [`Attachments::near`]; several where a link led here, and not all of the ways up mean the same workspace: whoever
     /// wrote the link, such as the author of a checkout, must not choose. A link that the user came through when attaching
     /// the folder was the user's choice.
-    fn nearest(self, folder: &Location) -> Result<Vec<Attachment>> {
+    pub(super) fn nearest(self, folder: &Location) -> Result<Vec<Attachment>> {
         let mut found = Vec::<Attachment>::new();
         let has_files = atomic_file::is_own_dir(&self.paths.attachments())?;
         let mut older = None; // read where it is needed
@@ -108,27 +108,29 @@ impl<'a> Attachments<'a> {
         Ok(all)
     }
 
-    /// Attaches a workspace to a folder; what was attached to it before.
+    /// Attaches a workspace to a folder; returns what was attached before. A routed folder stays routed: only
+    /// [`Locked::route`] and detaching end that.
     pub fn save(
         self,
         key: &SessionKey,
         title: Option<&Name>,
         folder: &Location,
+        routes: bool,
     ) -> Result<Option<Attachment>> {
         let file = self.file(folder.real());
         let text = |path: &Path| path.to_str().map(str::to_owned);
+        let locked = self.lock()?;
+        let older = self.older()?.filter(|older| is_for(older, folder.real()));
+        let before = self.read(&file).ok().flatten().or(older.clone());
         let attachment = Attachment {
             key: key.clone(),
             title: title.cloned(),
             folder: text(folder.real()),
             given: folder.given().and_then(text),
+            routing: routes || before.as_ref().is_some_and(|before| before.routing),
             file,
         };
-        let bytes =
-            serde_json::to_vec(&attachment).map_err(|error| Error::new(Code::Error, error.to_string()))?;
-        let locked = self.lock()?;
-        let older = self.older()?.filter(|older| is_for(older, folder.real()));
-        let before = self.read(&attachment.file).ok().flatten().or(older.clone());
+        let bytes = bytes(&attachment)?;
         atomic_file::private_dir(&self.paths.attachments())?;
         atomic_file::sweep(&attachment.file)?;
         atomic_file::write(&attachment.file, &bytes, 0o600)?;
@@ -141,8 +143,7 @@ impl<'a> Attachments<'a> {
 
     /// Puts back an attachment whose folder has none.
     pub fn restore(self, attachment: &Attachment) -> Result<()> {
-        let bytes =
-            serde_json::to_vec(attachment).map_err(|error| Error::new(Code::Error, error.to_string()))?;
+        let bytes = bytes(attachment)?;
         let _locked = self.lock()?;
         if attachment.file.exists() {
             return Ok(());
@@ -185,7 +186,7 @@ impl<'a> Attachments<'a> {
     }
 
     /// One that cannot be understood is an error: to look further would be to guess.
-    fn read(self, file: &Path) -> Result<Option<Attachment>> {
+    pub(super) fn read(self, file: &Path) -> Result<Option<Attachment>> {
         let Some(bytes) = atomic_file::read(file, MAX_FILE)? else { return Ok(None) };
         let attachment = serde_json::from_slice::<Attachment>(&bytes).ok();
         let attachment = attachment.map(|attachment| Attachment { file: file.to_owned(), ..attachment });
@@ -218,6 +219,11 @@ fn is_chosen_by(attachment: Option<&Attachment>, folder: &Location, link: &Path)
     names.is_some_and(|(given, real)| given.starts_with(link) && folder.is_within(given, real))
 }
 
+/// An attachment as its file holds it.
+pub(super) fn bytes(attachment: &Attachment) -> Result<Vec<u8>> {
+    serde_json::to_vec(attachment).map_err(|error| Error::new(Code::Error, error.to_string()))
+}
+
 fn is_for(attachment: &Attachment, folder: &Path) -> bool {
     attachment.folder.as_ref().is_some_and(|own| Path::new(own) == folder)
 }
@@ -225,7 +231,7 @@ fn is_for(attachment: &Attachment, folder: &Path) -> bool {
 /// The sole right to change attachments, until dropped.
 #[derive(Debug)]
 pub struct Locked<'a> {
-    attachments: Attachments<'a>,
+    pub(super) attachments: Attachments<'a>,
     lock: Option<Lock>,
 }
 
@@ -243,17 +249,24 @@ impl Locked<'_> {
         Ok(self.all()?.into_iter().filter(is_other).collect())
     }
 
-    /// Removes an attachment, unless its folder has been attached to another workspace meanwhile; says whether it did.
-    pub fn remove(&self, attachment: &Attachment) -> Result<bool> {
+    /// An attachment as it is now, unless its folder has since been attached to another workspace.
+    pub(super) fn current(&self, attachment: &Attachment) -> Result<Option<Attachment>> {
         let current = match attachment.file == self.attachments.paths.current() {
             true => self.attachments.older()?,
             false => self.attachments.read(&attachment.file)?,
         };
-        if current.is_none_or(|current| current.key != attachment.key) {
+        Ok(current.filter(|current| current.key == attachment.key))
+    }
+
+    /// Removes an attachment, unless its folder has since been attached to another workspace; returns whether it did.
+    pub fn remove(&self, attachment: &Attachment) -> Result<bool> {
+        if self.current(attachment)?.is_none() {
             return Ok(false);
         }
         atomic_file::sweep(&attachment.file)?;
-        atomic_file::remove(&attachment.file)
+        let is_removed = atomic_file::remove(&attachment.file)?;
+        self.forget_heard();
+        Ok(is_removed)
     }
 
     /// Removes all of them, also what cannot be understood, and what a crash left.
@@ -267,6 +280,7 @@ impl Locked<'_> {
         for entry in metadata.and_then(|_| fs::read_dir(&folder)).into_iter().flatten().flatten() {
             atomic_file::remove(&entry.path())?;
         }
+        self.forget_heard();
         atomic_file::sweep(&paths.current())?;
         atomic_file::remove(&paths.current()).map(|_| ())
     }

@@ -6,6 +6,7 @@ use crate::error::{Code, Error, Result};
 use crate::grant::Workdir;
 use crate::openssh::external::OwnHost;
 use crate::origin::SessionKey;
+use crate::session::audit::Action;
 use crate::session::live::probe::PROBE_DEADLINE;
 use crate::session::live::{Obtained, Sessions, Want};
 use crate::session::mint::{self, Order};
@@ -37,7 +38,7 @@ impl Sessions<'_> {
         goes_on: &dyn Fn() -> bool,
     ) -> Result<Obtained> {
         let is_first = self.store().read(key)?.is_none();
-        let opened = self.open(key, wish, goes_on);
+        let opened = self.recorded(key, Action::named("session_open"), || self.open(key, wish, goes_on));
         if opened.is_err()
             && is_first
             && self.store().read(key)?.is_some_and(|session| !self.transport(&session).is_warm())
@@ -115,7 +116,7 @@ impl Sessions<'_> {
     }
 
     /// Runs a command that does nothing in `workdir`.
-    fn probe_in(
+    pub(in crate::session) fn probe_in(
         &self,
         session: &Session,
         workdir: Option<&Workdir>,
@@ -150,7 +151,10 @@ impl Sessions<'_> {
                 Code::Transport,
                 format!("{name} accepts the login, but its shell runs no commands"),
             )
-            .hint(format!("see what `ssh {} true` says", own_host(session)?.shown()))),
+            .hint(own_host(session).map_or_else(
+                |_| "look at the login shell of its user".to_owned(),
+                |host| format!("see what `ssh {} true` says", host.shown()),
+            ))),
         }
     }
 }

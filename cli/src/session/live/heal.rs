@@ -4,13 +4,14 @@ use crate::error::{Code, Error, Result};
 use crate::grant::{Access, Lifetime};
 use crate::origin::Ungranted;
 use crate::output::progress::note;
-use crate::session::Session;
+use crate::session::audit::Action;
 #[cfg(unix)]
 use crate::session::forwards;
 use crate::session::live::first;
 use crate::session::live::obtain::leads_to_the_same;
 use crate::session::live::{Obtained, Sessions};
-use crate::session::{mint, policy};
+use crate::session::mint;
+use crate::session::{Session, approved};
 use crate::sys::clock::{self, Deadline};
 use crate::transport::{
     Cause, Failure, RemoteCommand, Running, Streams, TRIES, Unconnected, Way, login_required,
@@ -19,11 +20,11 @@ use crate::transport::{
 use crate::transport::{Late, Settled};
 
 impl Sessions<'_> {
-    /// Starts a command, where the owner of the workspace allows any. A connection that is dead before the command started is
-    /// made anew once, with a renewed session where that is what it takes; a command that may have started is never started again.
+    /// Starts a command, where the owner of the workspace allows any, after the audit log was told. A connection that is dead
+    /// before the command started is made anew once, with a renewed session where that is what it takes; a command that may have
+    /// started is never started again.
     pub fn start(&self, session: &Session, command: &RemoteCommand, streams: &Streams) -> Result<Running> {
-        policy::refuse_unless_free(self.origins, &session.meta.key)?;
-        self.start_permitted(session, command, streams)
+        self.start_as(session, command, streams, || Action::sent(command))
     }
 
     /// As [`Sessions::start`], for a command that the policy has permitted, and for probes of ours that do nothing.
@@ -33,18 +34,23 @@ impl Sessions<'_> {
         command: &RemoteCommand,
         streams: &Streams,
     ) -> Result<Running> {
-        match self.transport(session).start(command, streams) {
+        approved::use_once(self, session)?;
+        let first = match self.transport(session).start(command, streams) {
             Ok(running) => return Ok(running),
-            Err(Failure::MayHaveStarted(error) | Failure::Busy(error) | Failure::Interrupted(error)) => {
-                return Err(error);
+            Err(failure @ (Failure::MayHaveStarted(_) | Failure::Busy(_) | Failure::Interrupted(_))) => {
+                return Err(failure.into_error());
             }
             #[cfg(unix)]
             Err(Failure::Late(late)) => return self.start_late(session, command, streams, late),
             #[cfg(windows)]
             Err(Failure::Late(late)) => match late {},
-            Err(Failure::NoMaster(_) | Failure::NotStarted(_)) => {}
-        }
-        let session = self.revive(session)?;
+            Err(Failure::NoMaster(error) | Failure::NotStarted(error)) => error,
+        };
+        let session = self.revive(session).map_err(|error| {
+            // In a sandbox, the user can fix the first error (sockets are forbidden), but not the second (the cache is read-only).
+            let is_first_better = error.code() == Code::Io && first.next_step().is_some();
+            if is_first_better { first } else { error }
+        })?;
         self.start_revived(&session, command, streams)
     }
 
@@ -98,6 +104,9 @@ impl Sessions<'_> {
 
     /// The session with its connection up: started, or renewed and started, under the lock.
     pub fn revive(&self, session: &Session) -> Result<Session> {
+        if session.meta.approved.is_some() {
+            return approved::revive(self, session);
+        }
         let key = &session.meta.key;
         let is_askable = self.origins.selected()?.covers(key.origin());
         let locked = self.store().lock(key)?;
@@ -149,7 +158,7 @@ impl Sessions<'_> {
     }
 
     /// Brings a master up, with the forwards that were asked for. The caller holds the lock.
-    pub(super) fn start_master(&self, session: &Session) -> Result<(), Unconnected> {
+    pub(in crate::session) fn start_master(&self, session: &Session) -> Result<(), Unconnected> {
         let transport = self.transport(session);
         if session.meta.personal_keep.is_some()
             && let Way::External(host) = session.route().way
@@ -176,6 +185,11 @@ impl Sessions<'_> {
     /// Brings the connection up so that the first command finds it warm, healing the session where that is what it takes.
     /// A failure that may pass is only noted: whoever needs the connection will meet it again.
     pub fn warm(&self, obtained: Obtained) -> Result<Obtained> {
+        let key = obtained.session.meta.key.clone();
+        self.recorded(&key, Action::named("session_open"), || self.warm_up(obtained))
+    }
+
+    fn warm_up(&self, obtained: Obtained) -> Result<Obtained> {
         let was_up = self.transport(&obtained.session).is_warm();
         let warmed = self.revive(&obtained.session).and_then(|session| {
             // What its master says about a connection may be long out of date.

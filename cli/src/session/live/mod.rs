@@ -7,6 +7,8 @@ mod heal;
 mod obtain;
 mod probe;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use crate::error::{Code, Error, Result};
 use crate::origin::{Origins, SLOWEST_GRANT, SessionKey};
 use crate::session::Session;
@@ -38,12 +40,14 @@ pub struct Sessions<'a> {
     origins: &'a dyn Origins,
     cancel: Cancel,
     folder: Option<Location>,
+    /// How many actions are under way that the audit log knows as a whole.
+    covers: AtomicUsize,
 }
 
 impl<'a> Sessions<'a> {
     /// The sessions below `paths`, granted by `origins`; no I/O.
     pub fn new(paths: &'a Paths, env: &'a Env, origins: &'a dyn Origins) -> Sessions<'a> {
-        Sessions { paths, env, origins, cancel: Cancel::default(), folder: None }
+        Sessions { paths, env, origins, cancel: Cancel::default(), folder: None, covers: AtomicUsize::new(0) }
     }
 
     /// The same sessions, whose commands `cancel` interrupts. What only prepares them, such as a login, is not cut short.
@@ -93,6 +97,19 @@ impl<'a> Sessions<'a> {
         mint::client_name(self.env)
     }
 
+    /// Does what is part of something that the audit log knows already.
+    pub(in crate::session) fn covering<T>(&self, run: impl FnOnce() -> T) -> T {
+        self.covers.fetch_add(1, Ordering::SeqCst);
+        let result = run();
+        self.covers.fetch_sub(1, Ordering::SeqCst);
+        result
+    }
+
+    /// Whether what is done now is part of such a thing.
+    pub(in crate::session) fn is_covered(&self) -> bool {
+        self.covers.load(Ordering::SeqCst) > 0
+    }
+
     /// What is attached to which folder.
     pub fn attachments(&self) -> Attachments<'a> {
         Attachments::new(self.paths)
@@ -108,7 +125,11 @@ impl<'a> Sessions<'a> {
     /// The attached workspace's session. One of another control plane serves as long as it lasts, unless the user named
     /// a control plane that it does not belong to.
     pub fn attached(&self) -> Result<Session> {
-        let attachment = self.attachment()?;
+        self.attached_by(&self.attachment()?)
+    }
+
+    /// As [`Sessions::attached`], for one of the attachments.
+    pub fn attached_by(&self, attachment: &Attachment) -> Result<Session> {
         let key = &attachment.key;
         let selected = self.origins.selected()?;
         let base = match key.api_base() {
@@ -127,6 +148,7 @@ impl<'a> Sessions<'a> {
         self.applying()?.one()?.ok_or_else(|| {
             Error::new(Code::NotFound, "no workspace is attached")
                 .hint("run `runcode connect <workspace>` first")
+                .for_tools("call `connect` first; `list` says what there is")
         })
     }
 

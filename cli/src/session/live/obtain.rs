@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use runcode_audit::{Entry, Outcome, Phase};
+
+use crate::error::{Code, Error, Result};
 use crate::grant::Access;
 use crate::origin::{OriginId, SessionKey, Ungranted};
-use crate::session::Session;
+use crate::session::approved::{self, Found};
 #[cfg(unix)]
 use crate::session::forwards;
-use crate::session::live::Sessions;
+use crate::session::live::{Sessions, end};
 use crate::session::locked::LockedSession;
 use crate::session::mint::{self, Order};
+use crate::session::policy;
+use crate::session::{Session, audit};
 use crate::sys::clock;
 
 /// Which session serves.
@@ -47,7 +51,35 @@ impl Obtained {
 
 impl Sessions<'_> {
     /// The session of `key` that is wanted: the one there is, when it serves, else a new one.
+    ///
+    /// That the owner allows none is recorded.
     pub fn obtain(&self, key: &SessionKey, want: Want) -> Result<Obtained, Ungranted> {
+        self.obtain_any(key, want).inspect_err(|failure| {
+            if let Ungranted::Refused(error) = failure
+                && matches!(error.code(), Code::PolicyDenied | Code::SessionExpired)
+                && !self.is_covered()
+            {
+                audit::refusal(self, key, Entry::new(Phase::Event, "session_open", Outcome::Denied), error);
+            }
+        })
+    }
+
+    /// An approved session is used as long as it stands, whatever is wanted.
+    fn obtain_any(&self, key: &SessionKey, want: Want) -> Result<Obtained, Ungranted> {
+        let over = match approved::look(self, key)? {
+            Found::Standing(session) => return Ok(Obtained::there(*session)),
+            Found::Over(error) => Some(error),
+            Found::None => None,
+        };
+        self.obtain_plain(key, want).map_err(|failure| match (over, failure) {
+            (Some(over), Ungranted::Refused(error)) if error.code() == Code::PolicyDenied => {
+                Ungranted::Refused(over)
+            }
+            (_, failure) => failure,
+        })
+    }
+
+    fn obtain_plain(&self, key: &SessionKey, want: Want) -> Result<Obtained, Ungranted> {
         let order = match want {
             Want::New(order) => order,
             Want::Lasting(ttl) => Order { ttl, new_key: false },
@@ -82,7 +114,10 @@ impl Sessions<'_> {
             Some(Err(failure)) => {
                 // What its owner took out of the file, or restricts, is done with.
                 if failure.is_refusal() {
-                    let _ = self.retire_connection(key);
+                    let _ = match policy::restricted(self.origins, key) {
+                        Ok(Some(_)) => self.end_unrestricted(key),
+                        _ => self.retire_connection(key),
+                    };
                 }
                 Err(failure)
             }
@@ -141,6 +176,10 @@ impl Sessions<'_> {
         order: Option<Order>,
     ) -> Result<Session, Ungranted> {
         let old = locked.read()?;
+        if old.as_ref().is_some_and(|old| old.meta.approved.is_some()) {
+            let what = format!("an approved session on `{}` has just been opened", key.words());
+            return Err(Ungranted::Refused(Error::new(Code::Conflict, what).hint("run it again")));
+        }
         let ttl = old.as_ref().map_or(mint::DEFAULT_TTL, |old| old.meta.ttl());
         let order = order.unwrap_or(Order { ttl, new_key: false });
         // Without a login, or for another control plane than the selected one, nobody may be asked: as good as a no.
@@ -159,6 +198,10 @@ impl Sessions<'_> {
         match old {
             // Nothing of it has expired: ssh logged in by itself.
             Some(old) if is_external && leads_to_the_same(&old, &session) => {}
+            // Its owner allows only profiles now: nothing that was made before goes on.
+            Some(old) if end::was_unrestricted(&old) && !end::was_unrestricted(&session) => {
+                self.end_with_forwards(&old)?;
+            }
             // Defined anew, a server is another machine: what was forwarded from the old one is not, from this one.
             Some(old) if old.meta.access.server() != session.meta.access.server() => {
                 self.retire(&old)?;

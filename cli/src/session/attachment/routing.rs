@@ -1,0 +1,79 @@
+//! Routed folders: the tools of an agent that works in one run on the workspace.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Result;
+use crate::session::attachment::store::bytes;
+use crate::session::attachment::{Attachment, Attachments, Locked, linked};
+use crate::sys::atomic_file;
+use crate::sys::digest::sha256;
+use crate::sys::location::Location;
+
+const DIGITS: usize = 32;
+
+impl Attachments<'_> {
+    /// The attachment that a session's tools are routed to, by the names of its project's folder. An error if nobody can
+    /// tell, so that nothing runs in the wrong place: an attachment that cannot be read, or several beside a routed one.
+    pub fn routed(self, project: &[Location]) -> Result<Option<Attachment>> {
+        let mut found = Vec::<Attachment>::new();
+        for name in project {
+            for near in self.nearest(name)? {
+                if !found.contains(&near) {
+                    found.push(near);
+                }
+            }
+        }
+        match &found[..] {
+            [only] => Ok(only.routing.then(|| only.clone())),
+            several if several.iter().any(|near| near.routing) => Err(linked(several)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Notes that a call of this agent session was heard. A failure to do so shows only in the status line.
+    pub fn hear(self, session: &str) {
+        let file = self.heard_file(session);
+        if !file.exists() && atomic_file::private_dir(&self.paths.heard()).is_ok() {
+            let _ = std::fs::File::create_new(&file); // in a folder that only the user can read
+        }
+    }
+
+    /// Whether a call of this agent session has been heard since the folder was routed.
+    pub fn is_heard(self, session: &str) -> bool {
+        self.heard_file(session).exists()
+    }
+
+    /// The session's own name for itself may be anything.
+    fn heard_file(self, session: &str) -> PathBuf {
+        let digest = sha256(session.as_bytes());
+        self.paths.heard().join(&digest[..DIGITS])
+    }
+}
+
+impl Locked<'_> {
+    /// Turns the routing of an attachment's folder on or off; says whether it was on.
+    pub fn route(&self, attachment: &Attachment, is_on: bool) -> Result<bool> {
+        let Some(current) = self.current(attachment)? else { return Ok(false) };
+        let was_on = current.routing;
+        let changed = Attachment { routing: is_on, ..current };
+        atomic_file::write(&changed.file, &bytes(&changed)?, 0o600)?;
+        self.forget_heard();
+        Ok(was_on)
+    }
+
+    /// If nothing is routed, removes everything about routing.
+    pub(super) fn forget_heard(&self) {
+        if self.all().is_ok_and(|all| all.iter().all(|attachment| !attachment.routing)) {
+            remove_files(&self.attachments.paths.heard());
+        }
+    }
+}
+
+fn remove_files(folder: &Path) {
+    if atomic_file::is_own_dir(folder).unwrap_or_default() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let _ = std::fs::remove_file(entry.path());
+        }
+        let _ = std::fs::remove_dir(folder);
+    }
+}
