@@ -125,6 +125,7 @@ pub struct RemoteCommand {
     text: Vec<u8>,
     token: String,
     private: Option<Zeroizing<String>>,
+    terminal: Option<String>,
 }
 
 impl RemoteCommand {
@@ -212,7 +213,12 @@ impl RemoteCommand {
     /// What is sent where a certificate forces the command: a word that means nothing, and that no log can be forged with.
     pub fn forced() -> RemoteCommand {
         let token = token();
-        RemoteCommand { text: token.clone().into_bytes(), token, private: None }
+        RemoteCommand { text: token.clone().into_bytes(), token, private: None, terminal: None }
+    }
+
+    /// The text that the login shell is given, for a report.
+    pub fn shown(&self) -> String {
+        String::from_utf8_lossy(&self.text).into_owned()
     }
 
     fn checked(text: Vec<u8>, token: String, private: Option<Zeroizing<String>>) -> Result<RemoteCommand> {
@@ -229,7 +235,7 @@ impl RemoteCommand {
                 "send it as input instead: runcode exec -- sh < script, or runcode exec -- xargs < arguments",
             ));
         }
-        Ok(RemoteCommand { text, token, private })
+        Ok(RemoteCommand { text, token, private, terminal: None })
     }
 
     /// The same with what no other user may see: unlike its arguments, a process's environment is for its user alone. Where
@@ -237,6 +243,20 @@ impl RemoteCommand {
     pub fn with_private(mut self, private: String) -> RemoteCommand {
         self.private = Some(Zeroizing::new(private));
         self
+    }
+
+    /// The same on a terminal of this type (`TERM`) on the workspace: stdout and stderr are one stream.
+    pub fn on_terminal(mut self, kind: &str) -> RemoteCommand {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+        let kind =
+            if !kind.is_empty() && kind.len() <= 64 && kind.chars().all(is_plain) { kind } else { "dumb" };
+        self.terminal = Some(kind.to_owned());
+        self
+    }
+
+    /// The type of its terminal, if it gets one.
+    pub fn terminal(&self) -> Option<&str> {
+        self.terminal.as_deref()
     }
 
     /// What is private to it, for the variable [`crate::openssh::config::PRIVATE`].

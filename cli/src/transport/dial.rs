@@ -9,13 +9,41 @@ use crate::error::{Code, Error, Result, reason};
 use crate::grant::Endpoint;
 use crate::output::foreign;
 use crate::sys::clock::Deadline;
+use crate::transport::http_proxy::Proxy;
+
+/// How long to wait for a proxy's own message about a deadline: it says more than ours.
+const GRACE: Duration = Duration::from_millis(200);
 
 /// Connects to the first of the gateway's addresses that lets us, all of them together in `patience`, the resolver
 /// included.
 ///
 /// Every write goes out at once (`TCP_NODELAY`): while keys are exchanged, both sides write small pieces in a row, and
 /// each would wait up to 40 ms for the other side's delayed acknowledgement (RFC 1122, 4.2.3.2 and 4.2.3.4).
-pub fn dial(gateway: &Endpoint, patience: Duration) -> Result<TcpStream> {
+///
+/// Through `proxy` if there is one. A proxy for all programs may not let ssh through; then it connects without the proxy.
+pub fn dial(gateway: &Endpoint, proxy: Option<&Proxy>, patience: Duration) -> Result<TcpStream> {
+    let Some(proxy) = proxy else { return directly(gateway, patience) };
+    let deadline = Deadline::after(patience);
+    // The proxy's share of the time is generous, but leaves enough to connect without it.
+    let share = if proxy.is_ours() { patience } else { patience / 2 };
+    match through(proxy, gateway, share) {
+        Err(_) if !proxy.is_ours() => directly(gateway, deadline.remaining()),
+        connected => connected,
+    }
+}
+
+fn through(proxy: &Proxy, gateway: &Endpoint, patience: Duration) -> Result<TcpStream> {
+    let (proxy, gateway) = (proxy.clone(), gateway.clone());
+    let (sender, receiver) = mpsc::channel();
+    let deadline = Deadline::after(patience);
+    let late = format!("the proxy {} did not connect in time", proxy.shown());
+    let connecting =
+        std::thread::Builder::new().spawn(move || sender.send(proxy.connect(&gateway, deadline)));
+    connecting.map_err(|error| Error::io("start a thread", error))?;
+    receiver.recv_timeout(patience + GRACE).unwrap_or_else(|_| Err(Error::new(Code::Transport, late)))
+}
+
+fn directly(gateway: &Endpoint, patience: Duration) -> Result<TcpStream> {
     let (name, port) = (gateway.host.as_str().to_owned(), gateway.port.number());
     let deadline = Deadline::after(patience);
     let (sender, receiver) = mpsc::channel();
@@ -36,7 +64,11 @@ pub fn dial(gateway: &Endpoint, patience: Duration) -> Result<TcpStream> {
     })
 }
 
-fn first(addresses: &[SocketAddr], patience: Duration, deadline: Deadline) -> io::Result<TcpStream> {
+pub(super) fn first(
+    addresses: &[SocketAddr],
+    patience: Duration,
+    deadline: Deadline,
+) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "it has no address");
     for address in addresses {
         if deadline.is_past() {
@@ -84,7 +116,7 @@ mod tests {
     fn writes_go_out_at_once() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let stream = dial(&gateway("localhost", port), Duration::from_secs(20)).unwrap();
+        let stream = dial(&gateway("localhost", port), None, Duration::from_secs(20)).unwrap();
         assert!(stream.nodelay().unwrap());
         #[cfg(unix)]
         assert!(rustix::net::sockopt::socket_keepalive(&stream).unwrap());
@@ -95,7 +127,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let error = dial(&gateway("127.0.0.1", port), Duration::from_secs(20)).unwrap_err();
+        let error = dial(&gateway("127.0.0.1", port), None, Duration::from_secs(20)).unwrap_err();
         assert!(error.message().contains(&format!("127.0.0.1:{port}: ")), "{}", error.message());
     }
 
@@ -108,7 +140,7 @@ mod tests {
         let brief = Duration::from_millis(100);
         let waiting: Vec<TcpStream> =
             std::iter::from_fn(|| TcpStream::connect_timeout(&address, brief).ok()).take(10_000).collect();
-        let error = dial(&gateway("127.0.0.1", address.port()), brief).unwrap_err();
+        let error = dial(&gateway("127.0.0.1", address.port()), None, brief).unwrap_err();
         assert!(error.message().contains("timed out"), "{} {}", waiting.len(), error.message());
     }
 }

@@ -7,11 +7,11 @@ use std::path::Path;
 use crate::error::{Code, Error, Result};
 use crate::output::foreign;
 use crate::sys::clock::Deadline;
+use crate::transport::mux;
 use crate::transport::mux_socket::{Connection, Trouble};
 use crate::transport::mux_wire::{self, ForwardRequest, Reply};
 use crate::transport::outcome::{Failure, Unforwarded};
 use crate::transport::start::OPEN_DEADLINE;
-use crate::transport::{Transport, mux};
 
 /// In a session's folder: the forwards that were asked for. Without any there is no such file.
 pub const KEPT: &str = "forwards.json";
@@ -53,8 +53,8 @@ pub struct Open {
 }
 
 /// Opens the forward. One that is open already is fine.
-pub(super) fn open(transport: &Transport, path: &Path, forward: &Forward) -> Result<Open, Unforwarded> {
-    let mut talk = Talk::with(transport, path)?;
+pub(super) fn open(path: &Path, forward: &Forward) -> Result<Open, Unforwarded> {
+    let mut talk = Talk::with(path)?;
     let master = talk.master()?;
     let mut only = None;
     let port = match forward.listen {
@@ -83,7 +83,7 @@ pub(super) fn open(transport: &Transport, path: &Path, forward: &Forward) -> Res
                     answer => {
                         if is_open {
                             // In a conversation of its own: this one may be what failed.
-                            Talk::with(transport, path)?.ask(false, forward, HERE[0])?;
+                            Talk::with(path)?.ask(false, forward, HERE[0])?;
                         }
                         let error = unavailable(answer?, address, forward.listen_port);
                         return Err(Unforwarded::NoListener(error));
@@ -97,12 +97,12 @@ pub(super) fn open(transport: &Transport, path: &Path, forward: &Forward) -> Res
 }
 
 /// Closes the forward; whether there was one.
-pub(super) fn close(transport: &Transport, path: &Path, forward: &Forward) -> Result<bool> {
+pub(super) fn close(path: &Path, forward: &Forward) -> Result<bool> {
     let addresses: &[&str] = match forward.listen {
         Side::Workspace => &["localhost"],
         Side::Here => &HERE,
     };
-    let mut talk = Talk::with(transport, path)?;
+    let mut talk = Talk::with(path)?;
     let mut was_open = false;
     for address in addresses {
         was_open |= talk.ask(false, forward, address)? == Reply::Ok;
@@ -112,23 +112,22 @@ pub(super) fn close(transport: &Transport, path: &Path, forward: &Forward) -> Re
 
 /// A conversation with the master about forwards.
 struct Talk<'a> {
-    transport: &'a Transport,
     path: &'a Path,
     connection: Connection,
 }
 
 impl<'a> Talk<'a> {
-    fn with(transport: &'a Transport, path: &'a Path) -> Result<Talk<'a>> {
+    fn with(path: &'a Path) -> Result<Talk<'a>> {
         match Connection::open(path, Deadline::after(OPEN_DEADLINE)) {
-            Ok(connection) => Ok(Talk { transport, path, connection }),
-            Err(trouble) => Err(Failure::into_error(mux::failure(transport, path, trouble))),
+            Ok(connection) => Ok(Talk { path, connection }),
+            Err(trouble) => Err(Failure::into_error(mux::failure(path, trouble))),
         }
     }
 
     fn master(&mut self) -> Result<u32> {
         match self.say(&mux_wire::alive_check())? {
             Reply::Alive(pid) => Ok(pid),
-            _ => Err(Failure::into_error(mux::failure(self.transport, self.path, Trouble::Nonsense))),
+            _ => Err(Failure::into_error(mux::failure(self.path, Trouble::Nonsense))),
         }
     }
 
@@ -149,7 +148,7 @@ impl<'a> Talk<'a> {
     fn say(&mut self, request: &[u8]) -> Result<Reply> {
         self.connection
             .ask(request, Deadline::after(OPEN_DEADLINE))
-            .map_err(|trouble| Failure::into_error(mux::failure(self.transport, self.path, trouble)))
+            .map_err(|trouble| Failure::into_error(mux::failure(self.path, trouble)))
     }
 }
 

@@ -53,9 +53,9 @@ pub(super) fn start(
     }
 }
 
-/// Puts a connection that stays without use in the place of the session's own, which finishes what runs over it. On a failure
-/// that one stays. The caller holds the session's lock.
-pub(super) fn replace_by_lasting(transport: &Transport, path: &Path) -> Result<()> {
+/// Puts a connection that stays without use in the place of the session's own, which finishes what runs over it. If no
+/// connection can be made, that one stays. `release` is called once there is one. The caller holds the session's lock.
+pub(super) fn replace_by_lasting(transport: &Transport, path: &Path, release: impl FnOnce()) -> Result<()> {
     let interrupt = Interrupt::of_command(&transport.cancel)?;
     let way = transport.clone().lasting();
     let mut connection = Further { pid: None, path: further(path), way };
@@ -63,6 +63,7 @@ pub(super) fn replace_by_lasting(transport: &Transport, path: &Path) -> Result<(
     interrupt.let_pass();
     came_up.map_err(Failure::into_error)?;
     let pid = connection.pid.ok_or_else(openssh::no_master)?;
+    release();
     master::retire(transport, path)?;
     std::fs::rename(&connection.path, path)
         .map_err(|error| Error::io("put the new connection in its place", error))?;

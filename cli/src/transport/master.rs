@@ -22,6 +22,7 @@ use crate::output::foreign::FileName as _;
 use crate::sys::atomic_file;
 use crate::sys::clock::Deadline;
 use crate::transport::dial::{acknowledge_at_once, dial};
+use crate::transport::http_proxy::Proxy;
 use crate::transport::mux_socket::{Connection, Listener, Trouble};
 use crate::transport::mux_wire::{self, Reply};
 use crate::transport::openssh;
@@ -34,6 +35,9 @@ pub(super) const ANSWER: Duration = Duration::from_secs(5);
 /// How long this process tries to reach the gateway: more than the 5 s that a resolver waits for a nameserver that is dead.
 /// Where it takes longer, ssh tries by itself.
 const DIAL: Duration = Duration::from_secs(7);
+
+/// How long a connection that a password opened stays open without use, in seconds: only as long as its one command needs to start.
+const BRIEF_SECONDS: u32 = 5;
 
 /// How long making a connection may take, with [`DIAL`]: `ConnectTimeout` is 15 s, and keys are exchanged after that.
 const START: Duration = Duration::from_secs(30);
@@ -91,11 +95,16 @@ pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Un
     let log_path = transport.route.folder.join("master.log");
     let deadline = Deadline::after(START);
     // A way to call ssh that the user chose may lead elsewhere. What ssh cannot reach either, it has the words for.
-    let mut gateway = transport
-        .route
-        .gateway()
-        .filter(|_| !transport.binary.is_chosen())
-        .and_then(|to| dial(to, DIAL).ok());
+    let mut gateway = None;
+    if let Some(to) = transport.route.gateway().filter(|_| !transport.binary.is_chosen()) {
+        gateway = match dial(to, transport.proxy.as_ref(), DIAL) {
+            // ssh would take the same way.
+            Err(error) if transport.proxy.as_ref().is_some_and(Proxy::is_ours) => {
+                return Err(Unconnected { cause: Cause::Unreachable, error });
+            }
+            dialled => dialled.ok(),
+        };
+    }
     let persist = persist(transport);
     let mut child = spawn(transport, control_path, &log_path, gateway.as_ref(), persist)?;
     let mut pause = Duration::from_millis(2);
@@ -177,7 +186,16 @@ pub(super) fn spawn(
     let io = |error| other(Error::io(format_args!("write {}", log_path.named()), error));
     let purpose = Purpose::Master { control_path, keep };
     let program = transport.binary.find().map_err(no_client)?;
-    let mut ssh = transport.ssh_at(&program, &[], purpose).map_err(other)?;
+    // Before 8.7, a master that goes to the background makes a session of its stdin and stdout, whatever `-N` says (bz3290).
+    // The second option only makes those versions refuse to start.
+    let mut first = Vec::new();
+    if gateway.is_some() {
+        first.extend(["-o", "ProxyCommand=-", "-o", "StdinNull=no"]);
+    }
+    if transport.password.is_some() {
+        first.extend(["-o", "BatchMode=no"]); // this one may ask, and asks us
+    }
+    let mut ssh = transport.ssh_at(&program, &first, purpose).map_err(other)?;
     atomic_file::remove(log_path).map_err(other)?;
     let log = crate::sys::platform::open_private(log_path).map_err(io)?;
     ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).current_dir("/");
@@ -185,9 +203,6 @@ pub(super) fn spawn(
         let stdio = || gateway.try_clone().map(|stream| Stdio::from(OwnedFd::from(stream)));
         let io = |error| other(Error::io("pass the connection to ssh", error));
         ssh.stdin(stdio().map_err(io)?).stdout(stdio().map_err(io)?);
-        // Before 8.7, one that goes to the background makes a session of its stdin and stdout, whatever `-N` says (bz3290).
-        // The second option does nothing but make those refuse to start.
-        ssh.args(["-o", "ProxyCommand=-", "-o", "StdinNull=no"]);
     }
     if matches!(transport.route.way, Way::Config { .. }) {
         ssh.args(["-o", "LogLevel=ERROR"]); // a gateway's banners may go on for ever
@@ -199,7 +214,14 @@ pub(super) fn spawn(
         ssh.arg("-o").arg(format!("ControlPersist={keep}"));
     }
     ssh.args(["-N", "-T", "-M", "--"]).arg(transport.route.destination());
-    openssh::spawn(&mut ssh).map_err(no_client)
+    if let Some(password) = &transport.password {
+        password.prepare(&mut ssh).map_err(other)?;
+    }
+    let child = openssh::spawn(&mut ssh).map_err(no_client)?;
+    if let Some(password) = &transport.password {
+        password.expect(child.id());
+    }
+    Ok(child)
 }
 
 /// Sees the started `ssh` off: it ends once its copy in the background serves. One that found somebody else's socket in
@@ -341,7 +363,12 @@ fn foreign(control_path: &Path) -> Error {
 
 /// How long a master stays without use, in seconds; 0 is for as long as it lives (ssh_config(5), `ControlPersist`).
 pub(super) fn persist(transport: &Transport) -> u32 {
-    if transport.is_lasting() { 0 } else { PERSIST_SECONDS }
+    match transport.route.bound {
+        Some(bound) => bound.idle_seconds,
+        None if transport.password.is_some() => BRIEF_SECONDS,
+        None if transport.is_lasting() => 0,
+        None => PERSIST_SECONDS,
+    }
 }
 
 /// Whether the master stays without use.

@@ -19,6 +19,7 @@ pub mod env_name;
 pub mod forward;
 #[cfg(unix)]
 mod full;
+pub mod http_proxy;
 mod late;
 mod login_error;
 mod lost;
@@ -46,18 +47,26 @@ mod server_error;
 mod start;
 mod stream;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+#[cfg(unix)]
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::Result;
+use jiff::Timestamp;
+
+use crate::error::{Code, Error, Result};
 use crate::grant::Endpoint;
 use crate::openssh::SshBinary;
+#[cfg(unix)]
+use crate::openssh::askpass::Askpass;
 use crate::openssh::config::PRIVATE;
 use crate::openssh::external::{self, OwnHost, Purpose};
 use crate::openssh::question::Resolved;
 use crate::sys::env::{Env, Var};
 use crate::sys::interrupt::{Cancel, Interrupt};
+use crate::transport::http_proxy::Proxy;
 
 #[cfg(unix)]
 pub use beside::Settled;
@@ -67,9 +76,10 @@ pub use env_name::EnvName;
 pub use forward::{Forward, Open, Side};
 pub use late::Late;
 pub use login_error::login_required;
+pub use openssh::own_connection;
 pub use outcome::{Cause, Ended, Failure, Limits, TRIES, Unconnected, Unended, Unforwarded};
-pub use running::Running;
-pub use server_error::CertifiedServer;
+pub use running::{Running, Signaller};
+pub use server_error::{OpenedServer, Opener};
 pub use stream::{Stream, Streams};
 
 /// How long [`Transport::is_warm`] waits for an answer.
@@ -96,6 +106,25 @@ pub struct Route {
     pub control_path: Option<PathBuf>,
     /// The session folder.
     pub folder: PathBuf,
+    /// Set if it may be used only for a while.
+    pub bound: Option<Bound>,
+}
+
+/// How long something may be used. A keeper enforces it; this also holds if the keeper was killed.
+#[derive(Debug, Clone, Copy)]
+pub struct Bound {
+    /// How long a master stays without use, in seconds.
+    pub idle_seconds: u32,
+    /// When everything ends.
+    pub end: Timestamp,
+}
+
+impl Bound {
+    /// How long a command may still take. The keeper, which can say more, goes first.
+    fn left(self) -> Duration {
+        const GRACE: Duration = Duration::from_secs(1);
+        Duration::try_from(self.end.duration_since(Timestamp::now())).unwrap_or_default() + GRACE
+    }
 }
 
 /// How ssh gets to a workspace.
@@ -110,7 +139,7 @@ pub enum Way {
         /// Where it leads.
         gateway: Endpoint,
         /// The server of servers.toml that it is; none behind a control plane.
-        server: Option<CertifiedServer>,
+        server: Option<OpenedServer>,
     },
     /// By the user's own config.
     External(OwnHost),
@@ -141,21 +170,28 @@ pub struct Transport {
     binary: SshBinary,
     through_ssh: bool,
     is_sandboxed: bool,
+    proxy: Option<Proxy>,
     #[cfg_attr(windows, expect(dead_code, reason = "there are no masters"))]
     is_lasting: bool,
+    #[cfg(unix)]
+    password: Option<Arc<Askpass>>,
     cancel: Cancel,
 }
 
 impl Transport {
     /// The way along `route`; touches nothing yet.
     pub fn new(route: Route, env: &Env) -> Transport {
+        let proxy = route.gateway().and_then(|gateway| Proxy::to(gateway, env).ok().flatten());
         Transport {
             route,
+            proxy,
             binary: SshBinary::from_env(env),
             through_ssh: cfg!(windows)
                 || env.var(Var::RuncodeTransport).is_some_and(|value| value == "openssh"),
             is_sandboxed: env.var(Var::CodexSandboxNetworkDisabled).is_some(),
             is_lasting: false,
+            #[cfg(unix)]
+            password: None,
             cancel: Cancel::default(),
         }
     }
@@ -167,10 +203,21 @@ impl Transport {
         Transport { is_lasting: true, ..self }
     }
 
+    /// The same transport, but its login asks for a password there, and its connection ends soon after its last use.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn with_password(self, password: Askpass) -> Transport {
+        let mut password_transport = Transport { password: Some(Arc::new(password)), ..self };
+        if let Way::Config { server: Some(server), .. } = &mut password_transport.route.way {
+            server.by = Opener::Password;
+        }
+        password_transport
+    }
+
     /// Whether a new connection is to stay without use: for forwards that were asked for.
     #[cfg(unix)]
     fn is_lasting(&self) -> bool {
-        self.is_lasting || self.route.folder.join(forward::KEPT).exists()
+        self.route.bound.is_none() && (self.is_lasting || self.route.folder.join(forward::KEPT).exists())
     }
 
     /// The same way, for commands that `cancel` interrupts.
@@ -245,23 +292,24 @@ impl Transport {
         self.route.control_path.as_deref().is_some_and(|path| master::lasts(self, path))
     }
 
-    /// Puts a connection that stays without use in the place of this one. The caller holds the session's lock.
+    /// Puts a connection that stays without use in the place of this one, once `release` has ended what only one of the two
+    /// can have. The caller holds the session's lock.
     #[cfg(unix)]
-    pub fn let_last(&self) -> Result<()> {
-        full::replace_by_lasting(self, self.control_path()?)
+    pub fn let_last(&self, release: impl FnOnce()) -> Result<()> {
+        full::replace_by_lasting(self, self.control_path()?, release)
     }
 
     /// Opens a forward, for as long as the master lives. One that is open already is fine. The protocol has no way to ask
     /// which are open.
     #[cfg(unix)]
     pub fn add_forward(&self, forward: &Forward) -> Result<forward::Open, Unforwarded> {
-        forward::open(self, self.control_path()?, forward)
+        forward::open(self.control_path()?, forward)
     }
 
     /// Closes a forward; whether there was one.
     #[cfg(unix)]
     pub fn cancel_forward(&self, forward: &Forward) -> Result<bool> {
-        forward::close(self, self.control_path()?, forward)
+        forward::close(self.control_path()?, forward)
     }
 
     #[cfg(unix)]
@@ -271,7 +319,22 @@ impl Transport {
 
     /// Hands the terminal to `ssh`, for a login shell or for `command`; its exit status.
     pub fn exec_ssh(&self, command: Option<&RemoteCommand>) -> Result<u8> {
+        let _claim = command
+            .filter(|_| self.route.bound.is_some())
+            .map(|it| lost::Claim::of(&self.route.folder, it.token()));
         openssh::terminal(self, command)
+    }
+
+    /// Whether a command of a client on this machine runs over it, except one that ends at once.
+    #[cfg(unix)]
+    pub fn is_used(&self) -> bool {
+        lost::is_used(&self.route.folder)
+    }
+
+    /// Ends every command of a client on this machine, for as long as `patience` lasts.
+    #[cfg(unix)]
+    pub fn end_commands(&self, patience: Duration) {
+        lost::end_all(self, patience);
     }
 
     /// Why the login failed, from ssh's log or, if that is unclear, from a second look that takes at most `patience`.
@@ -306,6 +369,9 @@ impl Transport {
         match (&self.route.way, purpose) {
             (Way::Config { config, .. }, _) => {
                 ssh.arg("-F").arg(config);
+                if let (Some(_), Some(gateway)) = (&self.proxy, self.route.gateway()) {
+                    ssh.arg("-o").arg(proxy_command(gateway)?);
+                }
             }
             (Way::External(_), Purpose::Client { control_path }) => {
                 ssh.args(external::over_master(control_path)?);
@@ -322,6 +388,20 @@ impl Transport {
         ssh.env_remove(Var::RuncodeToken.name()); // a master lives long, and has no use for it
         Ok(ssh)
     }
+}
+
+/// What ssh must run so that its connection takes the same way as ours.
+fn proxy_command(gateway: &Endpoint) -> Result<OsString> {
+    let own = std::env::current_exe().map_err(|error| Error::io("find this program", error))?;
+    let own = own.to_str().ok_or_else(|| Error::new(Code::Io, "this program's path is not text"))?;
+    let mut command = String::new(); // ssh puts `exec` before it
+    if cfg!(windows) {
+        command = format!("\"{own}\"");
+    } else {
+        runcode_text::sh_word(&mut command, own);
+    }
+    let (command, host, port) = (command.replace('%', "%%"), gateway.host.as_str(), gateway.port.number());
+    Ok(format!("ProxyCommand={command} proxy --to {host} --port {port}").into())
 }
 
 /// Stops every ssh from asking. `BatchMode` does not reach the ssh of a `ProxyJump`, which would ask at the terminal; this makes

@@ -16,6 +16,7 @@ use crate::output::foreign::FileName as _;
 use crate::sys::clock::Deadline;
 use crate::sys::interrupt::Interrupt;
 use crate::transport::command::RemoteCommand;
+use crate::transport::connect_error::SANDBOX_HINT;
 use crate::transport::descriptors::{Flags, Passed};
 use crate::transport::late::Asked;
 use crate::transport::master;
@@ -38,7 +39,7 @@ pub(super) fn ask(
     command: &RemoteCommand,
     streams: &Streams,
 ) -> Result<Box<dyn Asked>, Failure> {
-    let failed = |trouble| failure(transport, path, trouble);
+    let failed = |trouble| failure(path, trouble);
     let mut connection = Connection::open(path, Deadline::after(HELLO)).map_err(failed)?;
     let flags = Flags::of_process();
     let passed = Passed::of(streams)
@@ -56,7 +57,8 @@ fn send(
 ) -> Result<(), Trouble> {
     let deadline = Deadline::after(OPEN_DEADLINE);
     let variable = command.private().map(|value| format!("{PRIVATE}={value}"));
-    connection.send(&mux_wire::new_session(command.text(), variable.as_deref(), with_agent), deadline)?;
+    let request = mux_wire::new_session(command.text(), variable.as_deref(), with_agent, command.terminal());
+    connection.send(&request, deadline)?;
     passed.fds().try_for_each(|fd| connection.pass(fd, deadline))
 }
 
@@ -83,7 +85,7 @@ impl Asked for Request {
             return Ok(true); // what comes next is for whoever waits for its end
         }
         let path = transport.route.control_path.as_deref().unwrap_or(Path::new(""));
-        let failed = |trouble| failure(transport, path, trouble);
+        let failed = |trouble| failure(path, trouble);
         loop {
             match self.connection.next().map_err(failed)? {
                 Some(Some(Reply::SessionOpened(session))) => {
@@ -180,7 +182,7 @@ impl Process for OpenSession {
 }
 
 /// What trouble with the master means for a command that was not asked for yet.
-pub(super) fn failure(transport: &Transport, path: &Path, trouble: Trouble) -> Failure {
+pub(super) fn failure(path: &Path, trouble: Trouble) -> Failure {
     let error = |message: String| Error::new(Code::Transport, message);
     Failure::NotStarted(match trouble {
         Trouble::Absent => return Failure::NoMaster(openssh::no_master()),
@@ -188,7 +190,10 @@ pub(super) fn failure(transport: &Transport, path: &Path, trouble: Trouble) -> F
         Trouble::Gone => error("the connection to the workspace was lost".to_owned()),
         Trouble::Nonsense => error(format!("{} does not belong to an ssh master", path.named())),
         Trouble::Foreign => error(format!("{} belongs to another user", path.named())),
-        Trouble::Forbidden => transport.refusal("Operation not permitted", Duration::ZERO, None).error,
+        Trouble::Forbidden => {
+            error("cannot reach the connection's master: sockets are forbidden here".to_owned())
+                .hint(SANDBOX_HINT)
+        }
         Trouble::Io(cause) => {
             error(format!("cannot reach the connection's master: {}", crate::error::reason(&cause)))
         }

@@ -48,6 +48,7 @@ impl FakeMaster {
             },
             control_path: Some(self.path()),
             folder: self.folder.path().to_owned(),
+            bound: None,
         };
         let transport = Transport::new(route, &Env::fixed::<&str>([]));
         let command = RemoteCommand::snippet(None, &Variables::default(), "true").unwrap();

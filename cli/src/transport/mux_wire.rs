@@ -75,16 +75,21 @@ pub fn stop_listening() -> Vec<u8> {
     request(STOP_LISTENING, |_| {})
 }
 
-/// Asks for a session without a terminal that runs `command`, with a variable (`NAME=VALUE`) in its environment if there is
-/// one; three descriptors follow. `with_agent`: the user's agent goes along where the master's own config says so
+/// Asks for a session that runs `command`, on a terminal of the type `terminal` if there is one, and with a variable
+/// (`NAME=VALUE`) in its environment; three descriptors follow. `with_agent`: the user's agent goes along where the master's own config says so
 /// (`ForwardAgent`), which is for the master to decide.
-pub fn new_session(command: &[u8], variable: Option<&str>, with_agent: bool) -> Vec<u8> {
+pub fn new_session(
+    command: &[u8],
+    variable: Option<&str>,
+    with_agent: bool,
+    terminal: Option<&str>,
+) -> Vec<u8> {
     request(NEW_SESSION, |body| {
         string_into(body, b""); // reserved
-        for flag in [0, 0, with_agent.into(), 0, NO_ESCAPE] {
+        for flag in [terminal.is_some().into(), 0, with_agent.into(), 0, NO_ESCAPE] {
             u32_into(body, flag); // terminal, X11, agent, subsystem, escape character
         }
-        string_into(body, b""); // TERM
+        string_into(body, terminal.unwrap_or_default().as_bytes()); // TERM
         string_into(body, command);
         if let Some(variable) = variable {
             string_into(body, variable.as_bytes());

@@ -11,11 +11,11 @@ fn body(words: &[u32]) -> Vec<u8> {
 fn requests_have_the_protocols_layout() {
     assert_eq!(hello(), body(&[8, HELLO, 4]));
     assert_eq!(alive_check(), body(&[8, ALIVE_CHECK, 0]));
-    let session = new_session(b"true", None, false);
+    let session = new_session(b"true", None, false, None);
     assert_eq!(session[4..12], body(&[NEW_SESSION, 0])[..]);
     assert_eq!(session[12..36], body(&[0, 0, 0, 0, 0, NO_ESCAPE])[..]);
     assert_eq!(session[36..], [&body(&[0, 4])[..], b"true"].concat());
-    let session = new_session(b"true", Some("A=b"), true);
+    let session = new_session(b"true", Some("A=b"), true, None);
     assert_eq!(session[12..36], body(&[0, 0, 0, 1, 0, NO_ESCAPE])[..]);
     assert_eq!(session[36..], [&body(&[0, 4])[..], b"true", &body(&[3]), b"A=b"].concat());
     let request = ForwardRequest {

@@ -1,6 +1,8 @@
 //! The transport that runs the system's `ssh` for every command: over the master where there is one, never beside it.
 
+use std::ffi::OsString;
 use std::io::{ErrorKind, Write as _};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
@@ -85,16 +87,19 @@ fn launch(
         option.extend(quoted(control_path).map_err(Failure::NotStarted)?);
         ssh.arg("-o").arg(<std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(option));
     }
+    let terminal = if command.terminal().is_some() { "-tt" } else { "-T" };
+    ssh.envs(command.terminal().map(|kind| ("TERM", kind)));
     match via {
         // With no master, ssh would connect anew without a word: a proxy command that fails keeps it from that.
+        // A client tells the status at debug2 alone; there, a connection of its own would log lists that the server sends.
         #[cfg(unix)]
-        Via::Master(_) => ssh.args(["-o", "ControlMaster=no", "-o", "ProxyCommand=false"]),
-        Via::OwnConnection => ssh.args(["-o", "ControlMaster=no", "-o", "ControlPath=none"]),
+        Via::Master(_) => ssh
+            .args(["-o", "ControlMaster=no", "-o", "ProxyCommand=false", "-vv"])
+            .args([terminal, "-E"])
+            .arg(log.path())
+            .args(["--", transport.route.destination()]),
+        Via::OwnConnection => ssh.args(own_connection(log.path(), transport.route.destination(), terminal)),
     };
-    // A client tells the status at debug2 alone; there, a connection of its own would log lists that the server sends.
-    // And `-v` would make the ssh to a jump host write its own log to the command's stderr.
-    let verbose = if via == Via::OwnConnection { "-oLogLevel=DEBUG1" } else { "-vv" };
-    ssh.args(["-T", verbose, "-E"]).arg(log.path()).arg("--").arg(transport.route.destination());
     ssh.arg(text(command).map_err(Failure::NotStarted)?);
     ssh.env_remove(PRIVATE).envs(command.private().map(|value| (PRIVATE, value)));
     ssh.stdin(streams.stdin.to_stdio().map_err(not_started)?);
@@ -112,6 +117,17 @@ fn launch(
         #[cfg(unix)]
         _flags: flags,
     })
+}
+
+/// The last arguments of an `ssh` that runs a command on a connection of its own; the command follows. `-v` would make the ssh to a
+/// jump host write its own log to the command's stderr. `terminal`: `-T` for none, `-tt` for one.
+pub fn own_connection(log: &Path, destination: &str, terminal: &str) -> Vec<OsString> {
+    let mut arguments =
+        ["-o", "ControlMaster=no", "-o", "ControlPath=none", terminal, "-oLogLevel=DEBUG1", "-E"]
+            .map(OsString::from)
+            .to_vec();
+    arguments.extend([log.as_os_str().to_owned(), "--".into(), destination.into()]);
+    arguments
 }
 
 /// An `ssh` that runs one command.

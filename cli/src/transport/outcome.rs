@@ -30,10 +30,10 @@ impl Failure {
             Failure::NoMaster(error)
             | Failure::Busy(error)
             | Failure::NotStarted(error)
-            | Failure::Interrupted(error)
-            | Failure::MayHaveStarted(error) => error,
+            | Failure::Interrupted(error) => error,
+            Failure::MayHaveStarted(error) => error.maybe_begun(),
             #[cfg(unix)]
-            Failure::Late(late) => late.unresolved(),
+            Failure::Late(late) => late.unresolved().maybe_begun(),
             #[cfg(windows)]
             Failure::Late(late) => match late {},
         }

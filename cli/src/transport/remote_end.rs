@@ -19,6 +19,10 @@ pub enum Fate {
     Ended,
     /// No process bears the token (any more).
     NotFound,
+    /// Some of it is still there, although all of it was killed.
+    Left,
+    /// It was only sent a signal.
+    Sent,
     /// It may still be running.
     Unknown,
 }
@@ -31,13 +35,18 @@ const TENTHS: &str = "20";
 
 /// Sends `signal` to the command that bears `token` and to its descendants.
 pub fn end(transport: &Transport, token: &str, signal: i32) -> Fate {
-    ask(transport, token, signal, TENTHS).unwrap_or(Fate::Unknown)
+    ask(transport, token, signal, TENTHS, "").unwrap_or(Fate::Unknown)
+}
+
+/// Sends `signal` to the command with this `token` and to its descendants, which may outlive it. Returns whether that is certain.
+pub(super) fn signal(transport: &Transport, token: &str, signal: i32) -> bool {
+    matches!(ask(transport, token, signal, TENTHS, "only"), Ok(Fate::Sent))
 }
 
 /// Ends a command that has no client any more. `is_young`: it may not have started yet.
 pub(super) fn end_lost(transport: &Transport, token: &str, is_young: bool) -> Fate {
     const TERM: i32 = 15;
-    ask(transport, token, TERM, if is_young { TENTHS } else { "2" }).unwrap_or(Fate::Unknown)
+    ask(transport, token, TERM, if is_young { TENTHS } else { "2" }, "").unwrap_or(Fate::Unknown)
 }
 
 /// Whether `word` is a command's token: it goes into a pattern.
@@ -46,10 +55,10 @@ pub(super) fn is_token(word: &str) -> bool {
     random.len() == 32 && random.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-fn ask(transport: &Transport, token: &str, signal: i32, tenths: &str) -> Result<Fate> {
+fn ask(transport: &Transport, token: &str, signal: i32, tenths: &str, only: &str) -> Result<Fate> {
     let (first, rest) = token.split_at(token.len().min(1));
     let pattern = format!("[{first}]{rest}");
-    let arguments = [pattern.as_bytes(), name(signal).as_bytes(), tenths.as_bytes()];
+    let arguments = [pattern.as_bytes(), name(signal).as_bytes(), tenths.as_bytes(), only.as_bytes()];
     let command = RemoteCommand::script(SCRIPT, &arguments)?;
     let (mut answer, writer) = std::io::pipe()?;
     let streams = Streams { stdin: Stream::Null, stdout: writer.into(), stderr: Stream::Null };
@@ -63,6 +72,8 @@ fn ask(transport: &Transport, token: &str, signal: i32, tenths: &str) -> Result<
     Ok(match last {
         b"gone" if ended == Ended::Status(0) => Fate::Ended,
         b"none" if ended == Ended::Status(0) => Fate::NotFound,
+        b"left" if ended == Ended::Status(0) => Fate::Left,
+        b"sent" if ended == Ended::Status(0) => Fate::Sent,
         _ => Fate::Unknown,
     })
 }
@@ -80,7 +91,7 @@ fn name(signal: i32) -> &'static str {
 mod tests {
     #[test]
     fn the_short_script_is_short() {
-        crate::transport::script::check(super::SCRIPT, 2200);
+        crate::transport::script::check(super::SCRIPT, 2350);
     }
 
     /// A process chooses its own name (prctl(2), `PR_SET_NAME`): it may look like fields, lines and patterns.

@@ -1,7 +1,8 @@
 # shellcheck shell=sh
 # Ends a command. Finds the process whose arguments contain the token $1 (a pattern that does not match itself), sends the
 # signal $2 to its whole family, and kills what is left after 2 s. Looks for it for $3
-# tenths of a second. Prints `gone`, `left` or `none`.
+# tenths of a second. Prints `gone`, `left` or `none`. With a fourth argument it only sends the signal,
+# prints `sent`, and spares our own shell around the command, which has to say how that ends.
 #
 # The family: the process, its descendants, and whatever is in a group or session that one of them leads. Each such group gets
 # the signal once; a group that none of them leads does not, since it may belong to a server. A zombie (`Z`) does not count as
@@ -115,6 +116,13 @@ while :; do
   pause_once
 done
 grow_family
+if [ -n "$4" ]; then
+  for target_id in $family_ids; do
+    case $holder_ids in *" $target_id "*) ;; *) kill -s "$2" -- "$target_id" 2>/dev/null ;; esac
+  done
+  echo sent
+  exit
+fi
 send_signal "$2"
 tenths_waited=0 pause_tenths=0 was_killed=
 while grow_family; is_one_left $(list_processes); do

@@ -9,17 +9,17 @@ use crate::error::Result;
 use crate::error::{Code, Error};
 use crate::sys::clock::Deadline;
 use crate::sys::interrupt::Interrupt;
-use crate::transport::lost::{Claim, Ending};
+use crate::transport::lost::{Ending, Hold};
 #[cfg(unix)]
 use crate::transport::mux_socket::Listener;
 use crate::transport::outcome::{Ended, Limits};
-use crate::transport::{Transport, remote_end};
+use crate::transport::{Bound, Transport, remote_end};
 
 /// How long the command's output may go on once its process group is gone.
 const LATE_OUTPUT: Duration = Duration::from_millis(500);
 
 /// A command that takes longer is claimed, for the case that this process is killed. Others are spared the files.
-const SHORT: Duration = Duration::from_millis(200);
+const SHORT: Duration = Duration::from_millis(50);
 
 /// How often it is asked whether to go on.
 const LOOK: Duration = Duration::from_secs(1);
@@ -46,9 +46,16 @@ pub struct Running {
     pub(super) interrupt: Option<Interrupt>,
     /// The end of commands that other clients lost, which is waited for.
     pub(super) ending: Option<Ending>,
+    /// Its claim.
+    pub(super) hold: Hold,
     /// How it is ended before it ends itself.
     pub(super) stop: Stop,
+    /// Who is told how it ended.
+    pub(super) told: Option<Told>,
 }
+
+/// What is told how a command ended.
+pub(super) type Told = Box<dyn FnOnce(&Result<Ended>) + Send>;
 
 /// How the remote command is ended before it ends itself.
 #[derive(Debug)]
@@ -59,11 +66,42 @@ pub(super) enum Stop {
     ByStdin(Option<PipeWriter>),
 }
 
+/// Sends signals to a command that runs, while another thread waits for it.
+#[derive(Debug, Clone)]
+pub struct Signaller {
+    transport: Transport,
+    token: String,
+}
+
+impl Signaller {
+    /// Interrupts the remote process group once, as Ctrl-C would, and lets it continue. Returns whether it was reached.
+    pub fn interrupt(&self) -> bool {
+        const INT: i32 = 2;
+        remote_end::signal(&self.transport, &self.token, INT)
+    }
+}
+
 impl Running {
+    /// What signals it.
+    pub fn signaller(&self) -> Signaller {
+        Signaller { transport: self.transport.clone(), token: self.token.clone() }
+    }
+
     /// The same, ended by closing its stdin: where a certificate forces the command, a second one would be the same again.
     #[must_use]
     pub fn ending_by(self, lifeline: Option<PipeWriter>) -> Running {
         Running { stop: Stop::ByStdin(lifeline), ..self }
+    }
+
+    /// The same, whose end `told` learns of first.
+    #[must_use]
+    pub fn telling(self, told: impl FnOnce(&Result<Ended>) + Send + 'static) -> Running {
+        Running { told: Some(Box::new(told)), ..self }
+    }
+
+    /// The claim of the command, for whoever learns that it has done its work before it has ended.
+    pub fn hold(&self) -> Hold {
+        self.hold.clone()
     }
 
     /// Waits for the command, delivering its streams, within `limits`.
@@ -79,7 +117,17 @@ impl Running {
         self.wait_in(limits, LOOK, goes_on)
     }
 
-    fn wait_in(
+    fn wait_in(mut self, limits: &Limits, look: Duration, goes_on: impl FnMut() -> bool) -> Result<Ended> {
+        let (told, hold) = (self.told.take(), self.hold());
+        let ended = self.wait_untold(limits, look, goes_on);
+        hold.release();
+        if let Some(told) = told {
+            told(&ended);
+        }
+        ended
+    }
+
+    fn wait_untold(
         mut self,
         limits: &Limits,
         look: Duration,
@@ -92,17 +140,23 @@ impl Running {
             }
             interrupt => interrupt,
         };
-        let deadline = Deadline::after(limits.timeout.unwrap_or(Duration::MAX));
-        let mut claim = None;
+        let most = self.transport.route.bound.map_or(Duration::MAX, Bound::left);
+        let deadline = Deadline::after(limits.timeout.unwrap_or(Duration::MAX).min(most));
+        // What cannot be interrupted ends soon by itself: the command that ends another one, above all.
+        let is_claimed = interrupt.is_some();
+        if self.transport.route.bound.is_some() {
+            // A keeper must know about it at once.
+            self.hold.claim(&self.transport.route.folder, &self.token);
+        }
         loop {
             if let Some(signal) = interrupt.as_ref().and_then(Interrupt::take) {
                 let remote_ended = self.end(signal, interrupt.as_ref())?;
-                if !remote_ended && let Some(ending) = self.ending.take() {
-                    ending.leave(); // who gave up waits for nothing
+                if !remote_ended {
+                    self.give_up();
                 }
                 return Ok(Ended::Interrupted { signal, remote_ended });
             }
-            let next = if claim.is_none() { look.min(SHORT) } else { look };
+            let next = if is_claimed && self.hold.is_open() { look.min(SHORT) } else { look };
             let slice = Deadline::after(next.min(deadline.remaining()));
             if let Some(ended) = self.process.wait(interrupt.as_ref(), slice)? {
                 let ended = self.whole(ended);
@@ -111,11 +165,24 @@ impl Running {
                 }
                 return ended;
             }
-            claim.get_or_insert_with(|| Claim::of(&self.transport.route.folder, &self.token));
+            if is_claimed {
+                self.hold.claim(&self.transport.route.folder, &self.token);
+            }
             if deadline.is_past() || !goes_on() {
                 let remote_ended = self.end(TERM, interrupt.as_ref())?;
+                if !remote_ended {
+                    self.give_up();
+                }
                 return Ok(Ended::TimedOut { remote_ended });
             }
+        }
+    }
+
+    /// Leaves to the next client what has not ended: this command, and those that others lost.
+    fn give_up(&mut self) {
+        self.hold.leave();
+        if let Some(ending) = self.ending.take() {
+            ending.leave();
         }
     }
 
@@ -182,7 +249,8 @@ impl Running {
                 Ok(remote_end::Fate::NotFound) => {
                     return Ok(is_over || self.process.wait(None, Deadline::after(LATE_OUTPUT))?.is_some());
                 }
-                Ok(remote_end::Fate::Unknown) | Err(RecvTimeoutError::Disconnected) => return Ok(false),
+                Ok(remote_end::Fate::Left | remote_end::Fate::Sent | remote_end::Fate::Unknown)
+                | Err(RecvTimeoutError::Disconnected) => return Ok(false),
                 Err(RecvTimeoutError::Timeout) if patience.is_past() => return Ok(false),
                 Err(RecvTimeoutError::Timeout) => {}
             }

@@ -1,4 +1,4 @@
-//! Why ssh could not log in to a server with a certificate of a signer, with what to do next.
+//! Why ssh could not log in to a server with what we have for it, and what to do next.
 
 use crate::error::{Code, Error};
 use crate::openssh::login::{self, Refusal};
@@ -6,17 +6,28 @@ use crate::openssh::told;
 use crate::transport::connect_error;
 use crate::transport::outcome::{Cause, Unconnected};
 
-/// A server of servers.toml that a certificate opens.
+/// What a server in servers.toml accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opener {
+    /// A certificate of its signer.
+    Certificate,
+    /// A password.
+    Password,
+}
+
+/// A server in servers.toml to which each run logs in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CertifiedServer {
+pub struct OpenedServer {
+    /// What we log in with.
+    pub by: Opener,
     /// The words that a command takes for it.
     pub words: String,
     /// Whether its host keys are pinned.
     pub is_pinned: bool,
 }
 
-/// Makes sense of the log. There is no second look: it would run the command that the certificate forces.
-pub(super) fn of(log: &str, server: &CertifiedServer, is_sandboxed: bool) -> Unconnected {
+/// Makes sense of the log. It does not try again: that would run the command that the certificate forces, or send the password again.
+pub(super) fn of(log: &str, server: &OpenedServer, is_sandboxed: bool) -> Unconnected {
     let (words, said) = (&server.words, told::telling(log));
     let pin = format!("`runcode servers pin {words}` shows its host keys, to compare and paste");
     let host_key = |code, why: &str| {
@@ -46,6 +57,13 @@ pub(super) fn of(log: &str, server: &CertifiedServer, is_sandboxed: bool) -> Unc
             ),
             key,
         ),
+        Refusal::KeysRefused | Refusal::TooManyKeys | Refusal::Question(_)
+            if server.by == Opener::Password =>
+        {
+            let error = Error::new(Code::Transport, format!("`{words}` does not accept the password: {said}"))
+                .hint("for the user: put the right one into the keychain. runcode waits a minute before it tries again, as wrong ones may lock the account");
+            Unconnected { cause: Cause::AuthRejected, error }
+        }
         Refusal::KeysRefused | Refusal::TooManyKeys | Refusal::Question(_) => {
             let what = format!("`{words}` does not accept the signer's certificate: {said}");
             let error = Error::new(Code::Transport, what).hint(

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::sys::clock::Deadline;
 use crate::sys::interrupt::Interrupt;
 use crate::transport::command::RemoteCommand;
-use crate::transport::lost::Ending;
+use crate::transport::lost::{Ending, Hold};
 use crate::transport::outcome::Failure;
 use crate::transport::running::{Process, Running, Stop};
 use crate::transport::stream::Streams;
@@ -162,7 +162,7 @@ impl Transport {
             return mux::ask(self, path, command, streams);
         }
         let (_, listener) =
-            master::answers(path, master::ANSWER).map_err(|trouble| mux::failure(self, path, trouble))?;
+            master::answers(path, master::ANSWER).map_err(|trouble| mux::failure(path, trouble))?;
         openssh::ask(self, command, streams, listener)
     }
 
@@ -199,6 +199,15 @@ impl Transport {
     ) -> Running {
         // One without an interrupt ends others: it has none of its own to end.
         let ending = interrupt.as_ref().and_then(|_| Ending::begin(self));
-        Running { process, transport: self.clone(), token, interrupt, ending, stop: Stop::ByToken }
+        Running {
+            process,
+            transport: self.clone(),
+            token,
+            interrupt,
+            ending,
+            hold: Hold::default(),
+            stop: Stop::ByToken,
+            told: None,
+        }
     }
 }
