@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::session::audit::Action;
 use crate::session::{Session, Sessions};
 use crate::transport::{Ended, Limits, RemoteCommand, Streams};
 
@@ -14,7 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Asks the workspace; `None` when it does not say, since it is no Linux or does not answer.
 pub fn is_listening(sessions: &Sessions<'_>, session: &Session, port: u16) -> Option<bool> {
     let command = RemoteCommand::script(SCRIPT, &[format!("{port:04X}").as_bytes()]).ok()?;
-    let running = sessions.start(session, &command, &Streams::null()).ok()?;
+    let action = || Action::named("query");
+    let running = sessions.start_as(session, &command, &Streams::null(), action).ok()?;
     match running.wait(&Limits { timeout: Some(PATIENCE), interruptible: true }).ok()? {
         Ended::Status(0) => Some(true),
         Ended::Status(1) => Some(false),

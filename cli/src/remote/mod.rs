@@ -2,5 +2,7 @@
 
 mod answer;
 pub mod context;
+pub mod file_facts;
 pub mod health;
+pub mod jobs;
 pub mod listening;

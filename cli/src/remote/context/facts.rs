@@ -91,6 +91,8 @@ pub struct Git {
 pub enum Unseen {
     /// It belongs to another user, and git refuses that until told otherwise (safe.directory).
     Owner,
+    /// Its own configuration names a program through which git would pass changed files.
+    Filters,
     /// It takes longer than the probe waits.
     Slow,
     /// git fails.
@@ -102,6 +104,7 @@ impl Unseen {
     pub fn word(self) -> &'static str {
         match self {
             Unseen::Owner => "dubious_ownership",
+            Unseen::Filters => "own_filters",
             Unseen::Slow => "slow",
             Unseen::Failed => "failed",
         }
@@ -111,6 +114,9 @@ impl Unseen {
     pub fn shown(self) -> &'static str {
         match self {
             Unseen::Owner => "not looked through: it belongs to another user (git's safe.directory)",
+            Unseen::Filters => {
+                "not looked through: git's configuration has filters, which `git status` would run"
+            }
             Unseen::Slow => "not looked through: `git status` takes longer than 3 s",
             Unseen::Failed => "not looked through: `git status` fails",
         }
@@ -164,6 +170,7 @@ impl Context {
         context.disk = space(take("disk.total"), take("disk.free"));
         let problem = take("git.problem").map(|problem| match problem.as_str() {
             "owner" => Unseen::Owner,
+            "filters" => Unseen::Filters,
             "slow" => Unseen::Slow,
             _ => Unseen::Failed,
         });
@@ -317,7 +324,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn the_short_probe_is_short() {
-        crate::transport::script::check(include_str!("probe.sh"), 3228);
+        crate::transport::script::check(include_str!("probe.sh"), 3540);
     }
 
     proptest! {

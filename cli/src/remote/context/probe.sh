@@ -1,8 +1,8 @@
 # shellcheck shell=sh
 # Looks around on the workspace in one go. $1$2 begins each of our lines, $3 is the project folder.
 our_mark=$1$2
-LC_ALL=C
-export LC_ALL
+LC_ALL=C GIT_ALLOW_PROTOCOL=none GIT_NO_LAZY_FETCH=1
+export LC_ALL GIT_ALLOW_PROTOCOL GIT_NO_LAZY_FETCH
 line_feed=$(printf '\nx')
 line_feed=${line_feed%x}
 
@@ -14,12 +14,48 @@ if command -v timeout >/dev/null 2>&1; then time_limit='timeout 3'; else time_li
 cd "$3" 2>/dev/null && tell_fact inside yes
 tell_fact cwd "$PWD"
 
+# Git, without what the files of a checkout could have it run: a bare repository among them has a config of its own.
+run_git() { $time_limit git -c safe.bareRepository=explicit -c core.fsmonitor=false "$@" 2>/dev/null; }
+
+# Which filters are configured, programs that git would pass changed files through (gitattributes(5)): none, `lfs` as the user's own
+# configuration has it, or others. Whatever is unclear counts as others.
+name_filters() {
+  git_filters=$(run_git config --show-scope --name-only --get-regexp '^filter\..*\.(clean|process)$')
+  case $? in
+    0) ;;
+    1) return ;;
+    *) echo others; return ;;
+  esac
+  printf '%s\n' "$git_filters" | while read -r filter_scope filter_name; do
+    case $filter_scope:$filter_name in
+      system:filter.lfs.clean | system:filter.lfs.process | global:filter.lfs.clean | global:filter.lfs.process) echo lfs ;;
+      *) echo others; break ;;
+    esac
+  done
+}
+
 # What of a repository can be read without looking through it, also in one that belongs to another user: that runs nothing.
-ask_git() { $time_limit git -c safe.directory='*' "$@" 2>/dev/null; }
+ask_git() { run_git -c safe.directory='*' "$@"; }
 
 tell_git() {
   command -v git >/dev/null 2>&1 || return
-  if git_status=$($time_limit git -c core.fsmonitor=false --no-optional-locks status --porcelain=2 --branch 2>/dev/null); then
+  # Git LFS runs what the checkout's configuration names. The git of a submodule would not know what run_git sets.
+  case $(name_filters) in
+    *others*) git_problem=filters ;;
+    *) git_problem= ;;
+  esac
+  if [ -n "$git_problem" ]; then
+    :
+  elif git_status=$(run_git -c filter.lfs.clean= -c filter.lfs.process= -c filter.lfs.required=false --no-optional-locks status --porcelain=2 --branch --ignore-submodules=dirty); then
+    git_problem=
+  else
+    # As timeout ends: GNU's, and busybox's, which leaves it to the signal.
+    case $? in
+      124 | 137 | 143) git_problem=slow ;;
+      *) git_problem=failed ;;
+    esac
+  fi
+  if [ -z "$git_problem" ]; then
     printf '%s\n' "$git_status" | {
       is_dirty=no
       while read -r line_kind line_name line_value _; do
@@ -33,13 +69,8 @@ tell_git() {
       tell_fact git.dirty "$is_dirty"
     }
   else
-    # As timeout ends: GNU's, and busybox's, which leaves it to the signal.
-    case $? in
-      124 | 137 | 143) git_problem=slow ;;
-      *) git_problem=failed ;;
-    esac
     ask_git rev-parse --git-dir >/dev/null || return
-    git rev-parse --git-dir >/dev/null 2>&1 || git_problem=owner
+    run_git rev-parse --git-dir >/dev/null || git_problem=owner
     tell_fact git.problem "$git_problem"
     tell_fact git.head "$(ask_git rev-parse -q --verify HEAD)"
     tell_fact git.branch "$(ask_git symbolic-ref -q --short HEAD)"
@@ -47,11 +78,15 @@ tell_git() {
   tell_fact git.remote "$(ask_git config --get remote.origin.url)"
 }
 
-# The program $1, asked for its version with the other arguments.
-tell_tool() { command -v "$1" >/dev/null 2>&1 && tell_fact "tool.$1" "$($time_limit "$@" </dev/null 2>&1)"; }
+# The program $1, asked for its version with the other arguments. Not in the project: one that only stands in for others, such
+# as rustup's, runs what a file there names.
+tell_tool() {
+  cd / && command -v "$1" >/dev/null 2>&1 && tell_fact "tool.$1" "$($time_limit "$@" </dev/null 2>&1)"
+}
 
 # The version that a program of Node's package manager has in its package.json; starting it takes long.
 tell_packaged_tool() {
+  cd / || return
   program_path=$(command -v "$1" 2>/dev/null) || return
   version_file=$(readlink -f "$program_path" 2>/dev/null)
   version_file=${version_file%/bin/*}/package.json
@@ -63,6 +98,7 @@ tell_packaged_tool() {
 
 # Java says its version in a file, too, and takes long to start.
 tell_java() {
+  cd / || return
   program_path=$(command -v java 2>/dev/null) || return
   version_file=$(readlink -f "$program_path" 2>/dev/null)
   version_file=${version_file%/bin/*}/release
