@@ -6,13 +6,14 @@
 //! member, `end`, names such files after `-`, and the workspace removes them before it moves anything into place. `end` also
 //! holds the new modes of folders that already exist, such as `755 =src`.
 
+use std::fs::File;
 use std::io::{self, BufWriter, Read as _, Write};
 
 use tar::{EntryType, Header};
 
 use crate::files::exchange::CHUNK;
 use crate::files::hashing::Hash;
-use crate::files::local_file;
+use crate::files::local::Opened;
 use crate::files::local_tree::{Entry, EntryKind, Modified};
 use crate::files::notes::Notes;
 use crate::files::progress::Progress;
@@ -66,7 +67,7 @@ pub(super) fn send(
 ) -> Result<Sent, Unsent> {
     let mut to = Hashing { to: BufWriter::with_capacity(CHUNK, to), hash: Hash::default() };
     let mut sent = Sent::default();
-    let mut chunk = vec![0; CHUNK];
+    let (mut chunk, mut opened) = (vec![0; CHUNK], Opened::default());
     let mut end = Vec::new();
     let mut line = |word: &str, name: &[u8]| {
         end.extend_from_slice(format!("\n{word} ").as_bytes());
@@ -78,16 +79,19 @@ pub(super) fn send(
         to.put(&head_of(entry))?;
         match &entry.kind {
             EntryKind::Folder => {}
-            EntryKind::File(size) => match file(&mut to, entry, *size, &mut chunk, progress, watchdog)? {
-                Ok(()) => {
-                    sent.bytes += size;
-                    sent.files += 1;
+            EntryKind::File(size) => {
+                let found = opened.file(&entry.local);
+                match file(&mut to, found, *size, &mut chunk, progress, watchdog)? {
+                    Ok(()) => {
+                        sent.bytes += size;
+                        sent.files += 1;
+                    }
+                    Err(why) => {
+                        sent.missing.add(&entry.local.shown().display().to_string(), &why);
+                        line("-", &entry.name);
+                    }
                 }
-                Err(why) => {
-                    sent.missing.add(&entry.local.display().to_string(), &why);
-                    line("-", &entry.name);
-                }
-            },
+            }
             EntryKind::Link(_) => sent.files += 1,
         }
     }
@@ -188,14 +192,14 @@ impl<W: Write> Hashing<W> {
 /// Sends as many bytes of a file as its header promised, padded with zeros; `Err` says why padding was needed.
 fn file<W: Write>(
     to: &mut Hashing<W>,
-    entry: &Entry,
+    found: io::Result<File>,
     size: u64,
     chunk: &mut [u8],
     progress: &mut Progress,
     watchdog: &Watchdog,
 ) -> Result<io::Result<()>, Unsent> {
     let mut left = size;
-    let mut file = local_file::open_found(&entry.local).map(|file| watchdog.local(file));
+    let mut file = found.map(|file| watchdog.local(file));
     while left > 0 {
         let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(chunk.len());
         let part = chunk.get_mut(..wanted).unwrap_or_default();
@@ -226,13 +230,14 @@ fn file<W: Write>(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
     use super::*;
+    use crate::files::local::Local;
 
     #[test]
     fn the_hash_is_of_what_the_length_says() {
         let local = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(local.path(), vec![7; 1025]).unwrap();
         let entry = |name: &[u8], kind| Entry {
-            local: local.path().to_owned(),
+            local: Local::of_file(local.path()).unwrap(),
             name: name.to_vec(),
             kind,
             mode: 0o640,
@@ -294,7 +299,7 @@ mod tests {
         }
         std::fs::create_dir(top.path().join("other")).unwrap();
         let entries = ["whole", "gone", "other", "short", "last"].map(|name| Entry {
-            local: top.path().join(name),
+            local: Local::of_file(&top.path().join(name)).unwrap(),
             name: format!("{name}\n").into_bytes(),
             kind: EntryKind::File(if name == "last" { 1 } else { 2 }),
             mode: 0o640,

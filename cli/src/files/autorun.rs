@@ -2,61 +2,15 @@
 //! workspace is told that some came.
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use crate::files::autorun_names::{
+    CHECKOUTS, ENDS, FOLDERS, GIT_FILES, GIT_REPOSITORIES, HARMLESS, PATHS, STARTS,
+};
+use crate::files::git_folder;
 use crate::files::links;
 use crate::files::tally::Tally;
 use crate::output::sanitize;
-
-/// By their last two names, or by the last alone; in lower case, as some file systems ignore it. A link or a file in the place
-/// of such a folder counts too: what it leads to is obeyed as if it were there.
-const PATHS: &[&str] = &[
-    ".envrc",
-    ".mcp.json",
-    ".mise.toml",
-    "mise.toml",
-    ".npmrc",
-    ".pnpmfile.cjs",
-    ".yarnrc",
-    ".yarnrc.yml",
-    ".git/config",
-    ".git/config.worktree",
-    ".git/commondir",
-    ".cargo/config",
-    ".cargo/config.toml",
-    ".claude/settings.json",
-    ".claude/settings.local.json",
-    ".codex/config.toml",
-    ".cursor/mcp.json",
-    ".cursor/hooks.json",
-    ".gemini/settings.json",
-    ".vscode/tasks.json",
-    ".vscode/settings.json",
-    ".vscode/mcp.json",
-    ".devcontainer/devcontainer.json",
-    ".devcontainer.json",
-    ".bashrc",
-    ".bash_profile",
-    ".bash_login",
-    ".profile",
-    ".zshrc",
-    ".zshenv",
-    ".zprofile",
-    ".ssh/config",
-    ".ssh/authorized_keys",
-];
-
-/// Folders all of whose files count.
-const FOLDERS: &[&str] = &[".git/hooks", ".claude/hooks", ".husky"];
-
-/// How many of the last names matter for those.
-const DEPTH: usize = 3;
-
-/// Where git keeps whole repositories below `.git`, of submodules and of worktrees: hooks and configuration of each count.
-const GIT_REPOSITORIES: &[&str] = &["modules", "worktrees"];
-
-/// What git obeys in such a repository, besides its hooks.
-const GIT_FILES: &[&str] = &["hooks", "config", "config.worktree", "commondir"];
 
 /// Those that came.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +21,8 @@ pub(super) struct AutorunFiles {
     pub(super) found: Tally,
     /// Whether git's own do not come at all.
     is_without_git: bool,
+    /// The folder looked at last, and whether it is git's own.
+    looked_at: Option<(PathBuf, bool)>,
 }
 
 impl AutorunFiles {
@@ -77,14 +33,46 @@ impl AutorunFiles {
         AutorunFiles { folder: real.iter().map(OsString::from).collect(), ..AutorunFiles::default() }
     }
 
-    /// The same, where what is below a `.git` is left out.
+    /// What is fetched alone and becomes `file`: that one, if it is one by this name or by what a link of this name leads to.
+    pub(super) fn of_file(file: &Path) -> Tally {
+        let mut found = Tally::default();
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder.canonicalize().or_else(|_| std::path::absolute(folder));
+        let given = folder.ok().zip(file.file_name()).map(|(folder, name)| folder.join(name));
+        let names = |path: &Path| path.iter().map(OsString::from).collect::<Vec<_>>();
+        let is_one = |path: &Path| is_autorun(names(path).iter());
+        if [given, file.canonicalize().ok()].iter().flatten().any(|path| is_one(path)) {
+            found.add(|| sanitize::short(&file.file_name().unwrap_or_default().to_string_lossy()));
+        }
+        found
+    }
+
+    /// The same, where what is git's own is left out: by its name, or in a repository that is there.
     pub(super) fn without_git(self, is_without_git: bool) -> AutorunFiles {
         AutorunFiles { is_without_git, ..self }
     }
 
-    /// Whether what came as `path` is left out.
-    pub(super) fn leaves_out(&self, path: &[OsString]) -> bool {
-        self.is_without_git && path.iter().any(|name| is_git_name(name))
+    /// Whether what came as `path` is left out: without a file `HEAD`, no folder becomes a repository, whatever its name.
+    pub(super) fn leaves_out(&mut self, path: &[OsString], is_folder: bool) -> bool {
+        let is_head = !is_folder && path.last().is_some_and(|name| is_head(name));
+        self.is_without_git
+            && (is_head || path.iter().any(|name| is_git_name(name)) || self.is_in_git_folder(path))
+    }
+
+    fn is_in_git_folder(&mut self, path: &[OsString]) -> bool {
+        if completes_repository(&self.folder.iter().chain(path).collect::<PathBuf>()) {
+            return true;
+        }
+        let above = path.get(..path.len().saturating_sub(1)).unwrap_or_default();
+        let folder = self.folder.iter().chain(above).collect::<PathBuf>();
+        match &self.looked_at {
+            Some((last, is_gits)) if *last == folder => *is_gits,
+            _ => {
+                let is_gits = git_folder::is_in_git_folder(&folder);
+                self.looked_at = Some((folder, is_gits));
+                is_gits
+            }
+        }
     }
 
     /// Counts the file or link that came as `path`, if it is one.
@@ -97,9 +85,34 @@ impl AutorunFiles {
 
 /// Whether some file system takes this name for `.git`: in any case, by its short name, with what is not shown or is dropped.
 pub fn is_git_name(name: &OsStr) -> bool {
+    matches!(&*taken_for(name), ".git" | "git~1")
+}
+
+/// Whether this is the name of a file that programs look for by themselves, as far as its dot shows: nobody knows all such programs.
+pub fn may_be_obeyed(name: &OsStr) -> bool {
+    let name = taken_for(name);
+    name.starts_with('.') && !HARMLESS.contains(&&*name)
+}
+
+/// Whether some file system takes this name for `HEAD`, by which git knows a repository.
+pub(super) fn is_head(name: &OsStr) -> bool {
+    taken_for(name) == "head"
+}
+
+/// Whether `path` is, or is inside, something that turns a folder with an existing `HEAD` into a git repository.
+pub fn completes_repository(path: &Path) -> bool {
+    path.ancestors().any(|step| {
+        let is_part = |name: &OsStr| matches!(&*taken_for(name), "commondir" | "objects" | "refs");
+        let has_head = |folder: &Path| folder.join("HEAD").symlink_metadata().is_ok();
+        step.file_name().is_some_and(is_part) && step.parent().is_some_and(has_head)
+    })
+}
+
+/// The name that some file system takes this one for, in lower case.
+fn taken_for(name: &OsStr) -> String {
     let name = name.to_string_lossy();
     let shown = name.chars().filter(|c| !sanitize::is_steering(*c)).collect::<String>().to_lowercase();
-    matches!(shown.trim_end_matches(['.', ' ']), ".git" | "git~1")
+    shown.trim_end_matches(['.', ' ']).to_owned()
 }
 
 fn is_autorun<'a>(path: impl DoubleEndedIterator<Item = &'a OsString> + Clone) -> bool {
@@ -120,20 +133,21 @@ fn is_of_inner_repository<'a>(path: impl DoubleEndedIterator<Item = &'a OsString
     is_obeyed && path.clone().zip(path.skip(1)).any(is_below)
 }
 
-fn is_well_known<'a>(path: impl DoubleEndedIterator<Item = &'a OsString>) -> bool {
-    let mut names: Vec<_> =
-        path.rev().take(DEPTH).map(|name| name.to_string_lossy().to_lowercase()).collect();
-    names.reverse();
-    let ends_with = |names: &[String], wanted: &str| {
-        let count = wanted.split('/').count();
-        let end = names.get(names.len().saturating_sub(count)..).unwrap_or_default();
-        end.iter().map(String::as_str).eq(wanted.split('/'))
-    };
+fn is_well_known<'a>(path: impl Iterator<Item = &'a OsString>) -> bool {
+    let names = path.map(|name| name.to_string_lossy().to_lowercase()).collect::<Vec<_>>();
     let Some((last, above)) = names.split_last() else { return false };
-    PATHS.iter().chain(FOLDERS).any(|wanted| {
-        let stands_for = wanted.split_once('/').map(|(folder, _)| folder);
-        ends_with(&names, wanted) || stands_for == Some(last.as_str())
-    }) || (!last.ends_with(".sample") && FOLDERS.iter().any(|folder| ends_with(above, folder)))
+    let ends_with = |wanted: &&str| wanted.rsplit('/').eq(names.iter().rev().take(wanted.split('/').count()));
+    let stands_for = |wanted: &&str| wanted.split_once('/').is_some_and(|(folder, _)| folder == last);
+    let is_below = |wanted: &&str| {
+        let count = wanted.split('/').count();
+        let is_it = |names: &[String]| wanted.split('/').eq(names);
+        let after = |at: usize| above.get(at + count).is_some_and(|name| name == CHECKOUTS);
+        above.windows(count).enumerate().any(|(at, names)| is_it(names) && !after(at))
+    };
+    PATHS.iter().chain(FOLDERS).any(|wanted| ends_with(wanted) || stands_for(wanted))
+        || STARTS.iter().any(|start| last.starts_with(start))
+        || ENDS.iter().any(|end| last.ends_with(end))
+        || (!last.ends_with(".sample") && FOLDERS.iter().any(is_below))
 }
 
 #[cfg(test)]
@@ -172,6 +186,21 @@ mod tests {
             ".git/modules",
             ".git/worktrees",
             ".git/modules/lib/hooks",
+            "AGENTS.md",
+            "sub/Claude.md",
+            ".yarnrc.yml",
+            ".githooks/pre-commit",
+            ".claude/skills/x/SKILL.md",
+            ".claude/worktrees/fix/.claude/commands/x.md",
+            ".ssh/rc",
+            ".cursor",
+            ".hg/hgrc",
+            ".Rprofile",
+            ".github/hooks/x",
+            ".devcontainer/a/devcontainer.json",
+            "eslint.config.mjs",
+            ".mvn/extensions.xml",
+            "QWEN.md",
         ] {
             assert!(is(path), "{path}");
         }
@@ -191,10 +220,67 @@ mod tests {
             "modules/lib/hooks/pre-commit",
             ".git/logs/modules/hooks/x",
             ".git/worktrees/fix/gitdir",
+            "agents.md.txt",
+            ".claude/worktrees/fix/src/main.rs",
+            ".husky/pre-commit.sample",
         ] {
             assert!(!is(path), "{path}");
         }
     }
+
+    #[test]
+    fn a_name_with_a_dot_may_be_obeyed() {
+        for name in [".pdbrc", ".new-tool.toml", ".X", ".gitignore.sh", ".\u{200b}envrc", ".config"] {
+            assert!(may_be_obeyed(OsStr::new(name)), "{name}");
+        }
+        for name in ["a.txt", ".gitignore", ".GitIgnore", ".env.example", "notes.", "x.rc"] {
+            assert!(!may_be_obeyed(OsStr::new(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_of_git_are_known_however_written() {
+        for (name, is_gits, is_its_head) in [
+            (".GIT", true, false),
+            ("git~1", true, false),
+            (".g\u{200c}it. ", true, false),
+            ("HEAD", false, true),
+            ("head.", false, true),
+            ("He\u{200b}ad ", false, true),
+            ("HEAD.md", false, false),
+            ("ahead", false, false),
+        ] {
+            let name = OsStr::new(name);
+            assert_eq!((is_git_name(name), is_head(name)), (is_gits, is_its_head), "{}", name.display());
+        }
+    }
+
+    #[test]
+    fn one_file_alone_counts() {
+        let top = tempfile::tempdir().unwrap();
+        let at = |name: &str| top.path().join(name);
+        std::fs::create_dir_all(at(".git/hooks")).unwrap();
+        std::fs::create_dir(at(".claude")).unwrap();
+        for (name, counts) in [
+            (".envrc", 1),
+            (".git/hooks/x", 1),
+            (".git/hooks/x.sample", 0),
+            (".claude/settings.json", 1),
+            ("a", 0),
+        ] {
+            std::fs::write(at(name), "").unwrap();
+            assert_eq!(AutorunFiles::of_file(&at(name)).count, counts, "{name}");
+        }
+        assert_eq!(AutorunFiles::of_file(&at("new/.claude/settings.json")).count, 1, "not there yet");
+        #[cfg(unix)]
+        for (link, to, counts) in [("hooks", ".git/hooks", 1), ("rc", ".envrc", 1), ("b", "a", 0)] {
+            std::os::unix::fs::symlink(to, at(link)).unwrap();
+            assert_eq!(AutorunFiles::of_file(&at(link)).count, counts, "{link}");
+        }
+        #[cfg(unix)]
+        assert_eq!(AutorunFiles::of_file(&at("hooks/x")).count, 1, "through a link");
+    }
+
     #[test]
     fn the_folders_own_name_counts() {
         let top = tempfile::tempdir().unwrap();

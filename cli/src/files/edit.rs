@@ -5,11 +5,11 @@ use std::io::Cursor;
 use memchr::memmem;
 
 use crate::error::{Code, Error, Result};
-use crate::files::get::{self, Wanted};
+use crate::files::failure::ScriptFailure;
+use crate::files::get::{self, Content};
 use crate::files::hashing::sha256;
-use crate::files::{Exchanges, Part, Place, RemotePath, Summary, Writing, put_file};
-use crate::output::foreign::{self, FileName as _};
-use crate::sys::atomic_file;
+use crate::files::{Exchanges, Part, RemotePath, Summary, Writing, put_file};
+use crate::output::foreign;
 
 /// The largest file that is edited.
 const EDIT_MAX: usize = 4 << 20;
@@ -110,14 +110,16 @@ impl Change {
                     lines.collect::<Vec<_>>().join(", ") + if several.len() > 10 { "…" } else { "" };
                 let what = format!("the old text is in the file {} times, in lines {lines}", several.len());
                 return Err(Error::new(Code::Usage, what)
-                    .hint("give more of the surrounding text, or replace each occurrence with --all"));
+                    .hint("give more of the surrounding text, or replace each occurrence with --all")
+                    .for_tools("give more of the surrounding text, or replace each occurrence with `all`"));
             }
         }
         let length = (content.len() - found.len() * self.old.len())
             .saturating_add(found.len().saturating_mul(self.new.len()));
         if length > EDIT_MAX.max(content.len()) {
             return Err(Error::new(Code::Usage, "the result would be larger than 4 MiB")
-                .hint("nothing was written; edit it there: runcode exec -- sed -i …"));
+                .hint("nothing was written; edit it there: runcode exec -- sed -i …")
+                .for_tools("nothing was written; edit it there with `exec`"));
         }
         let (mut result, mut starts, mut from) = (Vec::with_capacity(length), Vec::new(), 0);
         for at in found {
@@ -139,17 +141,18 @@ pub fn edit(
     all: bool,
     expects: Option<&str>,
 ) -> Result<Edited> {
-    let folder = atomic_file::temporary_dir("runcode-")?;
-    let copy = folder.path().join("f");
-    let part = Part::Bytes { offset: 0, limit: Some(EDIT_MAX as u64 + 1) };
-    get::get(exchanges, remote, &Place::As(copy.clone()), Wanted { part, ..Wanted::default() })?;
-    let content =
-        std::fs::read(&copy).map_err(|error| Error::io(format_args!("read {}", copy.named()), error))?;
     let shown = remote.shown();
     let on =
         |code, what: &str| Error::new(code, format!("{} on the workspace {what}", foreign::file(&shown)));
+    let part = Part::Bytes { offset: 0, limit: Some(EDIT_MAX as u64 + 1) };
+    let content = match get::content(exchanges, remote, part)? {
+        Content::File(content) => content,
+        Content::Folder => return Err(ScriptFailure::folder(&shown).into()),
+    };
     if content.len() > EDIT_MAX {
-        return Err(on(Code::Usage, "is larger than 4 MiB").hint("edit it there: runcode exec -- sed -i …"));
+        return Err(on(Code::Usage, "is larger than 4 MiB")
+            .hint("edit it there: runcode exec -- sed -i …")
+            .for_tools("edit it there with `exec`"));
     }
     let before = sha256(&content);
     if expects.is_some_and(|expected| !expected.eq_ignore_ascii_case(&before)) {
@@ -192,10 +195,13 @@ fn changed_lines(content: &[u8], starts: &[usize], length: usize) -> Vec<(usize,
 /// A line as it is shown: its start, where it is long.
 fn cut(line: &[u8]) -> String {
     const LONG: usize = 500;
-    match line.get(..LONG) {
-        Some(start) if line.len() > LONG => format!("{}…", String::from_utf8_lossy(start)),
-        _ => String::from_utf8_lossy(line).into_owned(),
+    if line.len() <= LONG {
+        return String::from_utf8_lossy(line).into_owned();
     }
+    // Not within a character, which has four bytes at most.
+    let goes_on = |at: &usize| line.get(*at).is_some_and(|byte| byte & 0xc0 == 0x80);
+    let end = (LONG - 3..=LONG).rev().find(|at| !goes_on(at)).unwrap_or(LONG);
+    format!("{}…", String::from_utf8_lossy(line.get(..end).unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -254,6 +260,17 @@ mod tests {
         assert_eq!(apply(content.as_bytes(), ";", "", true).unwrap().len(), EDIT_MAX / 2);
         let shown = changed_lines(&vec![b'x'; EDIT_MAX], &[3], 1);
         assert_eq!(shown.iter().map(|(_, line)| line.chars().count()).collect::<Vec<_>>(), [501]);
+    }
+
+    #[test]
+    fn no_character_is_cut() {
+        for before in 0..4 {
+            let line = "x".repeat(before) + &"\u{1f980}".repeat(200);
+            let shown = cut(line.as_bytes());
+            let kept = shown.strip_suffix('…').unwrap();
+            assert!(line.starts_with(kept) && (497..=500).contains(&kept.len()), "{before}: {shown}");
+        }
+        assert_eq!(cut(&[0x80; 501]).chars().count(), 501, "what is no text has no characters");
     }
 
     #[test]

@@ -182,11 +182,34 @@ impl<'a> Exchanges<'a> {
         widen(&input);
         widen(&stdout);
         let streams = Streams { stdin: stdin.into(), stdout: stdout.into(), stderr: Stream::from(stderr) };
-        let running = (self.start)(&command, &streams)?;
-        drop(streams);
+        // The threads are there before the command: without them nothing runs.
+        let thread = |error| Error::io("start a thread", error);
         let (sender, events) = mpsc::channel();
+        let (talk, begun) = mpsc::channel::<Exchange>();
+        let told = sender.clone();
+        std::thread::Builder::new()
+            .spawn(move || {
+                let Ok(mut exchange) = begun.recv() else { return };
+                let done = body(&mut exchange);
+                drop(exchange);
+                let _ = told.send(Event::Told(done));
+            })
+            .map_err(thread)?;
+        let (wait, started) = mpsc::channel::<(Running, Watchdog)>();
+        std::thread::Builder::new()
+            .spawn(move || {
+                let Ok((running, watching)) = started.recv() else { return };
+                let limits = Limits { timeout: None, interruptible: true };
+                let ended = running.wait_while(&limits, || !watching.has_expired());
+                let _ = sender.send(Event::Ended(ended));
+            })
+            .map_err(thread)?;
+        let last_words = collect(errors).map_err(thread)?;
+        let running = (self.start)(&command, &streams)?;
+        let hold = running.hold();
+        drop(streams);
         let watchdog = Watchdog::new(self.patience);
-        let mut exchange = Exchange {
+        let exchange = Exchange {
             input: Some(watchdog.remote(input)),
             output: BufReader::with_capacity(CHUNK, watchdog.remote(output)),
             mark,
@@ -194,22 +217,12 @@ impl<'a> Exchanges<'a> {
             path: task.path.to_owned(),
             records: 0,
         };
-        let told = sender.clone();
-        std::thread::spawn(move || {
-            let done = body(&mut exchange);
-            drop(exchange);
-            let _ = told.send(Event::Told(done));
-        });
-        let watching = watchdog.clone();
-        std::thread::spawn(move || {
-            let limits = Limits { timeout: None, interruptible: true };
-            let ended = running.wait_while(&limits, || !watching.has_expired());
-            let _ = sender.send(Event::Ended(ended));
-        });
-        let last_words = collect(errors);
+        let _ = wait.send((running, watchdog.clone())); // it hears signals, before anything is written
+        let _ = talk.send(exchange);
         let (done, ended) = match events.recv() {
             Ok(Event::Told(Ok(value))) => {
                 watchdog.expect_answer();
+                hold.release(); // this process may end before the script's shell, which has nothing left to do
                 let was_interrupted = |event| matches!(event, Event::Ended(Ok(Ended::Interrupted { .. })));
                 self.earlier.set(Some(Box::new(move || events.iter().any(was_interrupted))));
                 return Ok(value);
@@ -272,18 +285,18 @@ fn the_end<T>(events: &mpsc::Receiver<Event<T>>) -> Result<Ended> {
 }
 
 /// Reads what is said on stderr to its end; the last of it comes through the channel.
-fn collect(mut errors: PipeReader) -> mpsc::Receiver<String> {
+fn collect(mut errors: PipeReader) -> io::Result<mpsc::Receiver<String>> {
     const KEPT: usize = 4096;
     let (sender, words) = mpsc::channel();
-    std::thread::spawn(move || {
+    std::thread::Builder::new().spawn(move || {
         let (mut kept, mut chunk) = (Vec::new(), [0; KEPT]);
         while let Ok(read @ 1..) = errors.read(&mut chunk) {
             kept.extend_from_slice(chunk.get(..read).unwrap_or_default());
             kept.drain(..kept.len().saturating_sub(KEPT));
         }
         let _ = sender.send(String::from_utf8_lossy(&kept).into_owned());
-    });
-    words
+    })?;
+    Ok(words)
 }
 
 /// Lets a pipe hold more, so that both its ends change turns less often. Refused is fine.

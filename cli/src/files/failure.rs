@@ -24,6 +24,9 @@ pub(super) enum FailureKind {
     Changed,
     /// Somebody else put something in the place of the folder that is written to first.
     Taken,
+    /// Another user owns the file or something on the way to it, or gave it its name, in a folder where others may create
+    /// files.
+    Planted,
     Io(String),
 }
 
@@ -45,6 +48,7 @@ impl FailureKind {
             "twins" => FailureKind::Twins,
             "changed" => FailureKind::Changed,
             "taken" => FailureKind::Taken,
+            "planted" => FailureKind::Planted,
             _ => FailureKind::Io(said.to_owned()),
         }
     }
@@ -63,6 +67,11 @@ impl ScriptFailure {
         ScriptFailure { kind: FailureKind::parse(record), path: path.to_owned() }
     }
 
+    /// A folder is at `path`, where a file is wanted.
+    pub(super) fn folder(path: &str) -> ScriptFailure {
+        ScriptFailure { kind: FailureKind::IsFolder, path: path.to_owned() }
+    }
+
     /// Whether folders cannot travel to and from this workspace, as opposed to files.
     pub(super) fn is_without_folders(&self) -> bool {
         matches!(self.kind, FailureKind::NoTar | FailureKind::NoStderr)
@@ -77,15 +86,18 @@ impl From<ScriptFailure> for Error {
         let unchanged = "what was there before is unchanged; run the command again";
         match failure.kind {
             FailureKind::Missing => {
-                Error::new(Code::NotFound, on("does not exist")).hint(if path.contains(['*', '?', '[']) {
-                    "patterns are not expanded: fetch the folder, or name each file"
+                let error = Error::new(Code::NotFound, on("does not exist"));
+                if path.contains(['*', '?', '[']) {
+                    error.hint("patterns are not expanded: fetch the folder, or name each file")
                 } else {
-                    "see what is there: runcode exec -- ls"
-                })
+                    error
+                        .hint("see what is there: runcode exec -- ls")
+                        .for_tools("see what is there: `read` of a folder, or `glob`")
+                }
             }
-            FailureKind::IsFolder => {
-                Error::new(Code::Io, on("is a folder")).hint("name the file: FOLDER/NAME")
-            }
+            FailureKind::IsFolder => Error::new(Code::Io, on("is a folder"))
+                .hint("name the file: FOLDER/NAME")
+                .for_tools("name a file in it: `read` of the folder says what is there"),
             FailureKind::NoFolder => Error::new(Code::Io, on("is not a folder")),
             FailureKind::Special => Error::new(Code::Io, on("is neither a file nor a folder")),
             FailureKind::Denied => Error::new(Code::Io, on("cannot be read: permission denied")),
@@ -110,6 +122,7 @@ impl From<ScriptFailure> for Error {
                 Error::new(Code::Io, what).hint(
                     "send it to a folder that the login may write to, then move it there: runcode exec -- sudo mv FILE PLACE",
                 )
+                .for_tools("write to a folder that the login may write to, then move it there with `exec`")
             }
             FailureKind::Twins => {
                 Error::new(Code::Io, format!("some names for {shown} differ only in case")).hint(unchanged)
@@ -120,6 +133,16 @@ impl From<ScriptFailure> for Error {
                 let what = format!("somebody else changed the folder of {shown} on the workspace meanwhile");
                 Error::new(Code::Conflict, what)
                     .hint("nothing was written; use a folder that only you may write to")
+            }
+            FailureKind::Planted => {
+                let what = on(
+                    "belongs to another user, or leads through something that does, or has a second name, in a folder that \
+                     others may write to",
+                );
+                Error::new(Code::Conflict, what).hint(
+                    "nothing was written there, since that user could read it; use another name or folder, or \
+                     remove what is there first, if nobody needs it",
+                )
             }
             FailureKind::Io(said) => Error::new(
                 Code::Io,

@@ -4,12 +4,14 @@ use std::io;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Code, Error, Result};
-use crate::files::autorun::AutorunFiles;
+use crate::files::autorun::{AutorunFiles, completes_repository, is_head, may_be_obeyed};
 use crate::files::body::{Body, SURPLUS};
 use crate::files::exchange::{Exchange, ExchangeError, Exchanges, Task, TransferError};
 use crate::files::failure::FailureKind;
+use crate::files::git_folder::is_in_git_folder;
 use crate::files::hashing::{Hashed, Stop, pump};
 use crate::files::local_file::{self, LocalFile};
+use crate::files::place::LocalTarget;
 use crate::files::progress::Progress;
 use crate::files::remote_listing::split_time;
 use crate::files::script::Script;
@@ -25,8 +27,8 @@ pub(super) struct Wanted {
     pub(super) all_links: bool,
     /// The part of a file.
     pub(super) part: Part,
-    /// Whether what is git's own stays where it is.
-    pub(super) without_git: bool,
+    /// Whether what is git's own stays where it is, and nothing becomes a file that runs by itself.
+    pub(super) careful: bool,
 }
 
 /// What a path leads to.
@@ -129,9 +131,28 @@ struct Fetch<'a> {
 }
 
 impl Fetch<'_> {
+    /// An error if the fetch is to be careful, and the target would be a file that other programs run, or the place of such files.
+    fn refuse_autorun(&self, target: Option<&LocalTarget>, is_folder: bool) -> Result<()> {
+        let Some(path) = target.filter(|_| self.wanted.careful).map(LocalTarget::path) else { return Ok(()) };
+        let what = if AutorunFiles::of_file(&path).count > 0
+            || is_in_git_folder(&path)
+            || path.file_name().is_some_and(may_be_obeyed)
+        {
+            format!("other programs may run or obey {} as soon as it is there", path.named())
+        } else if (!is_folder && path.file_name().is_some_and(is_head)) || completes_repository(&path) {
+            format!("{} could make git take its folder for a repository", path.named())
+        } else {
+            return Ok(());
+        };
+        Err(Error::new(Code::Usage, what).hint(
+            "nothing was written; fetch it under another name or into another folder, or ask the user to fetch it",
+        ))
+    }
+
     fn file(self, attributes: &str, place: &Place) -> Result<Summary, ExchangeError> {
         let (size, mode, modified) = parse_attributes(attributes).ok_or(ExchangeError::Cut)?;
         let target = place.of_file(self.name.as_deref())?;
+        self.refuse_autorun(target.as_ref(), false)?;
         let limit = self.wanted.part.at_most(size, SURPLUS);
         let mut body = Body::of_lines(&mut self.exchange.output, limit, self.wanted.part.lines_at_most());
         let mut progress = Progress::new((!self.wanted.part.is_less()).then_some(size));
@@ -154,21 +175,23 @@ impl Fetch<'_> {
         };
         body.finish(&self.exchange.mark, &sha256, &self.shown, size > 0)?;
         let is_as_asked = file.map_or(Ok(true), |file| file.commit(mode, modified))?;
-        let to = target.map_or_else(|| "stdout".to_owned(), |target| target.display().to_string());
+        let to = target.as_ref().map_or_else(|| "stdout".to_owned(), |target| target.display().to_string());
         let mut summary = Summary::new(to, Instant::now());
         if !is_as_asked {
             summary.notes.no_mode(&summary.to);
         }
         (summary.files, summary.bytes, summary.sha256) = (1, bytes, Some(sha256));
+        summary.autorun = target.as_deref().map(AutorunFiles::of_file).unwrap_or_default();
         Ok(summary)
     }
 
     fn folder(self, place: &Place) -> Result<Summary, ExchangeError> {
         let target = place.of_folder(self.name.as_deref())?.ok_or(ExchangeError::Cut)?;
+        self.refuse_autorun(Some(&target), true)?;
         let stage = install::stage(&target)?;
         let mut body = Body::new(&mut self.exchange.output, u64::MAX);
         let mut hashed = Hashed::new(&mut body, Progress::new(None));
-        let autorun = AutorunFiles::below(&target.path()).without_git(self.wanted.without_git);
+        let autorun = AutorunFiles::below(&target.path()).without_git(self.wanted.careful);
         let mut unpacked = unpack::unpack(&mut hashed, stage.folder(), &self.shown, autorun)?;
         let sha256 = hashed.hex();
         body.finish(&self.exchange.mark, &sha256, &self.shown, true)?;

@@ -77,6 +77,7 @@ fn ask(git: &Path, folder: &Path, is_nested: bool) -> Result<Listed> {
     let mut command = Command::new(git);
     // The folder may belong to another user: the settings above protect us from its configuration.
     command.args(["--no-pager", "-c", "core.fsmonitor=", "-c", "safe.directory=*"]).current_dir(folder);
+    command.args(["-c", "safe.bareRepository=explicit"]); // a folder of a checkout may look like one
     ELSEWHERE.iter().for_each(|name| _ = command.env_remove(name));
     command.envs(CAUTION);
     let is_in_repository =

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use crate::error::{Code, Error, Result};
 use crate::files::links::{self, Overlay};
-use crate::files::local_file::{PREFIX, RANDOM, made_parent, mark_in_use, sweep, write_error};
-use crate::files::place::LocalTarget;
+use crate::files::local_file::{PREFIX, RANDOM, mark_in_use, parent_of, sweep, write_error};
+use crate::files::place::{LocalTarget, judged_folder, open_in};
 use crate::files::tally::Tally;
 use crate::files::unpack::ROOT;
 use crate::output::foreign;
@@ -24,7 +24,7 @@ pub(super) struct Stage {
     /// What it is in, and under which name.
     parent: Folder,
     name: OsString,
-    /// The name in `parent` that its content is to have, where that is new.
+    /// The name in `parent` for its content, if that is new; otherwise `parent` is the target.
     becomes: Option<OsString>,
     _locked: Option<fs::File>,
 }
@@ -47,19 +47,38 @@ impl Drop for Stage {
 pub(super) fn stage(target: &LocalTarget) -> Result<Stage> {
     allow_many_open_files();
     let path = target.path();
-    let (at, becomes) = match target.is_folder()? {
-        true => (path.clone(), None),
-        false => (made_parent(&path)?.to_owned(), path.file_name().map(OsStr::to_owned)),
-    };
-    sweep(&at);
     let failed = |error| write_error(&path, error);
+    let (parent, becomes) = match target.open()? {
+        Some(there) => {
+            sweep(&target.resolved()?);
+            (there, None)
+        }
+        None => {
+            let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+            let above = judged_folder(parent_of(&path))?;
+            sweep(&above);
+            (Folder::open_to_use(&above).map_err(failed)?, Some(name.to_owned()))
+        }
+    };
     let random = random::word();
     let name = OsString::from(format!("{PREFIX}{}", random.get(..RANDOM).unwrap_or(&random)));
-    let parent = Folder::open_to_use(&at).map_err(failed)?;
     let folder = parent.make_private_folder(&name).map_err(failed)?;
     let locked = folder.as_file();
     locked.iter().for_each(mark_in_use);
     Ok(Stage { folder, parent, name, becomes, _locked: locked })
+}
+
+impl Stage {
+    /// The target, if it is now a folder. It is judged again if it appeared in the meantime.
+    fn target(&self, path: &Path) -> Result<Option<Folder>> {
+        let failed = |error| write_error(path, error);
+        let Some(new) = &self.becomes else { return self.parent.again().map(Some).map_err(failed) };
+        match self.parent.kind(new).map_err(failed)? {
+            None => Ok(None),
+            Some(FileKind::Folder) => open_in(&self.parent, new, &path.named()).map(Some),
+            Some(_) => Err(in_the_way(path, &[])),
+        }
+    }
 }
 
 /// Removes the links of what is in the stage that lead out of `target`: by themselves, or through a link that is there, which is
@@ -70,10 +89,7 @@ pub(super) fn prune(stage: &Stage, target: &LocalTarget, left_out: &mut Tally) -
     let came = stage.folder.folder(OsStr::new(ROOT)).map_err(failed)?;
     let by_itself = |at: &[OsString], target: &[u8]| links::inside(at, target).is_none();
     links::prune(&came, &mut Vec::new(), left_out, &by_itself).map_err(failed)?;
-    if !target.is_folder()? {
-        return Ok(());
-    }
-    let there = target.open().map_err(failed)?;
+    let Some(there) = stage.target(&path)? else { return Ok(()) };
     let overlay = Overlay::new(&came, &there);
     links::prune(&came, &mut Vec::new(), left_out, &|at, target| overlay.leads_out(at, target))
         .map_err(failed)
@@ -84,18 +100,14 @@ pub(super) fn prune(stage: &Stage, target: &LocalTarget, left_out: &mut Tally) -
 pub(super) fn install(stage: &Stage, target: &LocalTarget) -> Result<()> {
     let path = target.path();
     let failed = |error| write_error(&path, error);
-    if target.is_folder()? {
-        let root = target.open().map_err(failed)?;
+    if let Some(root) = stage.target(&path)? {
         let staged = stage.folder.folder(OsStr::new(ROOT)).map_err(failed)?;
         let mut merge = Merge { shown: &path, at: Vec::new() };
         merge.folder(&staged, &root, Step::Check)?;
         return merge.folder(&staged, &root, Step::Move);
     }
     let new = stage.becomes.as_ref().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-    match stage.parent.kind(new).map_err(failed)? {
-        None => stage.folder.rename(OsStr::new(ROOT), &stage.parent, new).map_err(failed),
-        Some(_) => Err(in_the_way(&path, &[])),
-    }
+    stage.folder.rename(OsStr::new(ROOT), &stage.parent, new).map_err(failed)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -127,8 +139,9 @@ impl Merge<'_> {
         let found = there.kind(name).map_err(failed)?;
         match (came, found) {
             (Some(FileKind::Folder), Some(FileKind::Folder)) => {
-                let inner = (staged.folder(name).map_err(failed)?, there.folder(name).map_err(failed)?);
-                self.folder(&inner.0, &inner.1, step)
+                let came = staged.folder(name).map_err(failed)?;
+                let there = open_in(there, name, &shown(self.shown, &self.at))?;
+                self.folder(&came, &there, step)
             }
             (Some(FileKind::Folder), Some(_)) | (_, Some(FileKind::Folder)) => {
                 Err(in_the_way(self.shown, &self.at))
@@ -161,6 +174,54 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
     use super::*;
     use std::os::unix::fs::symlink;
+
+    /// Others create the new folder, or a link, while its content arrives: theirs gets nothing, and nothing goes through a link.
+    #[test]
+    fn a_target_made_meanwhile_is_judged() {
+        use std::os::unix::fs::{PermissionsExt as _, lchown};
+        let is_root = rustix::process::geteuid().is_root();
+        // Who owns it, and whether the user gives the target as their own link to it.
+        for (kind, owner, is_merged) in [
+            ("folder", 65_534, false),
+            ("folder", 0, true),
+            ("full", 65_534, false),
+            ("link", 65_534, false),
+            ("link", 0, false),
+        ] {
+            if !is_root && owner != 0 {
+                continue;
+            }
+            for is_chained in [false, true] {
+                let top = tempfile::tempdir().unwrap();
+                let at = |name: &str| top.path().join(name);
+                for folder in ["victim/sub", "shared"] {
+                    fs::create_dir_all(at(folder)).unwrap();
+                }
+                fs::set_permissions(at("shared"), fs::Permissions::from_mode(0o1777)).unwrap();
+                symlink("shared", at("chained")).unwrap();
+                let given = if is_chained { at("chained/new") } else { at("shared/new") };
+                let target = LocalTarget::Given(given);
+                let made = stage(&target).unwrap();
+                made.folder().make_folder(OsStr::new(ROOT)).unwrap();
+                let came = made.folder().folder(OsStr::new(ROOT)).unwrap();
+                came.make_folder(OsStr::new("sub")).unwrap();
+                drop(came.folder(OsStr::new("sub")).unwrap().make_file(OsStr::new("came")).unwrap());
+                let new = at("shared/new");
+                match kind {
+                    "link" => symlink(at("victim"), &new).unwrap(),
+                    "full" => fs::create_dir_all(new.join("sub")).unwrap(),
+                    _ => fs::create_dir(&new).unwrap(),
+                }
+                if is_root {
+                    lchown(&new, Some(owner), None).unwrap();
+                }
+                let installed = install(&made, &target);
+                assert_eq!(installed.is_ok(), is_merged, "{kind} {owner}: {installed:?}");
+                assert_eq!(new.join("sub/came").exists(), is_merged, "{kind} {owner}");
+                assert!(!at("victim/sub/came").exists());
+            }
+        }
+    }
 
     /// What somebody who may write to the target's folder puts in the place of the stage.
     #[test]

@@ -5,10 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::error::{Code, Error, Result};
-use crate::files::exchange::CHUNK;
-use crate::files::hashing::{self, Stop};
-use crate::files::place::LocalTarget;
-use crate::files::progress::Progress;
+use crate::files::place::{LocalTarget, judged_folder};
 use crate::output::foreign::FileName as _;
 use crate::sys::platform;
 
@@ -46,7 +43,10 @@ impl LocalFile {
             }
             _ => {}
         }
-        let parent = made_parent(&path)?;
+        let name =
+            path.file_name().ok_or_else(|| write_error(&shown, std::io::ErrorKind::InvalidInput.into()))?;
+        let parent = &judged_folder(parent_of(&path))?;
+        let path = parent.join(name);
         sweep(parent);
         let mut builder = tempfile::Builder::new();
         builder.prefix(PREFIX).rand_bytes(RANDOM);
@@ -91,15 +91,6 @@ pub(super) fn is_supported(done: std::io::Result<()>) -> std::io::Result<bool> {
     }
 }
 
-/// The SHA-256 of a file that was found in a folder.
-pub(super) fn sha256(path: &Path) -> std::io::Result<String> {
-    let mut from = std::io::BufReader::with_capacity(CHUNK, open_found(path)?);
-    match hashing::pump(&mut from, &mut std::io::sink(), &mut Progress::new(None)) {
-        Ok((_, sha256)) => Ok(sha256),
-        Err(Stop::Read(error) | Stop::Write(error)) => Err(error),
-    }
-}
-
 /// Opens a file to send that the user named: links to it are followed. A stream that the user opened for us (`/dev/stdin`,
 /// `<(...)`) is read to its end; any other pipe or device is refused, since it may never give anything.
 pub(super) fn open_named(path: &Path) -> Result<File> {
@@ -108,30 +99,20 @@ pub(super) fn open_named(path: &Path) -> Result<File> {
     if is_stream {
         return File::open(path).map_err(failed);
     }
-    let file = open_at_once(path, false).map_err(failed)?;
+    let file = open_at_once(path).map_err(failed)?;
     if file.metadata().map_err(failed)?.is_file() { Ok(file) } else { Err(neither(path)) }
 }
 
-/// Opens a file to send that was found in a folder. It still has to be one: a pipe, a device or a link in its place is an
-/// error.
-pub(super) fn open_found(path: &Path) -> std::io::Result<File> {
-    let file = open_at_once(path, true)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(std::io::Error::other("it is no longer a file")) }
-}
-
 /// Opens what may be a pipe that nobody writes to, without waiting for a writer (open(2), `O_NONBLOCK`).
-fn open_at_once(path: &Path, nofollow: bool) -> std::io::Result<File> {
+fn open_at_once(path: &Path) -> std::io::Result<File> {
     let mut options = File::options();
     options.read(true);
     #[cfg(unix)]
     {
         use rustix::fs::OFlags;
         use std::os::unix::fs::OpenOptionsExt as _;
-        let flags = if nofollow { OFlags::NONBLOCK | OFlags::NOFOLLOW } else { OFlags::NONBLOCK };
-        options.custom_flags(flags.bits().cast_signed());
+        options.custom_flags(OFlags::NONBLOCK.bits().cast_signed());
     }
-    #[cfg(windows)]
-    let _ = nofollow;
     options.open(path)
 }
 
@@ -187,11 +168,9 @@ fn remove_abandoned(path: &Path) -> std::io::Result<()> {
     if found.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
 }
 
-/// The folder that `target` is in, made where it is missing.
-pub(super) fn made_parent(target: &Path) -> Result<&Path> {
-    let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    made_folder(parent)?;
-    Ok(parent)
+/// The path of the folder that `target` is in.
+pub(super) fn parent_of(target: &Path) -> &Path {
+    target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Makes a folder and those above it, where they are missing.

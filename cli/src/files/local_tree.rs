@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,11 +11,11 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use crate::error::{Code, Error, Result};
 use crate::files::git::{Git, Listed};
-use crate::files::local_file;
+use crate::files::local::{Local, Opened};
 use crate::files::tally::Missing;
 use crate::output::foreign;
 use crate::output::foreign::FileName as _;
-use crate::sys::platform;
+use crate::sys::folder::{FileKind, Found};
 
 /// What is left out.
 #[derive(Debug, Clone, Default)]
@@ -32,7 +32,7 @@ pub struct Selection {
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     /// Where it is.
-    pub(super) local: PathBuf,
+    pub(super) local: Local,
     /// Its path below the target, parted by `/`; empty for the target itself.
     pub(super) name: Vec<u8>,
     pub(super) kind: EntryKind,
@@ -51,9 +51,9 @@ pub(super) struct Modified {
 }
 
 impl Modified {
-    fn of(metadata: &Metadata, now: SystemTime) -> Modified {
+    fn of(found: &Found, now: SystemTime) -> Modified {
         const RECENT: Duration = Duration::from_secs(2);
-        let time = metadata.modified().ok();
+        let time = found.modified;
         let is_recent = time.is_some_and(|time| now.duration_since(time).map_or(true, |age| age < RECENT));
         let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
         Modified { seconds: since.as_secs(), nanos: since.subsec_nanos(), is_recent }
@@ -85,11 +85,15 @@ impl Tree {
         let failed = |error| Error::io(format_args!("read {}", source.named()), error);
         let top = fs::canonicalize(source).map_err(failed)?;
         let is_folder = fs::metadata(&top).map_err(failed)?.is_dir();
-        if is_folder {
-            fs::read_dir(&top).map_err(|error| Error::io(format_args!("list {}", source.named()), error))?;
-        }
+        let local = if is_folder {
+            Local::of_folder(&top)
+                .map_err(|error| Error::io(format_args!("list {}", source.named()), error))?
+        } else {
+            Local::of_file(&top).map_err(failed)?
+        };
         let exclude = exclude(&top, &selection.exclude)?;
-        let mut walk = Walk { tree: self, top: &top, name, exclude, now: SystemTime::now() };
+        let (opened, now) = (Opened::default(), SystemTime::now());
+        let mut walk = Walk { tree: self, top: local, opened, name, exclude, now };
         match &selection.git {
             Some(git) if is_folder => walk.listed(git.list(&top)?),
             _ => walk.all(),
@@ -97,10 +101,11 @@ impl Tree {
     }
 }
 
-/// A walk through what is below `top`, which is called `name` on the workspace.
+/// A walk through `top` and what is below it; `top` is called `name` on the workspace.
 struct Walk<'a> {
     tree: &'a mut Tree,
-    top: &'a Path,
+    top: Local,
+    opened: Opened,
     name: &'a [u8],
     exclude: Gitignore,
     now: SystemTime,
@@ -114,16 +119,19 @@ impl Walk<'_> {
             if !self.add(&at)? {
                 continue;
             }
-            let found = fs::read_dir(self.at(&at)).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-            match found {
-                Ok(found) => {
+            match self.opened.names(&self.top.at(&at)) {
+                Ok(names) => {
                     // What is below a folder comes right after it: the workspace enters each one once.
-                    let (folders, files): (Vec<_>, Vec<_>) =
-                        found.iter().partition(|found| found.file_type().is_ok_and(|kind| kind.is_dir()));
-                    for file in files {
-                        self.add(&at.join(file.file_name()))?;
+                    let mut folders = Vec::new();
+                    for path in names.iter().map(|name| at.join(name)) {
+                        let found = self.opened.find(&self.top.at(&path));
+                        if found.as_ref().is_ok_and(|found| found.kind == FileKind::Folder) {
+                            folders.push(path);
+                        } else {
+                            self.add_found(&path, found)?;
+                        }
                     }
-                    todo.extend(folders.iter().map(|folder| at.join(folder.file_name())));
+                    todo.append(&mut folders);
                 }
                 Err(error) => {
                     // A folder whose content cannot be listed is not sent.
@@ -161,9 +169,9 @@ impl Walk<'_> {
                 Some(is_sent) => *is_sent,
                 None => {
                     // A link that replaced a tracked folder must not lead us outside.
-                    let found = fs::symlink_metadata(self.at(folder));
+                    let found = self.opened.find(&self.top.at(folder));
                     let is_sent = match found {
-                        Ok(found) => found.is_dir() && self.add(folder)?,
+                        Ok(found) => found.kind == FileKind::Folder && self.add_found(folder, Ok(found))?,
                         Err(_) if self.is_gone(folder) => false,
                         Err(error) => {
                             self.missing(folder, &error);
@@ -182,8 +190,8 @@ impl Walk<'_> {
     }
 
     /// Whether nothing is there any more: git also lists tracked files that the user has removed.
-    fn is_gone(&self, path: &Path) -> bool {
-        let found = fs::symlink_metadata(self.at(path));
+    fn is_gone(&mut self, path: &Path) -> bool {
+        let found = self.opened.find(&self.top.at(path));
         found.is_err_and(|error| {
             matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
         })
@@ -191,12 +199,17 @@ impl Walk<'_> {
 
     /// Adds what is at `path`; whether that is a folder.
     fn add(&mut self, path: &Path) -> Result<bool> {
-        let at = self.at(path);
-        let found = fs::symlink_metadata(&at).and_then(|metadata| Ok((kind(&at, &metadata)?, metadata)));
-        let (kind, metadata) = match found {
+        let found = self.opened.find(&self.top.at(path));
+        self.add_found(path, found)
+    }
+
+    fn add_found(&mut self, path: &Path, found: io::Result<Found>) -> Result<bool> {
+        let at = self.top.at(path);
+        let found = found.and_then(|found| Ok((self.kind(&at, &found)?, found)));
+        let (kind, found) = match found {
             Ok(found) => found,
             Err(error) if path.as_os_str().is_empty() => {
-                return Err(Error::io(format_args!("read {}", at.named()), error));
+                return Err(Error::io(format_args!("read {}", at.shown().named()), error));
             }
             Err(error) => {
                 self.missing(path, &error);
@@ -204,17 +217,17 @@ impl Walk<'_> {
             }
         };
         let is_folder = kind == Some(EntryKind::Folder);
-        if !path.as_os_str().is_empty() && self.exclude.matched(&at, is_folder).is_ignore() {
+        if !path.as_os_str().is_empty() && self.exclude.matched(at.shown(), is_folder).is_ignore() {
             return Ok(false);
         }
         let Some(kind) = kind else {
             self.tree.skipped += 1;
             return Ok(false);
         };
-        let mode = mode(&metadata);
+        let mode = mode(&found);
         // Everybody can read most files. If one of the rest cannot be read, sending it will show that.
         if let (EntryKind::File(_), false) = (&kind, mode & 0o444 == 0o444)
-            && let Err(error) = local_file::open_found(&at)
+            && let Err(error) = self.opened.file(&at)
         {
             self.missing(path, &error);
             return Ok(false);
@@ -222,7 +235,7 @@ impl Walk<'_> {
         self.tree.entries.push(Entry {
             name: below(self.name, path)?,
             mode,
-            modified: Modified::of(&metadata, self.now),
+            modified: Modified::of(&found, self.now),
             local: at,
             kind,
         });
@@ -230,12 +243,22 @@ impl Walk<'_> {
     }
 
     fn missing(&mut self, path: &Path, error: &io::Error) {
-        self.tree.missing.add(&self.at(path).display().to_string(), error);
+        self.tree.missing.add(&self.top.at(path).shown().display().to_string(), error);
     }
 
-    fn at(&self, path: &Path) -> PathBuf {
-        // Joining an empty path would add a trailing slash.
-        if path.as_os_str().is_empty() { self.top.to_owned() } else { self.top.join(path) }
+    fn kind(&mut self, at: &Local, found: &Found) -> io::Result<Option<EntryKind>> {
+        Ok(match found.kind {
+            FileKind::Folder => Some(EntryKind::Folder),
+            FileKind::File => Some(EntryKind::File(found.size)),
+            FileKind::Link => {
+                let target = self.opened.read_link(at)?;
+                if cfg!(not(unix)) && std::str::from_utf8(&target).is_err() {
+                    return Err(io::Error::other("it leads to a name that is not valid Unicode"));
+                }
+                Some(EntryKind::Link(target))
+            }
+            FileKind::Other => None,
+        })
     }
 }
 
@@ -257,23 +280,13 @@ fn exclude(source: &Path, patterns: &[String]) -> Result<Gitignore> {
     exclude.build().map_err(|error| Error::new(Code::Usage, error.to_string()))
 }
 
-fn kind(path: &Path, metadata: &Metadata) -> io::Result<Option<EntryKind>> {
-    Ok(if metadata.is_dir() {
-        Some(EntryKind::Folder)
-    } else if metadata.is_file() {
-        Some(EntryKind::File(metadata.len()))
-    } else if metadata.is_symlink() {
-        let target = fs::read_link(path)?;
-        let target =
-            bytes(target.as_os_str()).map_err(|error| io::Error::other(error.message().to_owned()))?;
-        Some(EntryKind::Link(target.to_vec()))
-    } else {
-        None
-    })
-}
-
-fn mode(metadata: &Metadata) -> u32 {
-    if cfg!(windows) && metadata.is_dir() { 0o755 } else { platform::mode_of(metadata) & 0o777 }
+fn mode(found: &Found) -> u32 {
+    match found.kind {
+        FileKind::Folder if cfg!(windows) => 0o755,
+        // Without that bit, whoever may write to it may also replace other people's files in it.
+        FileKind::Folder => found.mode & 0o1777,
+        _ => found.mode & 0o777,
+    }
 }
 
 fn below(name: &[u8], path: &Path) -> Result<Vec<u8>> {

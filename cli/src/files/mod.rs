@@ -7,15 +7,18 @@
 
 mod archive;
 mod autorun;
+mod autorun_names;
 mod body;
 mod edit;
 mod exchange;
 mod failure;
 mod get;
 mod git;
+mod git_folder;
 mod hashing;
 mod install;
 mod links;
+mod local;
 mod local_file;
 mod local_name;
 mod local_tree;
@@ -46,18 +49,19 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-pub use autorun::is_git_name;
+pub use autorun::{completes_repository, is_git_name, may_be_obeyed};
 pub use edit::{Change, Edited, edit};
 pub use exchange::{Exchanges, Start};
 pub use get::Content;
 pub use git::Git;
+pub use git_folder::is_in_git_folder;
 pub use local_tree::Selection;
 pub use notes::Notes;
 pub use part::Part;
 pub use place::Place;
 pub use put_file::Writing;
 pub use remote_path::RemotePath;
-pub use search::{Found, Lines, Search, search};
+pub use search::{Found, Lines, NamesFound, Search, search};
 pub use summary::Summary;
 pub use tally::{Missing, Tally};
 
@@ -149,9 +153,10 @@ pub fn read(exchanges: &Exchanges<'_>, remote: &RemotePath, max: u64) -> Result<
     get::content(exchanges, remote, Part::Bytes { offset: 0, limit: Some(max) })
 }
 
-/// Fetches one file or folder without what is git's own in it, which git would obey.
-pub fn get_without_git(exchanges: &Exchanges<'_>, remote: &RemotePath, place: &Place) -> Result<Summary> {
-    get::get(exchanges, remote, place, get::Wanted { without_git: true, ..get::Wanted::default() })
+/// Fetches one file or folder for an agent that may have been talked into it: without what is git's own, which git would obey, and
+/// not to the place of a file that other programs run by themselves.
+pub fn get_carefully(exchanges: &Exchanges<'_>, remote: &RemotePath, place: &Place) -> Result<Summary> {
+    get::get(exchanges, remote, place, get::Wanted { careful: true, ..get::Wanted::default() })
 }
 
 /// Fetches files and folders to `place`, one after the other. Links that lead out of a folder are left out unless

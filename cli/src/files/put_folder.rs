@@ -10,7 +10,7 @@ use crate::error::{Code, Error, Result};
 use crate::files::archive::{self, FolderMode, Sent, Unsent};
 use crate::files::exchange::{Exchange, ExchangeError, Exchanges, Task, TransferError};
 use crate::files::failure::FailureKind;
-use crate::files::local_file;
+use crate::files::local::Opened;
 use crate::files::local_tree::{self, Entry, EntryKind, Selection, Tree};
 use crate::files::progress::Progress;
 use crate::files::put_file;
@@ -162,15 +162,17 @@ fn one_by_one(
     target: &RemotePath,
     summary: &mut Summary,
 ) -> Result<()> {
+    let mut opened = Opened::default();
     for entry in entries {
         match entry.kind {
             EntryKind::Folder => {}
             EntryKind::Link(_) => summary.skipped += 1,
-            EntryKind::File(_) => match local_file::open_found(&entry.local) {
-                Ok(_) => {
-                    summary.add(&put_file::put(exchanges, &entry.local, &target.join(&entry.name), None)?);
+            EntryKind::File(_) => match opened.file(&entry.local) {
+                Ok(file) => {
+                    let (shown, to) = (entry.local.shown(), target.join(&entry.name));
+                    summary.add(&put_file::put_opened(exchanges, file, shown, &to, None)?);
                 }
-                Err(error) => summary.missing.add(&entry.local.display().to_string(), &error),
+                Err(error) => summary.missing.add(&entry.local.shown().display().to_string(), &error),
             },
         }
     }

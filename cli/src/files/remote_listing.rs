@@ -6,7 +6,6 @@ use std::io::{BufRead, Read as _};
 use crate::error::{Code, Error, Result};
 use crate::files::archive::FolderMode;
 use crate::files::exchange::ExchangeError;
-use crate::files::local_file;
 use crate::files::local_tree::{Entry, EntryKind};
 use crate::output::foreign;
 
@@ -111,14 +110,14 @@ impl Listing {
     pub(super) fn differs(&self, entry: &Entry) -> bool {
         let there = self.0.get(&entry.name).and_then(|seen| seen.sha256.as_deref());
         let is_file = matches!(entry.kind, EntryKind::File(_));
-        is_file && (there.is_none() || there != local_file::sha256(&entry.local).ok().as_deref())
+        is_file && (there.is_none() || there != entry.local.sha256().ok().as_deref())
     }
 
     /// The mode that the folder `entry`, which is there, is to have and has not. A folder that is merged into keeps what its
     /// mode denies, and one with special bits (such as `/tmp`) keeps all of it.
     pub(super) fn new_mode(&self, entry: &Entry) -> Option<FolderMode> {
         let there = self.0.get(&entry.name).filter(|seen| seen.kind == SeenKind::Folder)?.mode;
-        let denied = if entry.name.is_empty() { there } else { 0o777 };
+        let denied = if entry.name.is_empty() { there | 0o1000 } else { 0o1777 };
         let mode = entry.mode & denied;
         let is_wanted = entry.kind == EntryKind::Folder && there & 0o7000 == 0 && there != mode && cfg!(unix);
         is_wanted.then(|| FolderMode { name: entry.name.clone(), mode })
@@ -205,11 +204,13 @@ fn plain(name: &[u8]) -> Vec<u8> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
     use super::*;
+    use crate::files::local::Local;
     use crate::files::local_tree::Modified;
 
     fn entry(name: &str, kind: EntryKind) -> Entry {
         let modified = Modified { seconds: 12, nanos: 500, is_recent: false };
-        Entry { local: "/x".into(), name: name.into(), kind, mode: 0o644, modified }
+        let local = Local::of_file("/x".as_ref()).unwrap();
+        Entry { local, name: name.into(), kind, mode: 0o644, modified }
     }
 
     #[test]
@@ -238,8 +239,10 @@ mod tests {
     fn content_is_compared_where_it_is_known() {
         let local = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(local.path(), "abc").unwrap();
-        let ours = ["same", "other", "unknown"]
-            .map(|name| Entry { local: local.path().to_owned(), ..entry(name, EntryKind::File(3)) });
+        let ours = ["same", "other", "unknown"].map(|name| Entry {
+            local: Local::of_file(local.path()).unwrap(),
+            ..entry(name, EntryKind::File(3))
+        });
         let listed = b"f 644 3 12 ./same\0\0f 644 3 12 ./other\0\0f 644 3 12 ./unknown\0\0MARK\0";
         let mut listing = Listing::read(&mut &listed[..], Format::Printf, "MARK", &ours).unwrap();
         let hash = crate::sys::digest::sha256(b"abc");
@@ -260,6 +263,9 @@ mod tests {
             ("", "555", 0o755, None),
             ("", "755", 0o700, Some(0o700)),
             ("", "700", 0o755, None),
+            ("", "777", 0o1777, Some(0o1777)),
+            ("s", "777", 0o1777, Some(0o1777)),
+            ("", "755", 0o1777, Some(0o1755)),
             ("", "1777", 0o755, None),
             ("s", "2775", 0o755, None),
         ] {

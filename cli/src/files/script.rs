@@ -77,3 +77,7 @@ pub(super) fn octal(bytes: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 #[path = "script_tests.rs"]
 mod tests;
+
+#[cfg(all(test, unix))]
+#[path = "script_cost_tests.rs"]
+mod cost_tests;

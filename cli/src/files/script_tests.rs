@@ -8,7 +8,7 @@ use crate::transport::script::{check, shorten};
 #[test]
 fn short_scripts_are_short() {
     for (script, limit) in
-        [(Script::PutFile, 4000), (Script::PutFolder, 6100), (Script::Get, 2700), (Script::Search, 3300)]
+        [(Script::PutFile, 7600), (Script::PutFolder, 8600), (Script::Get, 2700), (Script::Search, 4150)]
     {
         check(&script.readable(), limit);
     }
@@ -57,12 +57,16 @@ fn an_interrupt_ends_all_of_a_fetch() {
 #[test]
 fn many_signals_at_once_leave_nothing_behind() {
     use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::os::unix::process::CommandExt as _;
     use std::process::Stdio;
     for script in [Script::PutFile, Script::PutFolder] {
         for round in 0..8 {
             let folder = tempfile::tempdir().unwrap();
             let there = folder.path();
+            // If others may write there, it is another folder in it.
+            let mode = if round % 2 == 0 { 0o700 } else { 0o770 };
+            std::fs::set_permissions(there, std::fs::Permissions::from_mode(mode)).unwrap();
             let path = String::from_utf8(argument(there.as_os_str().as_encoded_bytes())).unwrap();
             let file = format!("{path}/new");
             let arguments: &[&str] = match script {
@@ -149,18 +153,180 @@ fn ran(sh: &[&str], text: &str, arguments: &[&str], input: &[u8]) -> (i32, Strin
     (output.status.code().unwrap_or(-1), said, tree)
 }
 
+/// A file as it comes on stdin: the trailer has 119 bytes, with a mark of any length.
+#[cfg(unix)]
+fn sent(content: &[u8]) -> Vec<u8> {
+    let trailer = format!("mark {:048} {}\n", content.len(), crate::sys::digest::sha256(content));
+    [content, trailer.as_bytes()].concat()
+}
+
+/// Nobody keeps the root user from reading, so the script is told that it cannot.
+#[cfg(unix)]
+#[test]
+fn a_file_that_is_unreadable_is_not_replaced() {
+    let start = "  hashed_file=$1\n";
+    let failing = format!("{start}  case $1 in */file) sha_hex=; return 1 ;; esac\n");
+    let text = Script::PutFile.readable().replacen(start, &failing, 1);
+    let (status, said, tree) = ran(&["sh"], &text, &["~=file", "-", "-", "-", "-", ""], &sent(b"new"));
+    assert_eq!((status, said.as_str()), (1, "mark E changed"));
+    assert!(tree.contains(&("file".to_owned(), "file".to_owned())), "{tree:?}");
+}
+
+/// A file that comes in the last moment, after it was looked for, is not replaced: with links, and without.
+#[cfg(unix)]
+#[test]
+fn a_file_that_came_meanwhile_stays() {
+    let last = "[ ! -d \"$to_path\" ] || fail_with folder\n# -T";
+    let late = format!("echo theirs >|\"$to_path\"\n{last}");
+    for link in ["ln -T", "false"] {
+        let plain = Script::PutFile.readable().replacen("ln -T", link, 1);
+        let text = plain.replacen(last, &late, 1);
+        assert!(plain.contains(last));
+        let arguments = ["~=new", "-", "755", "-", "-", ""];
+        let (status, said, tree) = ran(&["sh"], &text, &arguments, &sent(b"ours"));
+        assert!(status == 1 && said.ends_with("mark E changed"), "{link}: {said}");
+        assert!(tree.contains(&("new".to_owned(), "theirs\n".to_owned())), "{link}: {tree:?}");
+        assert!(!tree.iter().any(|(name, _)| name.contains(".runcode-")), "{link}: {tree:?}");
+        let (status, said, tree) = ran(&["sh"], &plain, &arguments, &sent(b"ours"));
+        assert!(status == 0 && tree.contains(&("new".to_owned(), "ours".to_owned())), "{link}: {said}");
+    }
+}
+
+/// Another user's file, folder or link in a sticky folder of a group is not written to or through.
+#[cfg(unix)]
+#[test]
+fn nothing_of_others_is_written_through() {
+    use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
+    if !rustix::process::geteuid().is_root() {
+        return; // only root can make what is another user's
+    }
+    let top = tempfile::tempdir().unwrap();
+    let at = |name: &str| top.path().join(name);
+    for folder in ["shared/theirs/deeper", "shared/mine", "private"] {
+        std::fs::create_dir_all(at(folder)).unwrap();
+    }
+    std::fs::write(at("shared/file"), "old").unwrap();
+    symlink(at("private"), at("shared/link")).unwrap();
+    symlink("shared/link", at("chain")).unwrap();
+    symlink(at("private"), at("fine")).unwrap();
+    for name in ["shared/file", "shared/theirs", "shared/link"] {
+        lchown(at(name), Some(65_534), None).unwrap();
+    }
+    let put = |script: Script, name: &str| {
+        let path = format!("={}", at(name).display());
+        let text = shorten(&script.readable());
+        let file = sent(b"new");
+        let (arguments, input): (&[&str], &[u8]) = match script {
+            Script::PutFile => (&[&path, "-", "", "-", "-", "-"], &file),
+            _ => (&[&path, "no", "=x"], b"none\n"),
+        };
+        ran(&["sh"], &text, arguments, input).1
+    };
+    for mode in [0o1770, 0o1777, 0o755] {
+        std::fs::set_permissions(at("shared"), std::fs::Permissions::from_mode(mode)).unwrap();
+        let is_shared = mode != 0o755;
+        for name in
+            ["shared/file", "shared/theirs/new", "shared/theirs/deeper/new", "shared/link/new", "chain/new"]
+        {
+            let said = put(Script::PutFile, name);
+            assert_eq!(said.ends_with("mark E planted"), is_shared, "{name} {mode:o}: {said}");
+        }
+        for name in ["shared/theirs", "shared/theirs/deeper", "shared/link", "chain", "chain/folder"] {
+            let said = put(Script::PutFolder, name);
+            assert_eq!(said.ends_with("mark E planted"), is_shared, "{name} {mode:o}: {said}");
+        }
+        for name in ["shared/mine/new", "fine/new", "shared/../fine/./new"] {
+            assert!(put(Script::PutFile, name).ends_with("mark ok"), "{name} {mode:o}");
+        }
+        assert_eq!(std::fs::read(at("shared/file")).unwrap(), if is_shared { b"old" } else { b"new" });
+    }
+}
+
+/// A link that others create just after its name was judged is not followed.
+#[cfg(unix)]
+#[test]
+fn a_link_that_comes_meanwhile_is_not_followed() {
+    for (script, judged, leads, wanted) in [
+        (Script::PutFile, "refuse_way \"$to_path\"\n", "file", "mark E taken"),
+        (Script::PutFile, "refuse_way \"$to_path\"\n", "old", "mark E taken"),
+        (Script::PutFolder, "refuse_way \"$to_folder\"\n", "old", "mark E file"),
+    ] {
+        let plain = script.readable();
+        assert_eq!(plain.matches(judged).count(), 1, "{script:?}");
+        let late = format!("{judged}ln -s \"$HOME/{leads}\" \"$HOME/new\"\n");
+        let file = sent(b"ours");
+        let (arguments, input): (&[&str], &[u8]) = match script {
+            Script::PutFile => (&["~=new", "-", "", "-", "-", "-"], &file),
+            _ => (&["~=new", "no", "=x"], b"none\n"),
+        };
+        let (status, said, tree) = ran(&["sh"], &plain.replacen(judged, &late, 1), arguments, input);
+        assert_eq!((status, said.as_str()), (1, wanted), "{script:?} {leads}");
+        assert!(tree.contains(&("file".to_owned(), "file".to_owned())), "{tree:?}");
+    }
+}
+
+/// What the search script says in a folder with these files, each with its content.
+#[cfg(unix)]
+fn searched(files: &[(&str, &str)], path: &str, arguments: &[&str]) -> String {
+    let home = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        let file = home.path().join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, content).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let programs = format!("{}:{}", home.path().join("bin").display(), std::env::var("PATH").unwrap());
+    let mut sh = std::process::Command::new("sh");
+    sh.args(["-c", &shorten(&Script::Search.readable()), "sh", "m", "ark", path]).args(arguments);
+    let output = sh.current_dir(home.path()).env("HOME", home.path()).env("PATH", programs).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn ripgrep_looks_where_grep_looks() {
+    let rg = ("bin/rg", "#!/bin/sh\necho \"$*\" | tr '\\n' '~'\n");
+    let said = searched(&[rg], "~=.", &["lines", "=x", "=*.rs", "lines", "", "0", "9"]);
+    let asked = said.lines().find(|line| !line.starts_with("mark ")).unwrap();
+    assert_eq!(said.lines().next(), Some("mark T rg folder"));
+    // The last glob that fits is the one that counts.
+    assert!(asked.contains(" --hidden ") && asked.starts_with("--no-config "), "{asked}");
+    assert!(asked.contains(" -g *.rs -g !*~* -g !.git -- .~"), "{asked}");
+}
+
+#[cfg(unix)]
+#[test]
+fn files_without_hits_take_no_place() {
+    let mut files = (0..30).map(|n| (format!("no-{n}"), "no\n")).collect::<Vec<_>>();
+    files.extend([
+        ("one".to_owned(), "hit\n"),
+        ("two".to_owned(), "hit\nhit\n"),
+        ("x:0".to_owned(), "hit\n"),
+    ]);
+    let files = files.iter().map(|(name, content)| (name.as_str(), *content)).collect::<Vec<_>>();
+    let said = searched(&files, "~=.", &["lines", "=hit", "=", "count", "", "0", "3"]);
+    let mut counts = said.lines().filter(|line| !line.starts_with("mark ")).collect::<Vec<_>>();
+    counts.sort_unstable();
+    assert_eq!(counts, ["./one\x001", "./two\x002", "./x:0\x001"], "{said}");
+    let one = searched(&files, "~=./two", &["lines", "=hit", "=", "lines", "", "0", "3"]);
+    assert!(one.starts_with("mark T grep file\n"), "{one}");
+}
+
 #[cfg(unix)]
 #[test]
 fn readable_and_short_scripts_agree() {
     let content = b"new content";
-    let sent =
-        [content, format!("mark {:020} {}\n", content.len(), crate::sys::digest::sha256(content)).as_bytes()]
-            .concat();
-    let cases: [(Script, &[&str], &[u8]); 12] = [
+    let sent = sent(content);
+    let line = format!("mark word {} new content\\0012\n", crate::sys::digest::sha256(b"new content\n"));
+    let (line, half) = (line.as_bytes(), &line.as_bytes()[..line.len() - 1]);
+    let cases: [(Script, &[&str], &[u8]); 17] = [
         (Script::PutFile, &["~=new/one", "022", "600", "1000000000.5", "-", "-"], &sent),
         (Script::PutFile, &["~=file", "-", "-", "-", "-", "-"], &sent),
         (Script::PutFile, &["~%old", "-", "", "-", "=in\\0040to", "-"], &sent),
         (Script::PutFile, &["~=old", "-", "", "-", "-", "-"], &sent),
+        (Script::PutFile, &["~=file", "022", "", "1000000000.5", "-", "-", "line"], line),
+        (Script::PutFile, &["~=cut", "-", "", "-", "-", "-", "line"], half),
+        (Script::PutFile, &["~=cut", "-", "", "-", "-", "-", "line"], b"other word x y\n"),
         (Script::PutFile, &["~=cut", "-", "", "-", "-", "-"], content),
         (Script::Get, &["=old/a b", "no", "yes", "-", "-", "-"], b""),
         (Script::Get, &["=./-odd", "no", "no", "c", "2", "1"], b""),
@@ -169,6 +335,8 @@ fn readable_and_short_scripts_agree() {
         (Script::Get, &["=missing", "yes", "no", "-", "-", "-"], b""),
         (Script::PutFolder, &["~=old", "no", "=a b", "=none"], b"none\n"),
         (Script::PutFolder, &["~=new", "no", "=x"], b"mark 1024\n"),
+        (Script::Search, &["~=old", "entries"], b""),
+        (Script::Search, &["~=old", "lines", "=a", "=", "lines", "", "0", "1"], b""),
     ];
     let shells: [&[&str]; 7] = [
         &["sh"],

@@ -97,6 +97,7 @@ pub(super) fn error(one: &str, other: &str, place: &str) -> Error {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
     use super::*;
+    use crate::files::local::Local;
     use crate::files::local_tree::{EntryKind, Modified};
 
     #[test]
@@ -104,7 +105,8 @@ mod tests {
         let find = |names: &[&str]| {
             let modified = Modified { seconds: 1, nanos: 0, is_recent: false };
             let entry = |name: &&str| {
-                let (local, name) = ("/x".into(), name.as_bytes().to_vec());
+                let local = Local::of_file("/x".as_ref()).unwrap();
+                let name = name.as_bytes().to_vec();
                 Entry { local, name, kind: EntryKind::File(1), mode: 0o644, modified }
             };
             let entries = names.iter().map(entry).collect::<Vec<_>>();

@@ -130,10 +130,10 @@ impl Unpacking<'_> {
         let header = entry.header();
         let raw = names.path.unwrap_or_else(|| header.path_bytes().into_owned());
         let link = names.link.or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
-        let mode = header.mode().unwrap_or(0o644) & 0o777;
+        let mode = header.mode().unwrap_or(0o644) & if kind == EntryType::Directory { 0o1777 } else { 0o777 };
         let modified = header.mtime().unwrap_or(0);
         let path = local_name::path(&raw).ok_or_else(|| self.hostile(&raw))?;
-        if self.done.autorun.leaves_out(&path) {
+        if self.done.autorun.leaves_out(&path, kind == EntryType::Directory) {
             self.done.skipped += 1;
             return Ok(());
         }
@@ -218,6 +218,10 @@ impl Unpacking<'_> {
             }
             Ok((None, _)) if cfg!(windows) && self.done.skipped > 0 => {
                 self.done.skipped += 1; // of a link, which is not made there
+                Ok(())
+            }
+            _ if self.done.autorun.leaves_out(&source, false) => {
+                self.done.skipped += 1;
                 Ok(())
             }
             _ => Err(self.hostile(of)),

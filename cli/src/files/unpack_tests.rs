@@ -2,7 +2,9 @@
 use super::*;
 #[cfg(unix)]
 use crate::files::links::prune;
+#[cfg(unix)]
 use crate::files::tally::Tally;
+#[cfg(unix)]
 use crate::sys::platform;
 
 /// An archive in the making: kind, name, link target, content.

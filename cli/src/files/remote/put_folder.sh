@@ -73,8 +73,9 @@ move_entries() {
   [ $# -gt 1 ] || return 0
   below_target=$1
   shift
-  if command -v getfacl >/dev/null 2>&1; then
-    ( cd -P "$there_now" && exec getfacl -psP "$@" ) 2>/dev/null | setfacl --restore=- 2>/dev/null
+  # Without the owner and the special bits, which it would restore as well.
+  if [ -z "$to_shared" ] && command -v getfacl >/dev/null 2>&1; then
+    ( cd -P "$there_now" && exec getfacl -psP "$@" ) 2>/dev/null | sed "/^# [ogf][wrl][a-z]*: /d" | setfacl --restore=- 2>/dev/null
   fi
   mv -f "$@" "$there_now$below_target/" 2>/dev/null && return 0
   # What cannot be moved has its words, or another put has made its folder since.
@@ -93,6 +94,7 @@ merge_below() {
   (
     trap close_folder EXIT
     trap "$at_signal" HUP INT TERM PIPE
+    refuse_planted "$there_now${1#./}"
     open_folder "${there_now#"$base_now/"}${1#./}"
     merge_folder "$1"
   ) || exit 1
@@ -101,6 +103,8 @@ merge_below() {
 # Moves what the folder $1 has into place: a folder that is not there yet whole, else one by one.
 merge_folder() {
   set -- "$1"
+  to_shared=
+  ! is_shared "$there_now${1#./}" || to_shared=yes
   [ -w "$1" ] || chmod u+w "$1"
   for entry_path in "$1"/* "$1"/.[!.]* "$1"/..?*; do
     is_there "$entry_path" || continue
@@ -119,6 +123,23 @@ merge_folder() {
     [ $# -le 200 ] || { move_entries "$@"; set -- "$1"; }
   done
   move_entries "$@"
+}
+
+# Somebody has made the folder new_name since. What we have moves into that, stage and all: from there, `..` is the folder that was
+# judged, and stays it.
+join_folder() {
+  refuse_planted "..$new_name"
+  is_folder "..$new_name" || fail_with file
+  real_parent=$(cd -P .. && env pwd -P)
+  real_parent=${real_parent%/}
+  tool_says=$(mv "../$stage_name" "..$new_name/" 2>&1) || fail_with io "$tool_says"
+  # Some shells keep their path, not their folder.
+  {
+    cd -P "$real_parent$new_name/$stage_name" && read -r sent_hash <hash && [ "$sent_hash" = "$sha_hex" ] &&
+      [ "$(env pwd -P)" = "$real_parent$new_name/$stage_name" ]
+  } 2>/dev/null || fail_with taken
+  refuse_planted ../../ "$(show_owner ..)"
+  new_name=
 }
 
 # Whether tar failed at nothing but what the file system has not: modes, times, links. Says what.
@@ -146,11 +167,12 @@ shift 2
 command -v tar >/dev/null 2>&1 || fail_with notar
 need_stderr
 [ "$to_folder" = / ] || to_folder=${to_folder%/}
-parent_folder=$to_folder
 new_name=
+refuse_way "$to_folder"
 
-if [ -d "$to_folder" ]; then
-  cd -P "$to_folder" || fail_with denied
+if [ -z "$way_missing" ] && [ -d "$way_path" ]; then
+  parent_folder=$way_path
+  cd -P "$way_path" || fail_with denied
   name_count=0
   for encoded_name do
     decode_text "$encoded_name"
@@ -170,6 +192,9 @@ fi
 read -r sent_mark sent_size has_twins || exit 1
 [ "$sent_mark" = "$our_mark" ] || { [ "$sent_mark" != none ] || say_line ok; exit 0; }
 [ -d "$parent_folder" ] || tool_says=$(mkdir -p "$parent_folder" 2>&1) || fail_with io "$tool_says"
+refuse_way "$parent_folder"
+[ -z "$way_missing" ] || fail_with taken
+parent_folder=$way_path
 umask 077
 [ -n "$new_name" ] || open_folder ""
 trap close_folder EXIT
@@ -211,9 +236,9 @@ read -r sha_hex <hash
 } <end
 
 # Another put may have made it since, or make it in this moment.
-if [ -n "$new_name" ] && [ ! -d "..$new_name" ]; then
-  ! is_there "..$new_name" || fail_with file
-  tool_says=$(move_folder t "..$new_name" 2>&1) || [ -d "..$new_name" ] || fail_with io "$tool_says"
+if [ -n "$new_name" ]; then
+  is_there "..$new_name" || tool_says=$(move_folder t "..$new_name" 2>&1) || is_there "..$new_name" || fail_with io "$tool_says"
+  case $new_name in /.|/..) ;; *) [ ! -d t ] || join_folder ;; esac
 fi
 # What is left is moved from within it: this shell itself stays where it clears up.
 [ ! -d t ] || (
