@@ -1,10 +1,12 @@
 //! The calls that run or wait: so many at once, each answered once, unless it was cancelled.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::{Map, Value};
+use base64ct::{Base64, Encoding as _};
+use serde_json::{Map, Value, json};
 
 use crate::mcp::message::{self, INTERNAL, INVALID_REQUEST, RpcError};
 use crate::mcp::outbox::Outbox;
@@ -29,6 +31,7 @@ pub struct Call {
     pub cancel: Cancel,
     id: Value,
     progress: Progress,
+    is_abandoned: Arc<AtomicBool>,
 }
 
 impl Call {
@@ -36,6 +39,19 @@ impl Call {
     pub fn teller(&self) -> impl Fn(&str) + Send + use<> {
         let progress = self.progress.clone();
         move |line| progress.line(line)
+    }
+
+    /// Sends the client some of the output, where it takes that; nothing once it is answered or cancelled.
+    pub fn output(&self, stream: &str, bytes: &[u8]) {
+        let params = json!({ "requestId": self.id, "stream": stream, "data": Base64::encode_string(bytes) });
+        let message =
+            json!({ "jsonrpc": "2.0", "method": "notifications/io.runcode/output", "params": params });
+        self.progress.send(&message);
+    }
+
+    /// Whether the client is gone, which cancels every call.
+    pub fn is_abandoned(&self) -> bool {
+        self.is_abandoned.load(Ordering::SeqCst)
     }
 
     fn answer(&self, answer: &Value) {
@@ -72,6 +88,7 @@ pub(super) struct Calls(Arc<Inner>);
 
 struct Inner {
     outbox: Outbox,
+    is_abandoned: Arc<AtomicBool>,
     state: Mutex<State>,
     ended: Condvar,
 }
@@ -79,7 +96,12 @@ struct Inner {
 impl Calls {
     /// None yet.
     pub(super) fn new(outbox: Outbox) -> Calls {
-        Calls(Arc::new(Inner { outbox, state: Mutex::default(), ended: Condvar::new() }))
+        Calls(Arc::new(Inner {
+            outbox,
+            is_abandoned: Arc::default(),
+            state: Mutex::default(),
+            ended: Condvar::new(),
+        }))
     }
 
     /// Has `work` answer a call with its result, now or when there is room; says whether there is room to wait in.
@@ -106,7 +128,8 @@ impl Calls {
         let token = meta.get("progressToken").filter(|token| token.is_string() || token.is_number()).cloned();
         let (cancel, progress) = (Cancel::default(), Progress::new(self.0.outbox.clone(), token));
         state.live.insert(id.to_string(), (cancel.clone(), progress.clone()));
-        let call = Arc::new(Call { tool, arguments, meta, cancel, id: id.clone(), progress });
+        let is_abandoned = Arc::clone(&self.0.is_abandoned);
+        let call = Arc::new(Call { tool, arguments, meta, cancel, id: id.clone(), progress, is_abandoned });
         state.waiting.push_back(Waiting { call, work });
         self.fill(&mut state);
         Ok(true)
@@ -151,6 +174,7 @@ impl Calls {
     pub(super) fn close(&self, patience: Duration) {
         let mut state = self.state();
         state.is_closed = true;
+        self.0.is_abandoned.store(true, Ordering::SeqCst);
         let waiting = std::mem::take(&mut state.waiting);
         let live = state.live.values().cloned().collect::<Vec<_>>();
         drop(state);

@@ -50,22 +50,22 @@ impl Era {
     }
 
     /// A result as this era has it.
-    pub(super) fn result(self, mut result: Map<String, Value>) -> Value {
+    pub(super) fn result(self, mut result: Map<String, Value>, who: &Value) -> Value {
         if self == Era::Stateless {
             result.insert("resultType".to_owned(), "complete".into());
             let meta = result.entry("_meta").or_insert_with(|| json!({}));
-            meta[SERVER] = server_info();
+            meta[SERVER] = who.clone();
         }
         result.into()
     }
 
     /// As [`Era::result`], for what a client may keep: nothing is worth that here.
-    pub(super) fn list(self, mut result: Map<String, Value>) -> Value {
+    pub(super) fn list(self, mut result: Map<String, Value>, who: &Value) -> Value {
         if self == Era::Stateless {
             result.insert("ttlMs".to_owned(), 0.into());
             result.insert("cacheScope".to_owned(), "private".into());
         }
-        self.result(result)
+        self.result(result, who)
     }
 }
 
@@ -74,6 +74,16 @@ pub(super) fn agreed(params: &Map<String, Value>) -> &'static str {
     let wanted = params.get("protocolVersion").and_then(Value::as_str);
     let known = WITH_HANDSHAKE.iter().find(|version| Some(**version) == wanted);
     known.unwrap_or(&WITH_HANDSHAKE[WITH_HANDSHAKE.len() - 1])
+}
+
+/// Whether a server that answers with this version is understood.
+pub(super) fn is_understood(version: &str) -> bool {
+    version == STATELESS || WITH_HANDSHAKE.contains(&version)
+}
+
+/// The version that is asked of a server.
+pub(super) fn wanted() -> &'static str {
+    WITH_HANDSHAKE[WITH_HANDSHAKE.len() - 1]
 }
 
 /// The versions that need no handshake.
@@ -90,6 +100,13 @@ pub(super) fn server_info() -> Value {
 pub(super) fn client_name(params: &Map<String, Value>) -> Option<&str> {
     let info = params.get("clientInfo").or_else(|| meta(params)?.get(CLIENT));
     info?.get("name")?.as_str()
+}
+
+/// Whether a client says that it knows an extension of the protocol: in a handshake, or in any request without one.
+pub(super) fn knows(params: &Map<String, Value>, extension: &str) -> bool {
+    let with_handshake = params.get("capabilities").and_then(|all| all.get("experimental"));
+    let without = || meta(params)?.get(CAPABILITIES)?.get("extensions");
+    with_handshake.or_else(without).is_some_and(|all| all.get(extension).is_some())
 }
 
 /// The `_meta` of a request.

@@ -7,7 +7,7 @@ pub(super) const MAX: usize = 4 << 20;
 
 /// What came.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(crate) enum Line {
     /// A line that is not blank, without its end.
     Text(Vec<u8>),
     /// A line longer than the cap; all of it was skipped.
@@ -17,19 +17,25 @@ pub(super) enum Line {
 }
 
 /// The lines of a stream.
-pub(super) struct Lines<R> {
+pub(crate) struct Lines<R> {
     from: BufReader<R>,
     max: usize,
+    skips: bool,
 }
 
 impl<R: Read> Lines<R> {
     /// Lines of up to `max` bytes.
-    pub(super) fn new(from: R, max: usize) -> Lines<R> {
-        Lines { from: BufReader::with_capacity(64 * 1024, from), max }
+    pub(crate) fn new(from: R, max: usize) -> Lines<R> {
+        Lines { from: BufReader::with_capacity(64 * 1024, from), max, skips: true }
+    }
+
+    /// The same, which tells at once that a line is too long: it may have no end.
+    pub(super) fn not_skipping(self) -> Lines<R> {
+        Lines { skips: false, ..self }
     }
 
     /// The next line. A last one without a line end counts as well.
-    pub(super) fn next(&mut self) -> io::Result<Line> {
+    pub(crate) fn next(&mut self) -> io::Result<Line> {
         loop {
             let line = self.one()?;
             match &line {
@@ -54,6 +60,9 @@ impl<R: Read> Lines<R> {
             let part = buffer.get(..end.unwrap_or(buffer.len())).unwrap_or_default();
             if is_too_long || line.len() + part.len() > self.max {
                 (line, is_too_long) = (Vec::new(), true);
+                if !self.skips {
+                    return Ok(Line::TooLong);
+                }
             } else {
                 line.extend_from_slice(part);
             }
@@ -99,6 +108,12 @@ mod tests {
         let long = [vec![b'x'; 300_000], b"\nok\n".to_vec(), vec![b'y'; 5]].concat();
         assert_eq!(all(&long, 4), [Line::TooLong, Line::Text(b"ok".to_vec()), Line::TooLong]);
         assert_eq!(all(b"1234\n12345\n", 4), [Line::Text(b"1234".to_vec()), Line::TooLong]);
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_told_at_once() {
+        let mut lines = Lines::new(io::repeat(b'x'), 1 << 20).not_skipping();
+        assert_eq!(lines.next().unwrap(), Line::TooLong);
     }
 
     proptest! {

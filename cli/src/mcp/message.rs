@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::mcp::numbers;
+
 /// Not JSON.
 pub(super) const PARSE_ERROR: i64 = -32700;
 /// JSON, but no message.
@@ -87,12 +89,14 @@ pub(super) fn parse(line: &[u8]) -> Message {
         return bad(Value::Null, PARSE_ERROR, "this line is not JSON");
     };
     let Value::Object(mut fields) = value else {
-        return bad(Value::Null, INVALID_REQUEST, "a message is one JSON object");
+        return bad(Value::Null, INVALID_REQUEST, "a message must be one JSON object");
     };
     let id = fields.remove("id");
+    let is_exact = !numbers::has_huge(line);
     let is_usable = |id: &Value| match id {
         Value::String(text) => text.len() <= ID_MAX,
-        other => other.is_number(),
+        Value::Number(number) => is_exact || !number.is_f64(),
+        _ => false,
     };
     let usable = id.clone().filter(is_usable);
     if fields.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
@@ -101,7 +105,7 @@ pub(super) fn parse(line: &[u8]) -> Message {
     let method = match fields.remove("method") {
         Some(Value::String(method)) => method,
         None if fields.contains_key("result") || fields.contains_key("error") => return Message::Answer,
-        _ => return bad(usable.unwrap_or_default(), INVALID_REQUEST, "there is no `method`"),
+        _ => return bad(usable.unwrap_or_default(), INVALID_REQUEST, "`method` is missing"),
     };
     let params = match fields.remove("params") {
         Some(Value::Object(params)) => Some(params),
@@ -111,9 +115,14 @@ pub(super) fn parse(line: &[u8]) -> Message {
     match (id, usable, params) {
         (None, _, Some(params)) => Message::Notification { method, params },
         (None, ..) => Message::Answer, // a notification that means nothing
+        (Some(_), Some(id), Some(_)) if !is_exact => {
+            bad(id, INVALID_PARAMS, &format!("a value {}: send it as a string", numbers::HUGE))
+        }
         (Some(_), Some(id), Some(params)) => Message::Request { id, method, params },
         (Some(_), Some(id), None) => bad(id, INVALID_PARAMS, "`params` is not an object"),
-        (Some(_), None, _) => bad(Value::Null, INVALID_REQUEST, "`id` is not a string or a number"),
+        (Some(_), None, _) => {
+            bad(Value::Null, INVALID_REQUEST, "`id` is not a string or a number of 64 bits")
+        }
     }
 }
 
@@ -148,6 +157,16 @@ mod tests {
         let long = format!(r#"{{"jsonrpc":"2.0","id":"{}","method":"ping"}}"#, "x".repeat(ID_MAX + 1));
         assert_eq!(code(&long), (INVALID_REQUEST, Value::Null));
         assert!(matches!(parse(b"\xff{}"), Message::Bad { .. }));
+        // No number is passed on as a different one.
+        let huge = "18446744073709551616";
+        let request = |id: &str, value: &str| {
+            format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"arguments":{{"x":{value}}}}}}}"#
+            )
+        };
+        assert_eq!(code(&request(huge, "1")), (INVALID_REQUEST, Value::Null));
+        assert_eq!(code(&request("18446744073709551615", huge)), (INVALID_PARAMS, json!(u64::MAX)));
+        assert!(matches!(parse(request("1", "1e30").as_bytes()), Message::Request { .. }));
     }
 
     #[test]

@@ -22,7 +22,7 @@ impl Outbox {
     }
 
     /// Sends a message, as a line of its own. One that nobody reads any more is dropped: the client's end shows elsewhere.
-    pub(super) fn send(&self, message: &Value) {
+    pub(crate) fn send(&self, message: &Value) {
         let mut line = message.to_string().into_bytes();
         line.push(b'\n');
         let mut writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);

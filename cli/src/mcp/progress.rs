@@ -52,6 +52,14 @@ impl Progress {
         }
     }
 
+    /// Sends a message of the call, unless it has ended.
+    pub(super) fn send(&self, message: &Value) {
+        let state = self.state();
+        if state.is_open {
+            self.0.outbox.send(message); // under the lock: nothing follows an answer
+        }
+    }
+
     /// Ends it, and sends what comes last, unless it ended before.
     pub(super) fn end(&self, last: Option<&Value>) -> bool {
         let mut state = self.state();

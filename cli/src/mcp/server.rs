@@ -17,6 +17,9 @@ use crate::sys::interrupt::{Cancel, Interrupt};
 /// How long what runs may take to end once the client is gone.
 const END: Duration = Duration::from_millis(2500);
 
+/// The extension by which a client takes the output of a call as it comes.
+const OUTPUT: &str = "io.runcode/output";
+
 /// What a server has to offer.
 pub trait Service: Send + Sync + 'static {
     /// What it can do, as `capabilities`.
@@ -24,6 +27,11 @@ pub trait Service: Send + Sync + 'static {
 
     /// What a model is told of it.
     fn instructions(&self) -> &str;
+
+    /// Who it is.
+    fn info(&self) -> Value {
+        era::server_info()
+    }
 
     /// Its tools, always the same and in the same order.
     fn tools(&self) -> &[Value];
@@ -43,6 +51,8 @@ pub trait Service: Send + Sync + 'static {
 pub struct Client {
     /// Its name.
     pub name: Option<String>,
+    /// Whether it takes output as it comes (`io.runcode/output`).
+    pub takes_output: bool,
 }
 
 /// A service and one client of it. Clones are the same.
@@ -119,26 +129,37 @@ impl<S: Service> Server<S> {
         if let Some(name) = era::client_name(&params) {
             self.client.lock().unwrap_or_else(PoisonError::into_inner).name = Some(name.to_owned());
         }
+        if method == "initialize" {
+            let takes_output = era::knows(&params, OUTPUT);
+            self.client.lock().unwrap_or_else(PoisonError::into_inner).takes_output = takes_output;
+        }
+        let who = service.info();
         Ok(Some(match method {
-            "initialize" => era.result(fields(json!({
-                "protocolVersion": era::agreed(&params),
-                "capabilities": service.capabilities(),
-                "serverInfo": era::server_info(),
-                "instructions": service.instructions(),
-            }))),
-            "server/discover" => era.list(fields(json!({
-                "supportedVersions": era::stateless_versions(),
-                "capabilities": service.capabilities(),
-                "instructions": service.instructions(),
-            }))),
-            "ping" => era.result(Map::new()),
+            "initialize" => era.result(
+                fields(json!({
+                    "protocolVersion": era::agreed(&params),
+                    "capabilities": service.capabilities(),
+                    "serverInfo": &who,
+                    "instructions": service.instructions(),
+                })),
+                &who,
+            ),
+            "server/discover" => era.list(
+                fields(json!({
+                    "supportedVersions": era::stateless_versions(),
+                    "capabilities": service.capabilities(),
+                    "instructions": service.instructions(),
+                })),
+                &who,
+            ),
+            "ping" => era.result(Map::new(), &who),
             "tools/list" if params.get("cursor").is_some_and(|cursor| !cursor.is_null()) => {
                 return Err(RpcError::new(
                     INVALID_PARAMS,
                     "there is no such `cursor`: the list has one page",
                 ));
             }
-            "tools/list" => era.list(fields(json!({ "tools": service.tools() }))),
+            "tools/list" => era.list(fields(json!({ "tools": service.tools() })), &who),
             "tools/call" => return self.call(era, id, &mut params),
             _ => return Err(RpcError::new(NO_METHOD, "there is no such method here")),
         }))
@@ -155,13 +176,15 @@ impl<S: Service> Server<S> {
             return Err(RpcError::new(INVALID_PARAMS, "`arguments` is not an object"));
         }
         let (service, client) = (Arc::clone(&self.service), Arc::clone(&self.client));
+        let takes_output = (era == Era::Stateless).then(|| era::knows(params, OUTPUT));
         let work = Box::new(move |call: &Call| {
-            let client = client.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            era.result(service.call(call, &client))
+            let mut client = client.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            client.takes_output = takes_output.unwrap_or(client.takes_output);
+            era.result(service.call(call, &client), &service.info())
         });
         match self.calls.begin(id, tool, params, work)? {
             true => Ok(None),
-            false => Ok(Some(era.result(self.service.busy()))),
+            false => Ok(Some(era.result(self.service.busy(), &self.service.info()))),
         }
     }
 }
@@ -185,7 +208,7 @@ pub fn serve(service: impl Service) -> Result<()> {
 
 /// Another process may hold our stdin open, so the end of the one that started us is watched as well.
 #[cfg(unix)]
-fn watch_parent(gone: Cancel) {
+pub(crate) fn watch_parent(gone: Cancel) {
     use crate::sys::parent::Parent;
     use rustix::event::{PollFd, PollFlags, poll};
     let mut parent = Parent::of_process();

@@ -29,6 +29,12 @@ impl Answer {
         Answer { content: vec![block], ..Answer::default() }
     }
 
+    /// The same, with another text after it.
+    pub(super) fn and(mut self, text: impl Into<String>) -> Answer {
+        self.content.push(json!({ "type": "text", "text": text.into() }));
+        self
+    }
+
     /// A JSON document, in one line of text.
     pub(super) fn json(document: &Value) -> Answer {
         Answer::text(text::json(document))
@@ -100,6 +106,6 @@ pub(super) fn words(error: &Error) -> String {
 fn hint(error: &Error) -> Option<String> {
     match error.code() {
         Code::NoToken => Some("ask the user to run `runcode login`".to_owned()),
-        _ => error.next_step().map(str::to_owned),
+        _ => error.next_step_with_tools().map(str::to_owned),
     }
 }

@@ -18,14 +18,18 @@ pub(super) struct Arg {
 /// What an argument is.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
-    /// A string of up to so many bytes.
+    /// A string of up to so many bytes, without NUL: a name, or a part of a command.
     Text(usize),
+    /// A string of up to so many bytes: what a file or an input has in it.
+    Data(usize),
     /// One of these words.
     Word(&'static [&'static str]),
     /// A whole number in a range.
     Number(i64, i64),
     /// A boolean.
     Flag,
+    /// A boolean, or this word.
+    FlagOr(&'static str),
     /// An array of strings, one at least.
     Words,
     /// An object of strings.
@@ -39,7 +43,7 @@ impl Arg {
     /// As JSON Schema.
     fn schema(&self) -> Value {
         let mut schema = match self.kind {
-            Kind::Text(_) => json!({ "type": "string" }),
+            Kind::Text(_) | Kind::Data(_) => json!({ "type": "string" }),
             Kind::Word(words) => json!({ "type": "string", "enum": words }),
             Kind::Number(min, max) => {
                 let mut schema = json!({ "type": "integer" });
@@ -51,6 +55,10 @@ impl Arg {
                 schema
             }
             Kind::Flag => json!({ "type": "boolean" }),
+            // An array of types is less portable.
+            Kind::FlagOr(word) => {
+                json!({ "anyOf": [{ "type": "boolean" }, { "type": "string", "enum": [word] }] })
+            }
             Kind::Words => json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 }),
             Kind::Pairs => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
         };
@@ -64,9 +72,12 @@ impl Arg {
     fn issue(&self, value: &Value) -> Option<String> {
         let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.contains('\0'));
         match self.kind {
-            Kind::Text(max) => match value.as_str() {
+            Kind::Text(max) | Kind::Data(max) => match value.as_str() {
                 None => Some("must be a string".to_owned()),
                 Some(text) if text.len() > max => Some(format!("is longer than {max} bytes")),
+                Some(text) if matches!(self.kind, Kind::Text(_)) && text.contains('\0') => {
+                    Some("contains a NUL character".to_owned())
+                }
                 Some(_) => None,
             },
             Kind::Word(words) => {
@@ -82,13 +93,17 @@ impl Arg {
                 Some(_) => None,
             },
             Kind::Flag => (!value.is_boolean()).then(|| "must be true or false".to_owned()),
+            Kind::FlagOr(word) => {
+                let is_one = value.is_boolean() || value.as_str() == Some(word);
+                (!is_one).then(|| format!("must be true, false or \"{word}\""))
+            }
             Kind::Words => match value.as_array() {
                 Some(words) if (1..=MANY).contains(&words.len()) && words.iter().all(is_text) => None,
                 _ => Some("must be an array of strings, with one at least and no NUL in them".to_owned()),
             },
             Kind::Pairs => match value.as_object() {
                 Some(pairs) if pairs.len() <= MANY && pairs.values().all(is_text) => None,
-                _ => Some("must be an object whose values are strings".to_owned()),
+                _ => Some("must be an object whose values are strings without NUL characters".to_owned()),
             },
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::commands::{connect, context, current, disconnect, list, stop};
+use crate::commands::{connect, context, current, disconnect, list, servers, stop};
 use crate::error::{Code, Error, Result};
 use crate::mcp::workspace::answer::{Answer, MAX};
 use crate::mcp::workspace::{Context, text};
@@ -13,11 +13,12 @@ const PATIENCE: u64 = 180;
 
 /// What there is, and what is attached.
 pub(super) fn list(call: &Context<'_>) -> Result<Answer> {
-    let attached = match current::run(current::Args::default(), &call.app).and_then(document) {
-        Ok(current) if current["workspace_id"].is_null() && current["origin"].is_null() => Value::Null,
+    let named = current::Args::of(call.workspace());
+    let attached = match current::run(named, &call.app).and_then(document) {
+        Ok(current) if current["named"].is_null() && current["origin"].is_null() => Value::Null,
         Ok(current) => current,
         Err(error) if error.code() == Code::Ambiguous => {
-            json!({ "error": error.code().as_str(), "message": error.message(), "hint": error.next_step() })
+            json!({ "error": error.code().as_str(), "message": error.message(), "hint": error.next_step_with_tools() })
         }
         Err(error) => return Err(error),
     };
@@ -53,15 +54,29 @@ pub(super) fn list(call: &Context<'_>) -> Result<Answer> {
 pub(super) fn connect(call: &Context<'_>) -> Result<Answer> {
     let workspace =
         call.workspace().ok_or_else(|| Error::new(Code::Usage, "connect: `workspace` is missing"))?;
+    if call.project.is_none() {
+        return Err(Error::new(
+            Code::Usage,
+            "connect: the project folder is not known, so no workspace can be attached to it",
+        )
+        .hint(
+            "name the workspace in each call, as `workspace`; the user can also start these tools for one workspace: runcode mcp -w NAME",
+        ));
+    }
     let seconds = call.arguments.number("timeout").unwrap_or(PATIENCE);
     let args = connect::Args::to_wait_for(workspace, call.arguments.flag("start"), seconds);
-    Answer::of(connect::run(args, &call.app)?)
+    let mut report = document(connect::run(args, &call.app)?)?;
+    if report["mode"] == "restricted"
+        && let Some(server) = report["name"].as_str()
+    {
+        report["profiles"] = document(servers::profiles(server.to_owned(), &call.app)?)?;
+    }
+    Ok(Answer::json(&report))
 }
 
 /// Detaches the project.
 pub(super) fn disconnect(call: &Context<'_>) -> Result<Answer> {
-    let named = call.arguments.text("workspace").map(str::to_owned);
-    let args = disconnect::Args::of(named, call.arguments.flag("keep"));
+    let args = disconnect::Args::of(call.workspace(), call.arguments.flag("keep"));
     let mut report = document(disconnect::run(args, &call.app)?)?;
     report["detached"] = u8::from(report["disconnected"] == true).into();
     Ok(Answer::json(&report))

@@ -43,18 +43,7 @@ impl Capture {
         place: Place,
         tell: impl Fn(&[u8]) + Send + 'static,
     ) -> std::io::Result<Capture> {
-        let state = State {
-            side,
-            head: Vec::new(),
-            tail: VecDeque::new(),
-            total: 0,
-            lines: 0,
-            kept: 0,
-            place,
-            file: None,
-            is_unkept: false,
-        };
-        let state = Arc::new(Mutex::new(state));
+        let state = Arc::new(Mutex::new(State::new(side, place)));
         let (sender, ended) = mpsc::channel();
         let filling = Arc::clone(&state);
         std::thread::Builder::new().spawn(move || {
@@ -88,7 +77,23 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 impl State {
-    fn push(&mut self, piece: &[u8]) {
+    /// Nothing has arrived yet.
+    pub(super) fn new(side: Side, place: Place) -> State {
+        State {
+            side,
+            head: Vec::new(),
+            tail: VecDeque::new(),
+            total: 0,
+            lines: 0,
+            kept: 0,
+            place,
+            file: None,
+            is_unkept: false,
+        }
+    }
+
+    /// The next piece.
+    pub(super) fn push(&mut self, piece: &[u8]) {
         self.total += piece.len() as u64;
         self.lines += memchr::memchr_iter(b'\n', piece).count() as u64;
         let (first, rest) = piece.split_at(piece.len().min(HEAD - self.head.len()));

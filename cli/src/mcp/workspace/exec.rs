@@ -9,12 +9,12 @@ use crate::error::{Code, Error, Result};
 use crate::mcp::workspace::answer::{self, Answer, MAX};
 use crate::mcp::workspace::capture::{Capture, State};
 use crate::mcp::workspace::shelf::{Entry, Place, Side};
-use crate::mcp::workspace::{Context, pages, text};
+use crate::mcp::workspace::{Context, jobs, outlasting, pages, text};
 use crate::origin::OriginId;
 use crate::output::foreign;
 use crate::session::Sessions;
 use crate::session::execution::{self, Execution};
-use crate::session::policy::{self, Permit, Request};
+use crate::session::policy::{self, Feed, Permit, Request};
 use crate::session::profile::{self, Started};
 use crate::transport::{Ended, EnvName, Limits, Secret, Stream, Streams, Variables};
 
@@ -37,6 +37,16 @@ pub(super) fn run(context: &Context<'_>) -> Result<Answer> {
     let sessions = context.app.sessions()?;
     let seconds = arguments.number("timeout").unwrap_or(TIMEOUT);
     let what = what(context, &sessions, seconds)?;
+    let becomes_a_job = arguments.text("background").is_some();
+    if arguments.flag("background") || becomes_a_job {
+        return match what {
+            What::Command(execution) if becomes_a_job => {
+                outlasting::run(context, &sessions, execution, seconds)
+            }
+            What::Command(execution) => jobs::start(context, &sessions, execution),
+            What::Profile(_) => Err(jobs::is_not_for("profile")),
+        };
+    }
     let place = context.service.shelf.place(context.app.paths()?);
     let pipe = || std::io::pipe().map_err(|error| Error::io("make a pipe", error));
     let ((output, stdout), (errors, stderr)) = (pipe()?, pipe()?);
@@ -48,20 +58,7 @@ pub(super) fn run(context: &Context<'_>) -> Result<Answer> {
         None => (Stream::Null, None),
     };
     let streams = Streams { stdin, stdout: stdout.into(), stderr: Stream::from(stderr) };
-    let began = Instant::now();
-    let (session, running, begun, seconds) = match &what {
-        What::Command(execution) => {
-            let session = context.session(&sessions)?;
-            let running = execution::begin(&sessions, &session, execution, &streams)?;
-            drop(streams);
-            (session, running, None, seconds)
-        }
-        What::Profile(permit) => {
-            let Started { session, running, begun, lifeline } = profile::start(&sessions, permit, streams)?;
-            let limit = permit.timeout.map_or(seconds, |limit| limit.as_secs());
-            (session, running, Some((begun, lifeline)), limit)
-        }
-    };
+    // Before the command: one that cannot be relayed is not run.
     let thread = |error| Error::io("start a thread", error);
     if let Some((mut writer, text)) = input {
         let write = move || drop(writer.write_all(text.as_bytes())); // a command may end without reading it
@@ -69,14 +66,28 @@ pub(super) fn run(context: &Context<'_>) -> Result<Answer> {
     }
     let out = Capture::start(output, Side::Out, place.clone(), context.teller()).map_err(thread)?;
     let err = Capture::start(errors, Side::Err, place.clone(), context.teller()).map_err(thread)?;
+    let began = Instant::now();
+    let (session, running, begun, seconds) = match &what {
+        What::Command(execution) => {
+            let session = context.session(&sessions)?;
+            let running = execution::begin(&sessions, &session, execution, &streams)?;
+            drop(streams);
+            (Some(session), running, None, seconds)
+        }
+        What::Profile(permit) => {
+            let Started { session, running, begun, held } = profile::start(&sessions, permit, streams)?;
+            let limit = permit.timeout.map_or(seconds, |limit| limit.as_secs());
+            (session, running, Some((begun, held)), limit)
+        }
+    };
     let timeout = Some(Duration::from_secs(seconds));
     let ended = running.wait(&Limits { timeout, interruptible: true });
     let is_cut = !matches!(ended, Ok(Ended::Status(_)));
     let patience = if is_cut { REST_CUT } else { REST };
     let (mut out, mut err) = (out.finish(patience), err.finish(patience));
-    let mut end = End::of(ended, seconds, || execution::unknown_end(&sessions, &session));
-    if let Some((begun, lifeline)) = begun {
-        drop(lifeline);
+    let mut end = End::of(ended, seconds, || execution::unknown_end(&sessions, session.as_ref()));
+    if let Some((begun, held)) = begun {
+        drop(held);
         // Who keeps a log of actions may object to what cannot be logged.
         if let Err(error) = begun.end(end.outcome())
             && matches!(end, End::Status(_))
@@ -114,8 +125,8 @@ fn what(context: &Context<'_>, sessions: &Sessions<'_>, seconds: u64) -> Result<
                     .map(|(name, value)| (name.to_owned(), value.to_owned()))
                     .collect(),
                 timeout: Some(Duration::from_secs(seconds)),
-                no_stdin: !arguments.has("stdin"),
-                approval: None,
+                feed: arguments.text("stdin").map_or(Feed::Nothing, |text| Feed::Text(text.to_owned())),
+                approval: arguments.text("approval").map(str::to_owned),
             };
             return policy::judge(sessions, &key, request).map(|permit| What::Profile(Box::new(permit)));
         }
@@ -129,6 +140,10 @@ fn what(context: &Context<'_>, sessions: &Sessions<'_>, seconds: u64) -> Result<
     if arguments.has("args") {
         return Err(Error::new(Code::Usage, "`args` are the arguments of a `profile`")
             .hint("the arguments of a program stand in `argv`"));
+    }
+    if arguments.has("approval") {
+        return Err(Error::new(Code::Usage, "`approval` needs `profile`, which was not given")
+            .hint("leave it out: a command needs no approval"));
     }
     Ok(What::Command(Execution {
         from_home: false,
@@ -175,7 +190,13 @@ fn variables(context: &Context<'_>, sessions: &Sessions<'_>) -> Result<Variables
 }
 
 /// Keeps the output; the id to read it by. That it cannot be kept is no failure of the command.
-fn keep(context: &Context<'_>, place: &Place, out: &mut State, err: &mut State, end: &End) -> Option<String> {
+pub(super) fn keep(
+    context: &Context<'_>,
+    place: &Place,
+    out: &mut State,
+    err: &mut State,
+    end: &End,
+) -> Option<String> {
     let is_kept = [out.settle(), err.settle()] == [true, true];
     let entry = Entry { state: end.words(), stdout_bytes: out.total, stderr_bytes: err.total };
     let is_any = out.total + err.total > 0;
@@ -187,7 +208,7 @@ fn keep(context: &Context<'_>, place: &Place, out: &mut State, err: &mut State, 
 }
 
 /// How the command ended.
-enum End {
+pub(super) enum End {
     Status(u8),
     TimedOut { seconds: u64, is_gone: bool },
     Unknown(Error),
@@ -213,38 +234,20 @@ impl End {
         }
     }
 
-    fn signal(&self) -> Option<&'static str> {
-        let End::Status(status) = self else { return None };
-        Some(match status {
-            129 => "HUP",
-            130 => "INT",
-            131 => "QUIT",
-            132 => "ILL",
-            133 => "TRAP",
-            134 => "ABRT",
-            135 => "BUS",
-            136 => "FPE",
-            137 => "KILL",
-            139 => "SEGV",
-            141 => "PIPE",
-            143 => "TERM",
-            _ => return None,
-        })
-    }
-
     fn words(&self) -> String {
-        match (self, self.signal()) {
-            (End::Status(status), Some(signal)) => format!("killed by {signal}, exit {status}"),
-            (End::Status(status), None) => format!("exit {status}"),
-            (End::TimedOut { seconds, is_gone: true }, _) => format!("timed out after {seconds} s, ended"),
-            (End::TimedOut { seconds, .. }, _) => {
-                format!("timed out after {seconds} s, may still be running")
-            }
-            (End::Unknown(_), _) => "the end is not known".to_owned(),
+        match self {
+            // A shell reports this for a program that a signal ended, but any program may.
+            End::Status(status) => match signal(*status) {
+                Some(signal) => format!("exit {status}, 128 + {signal}"),
+                None => format!("exit {status}"),
+            },
+            End::TimedOut { seconds, is_gone: true } => format!("timed out after {seconds} s, ended"),
+            End::TimedOut { seconds, .. } => format!("timed out after {seconds} s, may still be running"),
+            End::Unknown(_) => "how it ended is not known".to_owned(),
         }
     }
 
-    fn answer(&self, out: &State, err: &State, id: Option<String>, took: Duration) -> Answer {
+    pub(super) fn answer(&self, out: &State, err: &State, id: Option<String>, took: Duration) -> Answer {
         let mut text = shown(out, err, id.as_deref());
         let mut last = vec![self.words()];
         if text.is_empty() {
@@ -258,7 +261,8 @@ impl End {
         text += &format!("[{}]", last.join(" \u{b7} "));
         let answer = Answer::text(text).with(json!({
             "exit_code": if let End::Status(status) = self { Value::from(*status) } else { Value::Null },
-            "signal": self.signal(),
+            // A status above 128 may be a program's own: which signal it was is not known.
+            "signal": Value::Null,
             "timed_out": matches!(self, End::TimedOut { .. }),
             "stdout_bytes": out.total,
             "stderr_bytes": err.total,
@@ -275,6 +279,24 @@ impl End {
             End::Status(_) => answer.unsuccessful(),
         }
     }
+}
+
+/// The signal for a status above 128, if it ends programs and has the same number everywhere.
+fn signal(status: u8) -> Option<&'static str> {
+    Some(match status.checked_sub(128)? {
+        1 => "HUP",
+        2 => "INT",
+        3 => "QUIT",
+        4 => "ILL",
+        6 => "ABRT",
+        8 => "FPE",
+        9 => "KILL",
+        11 => "SEGV",
+        13 => "PIPE",
+        14 => "ALRM",
+        15 => "TERM",
+        _ => return None,
+    })
 }
 
 /// Both streams, each with its line end, in what a result may be long.

@@ -2,14 +2,16 @@
 
 use std::io::Cursor;
 
-use serde_json::{Value, json};
+use base64ct::{Base64, Encoding as _};
+use serde_json::json;
 
 use crate::error::{Code, Error, Result};
 use crate::files::{self, Change, Content, Exchanges, Found, RemotePath, Search, Writing};
 use crate::mcp::workspace::answer::{Answer, MAX};
-use crate::mcp::workspace::{Context, text};
+use crate::mcp::workspace::{Context, search, text};
 use crate::output::foreign;
 use crate::session::Session;
+use crate::session::audit::Action;
 use crate::sys::digest::sha256;
 
 /// The largest file that is read, in bytes, and the largest image.
@@ -28,7 +30,10 @@ impl Context<'_> {
         let sessions = self.app.sessions()?;
         let session = self.session(&sessions)?;
         let start = |command: &_, streams: &_| sessions.start(&session, command, streams);
-        act(&session, &Exchanges::new(&start, self.app.env()))
+        let words = ["path", "local", "remote"].map(|name| self.arguments.text(name));
+        let action = || Action::of(self.tool.name, words.into_iter().flatten());
+        let act = || act(&session, &Exchanges::new(&start, self.app.env()));
+        sessions.audited(&session.meta.key, action, act)
     }
 
     /// A path on the workspace.
@@ -71,30 +76,39 @@ pub(super) fn read(context: &Context<'_>) -> Result<Answer> {
     Ok(Answer::text(lines(&bytes, number("offset").unwrap_or(1), number("limit").unwrap_or(LINES))))
 }
 
-/// The lines from `first` on, each with its number, and what they are of. They are exact, so that they can be edited.
+/// The lines from `first` on, each with its number, and what they are of. They are exact, so that they can be edited; what would
+/// show nothing is written out, but for tabs and the CR of a line end.
 fn lines(bytes: &[u8], first: usize, limit: usize) -> String {
     let hash = sha256(bytes);
     if bytes.is_empty() {
         return format!("[empty; sha256 {hash}]");
     }
     let all = bytes.split_inclusive(|&byte| byte == b'\n').collect::<Vec<_>>();
-    let (mut shown, mut length, mut last, mut is_lossy) = (String::new(), 0, first.saturating_sub(1), false);
+    let (mut shown, mut length, mut last) = (String::new(), 0, first.saturating_sub(1));
+    let (mut is_lossy, mut is_written_out) = (false, false);
     for (index, raw) in all.iter().enumerate().skip(last).take(limit) {
-        let line = String::from_utf8_lossy(raw.strip_suffix(b"\n").unwrap_or(raw));
-        is_lossy |= matches!(line, std::borrow::Cow::Owned(_));
-        let count = line.chars().count();
-        let line = if count > LINE_MAX {
-            let start = line.chars().take(LINE_MAX).collect::<String>();
-            format!("{}\t{start} [{} more characters]\n", index + 1, count - LINE_MAX)
-        } else {
-            format!("{}\t{line}\n", index + 1)
+        let (raw, end) = match raw.strip_suffix(b"\r\n") {
+            Some(raw) => (raw, "\r"),
+            None => (raw.strip_suffix(b"\n").unwrap_or(raw), ""),
         };
+        let text = String::from_utf8_lossy(raw);
+        let mut line = format!("{}\t", index + 1);
+        let (mut rest, mut room) = (text.chars(), LINE_MAX);
+        while room > 0
+            && let Some(c) = rest.next()
+        {
+            room = room.saturating_sub(text::push(&mut line, c));
+        }
+        let more = rest.count();
+        line += &if more > 0 { format!(" [{more} more characters]\n") } else { format!("{end}\n") };
         length += line.chars().count();
         if length > MAX - 500 {
             break;
         }
         shown.push_str(&line);
         last = index + 1;
+        is_lossy |= matches!(text, std::borrow::Cow::Owned(_));
+        is_written_out |= text.chars().any(text::is_written_out);
     }
     let total = all.len();
     let range = match last < first {
@@ -106,18 +120,24 @@ fn lines(bytes: &[u8], first: usize, limit: usize) -> String {
     } else {
         ""
     };
+    let written_out = if is_written_out {
+        "; it has characters that show nothing, written here as \\u{\u{2026}}: give edit the characters themselves"
+    } else {
+        ""
+    };
     let end = if bytes.ends_with(b"\n") { "" } else { "; no line end at its end" };
     let next =
         if last < total && last >= first { format!("; next offset {}", last + 1) } else { String::new() };
-    format!("{shown}[{range} of {total}; sha256 {hash}{lossy}{end}{next}]")
+    format!("{shown}[{range} of {total}; sha256 {hash}{lossy}{written_out}{end}{next}]")
 }
 
 fn folder(entries: &Found) -> Answer {
     const SHOWN: usize = 1000;
-    let all = entries.text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).collect::<Vec<_>>();
+    let names = entries.entries();
+    let all = names.each;
     let mut shown = String::new();
     let mut count = 0;
-    for line in all.iter().take(SHOWN).map(|line| text::line(line)) {
+    for line in all.iter().take(SHOWN).map(|line| text::exact(line)) {
         if shown.len() + line.len() > MAX - 500 {
             break;
         }
@@ -126,7 +146,8 @@ fn folder(entries: &Found) -> Answer {
         count += 1;
     }
     let more = if all.len() > count { ", and more" } else { "" };
-    Answer::text(format!("{shown}[a folder: {count} entries{more}]"))
+    let odd = search::left_out(names.left_out);
+    Answer::text(format!("{shown}[a folder: {count} entries{more}{odd}]"))
 }
 
 /// The type of an image, by its first bytes.
@@ -144,7 +165,8 @@ fn image(bytes: &[u8]) -> Option<&'static str> {
 pub(super) fn write(context: &Context<'_>) -> Result<Answer> {
     let arguments = context.arguments;
     let mode = arguments.text("mode").map(|mode| {
-        let parsed = u32::from_str_radix(mode, 8).ok().filter(|mode| *mode <= 0o777);
+        let is_octal = mode.bytes().all(|byte| matches!(byte, b'0'..=b'7')); // no sign
+        let parsed = u32::from_str_radix(mode, 8).ok().filter(|mode| is_octal && *mode <= 0o777);
         parsed.ok_or_else(|| Error::new(Code::Usage, "write: `mode` must be an octal number, such as 644"))
     });
     let writing = Writing { mode: mode.transpose()?, expects: expected(context)? };
@@ -205,7 +227,8 @@ pub(super) fn edit(context: &Context<'_>) -> Result<Answer> {
     edited.summary.notes.name_in(&mut report);
     let mut shown = text::json(&report);
     for (number, line) in &edited.lines {
-        let line = text::line(line.as_bytes()).chars().take(500).collect::<String>();
+        let line = text::exact(line.strip_suffix('\r').unwrap_or(line));
+        let line = line.chars().take(500).collect::<String>();
         shown += &format!("\n{number}\t{line}");
     }
     Ok(Answer::text(shown.chars().take(MAX).collect::<String>()))
@@ -226,24 +249,8 @@ fn expected(context: &Context<'_>) -> Result<Option<String>> {
 impl Answer {
     /// An image.
     fn image(kind: &str, bytes: &[u8]) -> Answer {
-        Answer::block(json!({ "type": "image", "data": base64(bytes), "mimeType": kind }))
+        Answer::block(json!({ "type": "image", "data": Base64::encode_string(bytes), "mimeType": kind }))
     }
-}
-
-/// RFC 4648, 4.
-fn base64(bytes: &[u8]) -> Value {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
-        let at = |index: usize| u32::from(three.get(index).copied().unwrap_or_default());
-        let bits = at(0) << 16 | at(1) << 8 | at(2);
-        for digit in 0..4 {
-            let value = (bits >> (18 - 6 * digit)) & 63;
-            let is_there = digit <= three.len();
-            text.push(if is_there { DIGITS[value as usize] as char } else { '=' });
-        }
-    }
-    text.into()
 }
 
 #[cfg(test)]
@@ -254,8 +261,8 @@ mod tests {
     fn lines_are_exact_and_numbered() {
         let of = |text: &str| sha256(text.as_bytes());
         assert_eq!(lines(b"", 1, 9), format!("[empty; sha256 {}]", of("")));
-        let text = "a\r\n\tb \u{1b}[1m\nend";
-        let shown = "1\ta\r\n2\t\tb \u{1b}[1m\n3\tend\n";
+        let text = "a\r\n\tb  c\nend";
+        let shown = "1\ta\r\n2\t\tb  c\n3\tend\n";
         assert_eq!(
             lines(text.as_bytes(), 1, 9),
             format!("{shown}[lines 1-3 of 3; sha256 {}; no line end at its end]", of(text))
@@ -272,12 +279,26 @@ mod tests {
     }
 
     #[test]
-    fn base64_is_what_rfc_4648_says() {
-        for (bytes, text) in
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
-        {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-        assert_eq!(base64(&[0xfb, 0xff]), "+/8=");
+    fn no_line_steers_or_hides() {
+        let odd = "\u{1b}[2J\u{1b}]0;t\u{7}\u{9b}1m \r2\tx\u{2028}\u{202e}\u{200b}\u{feff}\u{e0041}\u{0}\r\r\nnext\r";
+        let shown = lines(odd.as_bytes(), 1, 9);
+        let (text, last) = shown.rsplit_once('\n').unwrap_or_default();
+        assert!(!text.replace("\r\n", "").chars().any(text::is_written_out), "{text:?}");
+        assert!(
+            text.contains("\\u{1b}[2J\\u{1b}]0;t\\u{7}\\u{9b}1m \\u{d}2\tx\\u{2028}\\u{202e}"),
+            "{text:?}"
+        );
+        assert!(text.ends_with("\\u{e0041}\\u{0}\\u{d}\r\n2\tnext\\u{d}"), "{text:?}");
+        assert!(
+            last.contains("written here as \\u{\u{2026}}: give edit the characters themselves"),
+            "{last}"
+        );
+        assert!(!lines("Gr\u{fc}\u{df}e \u{1f980}\tx\r\n".as_bytes(), 1, 9).contains("written here"));
+        // A line of them alone is cut as any other is.
+        let long = lines("\u{e0041}".repeat(50_000).as_bytes(), 1, 9);
+        assert!(
+            long.contains(" more characters]\n[lines 1-1 of 1;") && long.chars().count() <= MAX,
+            "{long}"
+        );
     }
 }

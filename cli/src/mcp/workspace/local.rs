@@ -4,10 +4,9 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Code, Error, Result};
-use crate::files::is_git_name;
-use crate::mcp::workspace::{Context, project};
+use crate::files::{completes_repository, is_git_name, is_in_git_folder, may_be_obeyed};
+use crate::mcp::workspace::Context;
 use crate::output::foreign::FileName as _;
-use crate::sys::project::home;
 
 /// What is to be done with a file of this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +30,9 @@ struct Rules {
 
 /// The path that a call names, with links resolved.
 pub(super) fn path(context: &Context<'_>, given: &str, to: Use) -> Result<PathBuf> {
-    let project = project::of_call(&context.call.meta).or_else(|| context.service.project.clone());
-    let project = project.and_then(|folder| folder.canonicalize().ok());
-    // The whole home is no project, nor is what holds it.
-    let is_above =
-        |folder: &Path| home().is_some_and(|home| home.starts_with(folder)) || folder.parent().is_none();
-    let project = project.filter(|folder| !is_above(folder));
+    let project = context.project.as_ref().and_then(|folder| folder.canonicalize().ok());
+    // The whole home is no project whose files may be used.
+    let project = project.filter(|folder| !context.service.homes.contains(folder));
     let named = context.service.options.local_roots.iter().filter_map(|root| root.canonicalize().ok());
     let roots = project.into_iter().chain(named).collect::<Vec<_>>();
     let Some(base) = roots.first().cloned() else {
@@ -73,8 +69,15 @@ impl Rules {
             return Err(refuse("is outside of the project")
                 .hint("use a path of the project; the user can allow another folder with --local-root DIR"));
         };
-        if to == Use::Write && below.iter().any(is_git_name) {
+        let is_gits =
+            || below.iter().any(is_git_name) || is_in_git_folder(&real) || completes_repository(&real);
+        if to == Use::Write && is_gits() {
             return Err(refuse("is git's own").hint("use another place"));
+        }
+        // Below such a folder, too: `.venv`, `.config`.
+        if to == Use::Write && below.iter().any(may_be_obeyed) {
+            return Err(refuse("may be run or obeyed by other programs as soon as it is there")
+                .hint("use another place, or ask the user to fetch it"));
         }
         if self.secret.iter().any(|secret| real.starts_with(secret) || secret.starts_with(&real)) {
             return Err(refuse("holds keys of runcode, or is one").hint("use another place"));
@@ -119,10 +122,26 @@ mod tests {
     fn nothing_outside_of_the_roots_is_used() {
         let top = tempfile::tempdir().unwrap();
         let top = top.path().canonicalize().unwrap();
-        for folder in ["project/.git", "project/sub", "other", "home/.config", "project/.cache"] {
+        for folder in [
+            "project/.git",
+            "project/sub",
+            "other",
+            "home/.config",
+            "project/.cache",
+            "project/bare/objects",
+            "project/bare/refs",
+            "project/half",
+        ] {
             std::fs::create_dir_all(top.join(folder)).unwrap();
         }
-        for file in ["project/file", "other/file", "project/.cache/key", "project/.git/config"] {
+        for file in [
+            "project/file",
+            "other/file",
+            "project/.cache/key",
+            "project/.git/config",
+            "project/bare/HEAD",
+            "project/half/HEAD",
+        ] {
             std::fs::write(top.join(file), "").unwrap();
         }
         for (to, link) in [
@@ -161,6 +180,11 @@ mod tests {
             (".git", "project/.git", "usage"),
             ("alias/hooks/x", "not_found", "usage"),
             ("sub/.GIT/x", "not_found", "usage"),
+            ("bare/hooks/x", "not_found", "usage"),
+            ("half/refs", "not_found", "usage"),
+            ("half/Objects/ab/x", "not_found", "usage"),
+            ("half/file", "not_found", "project/half/file"),
+            ("bare/HEAD", "project/bare/HEAD", "usage"),
             (".cache/key", "usage", "usage"),
             (".", "usage", "usage"),
             ("/etc/passwd", "usage", "usage"),

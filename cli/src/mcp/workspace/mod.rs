@@ -10,7 +10,9 @@ mod capture;
 mod exec;
 mod files;
 mod instructions;
+mod jobs;
 mod local;
+mod outlasting;
 mod output;
 mod pages;
 mod project;
@@ -22,17 +24,18 @@ mod tests;
 mod text;
 mod transfer;
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use crate::app::{App, is_client_name};
+use crate::app::{App, Reach, is_client_name};
 use crate::args::Globals;
 use crate::error::{Code, Error, Result};
 use crate::mcp::workspace::answer::Answer;
 use crate::mcp::workspace::arguments::Arguments;
 use crate::mcp::workspace::shelf::Shelf;
-use crate::mcp::workspace::table::{Tool, tools};
+use crate::mcp::workspace::table::{Hints, Tool, tools};
 use crate::mcp::{Call, Client, Service};
 use crate::session::{Session, Sessions};
 use crate::sys::env::{Env, Var};
@@ -54,6 +57,7 @@ pub struct Workspace {
     env: Env,
     options: Options,
     project: Option<PathBuf>,
+    homes: Vec<PathBuf>,
     shelf: Shelf,
     tools: Vec<&'static Tool>,
     listed: Vec<Value>,
@@ -63,8 +67,13 @@ pub struct Workspace {
 struct Context<'a> {
     app: App,
     call: &'a Call,
+    tool: &'static Tool,
     arguments: &'a Arguments,
     service: &'a Workspace,
+    /// The folder of the project, where that is known.
+    project: Option<PathBuf>,
+    /// The workspace of the call, if it is somebody else's.
+    shared: RefCell<Option<String>>,
 }
 
 impl Context<'_> {
@@ -75,7 +84,11 @@ impl Context<'_> {
 
     /// The session of the workspace that the call means.
     fn session(&self, sessions: &Sessions<'_>) -> Result<Session> {
-        self.app.session(sessions, self.workspace().as_deref())
+        let session = self.app.session(sessions, self.workspace().as_deref())?;
+        if session.meta.shared == Some(true) {
+            *self.shared.borrow_mut() = Some(session.shown());
+        }
+        Ok(session)
     }
 }
 
@@ -83,15 +96,24 @@ impl Workspace {
     /// The service for calls with these global options; no I/O but to see where it was started.
     pub fn new(mut globals: Globals, env: Env, options: Options) -> Workspace {
         globals.json = true;
-        let tools =
-            tools().iter().filter(|tool| !options.read_only || tool.is_harmless()).collect::<Vec<_>>();
+        let tools = tools(options.read_only).collect::<Vec<_>>();
         let listed = tools.iter().map(|tool| tool.listed()).collect();
-        let project = project::of_process(&env);
-        Workspace { globals, env, options, project, shelf: Shelf::default(), tools, listed }
+        let (project, homes) = (project::of_process(&env), project::homes(&env));
+        Workspace { globals, env, options, project, homes, shelf: Shelf::default(), tools, listed }
     }
 
     fn tool(&self, name: &str) -> Option<&'static Tool> {
         self.tools.iter().find(|tool| tool.name == name).copied()
+    }
+
+    /// What changes nothing is called without asking the user, and ssh reaches any host: the user has to have connected it. The
+    /// command line that started the server is the user's own.
+    fn reach(&self, tool: &Tool, arguments: &Arguments) -> Reach {
+        let at_start = self.options.workspace.as_deref();
+        let is_named_at_start =
+            at_start.is_some() && arguments.text("workspace").is_none_or(|it| Some(it) == at_start);
+        let is_unasked = self.options.read_only || tool.hints == Hints::Reads;
+        if is_unasked && !is_named_at_start { Reach::Known } else { Reach::Any }
     }
 
     fn run(&self, call: &Call, client: &Client) -> Result<Answer> {
@@ -99,6 +121,7 @@ impl Workspace {
         let tool = self.tool(&call.tool).ok_or_else(unknown)?;
         let arguments = Arguments::check(tool, &call.arguments)?;
         let project = project::of_call(&call.meta).or_else(|| self.project.clone());
+        let project = project.filter(|folder| !project::holds_a_home(folder, &self.homes));
         let folder = project::location(project.as_deref());
         let env = match client.name.as_deref().filter(|name| is_client_name(name)) {
             Some(name) if self.env.var(Var::RuncodeClient).is_none() => {
@@ -106,8 +129,23 @@ impl Workspace {
             }
             _ => self.env.clone(),
         };
-        let app = App::of_call(self.globals.clone(), env, call.cancel.clone(), folder);
-        (tool.run)(&Context { app, call, arguments: &arguments, service: self })
+        let app = App::of_call(
+            self.globals.clone(),
+            env,
+            call.cancel.clone(),
+            folder,
+            self.reach(tool, &arguments),
+        );
+        let shared = RefCell::default();
+        let context = Context { app, call, tool, arguments: &arguments, service: self, project, shared };
+        let answer = (tool.run)(&context)?;
+        Ok(match context.shared.take() {
+            // A title is chosen by whoever shares the workspace: the model may have meant the user's own.
+            Some(shown) => {
+                answer.and(format!("note: {shown} is someone else's workspace, shared with the user"))
+            }
+            None => answer,
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -81,7 +81,7 @@ pub(super) struct Place {
 impl Shelf {
     /// A place for a call. Nothing is written yet.
     pub(super) fn place(&self, paths: &Paths) -> Place {
-        let folder = folder(paths);
+        let folder = paths.kept_outputs();
         loop {
             let id = format!("x{}", random::word().get(..7).unwrap_or_default());
             let place = Place { folder: folder.clone(), id };
@@ -97,13 +97,10 @@ impl Shelf {
             Error::new(Code::NotFound, format!("nothing is kept of a call {}", foreign::word(id)))
                 .hint("output is kept for a day, while there is room; the id is at the end of what exec said")
         };
-        let is_id = (2..=16).contains(&id.len())
-            && id.starts_with('x')
-            && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if !is_id {
+        if !is_kept_id(id) {
             return Err(gone());
         }
-        let place = Place { folder: folder(paths), id: id.to_owned() };
+        let place = Place { folder: paths.kept_outputs(), id: id.to_owned() };
         let file = place.entry();
         if std::fs::metadata(&file).is_ok_and(|metadata| is_old(&metadata)) {
             return Err(gone());
@@ -168,9 +165,7 @@ impl Place {
     /// From now on it can be found.
     pub(super) fn finish(&self, shelf: &Shelf, entry: &Entry, kept: u64) -> Result<()> {
         let bytes = serde_json::to_vec(entry).map_err(|error| Error::new(Code::Error, error.to_string()))?;
-        let mut file =
-            platform::open_private(&self.entry()).map_err(|error| Error::io("keep the output", error))?;
-        file.write_all(&bytes)?;
+        atomic_file::write_unsynced(&self.entry(), &bytes, 0o600)?;
         shelf.sweep(&self.folder, kept);
         Ok(())
     }
@@ -210,8 +205,9 @@ impl Place {
     }
 }
 
-fn folder(paths: &Paths) -> PathBuf {
-    paths.cache().join("mcp")
+/// Whether this is the id of a call, which no job has.
+pub(super) fn is_kept_id(id: &str) -> bool {
+    id.len() == 8 && id.starts_with('x') && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 fn is_old(metadata: &std::fs::Metadata) -> bool {

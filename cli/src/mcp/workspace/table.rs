@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::error::Result;
 use crate::mcp::workspace::answer::Answer;
 use crate::mcp::workspace::arguments::{Arg, Kind, schema};
-use crate::mcp::workspace::{Context, attach, exec, files, output, search, transfer};
+use crate::mcp::workspace::{Context, attach, exec, files, jobs, output, search, transfer};
+use crate::remote::jobs::SIGNALS;
 
 /// A tool.
 pub(super) struct Tool {
@@ -23,10 +24,12 @@ pub(super) struct Tool {
 pub(super) enum Hints {
     /// It changes nothing.
     Reads,
-    /// It changes what this machine knows of workspaces, and nothing on them.
-    Attaches,
-    /// It may destroy; whether twice is as once, and whether the world outside is within its reach.
-    Writes { is_idempotent: bool, is_open: bool },
+    /// It changes what this machine knows of workspaces, and nothing on them; whether it may reach any host.
+    Attaches { is_open: bool },
+    /// As an open [`Hints::Attaches`], and it opens a port of this machine.
+    Forwards,
+    /// It may destroy, on any host; whether twice is as once.
+    Writes { is_idempotent: bool },
     /// As an idempotent [`Hints::Writes`], and a person is to be asked each time.
     Stops,
 }
@@ -41,17 +44,18 @@ pub(super) enum Found {
 }
 
 impl Tool {
-    /// Whether it is offered where nothing on a workspace may change.
-    pub(super) fn is_harmless(&self) -> bool {
-        matches!(self.hints, Hints::Reads | Hints::Attaches)
+    /// Whether it is offered where nothing on a workspace may change, and no port is opened.
+    fn is_harmless(&self) -> bool {
+        matches!(self.hints, Hints::Reads | Hints::Attaches { .. })
     }
 
     /// Its row in the list.
     pub(super) fn listed(&self) -> Value {
         let annotations = match self.hints {
             Hints::Reads => json!({ "readOnlyHint": true, "openWorldHint": false }),
-            Hints::Attaches => annotations(false, true, false),
-            Hints::Writes { is_idempotent, is_open } => annotations(true, is_idempotent, is_open),
+            Hints::Attaches { is_open } => annotations(false, true, is_open),
+            Hints::Forwards => annotations(false, true, true),
+            Hints::Writes { is_idempotent } => annotations(true, is_idempotent, true),
             Hints::Stops => annotations(true, true, false),
         };
         let mut meta = match self.found {
@@ -91,7 +95,7 @@ const fn needed(name: &'static str, kind: Kind, about: &'static str) -> Arg {
 
 const NAME: Kind = Kind::Text(4096);
 const SMALL: Kind = Kind::Text(256 << 10);
-const CONTENT: Kind = Kind::Text(1 << 20);
+const CONTENT: Kind = Kind::Data(1 << 20);
 
 /// Which workspace.
 const WORKSPACE: Arg = arg("workspace", NAME, "Instead of the attached one");
@@ -100,6 +104,21 @@ const WORKSPACE: Arg = arg("workspace", NAME, "Instead of the attached one");
 const PATH: Arg = needed("path", NAME, "From the workdir");
 const FOLDER: Arg = arg("path", NAME, "Folder or file; the workdir by default");
 const HASH: Arg = arg("expect_sha256", Kind::Text(64), "Fail if the file there is another");
+
+/// The workspace to attach.
+const CONNECTED: Arg = needed("workspace", NAME, "Id, title, server, or ssh:HOST");
+const PATIENCE: Arg = arg("timeout", Kind::Number(1, 300), "Seconds; 180 by default");
+
+/// The `connect` of a server that changes nothing: it boots nothing.
+static CONNECT_ONLY: Tool = Tool {
+    name: "connect",
+    title: "Connect a workspace",
+    about: "Attach a running workspace to this project and wait until it answers. It cannot boot one: ask the user to.",
+    hints: Hints::Attaches { is_open: true },
+    found: Found::By("attach a remote workspace, server or SSH host"),
+    args: &[CONNECTED, PATIENCE],
+    run: attach::connect,
+};
 
 static TOOLS: &[Tool] = &[
     Tool {
@@ -115,21 +134,17 @@ static TOOLS: &[Tool] = &[
         name: "connect",
         title: "Connect a workspace",
         about: "Attach a workspace to this project and wait until it answers. It must be running unless start is true, which \
-                boots it and may cost money: ask the user first.",
-        hints: Hints::Attaches,
+                boots it and may cost money: ask the user first. Names the profiles of a server that runs only those.",
+        hints: Hints::Attaches { is_open: true },
         found: Found::By("attach a remote workspace, server or SSH host"),
-        args: &[
-            needed("workspace", NAME, "Id, title, server, or ssh:HOST"),
-            arg("start", Kind::Flag, "Boot it if it is stopped"),
-            arg("timeout", Kind::Number(1, 300), "Seconds; 180 by default"),
-        ],
+        args: &[CONNECTED, arg("start", Kind::Flag, "Boot it if it is stopped"), PATIENCE],
         run: attach::connect,
     },
     Tool {
         name: "disconnect",
         title: "Disconnect the workspace",
         about: "Detach this project from its workspace, which keeps running.",
-        hints: Hints::Attaches,
+        hints: Hints::Attaches { is_open: false },
         found: Found::By("detach the remote workspace"),
         args: &[arg("keep", Kind::Flag, "Keep the session for later"), WORKSPACE],
         run: attach::disconnect,
@@ -157,17 +172,27 @@ static TOOLS: &[Tool] = &[
         title: "Run a command on the workspace",
         about: "Run a command in the workdir: `command` for a piece of shell, or `argv` for a program and its exact arguments. \
                 Each call is a new shell. Text: stdout, then [stderr], then [exit N, seconds, id].",
-        hints: Hints::Writes { is_idempotent: false, is_open: true },
+        hints: Hints::Writes { is_idempotent: false },
         found: Found::Always,
         args: &[
             arg("command", SMALL, "A piece of shell"),
             arg("argv", Kind::Words, "A program and its arguments"),
-            arg("profile", NAME, "On a server with profiles: this one"),
+            arg("profile", NAME, "On a server with profiles: one of those that connect names"),
             arg("args", Kind::Pairs, "Of the profile"),
+            arg(
+                "approval",
+                NAME,
+                "Id of the approval, if the profile needs one: the refusal says how to get one",
+            ),
             arg("cwd", NAME, "Folder; relative to the workdir"),
             arg("env", Kind::Pairs, "Variables"),
             arg("stdin", CONTENT, "Its input; none by default"),
             arg("timeout", Kind::Number(1, 3600), "Seconds until it is ended; 240 by default"),
+            arg(
+                "background",
+                Kind::FlagOr("auto"),
+                "Start it as a job, which outlives the connection, and return its id; auto: only if it outlasts timeout",
+            ),
             WORKSPACE,
         ],
         run: exec::run,
@@ -175,7 +200,7 @@ static TOOLS: &[Tool] = &[
     Tool {
         name: "output",
         title: "Read earlier output",
-        about: "Read what a past exec printed, in parts, by the id at its end.",
+        about: "Read what a past exec printed, in parts, by the id at its end, or what a job has printed so far.",
         hints: Hints::Reads,
         found: Found::By("page through long output of a remote command"),
         args: &[
@@ -183,9 +208,28 @@ static TOOLS: &[Tool] = &[
             arg("stream", Kind::Word(&["stdout", "stderr"]), "stdout by default"),
             arg("offset", Kind::Number(i64::MIN, i64::MAX), "Bytes before it; negative: from the end"),
             arg("limit", Kind::Number(1, output::LIMIT), "Bytes"),
+            arg("wait", Kind::Number(0, 240), "First wait up to this many seconds for the job to end"),
             WORKSPACE,
         ],
         run: output::run,
+    },
+    Tool {
+        name: "jobs",
+        title: "List jobs",
+        about: "Commands that exec started in the background, newest first: state, exit code, bytes.",
+        hints: Hints::Reads,
+        found: Found::By("background jobs of the remote workspace"),
+        args: &[WORKSPACE],
+        run: jobs::list,
+    },
+    Tool {
+        name: "kill",
+        title: "End a job",
+        about: "Signal all of a job's processes. TERM is followed by KILL after 5 s.",
+        hints: Hints::Writes { is_idempotent: true },
+        found: Found::By("end or signal a background job"),
+        args: &[needed("id", NAME, ""), arg("signal", Kind::Word(&SIGNALS), "TERM by default"), WORKSPACE],
+        run: jobs::kill,
     },
     Tool {
         name: "read",
@@ -205,7 +249,7 @@ static TOOLS: &[Tool] = &[
         name: "write",
         title: "Write a file of the workspace",
         about: "Make or replace a file, in one step; folders are made as needed, and an old file's mode stays.",
-        hints: Hints::Writes { is_idempotent: true, is_open: false },
+        hints: Hints::Writes { is_idempotent: true },
         found: Found::By("create or overwrite a remote file"),
         args: &[
             PATH,
@@ -222,7 +266,7 @@ static TOOLS: &[Tool] = &[
         title: "Edit a file of the workspace",
         about: "Replace an exact text, which must be in the file once, or each occurrence with all. Everything else stays, byte \
                 for byte. Up to 4 MiB.",
-        hints: Hints::Writes { is_idempotent: false, is_open: false },
+        hints: Hints::Writes { is_idempotent: false },
         found: Found::By("change, patch or replace text in a remote file"),
         args: &[
             PATH,
@@ -266,7 +310,7 @@ static TOOLS: &[Tool] = &[
         name: "put",
         title: "Send a file to the workspace",
         about: "Send a file or folder of this machine, below the project.",
-        hints: Hints::Writes { is_idempotent: true, is_open: false },
+        hints: Hints::Writes { is_idempotent: true },
         found: Found::By("upload or copy local files to the remote workspace"),
         args: &[
             needed("local", NAME, "From the project folder"),
@@ -280,7 +324,7 @@ static TOOLS: &[Tool] = &[
         name: "get",
         title: "Fetch a file from the workspace",
         about: "Fetch a file or folder to this machine, below the project. What is below a .git is left out.",
-        hints: Hints::Writes { is_idempotent: true, is_open: false },
+        hints: Hints::Writes { is_idempotent: true },
         found: Found::By("download remote files to this machine"),
         args: &[
             needed("remote", NAME, "From the workdir"),
@@ -293,7 +337,7 @@ static TOOLS: &[Tool] = &[
         name: "forward",
         title: "Forward a port of the workspace",
         about: "Make a port of the workspace a local one and say its URL; without port, list what is forwarded.",
-        hints: Hints::Attaches,
+        hints: Hints::Forwards,
         found: Found::By("port forward, tunnel, open a remote web server"),
         args: &[
             arg("port", Kind::Number(1, 65535), "On the workspace"),
@@ -305,7 +349,10 @@ static TOOLS: &[Tool] = &[
     },
 ];
 
-/// Every tool.
-pub(super) fn tools() -> &'static [Tool] {
+/// Every tool, or those that change nothing.
+pub(super) fn tools(is_read_only: bool) -> impl Iterator<Item = &'static Tool> {
     TOOLS
+        .iter()
+        .filter(move |tool| !is_read_only || tool.is_harmless())
+        .map(move |tool| if is_read_only && tool.name == CONNECT_ONLY.name { &CONNECT_ONLY } else { tool })
 }

@@ -23,7 +23,7 @@ fn names(service: &Workspace) -> Vec<&str> {
 fn the_list_of_tools_is_short() {
     let listed = Value::from(service(false).tools().to_vec()).to_string();
     assert!(listed.len() <= 12 << 10, "{}", listed.len());
-    assert!(tools().len() <= 17 && listed.is_ascii());
+    assert!(tools(false).count() <= 17 && listed.is_ascii());
     for tool in service(false).tools() {
         assert_eq!(tool["inputSchema"]["additionalProperties"], false);
         assert!(tool["annotations"]["readOnlyHint"].is_boolean() && tool["title"].is_string());
@@ -40,10 +40,15 @@ fn read_only_offers_nothing_that_writes() {
         let tool = all.tool(name).unwrap();
         assert!(tool.listed()["annotations"]["destructiveHint"] != true, "{name}");
     }
-    for gone in ["exec", "stop", "write", "edit", "put", "get"] {
+    for gone in ["exec", "kill", "stop", "write", "edit", "put", "get", "forward"] {
         assert!(!few.has(gone), "{gone}");
     }
-    assert!(few.has("connect") && few.has("context") && few.has("output"));
+    assert!(few.has("connect") && few.has("context") && few.has("output") && few.has("jobs"));
+    let starts = |service: &Workspace| {
+        let connect = service.tools().iter().find(|tool| tool["name"] == "connect").unwrap();
+        connect.to_string().contains("start")
+    };
+    assert!(starts(&all) && !starts(&few));
 }
 
 #[test]
@@ -55,6 +60,10 @@ fn the_hints_tell_the_truth() {
         (hint("list", "readOnlyHint"), hint("connect", "destructiveHint")),
         (true.into(), false.into())
     );
+    for open in ["connect", "forward", "exec", "kill", "write", "edit", "put", "get"] {
+        assert_eq!(hint(open, "openWorldHint"), true, "{open}");
+    }
+    assert_eq!((hint("kill", "destructiveHint"), hint("jobs", "readOnlyHint")), (true.into(), true.into()));
     let stop = service.tool("stop").unwrap().listed();
     assert_eq!(stop["_meta"]["anthropic/requiresUserInteraction"], true);
 }
@@ -65,8 +74,25 @@ fn check(tool: &Tool, given: Value) -> Result<(), String> {
 }
 
 #[test]
+fn only_content_has_nul_in_it() {
+    let find = |name: &str| tools(false).find(|tool| tool.name == name).unwrap();
+    let (exec, write, edit) = (find("exec"), find("write"), find("edit"));
+    assert_eq!(check(write, json!({ "path": "x", "content": "a\0b" })), Ok(()));
+    assert_eq!(check(edit, json!({ "path": "x", "old": "a\0", "new": "\0" })), Ok(()));
+    for (tool, given) in [
+        (write, json!({ "path": "a\0b", "content": "" })),
+        (exec, json!({ "command": "a\0b" })),
+        (exec, json!({ "command": "a", "cwd": "\0" })),
+        (exec, json!({ "argv": ["a\0b"] })),
+        (exec, json!({ "command": "a", "env": { "A": "\0" } })),
+    ] {
+        assert!(check(tool, given.clone()).unwrap_err().contains("NUL"), "{given}");
+    }
+}
+
+#[test]
 fn wrong_arguments_are_told_all_at_once() {
-    let tool = tools().iter().find(|tool| tool.name == "exec").unwrap();
+    let tool = tools(false).find(|tool| tool.name == "exec").unwrap();
     assert_eq!(check(tool, json!({ "command": "ls", "timeout": 3600, "cwd": null })), Ok(()));
     assert_eq!(check(tool, json!({ "argv": ["ls"], "env": { "A": "b" }, "timeout": 5.0 })), Ok(()));
     let given = json!({ "command": 7, "timeout": 0, "env": { "A": 1 }, "argv": [], "rm\u{1b}": 1, "stdin": "x".repeat(2 << 20) });
@@ -81,7 +107,7 @@ fn wrong_arguments_are_told_all_at_once() {
     ] {
         assert!(told.contains(part), "{part}: {told}");
     }
-    let output = tools().iter().find(|tool| tool.name == "output").unwrap();
+    let output = tools(false).find(|tool| tool.name == "output").unwrap();
     assert_eq!(check(output, json!({})).unwrap_err(), "output: `id` is missing");
     assert!(
         check(output, json!({ "id": "x", "stream": "both" })).unwrap_err().contains("one of stdout, stderr")

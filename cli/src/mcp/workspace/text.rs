@@ -1,5 +1,7 @@
 //! Text of a workspace, as a model may see it: without what steers a terminal, and in the same words.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use crate::output::sanitize::is_steering;
@@ -13,6 +15,35 @@ pub(super) fn line(raw: &[u8]) -> String {
         return last;
     }
     states.find(|state| !state.is_empty()).unwrap_or_default()
+}
+
+/// Text in which every character counts: each that shows nothing is written out as `\u{…}`, a sequence for terminals too. A tab
+/// stays.
+pub(super) fn exact(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_written_out) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        push(&mut shown, c);
+    }
+    Cow::Owned(shown)
+}
+
+/// Whether it is not shown as it is.
+pub(super) fn is_written_out(c: char) -> bool {
+    c != '\t' && is_steering(c)
+}
+
+/// Adds a character as it is shown: so many characters.
+pub(super) fn push(shown: &mut String, c: char) -> usize {
+    if !is_written_out(c) {
+        shown.push(c);
+        return 1;
+    }
+    let written = format!("\\u{{{:x}}}", u32::from(c));
+    shown.push_str(&written);
+    written.len()
 }
 
 fn state(raw: &[u8]) -> String {
@@ -39,9 +70,7 @@ fn state(raw: &[u8]) -> String {
             },
             '\u{9b}' => skip_control(&mut chars),
             '\u{90}' | '\u{98}' | '\u{9d}'..='\u{9f}' => skip_string(&mut chars),
-            '\t' => shown.push(c),
-            c if is_steering(c) => shown.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
-            c => shown.push(c),
+            c => _ = push(&mut shown, c),
         }
     }
     shown
@@ -111,11 +140,23 @@ mod tests {
         assert_eq!(line(b"a\xffb"), "a\u{fffd}b");
     }
 
+    #[test]
+    fn names_and_lines_of_files_lose_nothing() {
+        for (text, shown) in [
+            ("plain\ttext 世界", "plain\ttext 世界"),
+            ("a\rsrc/b:1:x", "a\\u{d}src/b:1:x"),
+            ("\u{1b}[1mred\u{1b}]0;t\u{7}x", "\\u{1b}[1mred\\u{1b}]0;t\\u{7}x"),
+            ("a\u{202e}\u{2028}\u{200b}\u{e0041}b\n", "a\\u{202e}\\u{2028}\\u{200b}\\u{e0041}b\\u{a}"),
+        ] {
+            assert_eq!(exact(text), shown);
+        }
+    }
+
     proptest! {
         #[test]
         fn nothing_that_steers_is_left(raw in proptest::collection::vec(any::<u8>(), 0..200), text in any::<String>()) {
             let is_left = |text: &str| text.chars().any(|c| is_steering(c) && c != '\t');
-            prop_assert!(!is_left(&line(&raw)) && !is_left(&line(text.as_bytes())));
+            prop_assert!(!is_left(&line(&raw)) && !is_left(&line(text.as_bytes())) && !is_left(&exact(&text)));
             let document = serde_json::json!({ "x": text });
             prop_assert!(!json(&document).chars().any(is_steering));
             prop_assert_eq!(serde_json::from_str::<Value>(&json(&document)).unwrap(), document);

@@ -30,7 +30,8 @@ pub(super) fn put(context: &Context<'_>) -> Result<Answer> {
 
 /// Fetches a file or folder.
 pub(super) fn get(context: &Context<'_>) -> Result<Answer> {
-    let given = context.arguments.text("local").unwrap_or_default();
+    let arguments = context.arguments;
+    let given = arguments.text("local").unwrap_or_default();
     let local = local::path(context, given, Use::Write)?;
     let place = match Place::parse(given.as_ref(), false) {
         Place::Into(_) => Place::Into(local),
@@ -38,12 +39,12 @@ pub(super) fn get(context: &Context<'_>) -> Result<Answer> {
     };
     let report = context.with_files(|session, exchanges| {
         let remote = context.remote("remote", session)?;
-        let name = remote.file_name().map(String::from_utf8_lossy);
-        if name.is_some_and(|name| is_git_name(OsStr::new(&*name))) {
-            return Err(Error::new(Code::Usage, "get: what is called .git is not fetched")
-                .hint("clone it with git, or fetch it as an archive"));
+        let mut names = arguments.text("remote").unwrap_or_default().split('/');
+        if names.any(|name| is_git_name(OsStr::new(name))) {
+            return Err(Error::new(Code::Usage, "get: git's own files are not fetched")
+                .hint("clone it with git, or look at a file of it with read"));
         }
-        let summary = files::get_without_git(exchanges, &remote, &place)?;
+        let summary = files::get_carefully(exchanges, &remote, &place)?;
         Ok(Transferred::fetched(session.clone(), summary))
     })?;
     Answer::of(Outcome::from(report))
