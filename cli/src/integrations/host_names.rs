@@ -30,6 +30,14 @@ pub enum TitleClash {
     SharedTitles,
     /// It is somebody else's, and its title is another workspace's title and id.
     LooksNumbered,
+    /// It is somebody else's, and the name led to another workspace before.
+    LedElsewhere,
+    /// It is somebody else's, and had its id in its name before.
+    HadId,
+    /// It is somebody else's, and its title reads as another workspace's id.
+    IsNumber,
+    /// It is somebody else's, and another part of the user's ssh config uses the name.
+    InConfig,
 }
 
 impl fmt::Display for TitleClash {
@@ -39,8 +47,34 @@ impl fmt::Display for TitleClash {
             TitleClash::WithOwn => "shared with you, and a workspace of your own has the name",
             TitleClash::SharedTitles => "shared with you, and so is another workspace with the title",
             TitleClash::LooksNumbered => "shared with you, and its title is another workspace's title and id",
+            TitleClash::LedElsewhere => {
+                "shared with you, and the name without the id led to another workspace"
+            }
+            TitleClash::HadId => "shared with you, and had this name before",
+            TitleClash::IsNumber => "shared with you, and its title is a number",
+            TitleClash::InConfig => "shared with you, and the name is used elsewhere in your ssh config",
         })
     }
+}
+
+/// The names that are taken, without the leading `runcode.`.
+#[derive(Debug, Clone, Default)]
+pub struct Taken {
+    /// By hosts that were written before, or that had already gone.
+    pub before: Vec<Former>,
+    /// By hosts in other parts of the user's ssh config.
+    pub elsewhere: Vec<String>,
+}
+
+/// A name that leads or led to a workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Former {
+    /// The name.
+    pub name: String,
+    /// The workspace's id.
+    pub id: u64,
+    /// Whether the workspace was the user's own.
+    pub is_own: bool,
 }
 
 /// The part of a host's name after `runcode.`.
@@ -55,7 +89,10 @@ pub enum Name {
 }
 
 /// The names of the workspaces that have a title. ssh_config(5) and people compare without regard to case, and so does this.
-pub fn names(listed: &[Listed<'_>]) -> HashMap<u64, Name> {
+/// Somebody else's workspace takes no name that is taken.
+pub fn names(listed: &[Listed<'_>], taken: &Taken) -> HashMap<u64, Name> {
+    let elsewhere = taken.elsewhere.iter().map(|name| fold(name)).collect::<HashSet<_>>();
+    let before = taken.before.iter().map(|old| (fold(&old.name), old.id)).collect::<HashMap<_, _>>();
     let with_title = || listed.iter().filter_map(|one| Some((one, fold(one.title.as_ref()?.as_str()))));
     let (mut own, mut others) = (HashMap::<String, usize>::new(), HashMap::<String, usize>::new());
     let mut numbered = HashMap::<String, u64>::new();
@@ -76,10 +113,19 @@ pub fn names(listed: &[Listed<'_>]) -> HashMap<u64, Name> {
             Some(TitleClash::WithOwn)
         } else if others.get(title) > Some(&1) {
             Some(TitleClash::SharedTitles)
+        } else if numbered.get(title).is_some_and(|id| *id != one.id) {
+            Some(TitleClash::LooksNumbered)
+        } else if before.get(title).is_some_and(|id| *id != one.id) {
+            Some(TitleClash::LedElsewhere)
+        } else if title.bytes().all(|byte| byte.is_ascii_digit()) {
+            Some(TitleClash::IsNumber)
+        } else if elsewhere.contains(title) {
+            Some(TitleClash::InConfig)
         } else {
-            numbered.get(title).filter(|id| **id != one.id).map(|_| TitleClash::LooksNumbered)
+            before.get(&format!("{title}-{}", one.id)).map(|_| TitleClash::HadId)
         };
-        let is_own = |name: &str| own.contains_key(name) || own_nicknames.contains(name);
+        let is_own =
+            |name: &str| own.contains_key(name) || own_nicknames.contains(name) || elsewhere.contains(name);
         match why {
             None => Name::Plain,
             Some(why) if is_own(&format!("{title}-{}", one.id)) => Name::Taken(why),
@@ -105,7 +151,11 @@ mod tests {
 
     /// The names, as they stand after `runcode.`, in the order of the list.
     fn written(all: &[Listed<'_>]) -> Vec<Option<String>> {
-        let names = names(all);
+        written_after(&Taken::default(), all)
+    }
+
+    fn written_after(taken: &Taken, all: &[Listed<'_>]) -> Vec<Option<String>> {
+        let names = names(all, taken);
         let one = |one: &Listed<'_>| match (&one.title, names.get(&one.id)?) {
             (Some(title), Name::Plain) => Some(title.as_str().to_owned()),
             (Some(title), Name::Numbered(_)) => Some(format!("{}-{}", title.as_str(), one.id)),
@@ -146,12 +196,48 @@ mod tests {
         // One's own title stays, and what it would be taken for has no name.
         let all = [listed(3, "api", false), listed(7, "api", true), listed(8, "api-3", true)];
         assert_eq!(written(&all), [None, Some("api".to_owned()), Some("api-3".to_owned())]);
-        assert_eq!(names(&all)[&3], Name::Taken(TitleClash::WithOwn));
+        assert_eq!(names(&all, &Taken::default())[&3], Name::Taken(TitleClash::WithOwn));
         let nicknamed = Listed { custom_title: Some("api-3"), ..listed(8, "royal-tree", true) };
         let all = [listed(3, "api", false), listed(7, "api", true), nicknamed];
-        assert_eq!(names(&all)[&3], Name::Taken(TitleClash::WithOwn), "a nickname of one's own counts too");
+        assert_eq!(
+            names(&all, &Taken::default())[&3],
+            Name::Taken(TitleClash::WithOwn),
+            "a nickname of one's own counts too"
+        );
         // A workspace whose own title ends in its id is itself.
         assert_eq!(written(&[listed(3, "api-3", false)]), some(&["api-3"]));
+    }
+
+    #[test]
+    fn a_shared_workspace_inherits_no_name() {
+        let before = |names: &[(&str, u64)]| {
+            let former =
+                |(name, id): &(&str, u64)| Former { name: (*name).to_owned(), id: *id, is_own: true };
+            Taken { before: names.iter().map(former).collect(), elsewhere: Vec::new() }
+        };
+        let theirs = listed(7, "api", false);
+        // The user's own #2 is gone; the next run finds the name that this one wrote.
+        for names in [&[("API", 2)][..], &[("api", 2), ("api-7", 7)], &[("api-7", 7)]] {
+            assert_eq!(
+                written_after(&before(names), std::slice::from_ref(&theirs)),
+                some(&["api-7"]),
+                "{names:?}"
+            );
+        }
+        assert_eq!(written_after(&before(&[("api", 7)]), &[theirs]), some(&["api"]));
+        let elsewhere = Taken { elsewhere: vec!["Prod".to_owned(), "api-8".to_owned()], ..Taken::default() };
+        let all = [
+            listed(7, "prod", false),
+            listed(8, "api", false),
+            listed(9, "api", true),
+            listed(2, "5", false),
+        ];
+        assert_eq!(
+            written_after(&elsewhere, &all),
+            [Some("prod-7".to_owned()), None, Some("api".to_owned()), Some("5-2".to_owned())]
+        );
+        // The user's own workspace may have any name that its title gives.
+        assert_eq!(written_after(&before(&[("api", 7)]), &[listed(2, "api", true)]), some(&["api"]));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Other programs' files that we write into at the user's word, and take ourselves out of again byte for byte.
 
 pub mod claude_settings;
+pub mod codex_environments;
 pub mod editor_shapes;
 pub mod host_names;
 pub mod json_object;

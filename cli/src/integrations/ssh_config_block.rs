@@ -8,7 +8,10 @@
 //! connection, and the proxy renews the session before. Windows' ssh has no such thing, so that `Match exec` renews there.
 
 use crate::error::Result;
+use std::collections::HashSet;
+
 use crate::grant::SshUser;
+use crate::integrations::host_names::Former;
 use crate::integrations::managed_block::Markers;
 use crate::integrations::shell_word;
 use crate::openssh::config::HARDENED;
@@ -48,6 +51,8 @@ pub struct Host {
     pub title: Title,
     /// Whether its id is part of its name.
     pub is_numbered: bool,
+    /// Whether it is somebody else's, shared with the user.
+    pub is_shared: bool,
     /// The name that its owner gave it. One of somebody else's has none here: what stands in this file reads as the user's own.
     pub note: Option<Name>,
     /// The name of its gateway in its session's pins.
@@ -84,13 +89,66 @@ pub fn plane_of(block: &[u8], hosted: &str) -> Option<String> {
     Some(told.map_or_else(|| hosted.to_owned(), |base| base.trim_matches('"').to_owned()))
 }
 
+/// The names in `block`, without the leading `runcode.`, including those of hosts that it no longer has.
+pub fn names_in(block: &[u8]) -> Vec<Former> {
+    let block = String::from_utf8_lossy(block);
+    let (mut workspace, mut names) = (None, Vec::new());
+    for line in block.lines() {
+        if let Some(rest) = line.strip_prefix(WORKSPACE) {
+            let (id, is_own) = read_workspace(rest);
+            workspace = id.parse().ok().map(|id| (id, is_own));
+        } else if let Some(name) = line.strip_prefix("Host ").and_then(|host| host.strip_prefix(HOST)) {
+            let former = |(id, is_own)| Former { name: name.to_owned(), id, is_own };
+            names.extend(workspace.take().map(former));
+        } else if let Some((name, rest)) = line.strip_prefix(GONE).and_then(|gone| gone.split_once(' ')) {
+            let (id, is_own) = read_workspace(rest);
+            let former = |id| Former { name: name.to_owned(), id, is_own };
+            names.extend(id.parse().ok().map(former));
+        }
+    }
+    names
+}
+
+/// The id at the start, and whether it is the user's own.
+fn read_workspace(text: &str) -> (&str, bool) {
+    let id = text.split(' ').next().unwrap_or_default();
+    id.strip_suffix(SHARED).map_or((id, true), |id| (id, false))
+}
+
+/// The start of the line that keeps the name of a host that is gone; the workspace that it led to follows.
+const GONE: &str = "# No longer here: runcode.";
+
+/// What follows the id of somebody else's workspace.
+const SHARED: &str = ",shared";
+
+/// How many names of hosts that are gone are kept.
+const MAX_GONE: usize = 1024;
+
+/// The start of the line that says which workspace the next host is.
+const WORKSPACE: &str = "# workspace ";
+
+/// The start of every host's name.
+pub const HOST: &str = "runcode.";
+
 /// The lines between the markers.
-pub fn body(hosts: &[Host], caller: &Caller) -> Result<Vec<u8>> {
+///
+/// `before`: the previous names. Those of hosts that are gone are kept, the user's own first: nobody else's workspace may take them.
+pub fn body(hosts: &[Host], before: &[Former], caller: &Caller) -> Result<Vec<u8>> {
     let mut body =
         b"# Written by `runcode config-ssh`; `runcode config-ssh --remove` takes it out.\n".to_vec();
     body.extend_from_slice(format!("{PLANE}{}\n", caller.plane).as_bytes());
     for host in hosts {
         host.render(caller, &mut body)?;
+    }
+    let here = hosts.iter().map(|host| host.alias().to_lowercase()).collect::<HashSet<_>>();
+    let is_gone = |old: &&Former| !here.contains(&format!("{HOST}{}", old.name.to_lowercase()));
+    let (own, others) = before.iter().filter(is_gone).partition::<Vec<_>, _>(|old| old.is_own);
+    if !own.is_empty() || !others.is_empty() {
+        body.push(b'\n');
+    }
+    for Former { name, id, is_own } in own.into_iter().chain(others).take(MAX_GONE) {
+        let whose = if *is_own { "" } else { SHARED };
+        body.extend_from_slice(format!("{GONE}{name} {id}{whose}\n").as_bytes());
     }
     // What the user wrote below, before the first Host of their own, stays valid for every host.
     body.extend_from_slice(b"Host *\n");
@@ -101,9 +159,9 @@ impl Host {
     /// The name to connect to.
     pub fn alias(&self) -> String {
         if self.is_numbered {
-            format!("runcode.{}-{}", self.title.0, self.id)
+            format!("{HOST}{}-{}", self.title.0, self.id)
         } else {
-            format!("runcode.{}", self.title.0)
+            format!("{HOST}{}", self.title.0)
         }
     }
 
@@ -113,7 +171,7 @@ impl Host {
             body.push(b'\n');
         };
         let alias = self.alias();
-        line(format!("\n# {}", self.comment()).as_bytes());
+        line(format!("\n{WORKSPACE}{}", self.comment()).as_bytes());
         if let Some(command) = caller.renewal(self.id).filter(|_| cfg!(windows)) {
             // ssh reads key and certificate before the proxy could renew them. The line selects nothing.
             line(format!("Match originalhost {alias} exec \"{command}\"").as_bytes());
@@ -135,7 +193,8 @@ impl Host {
     fn comment(&self) -> String {
         let note = self.note.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
         let shown = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
-        format!("workspace {}{}", self.id, note.chars().map(shown).collect::<String>())
+        let whose = if self.is_shared { SHARED } else { "" };
+        format!("{}{whose}{}", self.id, note.chars().map(shown).collect::<String>())
     }
 }
 

@@ -12,6 +12,7 @@ fn host(id: u64, title: &str, note: Option<&str>, folder: &Path) -> Host {
         id,
         title: Title::parse(title).unwrap(),
         is_numbered: false,
+        is_shared: false,
         note: note.map(Name::from),
         host_key_alias: format!("runcode-ws-{id}"),
         identity: crate::openssh::config::quoted(&folder.join("id_ed25519")).unwrap(),
@@ -43,7 +44,7 @@ fn a_block_says_whose_hosts_it_has() {
 }
 
 fn block(hosts: &[Host], caller: &Caller, rest: &[u8]) -> Vec<u8> {
-    MARKERS.insert(Some(rest), &body(hosts, caller).unwrap()).unwrap()
+    MARKERS.insert(Some(rest), &body(hosts, &[], caller).unwrap()).unwrap()
 }
 
 /// What ssh makes of `config` for `alias`, as lines in lower case up to the value.
@@ -65,7 +66,7 @@ fn resolved(config: &[u8], alias: &str) -> Vec<String> {
 fn a_block_reads_well() {
     let hosts =
         [host(7, "royal-tree", Some("Prod\n  ProxyCommand evil"), Path::new("/home/u/.cache/runcode/ws-7"))];
-    let text = String::from_utf8(body(&hosts, &caller("/home/u/.local/bin/runcode")).unwrap()).unwrap();
+    let text = String::from_utf8(body(&hosts, &[], &caller("/home/u/.local/bin/runcode")).unwrap()).unwrap();
     assert!(text.contains("# workspace 7 \"Prod? ProxyCommand evil\"\n"), "{text}");
     assert!(
         text.contains("Host runcode.royal-tree\n    ProxyCommand \"/home/u/.local/bin/runcode\" proxy 7\n"),
@@ -172,9 +173,9 @@ proptest! {
     #[test]
     fn a_comment_is_one_short_quoted_line(note in any::<String>()) {
         let comment = host(7, "a", Some(&note), Path::new("/c")).comment();
-        prop_assert!(comment.len() <= "workspace 7 \"\"".len() + 64, "{comment}");
+        prop_assert!(comment.len() <= "7 \"\"".len() + 64, "{comment}");
         prop_assert!(comment.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '), "{comment}");
-        let name = comment.strip_prefix("workspace 7 ").unwrap();
+        let name = comment.strip_prefix("7 ").unwrap();
         let is_quoted = name.len() > 1 && name.starts_with('"') && name.find('"') != name.rfind('"');
         prop_assert!(is_quoted && name.matches('"').count() == 2 || !name.contains([' ', '"']), "{comment}");
     }

@@ -104,7 +104,7 @@ impl UserFile {
         }
         match atomic_file::create_new(&self.target, content, mode) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            done => done.and_then(|()| self.sync()).map(|()| true),
+            done => done.map(|()| true),
         }
     }
 
