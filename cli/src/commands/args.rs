@@ -22,6 +22,21 @@ impl Which {
         Which { named: words }
     }
 
+    /// Takes over a `-w` that stood before.
+    pub fn take(&mut self, before: Which) -> Result<()> {
+        match (&self.named, before.named) {
+            (Some(now), Some(before)) if *now != before => {
+                let what = format!("-w names both {} and {}", foreign::word(&before), foreign::word(now));
+                Err(Error::new(Code::Usage, what).hint("name one workspace"))
+            }
+            (None, before) => {
+                self.named = before;
+                Ok(())
+            }
+            (Some(_), _) => Ok(()),
+        }
+    }
+
     /// The words of `-w`.
     pub fn words(&self) -> Option<&str> {
         self.named.as_deref()

@@ -1,18 +1,23 @@
 //! `runcode clean`.
 
+use std::io::ErrorKind;
+use std::path::Path;
+
 use serde_json::json;
 
 use crate::app::App;
 use crate::commands::args::OneOf;
 use crate::error::{Code, Error, Result};
+use crate::output::foreign::FileName as _;
 use crate::output::report::{Outcome, Simple};
-use crate::session::once;
 use crate::session::resolve::resolve_here;
+use crate::session::{approved, once};
+use crate::sys::atomic_file;
 
 /// Remove sessions from this machine.
 ///
 /// Removes their keys and configs, and closes their connections. Workspaces keep running, and the saved token stays (see
-/// `runcode logout`).
+/// `runcode logout`). With --all, the output that the tools of `runcode mcp` keep goes too.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -33,6 +38,8 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let store = sessions.store();
     let mut cleaned = Vec::new();
     once::sweep(store.cache())?;
+    #[cfg(unix)]
+    crate::session::password::sweep();
     if args.all {
         sessions.attachments().lock()?.remove_all()?;
         for remains in store.remains()? {
@@ -40,6 +47,10 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
                 cleaned.push(remains.workspace_id.map_or_else(|| json!(remains.name()), |id| json!(id)));
             }
             sessions.drop_remains(&remains)?;
+        }
+        if atomic_file::is_own_dir(store.cache())? {
+            remove_outputs(&app.paths()?.kept_outputs())?;
+            approved::forget_all(store.cache());
         }
     } else {
         let applying = sessions.applying()?;
@@ -75,4 +86,14 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         count => format!("✓ Removed {count} sessions"),
     };
     Ok(Simple { json: json!({ "cleaned": cleaned }), lines: vec![line] }.into())
+}
+
+/// Removes what the tools of `mcp` keep of what commands printed.
+fn remove_outputs(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(Error::io(format_args!("remove {}", folder.named()), error))
+        }
+        _ => Ok(()),
+    }
 }

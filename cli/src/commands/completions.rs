@@ -164,7 +164,7 @@ fn completed(argument: clap::Arg, files: impl Fn(&str) -> Vec<Offer> + Send + Sy
         argument.get_value_hint(),
         ValueHint::AnyPath | ValueHint::FilePath | ValueHint::DirPath | ValueHint::ExecutablePath
     );
-    if ["workspace", "named"].contains(&argument.get_id().as_str()) {
+    if ["workspace", "named", "target"].contains(&argument.get_id().as_str()) {
         return argument.add(ArgValueCandidates::new(|| offers::workspaces().unwrap_or_default()));
     }
     if !takes_path {

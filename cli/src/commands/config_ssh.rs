@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::error::{Code, Error, Result};
-use crate::integrations::host_names::{self, Listed, Name, TitleClash};
-use crate::integrations::ssh_config_block::{Caller, Host, MARKERS, Title, body, plane_of};
+use crate::integrations::host_names::{self, Former, Listed, Name, Taken, TitleClash};
+use crate::integrations::ssh_config_block::{Caller, HOST, Host, MARKERS, Title, body, names_in, plane_of};
 use crate::integrations::user_file::UserFile;
 use crate::integrations::{stable_path, text_diff};
-use crate::openssh::SshBinary;
 use crate::openssh::config::quoted;
+use crate::openssh::{SshBinary, hosts};
 use crate::origin::Workspace;
 use crate::origin::hosted::{BaseUrl, saved_token};
 use crate::origin::names::few;
@@ -129,7 +129,7 @@ impl Report for Configured {
             }
         }
         if let Some(backup) = &self.backup {
-            text.line(format!("  the file as it was: {}", backup.display()));
+            text.line(format!("  the previous file: {}", backup.display()));
         }
         for (id, why) in &self.skipped {
             text.line(format!("  #{id} is left out: {why}"));
@@ -147,16 +147,21 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         path: path.clone(),
         ..Configured::default()
     };
-    let block = if args.remove { None } else { Some(block(app, &mut report)?) };
+    let workspaces = if args.remove { None } else { Some(workspaces(app)?) };
     atomic_file::private_dir(app.paths()?.cache())?;
     let _lock = Lock::acquire(&app.paths()?.cache().join("config-ssh.lock"), lock::PATIENCE)?;
     let file = if args.dry_run { UserFile::look(&path)? } else { UserFile::open(&path).map_err(by_hand)? };
     let old = file.content();
     let here = |error: Error| error.context(format!("{}", file.target().named()));
-    if let (Some(plane), Some(old)) = (&report.plane, old)
-        && let Some(span) = MARKERS.find(old).map_err(here)?
+    let content = old.unwrap_or_default();
+    let span = MARKERS.find(content).map_err(here)?.unwrap_or_default();
+    let written = content.get(span.clone()).unwrap_or_default();
+    let rest = [content.get(..span.start), content.get(span.end..)].map(Option::unwrap_or_default).concat();
+    let block =
+        workspaces.map(|workspaces| block(app, &workspaces, written, &rest, &mut report)).transpose()?;
+    if let Some(plane) = &report.plane
         && let Some(theirs) =
-            plane_of(&old[span], BaseUrl::HOSTED_API).filter(|theirs| theirs != plane && !args.replace)
+            plane_of(written, BaseUrl::HOSTED_API).filter(|theirs| theirs != plane && !args.replace)
     {
         let what = format!("the hosts in {} are those of {}", path.named(), foreign::word(&theirs));
         if !args.dry_run {
@@ -204,15 +209,28 @@ fn by_hand(error: Error) -> Error {
     }
 }
 
-/// The block's lines for what the control plane lists.
-fn block(app: &App, report: &mut Configured) -> Result<Vec<u8>> {
-    let (paths, caller) = (app.paths()?, caller(app)?);
+/// What the control plane lists.
+fn workspaces(app: &App) -> Result<Vec<Workspace>> {
     let plane = app.plane().map_err(|error| match error.code() {
         Code::NoToken => error.hint(NOT_LOGGED_IN),
         _ => error,
     })?;
-    let workspaces = plane.workspaces()?;
-    let names = host_names::names(&workspaces.iter().filter_map(listed).collect::<Vec<_>>());
+    plane.workspaces()
+}
+
+/// The block's lines for these workspaces. `old`: the existing block; `rest`: the rest of the file.
+fn block(
+    app: &App,
+    workspaces: &[Workspace],
+    old: &[u8],
+    rest: &[u8],
+    report: &mut Configured,
+) -> Result<Vec<u8>> {
+    let (paths, caller) = (app.paths()?, caller(app)?);
+    let is_of_this_plane = plane_of(old, BaseUrl::HOSTED_API).as_ref() == Some(&caller.plane);
+    let before = if is_of_this_plane { names_in(old) } else { Vec::new() };
+    let taken = Taken { before, elsewhere: elsewhere(app, rest)? };
+    let names = host_names::names(&workspaces.iter().filter_map(listed).collect::<Vec<_>>(), &taken);
     let mut hosts = Vec::new();
     let (mut numbered, mut skipped) = (BTreeMap::<TitleClash, Vec<String>>::new(), 0);
     let mut skip = |report: &mut Configured, id: u64, why: String| match report.skipped.len() {
@@ -262,6 +280,7 @@ fn block(app: &App, report: &mut Configured) -> Result<Vec<u8>> {
         .into_iter()
         .map(|(why, hosts)| format!("with the id in the name: {} ({why})", few(hosts.into_iter())));
     report.warnings.extend(told);
+    report.warnings.extend(moved(&report.hosts, &taken.before));
     if skipped > 0 {
         report.warnings.push(format!("{skipped} more workspaces are left out"));
     }
@@ -271,7 +290,27 @@ fn block(app: &App, report: &mut Configured) -> Result<Vec<u8>> {
         report.warnings.push(warning.to_owned());
     }
     report.plane = Some(caller.plane.clone());
-    body(&hosts.into_iter().map(|(host, _)| host).collect::<Vec<_>>(), &caller)
+    body(&hosts.into_iter().map(|(host, _)| host).collect::<Vec<_>>(), &taken.before, &caller)
+}
+
+/// The names that begin like ours, in the rest of the user's ssh config and in what it includes.
+fn elsewhere(app: &App, rest: &[u8]) -> Result<Vec<String>> {
+    let named = hosts::of_config(&home(app.env())?, rest);
+    let ours =
+        named.iter().filter_map(|name| name.as_str().to_lowercase().strip_prefix(HOST).map(str::to_owned));
+    Ok(ours.collect())
+}
+
+/// The hosts that now lead to another workspace, if any.
+fn moved(hosts: &[Written], before: &[Former]) -> Option<String> {
+    let name_of = |alias: &str| alias.strip_prefix(HOST).unwrap_or(alias).to_lowercase();
+    let moved = hosts.iter().filter_map(|host| {
+        let name = name_of(&host.alias);
+        let Former { id, .. } = before.iter().find(|old| old.name.to_lowercase() == name)?;
+        (*id != host.id).then(|| format!("{} now leads to #{}, no longer to #{id}", host.alias, host.id))
+    });
+    let moved = moved.collect::<Vec<_>>();
+    (!moved.is_empty()).then(|| few(moved.into_iter()))
 }
 
 /// A workspace as far as its name goes. Those without SSH count: their names are theirs, too.
@@ -289,6 +328,7 @@ fn host(workspace: &Workspace, id: u64, title: Title, is_numbered: bool, folder:
         id,
         title,
         is_numbered,
+        is_shared: workspace.shared,
         note: workspace.custom_title.clone().filter(|_| !workspace.shared),
         host_key_alias: host_key_alias(folder),
         identity: quoted(&folder.join(IDENTITY))?,

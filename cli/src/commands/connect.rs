@@ -1,5 +1,6 @@
 //! `runcode connect`.
 
+mod approved;
 mod certified;
 mod own_host;
 mod patience;
@@ -16,12 +17,13 @@ use crate::commands::connect::patience::{Patience, Pauses};
 use crate::error::{Code, Error, Result};
 use crate::grant::WebUrl;
 use crate::integrations::claude_settings;
-use crate::origin::{Origin, OriginId, Origins as _, SessionKey, Target, Terms, Ungranted};
+use crate::origin::{OriginId, Origins as _, SessionKey, Target, Terms, Ungranted};
 use crate::output::foreign::FileName as _;
 use crate::output::foreign::{self, Name};
 use crate::output::progress::note;
 use crate::output::report::{Outcome, Report, Text};
 use crate::session::attachment::attach;
+use crate::session::audit::Action;
 use crate::session::live::{Obtained, Want};
 use crate::session::mint::{DEFAULT_TTL, Order};
 use crate::session::{Session, Sessions};
@@ -41,7 +43,10 @@ Examples:
   runcode connect my-ws --start --wait    boot it, return when SSH answers
   runcode connect 1234 --json             by id, for programs
   runcode connect my-ws --here ~/proj     attach it to another folder
+  runcode connect my-ws --route           and run Claude Code's tools on it
   runcode connect gpu                     a server of your servers.toml
+  runcode connect prod --request          ask for more than its profiles
+  runcode connect prod --approval ID      open it, once somebody has approved it
   runcode connect buildhost               a host of your ~/.ssh/config
   runcode connect ssh:me@10.0.0.7         any host that ssh reaches
   runcode connect ssh:hpc --interactive --keep 8h
@@ -58,7 +63,7 @@ pub struct Args {
     /// How long --start and --wait may take in total, in seconds [default: 180, once the machine was told to start]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
     timeout: Option<u64>,
-    /// The session lifetime to request, in seconds
+    /// The session lifetime to request, in seconds; for an approved session, how long it lasts [default: 300]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
     ttl: Option<u64>,
     /// Make a new key and a new session, even if a valid one exists
@@ -70,6 +75,18 @@ pub struct Args {
     /// On a host of your own: log in at this terminal; later commands use that connection
     #[arg(long)]
     interactive: bool,
+    /// On a server that requires approvals: use this approval to open a session in which any command may run
+    #[arg(long, value_name = "REF", conflicts_with_all = ["request", "interactive", "force"])]
+    approval: Option<String>,
+    /// Only write the request for such a session, for an approver to sign
+    #[arg(long, conflicts_with_all = ["interactive", "force", "start", "wait"])]
+    request: bool,
+    /// End an approved session after this many seconds without a command [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
+    idle: Option<u64>,
+    /// Route the folder: Claude Code's own tools then run on the workspace; see `runcode route --help`
+    #[arg(long, conflicts_with_all = ["approval", "request"])]
+    route: bool,
     /// Attach it to this folder instead of the current one
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     here: Option<PathBuf>,
@@ -91,7 +108,9 @@ struct Connected {
     reused: bool,
     started: bool,
     statusline_installed: bool,
-    /// On a server that runs its profiles alone: what its owner allows.
+    /// Whether the folder should be routed, and afterwards whether it is.
+    routing: bool,
+    /// On a server that runs only its profiles: what its owner allows.
     terms: Option<Terms>,
 }
 
@@ -107,13 +126,22 @@ impl Report for Connected {
         };
         let words = ["ssh".into()].into_iter().chain(arguments);
         let command = words.map(|word: OsString| word.to_string_lossy().into_owned()).collect::<Vec<_>>();
+        // If only profiles may run, say nothing about ways around them or around the audit log.
+        let approved = meta.approved.as_ref();
+        let is_free = self.terms.is_none() && approved.is_none();
+        let config = config.filter(|_| is_free);
+        let mode = match (&self.terms, approved) {
+            (Some(_), _) => Some("restricted"),
+            (None, Some(_)) => Some("unrestricted"),
+            (None, None) => None,
+        };
         json!({
             "origin": meta.key.origin().word(),
             "name": meta.title.json(),
-            "alias": meta.alias,
+            "alias": is_free.then_some(&meta.alias),
             "environment": meta.access.server().and_then(|it| it.environment.as_ref()).map(Name::json),
             "config": config.map(|config| config.to_string_lossy()),
-            "command": command,
+            "command": is_free.then_some(command),
             "host": meta.access.host(),
             "port": meta.access.port(),
             "user": meta.access.user(),
@@ -123,9 +151,14 @@ impl Report for Connected {
             "started": self.started,
             "reused": self.reused,
             "workspace_id": meta.key.workspace_id(),
+            "shared": meta.shared,
             "statusline_installed": self.statusline_installed,
             "folder": self.folder.real().to_str(),
-            "mode": self.terms.as_ref().map(|_| "restricted"),
+            "mode": mode,
+            "session_id": approved.map(|approved| &approved.session_id),
+            "ttl_seconds": approved.map(|_| meta.ttl_seconds),
+            "idle_seconds": approved.map(|approved| approved.idle_seconds),
+            "routing": self.routing,
         })
     }
 
@@ -136,6 +169,15 @@ impl Report for Connected {
             (None, true) => "session reused",
             (None, false) => "new session",
         };
+        if let (Some(approved), Some(end)) = (&meta.approved, meta.lifetime.expires_at()) {
+            text.line(format!(
+                "✓ Attached {}: approved, any command until {}",
+                self.session.shown(),
+                end.strftime("%H:%M:%S UTC")
+            ));
+            text.line(format!("  also ends after {} s without a command", approved.idle_seconds));
+            return text.line("  next: runcode exec -- ls");
+        }
         let left = match (meta.lifetime.seconds_left(clock::now()), meta.personal_keep) {
             (Some(seconds), _) => format!(", {} min left", seconds.div_ceil(60)),
             (None, Some(keep)) => format!(", kept for {} min after its last use", keep / 60),
@@ -153,8 +195,12 @@ impl Report for Connected {
         }
         match &self.terms {
             Some(terms) => {
-                text.line(format!("  runs its profiles alone: {}", terms.names()));
-                text.line(format!("  next: runcode servers profiles {}", terms.server.name));
+                text.line(format!("  {}", terms.summary()));
+                text.line(format!("  next: {}", terms.next_step()));
+            }
+            None if self.routing => {
+                text.line("  routed: Claude Code's Bash, Monitor and `!` in this folder run there");
+                text.line("  to stop routing: runcode route off");
             }
             None => text.line("  next: runcode exec -- ls"),
         }
@@ -171,7 +217,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         return own_host::connect(&args, app, &target, folder, &patience);
     }
     own_host::refuse_options(&args)?;
-    let started = args.start && boot(app.origin(target.key.origin())?, &target, &patience)?;
+    let started = args.start && boot(app, &target, &patience)?;
     let obtained = open(&args, &sessions, &target.key, started, &patience);
     let obtained = obtained.map_err(|failure| failure.about(&args.workspace))?;
     let Obtained { session, reused } = if args.wait {
@@ -182,7 +228,16 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         sessions.warm(obtained)?
     };
     patience.check()?;
-    attached(app, Connected { session, folder, reused, started, statusline_installed: false, terms: None })
+    let connected = Connected {
+        session,
+        folder,
+        reused,
+        started,
+        statusline_installed: false,
+        routing: args.route,
+        terms: None,
+    };
+    attached(app, connected)
 }
 
 /// The folder to attach to. That there is one is seen before anything is made.
@@ -199,12 +254,12 @@ fn folder(here: Option<&Path>, app: &App) -> Result<Location> {
 
 /// Attaches, and says so.
 fn attached(app: &App, connected: Connected) -> Result<Outcome> {
-    attach(&connected.session, &connected.folder, app.attachments()?)?;
+    let routing = attach(&connected.session, &connected.folder, app.attachments()?, connected.routing)?;
     if let Some(named) = app.named(None) {
         let words = foreign::word(&named.words);
         note(format!("note: RUNCODE_WORKSPACE is set, so commands mean {words} and not what is attached"));
     }
-    Ok(Connected { statusline_installed: is_statusline_installed(app), ..connected }.into())
+    Ok(Connected { statusline_installed: is_statusline_installed(app), routing, ..connected }.into())
 }
 
 /// Whether Claude Code's settings show our status line already. What cannot be read counts as no.
@@ -215,7 +270,8 @@ fn is_statusline_installed(app: &App) -> bool {
 }
 
 /// Boots the workspace unless it is up, and waits until it is; says whether it had to.
-fn boot(origin: &dyn Origin, target: &Target, patience: &Patience) -> Result<bool> {
+fn boot(app: &App, target: &Target, patience: &Patience) -> Result<bool> {
+    let origin = app.origin(target.key.origin())?;
     let listed = match target.row.as_ref().and_then(|row| row.state.clone()) {
         Some(state) => Some(state),
         None => origin.state(&target.key)?,
@@ -223,7 +279,8 @@ fn boot(origin: &dyn Origin, target: &Target, patience: &Patience) -> Result<boo
     if listed.as_ref().is_some_and(|state| state.raw() == "running") {
         return Ok(false);
     }
-    origin.start(&target.key, patience.for_start())?;
+    let start = || origin.start(&target.key, patience.for_start());
+    app.sessions()?.recorded(&target.key, Action::named("start"), start)?;
     patience.starts();
     // One whose state nobody tells (a team's workspace) cannot be watched: whether it is up shows when the session is asked for.
     if listed.is_none() {

@@ -11,6 +11,7 @@ use crate::output::foreign::{self, Name};
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::sanitize::short;
 use crate::session::Session;
+use crate::session::approved::{self, Found};
 use crate::session::attachment::{Applying, Attachment};
 use crate::session::resolve::known_here;
 use crate::sys::clock;
@@ -26,6 +27,13 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     which: Which,
+}
+
+impl Args {
+    /// Of this workspace, or of the one that is meant without a name.
+    pub fn of(workspace: Option<String>) -> Args {
+        Args { which: Which::of(workspace) }
+    }
 }
 
 struct Current {
@@ -46,6 +54,7 @@ impl Report for Current {
         json!({
             "attached": self.attachment.is_some(),
             "near": self.is_near,
+            "routing": self.is_near && self.attachment.as_ref().is_some_and(|attachment| attachment.routing),
             "named": self.named.as_ref().map(|named| short(&named.words)),
             "origin": key.map(|key| key.origin().word()),
             "name": name.map(Name::json),
@@ -55,6 +64,7 @@ impl Report for Current {
             "alias": meta.map(|meta| &meta.alias),
             "workdir": meta.map(|meta| &meta.workdir),
             "web_url": meta.and_then(|meta| meta.web_url.as_ref()).map(WebUrl::text),
+            "mode": meta.and_then(|meta| meta.approved.as_ref()).map(|_| "unrestricted"),
             "expires_at": meta.and_then(|meta| meta.lifetime.expires_at()).map(|end| end.to_string()),
         })
     }
@@ -63,7 +73,11 @@ impl Report for Current {
         match (&self.session, &self.key) {
             (Some(session), _) => {
                 let meta = &session.meta;
+                let until = meta.lifetime.expires_at().filter(|_| meta.approved.is_some());
                 let left = match meta.lifetime.seconds_left(clock::now()) {
+                    _ if until.is_some() => until
+                        .map(|end| format!(", approved until {}", end.strftime("%H:%M:%S UTC")))
+                        .unwrap_or_default(),
                     Some(0) => ", renewed at next use".to_owned(),
                     Some(seconds) => format!(", {} min left", seconds.div_ceil(60)),
                     None => String::new(),
@@ -113,6 +127,16 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let session = match &key {
         Some(key) => sessions.store().read(key)?,
         None => None,
+    };
+    // A session that is over does not count.
+    let session = match session {
+        Some(session) if session.meta.approved.is_some() => {
+            match approved::look(&sessions, &session.meta.key)? {
+                Found::Standing(session) => Some(*session),
+                Found::Over(_) | Found::None => None,
+            }
+        }
+        session => session,
     };
     let is_near = is_near && attachment.is_some();
     Ok(Current { named, key, attachment, is_near, session }.into())

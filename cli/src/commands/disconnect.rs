@@ -100,10 +100,9 @@ fn meant(args: &Args, app: &App, sessions: &Sessions<'_>) -> Result<Option<Attac
         ([attachment], _) => Ok(Some((*attachment).clone())),
         ([], None) => Ok(None),
         ([], Some(named)) => Err(unattached(&named.words, &applying)),
-        _ => {
-            Err(ambiguous(&applying)
-                .hint("run it in one of these folders, or use `runcode disconnect --all`"))
-        }
+        _ => Err(ambiguous(&applying)
+            .hint("run it in one of these folders, or use `runcode disconnect --all`")
+            .for_tools("none of them is this project's: leave them as they are")),
     }
 }
 
@@ -118,6 +117,7 @@ fn unattached(name: &str, applying: &[Attachment]) -> Error {
             "run it in the folder that it is attached to; `runcode clean {}` drops its session",
             foreign::argument(name)
         ))
+        .for_tools("`list` says what is attached to this project; only that can be disconnected")
 }
 
 /// Detaches every folder.

@@ -143,6 +143,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         machine::ssh_config(app),
         connection::attached(app),
     ];
+    checks.extend(connection::proxy(app));
     if args.editors {
         checks.extend(connection::editors(app));
     }

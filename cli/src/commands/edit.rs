@@ -15,6 +15,7 @@ use crate::output::foreign::{self, FileName as _};
 use crate::output::progress;
 use crate::output::report::{Outcome, Report, Text};
 use crate::session::Session;
+use crate::session::audit::Action;
 
 /// The longest change that is read.
 const CHANGE_MAX: u64 = 8 << 20;
@@ -89,7 +90,9 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let remote = RemotePath::parse(&args.path, session.meta.workdir.as_ref())?;
     let start = |command: &_, streams: &_| sessions.start(&session, command, streams);
     let exchanges = Exchanges::new(&start, app.env());
-    let edited = files::edit(&exchanges, &remote, &change, args.all, args.expect_sha256.as_deref())?;
+    let expected = args.expect_sha256.as_deref();
+    let edit = || files::edit(&exchanges, &remote, &change, args.all, expected);
+    let edited = sessions.audited(&session.meta.key, || Action::of("edit", [&args.path]), edit)?;
     Ok(Done { session, edited }.into())
 }
 

@@ -1,5 +1,7 @@
 //! `runcode exec`.
 
+pub mod detached;
+
 use crate::app::App;
 use crate::commands::args::{Remote, Which};
 use crate::commands::profiled::{Profiled, neither};
@@ -11,11 +13,11 @@ use crate::session::execution::execute;
 /// Run a command on the workspace.
 ///
 /// It runs on the workspace that `-w` or RUNCODE_WORKSPACE names, else on the one attached to this folder, in its workdir. stdin, stdout and stderr stream as they come, and the exit status is the command's.
-/// runcode's own failures end with 255 and a line on stderr that begins with `runcode:`. A command is never run
-/// twice.
+/// runcode's own failures end with 255 (with --detach, 1 or 2) and a line on stderr that begins with `runcode:`. A command is never run
+/// twice. With --detach it becomes a job, which outlives the connection, and exec prints the job's id at once.
 #[derive(clap::Args)]
 #[command(
-    override_usage = "runcode exec [OPTIONS] [--] <CMD>...",
+    override_usage = "runcode exec [OPTIONS] [--] <CMD>...\n       runcode exec [OPTIONS] --profile <PROFILE>",
     after_help = "\
 Examples:
   runcode exec -- make test                  a program and its exact arguments
@@ -25,6 +27,7 @@ Examples:
   runcode exec --cwd api -- npm test         in a folder of the workdir
   runcode exec --timeout 600 -- make         no longer than ten minutes
   runcode exec -w my-ws -- uname -a          on another workspace
+  runcode exec --detach -- make all          as a job; see `runcode jobs --help`
   runcode exec --profile logs --arg unit=api on a server that has profiles"
 )]
 pub struct Args {
@@ -33,7 +36,16 @@ pub struct Args {
     #[command(flatten)]
     pub(crate) profiled: Profiled,
     #[command(flatten)]
+    detached: detached::Options,
+    #[command(flatten)]
     pub(crate) remote: Remote,
+}
+
+impl Args {
+    /// Whether the command becomes a job, which gets no stdin and whose status is not waited for.
+    pub fn is_detached(&self) -> bool {
+        self.detached.detach
+    }
 }
 
 /// Runs the command in the attached workspace's session.
@@ -54,6 +66,9 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     }
     let execution = args.remote.execution()?;
     let session = app.session(&sessions, args.which.words())?;
+    if args.detached.detach {
+        return detached::start(&args.detached, &sessions, &session, &execution).map(Outcome::from);
+    }
     execute(&sessions, &session, &execution).map(Outcome::Status)
 }
 

@@ -7,14 +7,13 @@ use crate::commands::args::Which;
 use crate::error::{Code, Error, Result};
 use crate::output::report::{Outcome, Report, Text};
 use crate::session::forwards::{self, Kept};
-use crate::session::{Session, Sessions};
+use crate::session::{Session, Sessions, policy};
 #[cfg(not(unix))]
 use crate::transport::Way;
 #[cfg(unix)]
 use crate::{
     output::progress::{self, note},
     remote::listening::is_listening,
-    session::policy,
 };
 
 /// Forward ports of the attached workspace to this machine.
@@ -212,6 +211,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
     let session = app.session(&sessions, args.which.words())?;
     if args.list {
+        policy::settle(&sessions, &session.meta.key)?; // listing brings them back
         let row = |(kept, is_active)| Row { kept, is_active, is_listening: None };
         #[cfg(unix)]
         let listed = forwards::bring_back(&sessions, &session)?;
@@ -245,7 +245,7 @@ fn act(args: &Args, is_json: bool, sessions: &Sessions<'_>, session: Session) ->
         let rows = ended.into_iter().map(row).collect();
         return Ok(Forwards { session, rows, what: What::Cancelled }.into());
     }
-    policy::refuse_unless_free(sessions.origins(), &session.meta.key)?;
+    sessions.refuse_forward(&session.meta.key)?;
     let mut rows = Vec::new();
     for &asked in &args.ports {
         // Before the forward: on this machine's own gateway, it is itself what listens there afterwards. Who reads

@@ -13,6 +13,7 @@ use crate::output::foreign;
 use crate::output::foreign::FileName as _;
 use crate::output::progress;
 use crate::output::report::{Outcome, Report as _};
+use crate::session::audit::Action;
 
 /// Fetch files and folders from the attached workspace.
 ///
@@ -84,10 +85,11 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let exchanges = Exchanges::new(&start, app.env());
     let remotes = args.remote.iter().map(|path| RemotePath::parse(path, session.meta.workdir.as_ref()));
     let remotes = remotes.collect::<Result<Vec<_>>>()?;
-    let summary = match &remotes[..] {
-        [remote] if part != Part::Whole => files::get_part(&exchanges, remote, part)?,
-        _ => files::get(&exchanges, &remotes, &place, args.links)?,
+    let fetch = || match &remotes[..] {
+        [remote] if part != Part::Whole => files::get_part(&exchanges, remote, part),
+        _ => files::get(&exchanges, &remotes, &place, args.links),
     };
+    let summary = sessions.audited(&session.meta.key, || Action::of("get", &args.remote), fetch)?;
     let report = Transferred::fetched(session, summary);
     if !matches!(place, Place::Stdout) {
         return Ok(report.into());

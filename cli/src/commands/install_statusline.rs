@@ -70,7 +70,7 @@ impl Report for Installed {
             text.line(format!("  not shown here: {hidden}"));
         }
         if let Some(backup) = &self.backup {
-            text.line(format!("  the file as it was: {}", backup.display()));
+            text.line(format!("  the previous file: {}", backup.display()));
         }
     }
 }

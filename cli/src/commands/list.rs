@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -13,6 +14,7 @@ use crate::output::foreign::Name;
 use crate::output::progress::note;
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::table::table;
+use crate::session::approved::{Found, look};
 use crate::session::attachment::Applying;
 
 /// List your servers, your workspaces, and those shared with you.
@@ -35,6 +37,8 @@ pub struct Args {
 
 struct List {
     rows: Vec<Workspace>,
+    /// Until when the approved sessions stand, by the names of their servers.
+    approved: BTreeMap<String, Timestamp>,
     /// Whether there are others, which SSH cannot reach.
     has_others: bool,
     is_logged_in: bool,
@@ -46,6 +50,12 @@ const NONE_YET: &str = if cfg!(feature = "dev") {
 } else {
     "no workspaces yet: create one on the web"
 };
+
+impl List {
+    fn approved_until(&self, workspace: &Workspace) -> Option<Timestamp> {
+        self.approved.get(workspace.title.raw()).copied().filter(|_| is_server(workspace))
+    }
+}
 
 impl Report for List {
     fn json(&self) -> Value {
@@ -60,6 +70,7 @@ impl Report for List {
                 "state": workspace.state.as_ref().map(Name::json),
                 "shared": workspace.shared,
                 "connectable": workspace.is_connectable(),
+                "approved_until": self.approved_until(workspace).map(|end| end.to_string()),
             })
         };
         self.rows.iter().map(row).collect()
@@ -73,15 +84,18 @@ impl Report for List {
                 (_, false) => "no servers yet: `runcode servers init` writes an example servers.toml",
             });
         }
-        let rows = self.rows.iter().map(row).collect::<Vec<_>>();
+        let rows = self.rows.iter().map(|it| row(it, self.approved_until(it))).collect::<Vec<_>>();
         table(text, &["ID", "TITLE", "NAME", "STATE", "CONNECT"], &rows);
     }
 }
 
-fn row(workspace: &Workspace) -> Vec<String> {
+fn row(workspace: &Workspace, approved_until: Option<Timestamp>) -> Vec<String> {
     let words = workspace.key.words();
     let connect = match (workspace.ssh_capable, workspace.is_connectable()) {
-        (true, true) => format!("runcode connect {words}"),
+        (true, true) => match approved_until {
+            Some(end) => format!("approved until {}", end.strftime("%H:%M:%S UTC")),
+            None => format!("runcode connect {words}"),
+        },
         (true, false) => format!("runcode connect {words} --start"),
         (false, _) if is_server(workspace) => "(see runcode servers list)".to_owned(),
         (false, _) => "(no SSH)".to_owned(),
@@ -109,17 +123,31 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     for row in &mut rows {
         row.state = states.get(row.title.raw()).map(|state| state.word().into());
     }
+    let approved = approved(app)?;
     if !app.has_login()? {
         note("note: you are not logged in, so no control plane was asked (`runcode login`)");
         note_own_hosts(app)?;
-        return Ok(List { rows, has_others: false, is_logged_in: false }.into());
+        return Ok(List { rows, approved, has_others: false, is_logged_in: false }.into());
     }
     let workspaces = app.plane()?.workspaces()?;
     let count = workspaces.len();
     let before = rows.len();
     rows.extend(workspaces.into_iter().filter(|workspace| args.all || workspace.ssh_capable));
     let has_others = rows.len() < before + count;
-    Ok(List { rows, has_others, is_logged_in: true }.into())
+    Ok(List { rows, approved, has_others, is_logged_in: true }.into())
+}
+
+/// Until when the approved sessions stand.
+fn approved(app: &App) -> Result<BTreeMap<String, Timestamp>> {
+    let sessions = app.sessions()?;
+    let mut found = BTreeMap::new();
+    for session in sessions.store().sessions()?.into_iter().filter(|it| it.meta.approved.is_some()) {
+        if let Found::Standing(session) = look(&sessions, &session.meta.key)? {
+            let end = session.meta.lifetime.expires_at();
+            found.extend(end.map(|end| (session.meta.title.raw().to_owned(), end)));
+        }
+    }
+    Ok(found)
 }
 
 /// Notes what works without a login: the attached workspace, and the hosts in the user's ssh config.

@@ -1,13 +1,14 @@
 //! `runcode mcp`.
 
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::app::App;
 use crate::commands::args::Which;
 use crate::error::{Code, Error, Result};
-use crate::mcp::serve;
+use crate::mcp::serve_process;
 use crate::mcp::workspace::{Options, Workspace};
+use crate::output::foreign::FileName as _;
 use crate::output::report::Outcome;
 
 /// Give an agent the workspace as tools (MCP).
@@ -20,9 +21,9 @@ use crate::output::report::Outcome;
 Examples:
   claude mcp add runcode -- runcode mcp      for Claude Code, without the plugin
   codex mcp add runcode -- runcode mcp       for Codex
-  runcode mcp --read-only                    no tool that changes a workspace")]
+  runcode mcp --read-only                    to look around, and change nothing")]
 pub struct Args {
-    /// Offer only tools that change nothing on a workspace
+    /// Offer no tool that runs commands, changes files or forwards ports, and boot nothing
     #[arg(long)]
     read_only: bool,
     /// Also let `put` and `get` use files below this folder of this machine; may be given several times
@@ -41,11 +42,21 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         )
         .hint("add it to your agent, for instance: claude mcp add runcode -- runcode mcp"));
     }
-    let options = Options {
-        workspace: args.which.words().map(str::to_owned),
-        read_only: args.read_only,
-        local_roots: args.local_root,
-    };
-    serve(Workspace::new(app.globals().clone(), app.env().clone(), options))?;
+    let local_roots = args.local_root.iter().map(|root| local_root(root)).collect::<Result<_>>()?;
+    let options =
+        Options { workspace: args.which.words().map(str::to_owned), read_only: args.read_only, local_roots };
+    serve_process(Workspace::new(app.globals().clone(), app.env().clone(), options))?;
     Ok(Outcome::Status(0))
+}
+
+/// A folder that `put` and `get` may use, by its real path.
+fn local_root(given: &Path) -> Result<PathBuf> {
+    let real = given
+        .canonicalize()
+        .map_err(|error| Error::io(format_args!("use --local-root {}", given.named()), error))?;
+    if !real.is_dir() {
+        return Err(Error::new(Code::Usage, format!("--local-root {} is not a folder", given.named()))
+            .hint("name a folder of this machine"));
+    }
+    Ok(real)
 }

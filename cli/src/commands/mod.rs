@@ -1,7 +1,10 @@
 //! One file per verb: its arguments (the doc comments are the help), its function, its report.
 
 pub mod args;
+pub mod audit;
 pub mod clean;
+pub mod codex;
+pub mod codex_environment;
 pub mod completions;
 pub mod config_ssh;
 pub mod connect;
@@ -19,8 +22,12 @@ pub mod forward;
 pub mod get;
 pub mod hook;
 pub mod host_path;
+pub mod install_codex;
 pub mod install_path;
 pub mod install_statusline;
+pub mod jobs;
+pub mod jump;
+pub mod keeper;
 pub mod list;
 pub mod login;
 pub mod logout;
@@ -29,7 +36,9 @@ pub mod mcp;
 pub mod profiled;
 pub mod proxy;
 pub mod put;
+pub mod route;
 pub mod run;
+pub mod serve;
 pub mod servers;
 pub mod shell;
 pub mod status;

@@ -1,5 +1,6 @@
 //! `--profile` of `run` and `exec`: a command that a server's owner wrote, with the caller's values.
 
+use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,13 +10,17 @@ use serde_json::{Map, Value, json};
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::grant::SshUser;
+use crate::openssh::SshBinary;
+use crate::openssh::external::{self, Purpose};
+use crate::openssh::question::Resolved;
 use crate::origin::SessionKey;
 use crate::origin::servers::AuthMethod;
 use crate::output::foreign;
 use crate::output::report::{Outcome, Report, Text};
 use crate::session::approval::{self, State};
-use crate::session::policy::{self, Permit, Request};
+use crate::session::policy::{self, Feed, Permit, Request};
 use crate::session::{once, profile, store};
+use crate::transport::{RemoteCommand, own_connection};
 
 /// The longest value that is read from stdin, in bytes.
 const MAX_VALUE: u64 = 64 * 1024;
@@ -63,16 +68,17 @@ impl Profiled {
         let sessions = app.sessions()?;
         let permit = policy::judge(&sessions, key, self.wanted(timeout, no_stdin)?)?;
         if only_asks {
-            let (file, text) = approval::request(&sessions, &permit)?;
+            let (file, text) = approval::request(&sessions, &permit.subject())?;
             return Ok(Asked { file, text }.into());
         }
         if plan {
             let has_approvers = permit.terms.server.policy.approvers.is_some();
             let request = match permit.approval {
-                State::Missing if has_approvers => Some(approval::request(&sessions, &permit)?),
+                State::Missing if has_approvers => Some(approval::request(&sessions, &permit.subject())?),
                 _ => None,
             };
-            return Ok(Plan { permit, request }.into());
+            let log = permit.planned(&sessions)?;
+            return Ok(Plan { permit, request, log }.into());
         }
         if dry_run {
             return dry(app, &permit).map(Outcome::from);
@@ -94,7 +100,8 @@ impl Profiled {
         }
         let timeout = timeout.map(Duration::from_secs);
         let (profile, approval) = (self.profile.unwrap_or_default(), self.approval);
-        Ok(Request { profile, values, timeout, no_stdin, approval })
+        let feed = if no_stdin { Feed::Nothing } else { Feed::Own };
+        Ok(Request { profile, values, timeout, feed, approval })
     }
 }
 
@@ -123,6 +130,8 @@ struct Plan {
     permit: Permit,
     /// The file and the text to sign, where an approval is missing.
     request: Option<(PathBuf, String)>,
+    /// The audit log, which knows of it.
+    log: Option<PathBuf>,
 }
 
 /// A request that was written.
@@ -152,7 +161,7 @@ fn values(permit: &Permit) -> Value {
 
 impl Report for Plan {
     fn json(&self) -> Value {
-        let Plan { permit, request } = self;
+        let Plan { permit, request, log } = self;
         let server = &permit.terms.server;
         let mut approval = json!({
             "state": permit.approval.as_str(),
@@ -170,7 +179,7 @@ impl Report for Plan {
             "environment": server.environment,
             "target": {
                 "host": server.method.host(),
-                "port": server.port.map(|port| port.number()),
+                "port": server.port_number(),
                 "user": server.user.as_ref().map(SshUser::as_str),
             },
             "profile": permit.profile,
@@ -182,19 +191,23 @@ impl Report for Plan {
             "requires_approval": permit.needs_approval(),
             "approval": approval,
             "would_run": permit.terms.refuse().is_ok() && permit.approval.permits(),
-            "audit_log": null,
+            "audit_log": log.as_ref().map(|log| log.to_string_lossy()),
         })
     }
 
     fn text(&self, text: &mut Text) {
-        let Plan { permit, request } = self;
+        let Plan { permit, request, .. } = self;
         let server = &permit.terms.server;
         let user = server.user.as_ref().map(|user| format!("{}@", user.as_str())).unwrap_or_default();
         let environment = server.environment.as_ref().map(|it| format!(" ({it})")).unwrap_or_default();
         text.line(format!("server:    {}{environment}, {user}{}", server.name, server.method.host()));
         text.line(format!("profile:   {}", permit.profile));
         text.line(format!("command:   {}", permit.call.shown()));
-        text.line(format!("enforced:  {}", permit.terms.enforced.meaning()));
+        // Of a server on which nothing can run, there is no more to say than the word.
+        text.line(match permit.terms.refuse() {
+            Ok(()) => format!("enforced:  {}", permit.terms.enforced.meaning()),
+            Err(_) => format!("enforced:  {}", permit.terms.enforced.as_str()),
+        });
         match &permit.approval {
             State::None => {}
             State::Missing => text.line("approval:  missing"),
@@ -240,18 +253,27 @@ impl Report for DryRun {
 
 fn dry(app: &App, permit: &Permit) -> Result<DryRun> {
     permit.terms.refuse()?;
-    approval::refuse(&app.sessions()?, permit)?;
-    let AuthMethod::Ssh(_) = permit.terms.server.method else {
+    approval::refuse(&app.sessions()?, &permit.subject(), &permit.approval)?;
+    if permit.terms.server.logs_in_per_run() {
         let files = once::Files::planned(permit, app.sessions()?.store().cache())?;
         return Ok(DryRun {
-            argv: ["ssh".to_owned()].into_iter().chain(files.arguments()).collect(),
+            argv: argv(files.arguments()),
             config: Some(String::from_utf8_lossy(&files.config()?).into_owned()),
-            forced_command: Some(permit.call.shown_line()),
+            forced_command: matches!(permit.terms.server.method, AuthMethod::Certificate(_))
+                .then(|| permit.call.shown_line()),
         });
-    };
+    }
     let (_, _, mut host) = app.servers()?.own_host(&permit.key.words())?;
-    host.known_hosts = app.sessions()?.store().folder(&permit.key).join(store::KNOWN_HOSTS);
-    let arguments = host.arguments()?.into_iter().map(|word| word.to_string_lossy().into_owned());
-    let argv = ["ssh".to_owned()].into_iter().chain(arguments).chain([permit.call.shown_line()]);
-    Ok(DryRun { argv: argv.collect(), config: None, forced_command: None })
+    let folder = app.sessions()?.store().folder(&permit.key);
+    host.known_hosts = folder.join(store::KNOWN_HOSTS);
+    let user = Resolved::at(&SshBinary::from_env(app.env()).find()?, &host.place(), &host.destination)?;
+    let mut arguments = external::options(&host, &user, Purpose::Command)?;
+    arguments.extend(own_connection(&folder.join(once::PLANNED_LOG), host.destination.as_str(), "-T"));
+    arguments.push(RemoteCommand::supervised(permit.call.shown(), permit.call.reads_stdin())?.shown().into());
+    Ok(DryRun { argv: argv(arguments), config: None, forced_command: None })
+}
+
+fn argv(arguments: Vec<OsString>) -> Vec<String> {
+    let words = arguments.into_iter().map(|word| word.to_string_lossy().into_owned());
+    ["ssh".to_owned()].into_iter().chain(words).collect()
 }

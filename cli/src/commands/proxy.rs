@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use crate::app::App;
 use crate::error::{Code, Error, Result};
+use crate::grant::{Endpoint, Host, Port, SshUser};
 use crate::origin::{SessionKey, Ungranted};
 use crate::output::report::Outcome;
 use crate::session::Session;
+use crate::session::audit::Action;
 use crate::session::live::Want;
 use crate::sys::env::Var;
 use crate::transport::dial::dial;
+use crate::transport::http_proxy::Proxy;
 use crate::transport::relay;
 
 /// How long reaching the gateway may take, all of its addresses together.
@@ -23,8 +26,17 @@ const DEADLINE: Duration = Duration::from_secs(15);
 #[command(hide = true)]
 pub struct Args {
     /// The workspace's id
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=runcode_wire::MAX_WORKSPACE_ID))]
-    id: u64,
+    #[arg(
+        value_parser = clap::value_parser!(u64).range(1..=runcode_wire::MAX_WORKSPACE_ID),
+        required_unless_present = "to"
+    )]
+    id: Option<u64>,
+    /// Connect to this host instead, through the proxy that the environment names
+    #[arg(long, value_name = "HOST", requires = "port", conflicts_with_all = ["id", "renew"], value_parser = Host::parse)]
+    to: Option<Host>,
+    /// Its port
+    #[arg(long, requires = "to", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
     /// Only renew the session, saying nothing: ssh reads key and certificate before it runs its ProxyCommand
     #[arg(long)]
     renew: bool,
@@ -32,23 +44,36 @@ pub struct Args {
 
 /// Renews, connects, relays.
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
+    if let (Some(host), Some(port)) = (args.to, args.port) {
+        let port = Port::try_from(u64::from(port)).map_err(|why| Error::new(Code::Usage, why))?;
+        let user = SshUser::parse("runcode").map_err(|why| Error::new(Code::Usage, why))?; // ssh says who it is
+        connect(&Endpoint { host, port, user }, app)?;
+        return Ok(Outcome::Status(0));
+    }
+    let id = args.id.unwrap_or_default();
     if args.renew {
         // Why it fails is for the proxy to say, which runs next and meets the same.
         let is_question = app.env().var(Var::RuncodeNoRenewal).is_some();
-        let is_renewed = !is_question && session(args.id, app).is_ok();
+        let is_renewed = !is_question && session(id, app).is_ok();
         return Ok(Outcome::Status(u8::from(!is_renewed)));
     }
-    let session = session(args.id, app).map_err(|error| told_for_ssh(error, args.id))?;
+    let session = session(id, app).map_err(|error| told_for_ssh(error, id))?;
     let route = session.route();
     let gateway = route.gateway().ok_or_else(|| Error::new(Code::Error, "the session has no gateway"))?;
-    let connection = dial(gateway, DEADLINE)?;
+    // What the other ssh does over it is not ours to see.
+    app.sessions()?.audited(&session.meta.key, || Action::named("proxy"), || connect(gateway, app))?;
+    Ok(Outcome::Status(0))
+}
+
+/// Gives the ssh that started us a connection to the gateway.
+fn connect(gateway: &Endpoint, app: &App) -> Result<()> {
+    let proxy = Proxy::to(gateway, app.env())?;
+    let connection = dial(gateway, proxy.as_ref(), DEADLINE)?;
     #[cfg(unix)]
     if relay::is_handed_over() {
-        relay::hand_over(&connection)?;
-        return Ok(Outcome::Status(0));
+        return relay::hand_over(&connection);
     }
-    relay::relay(connection)?;
-    Ok(Outcome::Status(0))
+    relay::relay(connection)
 }
 
 /// A fresh session with every file in place: other programs hold their paths, and may have lost them to a `clean`.

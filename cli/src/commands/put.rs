@@ -10,6 +10,7 @@ use crate::commands::transferred::Transferred;
 use crate::error::{Code, Error, Result};
 use crate::files::{self, Exchanges, Git, RemotePath, Selection};
 use crate::output::report::Outcome;
+use crate::session::audit::Action;
 
 /// Send files and folders to the attached workspace.
 ///
@@ -64,6 +65,8 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         git: args.git.then(|| Git::from_env(app.env())),
         checksum: args.checksum,
     };
-    let summary = files::put(&exchanges, &local, &remote, &selection)?;
+    let action = || Action::of("put", &args.paths);
+    let send = || files::put(&exchanges, &local, &remote, &selection);
+    let summary = sessions.audited(&session.meta.key, action, send)?;
     Ok(Transferred::sent(session, summary).into())
 }

@@ -14,7 +14,7 @@ use crate::session::live::Want;
 /// Like `runcode exec`, but needs no `runcode connect` first and attaches nothing.
 #[derive(clap::Args)]
 #[command(
-    override_usage = "runcode run [OPTIONS] <WORKSPACE> [--] <CMD>...",
+    override_usage = "runcode run [OPTIONS] <WORKSPACE> [--] <CMD>...\n       runcode run [OPTIONS] <WORKSPACE> --profile <PROFILE>",
     after_help = "\
 Examples:
   runcode run my-ws -- uname -a

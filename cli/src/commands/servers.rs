@@ -40,12 +40,17 @@ enum Action {
     List,
     /// Show the commands that a server's owner allows, and their arguments
     Profiles(profiles::Args),
-    /// Show a request for an approval, and sign it
+    /// Sign a request for an approval, and show it. It asks nothing: read the file first
     Approve(approve::Args),
     /// Show a signer's public key, and what a host's sshd needs to trust it; change nothing
     Ca(ca::Args),
     /// Show a server's host keys, ready to paste as host_keys; write nothing
     Pin(pin::Args),
+}
+
+/// The commands that a server's owner allows, and their arguments.
+pub fn profiles(server: String, app: &App) -> Result<Outcome> {
+    profiles::run(&profiles::Args { server }, app)
 }
 
 /// Does what the action says.

@@ -4,7 +4,8 @@ use crate::app::App;
 use crate::commands::args::OneOf;
 use crate::error::Result;
 use crate::output::report::Outcome;
-use crate::session::policy;
+use crate::session::approved;
+use crate::session::audit::Action;
 use crate::transport::{RemoteCommand, Variables};
 
 /// Open a terminal on a workspace.
@@ -27,9 +28,10 @@ pub struct Args {
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let sessions = app.sessions()?;
     let session = app.session(&sessions, args.which.words())?;
-    policy::refuse_unless_free(app, &session.meta.key)?;
+    sessions.refuse_unless_free(&session.meta.key, "shell")?;
     let session = sessions.revive(&session)?;
     let workdir = session.meta.workdir.as_ref().filter(|_| !args.home);
     let login_shell = RemoteCommand::snippet(workdir, &Variables::default(), "exec \"$SHELL\" -l")?;
-    sessions.transport(&session).exec_ssh(Some(&login_shell)).map(Outcome::Status)
+    let run = || approved::explained(&session, sessions.transport(&session).exec_ssh(Some(&login_shell)));
+    sessions.audited_status(&session.meta.key, || Action::named("shell"), run).map(Outcome::Status)
 }

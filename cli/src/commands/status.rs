@@ -10,6 +10,7 @@ use crate::output::foreign::Name;
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::table::table;
 use crate::session::Session;
+use crate::session::approved::{self, Found};
 use crate::session::attachment::Attachment;
 use crate::sys::clock;
 
@@ -48,6 +49,9 @@ impl Row {
     }
 
     fn left(&self) -> String {
+        if let (Some(_), Some(end)) = (&self.session.meta.approved, self.session.meta.lifetime.expires_at()) {
+            return format!("until {}", end.strftime("%H:%M:%S UTC"));
+        }
         match (self.seconds_left, self.stands_until(), self.session.meta.personal_keep) {
             (Some(left), ..) => format!("{} min", left.div_ceil(60)),
             (None, Some(end), _) => format!("until {} if unused", end.strftime("%H:%M UTC")),
@@ -85,6 +89,9 @@ impl Report for Status {
                 "folders": row.folders.iter().map(|attachment| &attachment.folder).collect::<Vec<_>>(),
                 "connected": row.is_warm,
                 "stands_until": row.stands_until().map(|end| end.to_string()),
+                "mode": meta.approved.as_ref().map(|_| "unrestricted"),
+                "session_id": meta.approved.as_ref().map(|approved| &approved.session_id),
+                "idle_seconds": meta.approved.as_ref().map(|approved| approved.idle_seconds),
                 "api_base": meta.key.api_base().map(ToString::to_string),
             })
         };
@@ -132,7 +139,9 @@ pub fn run(_args: Args, app: &App) -> Result<Outcome> {
     let mut rows = Vec::new();
     for session in store.sessions()? {
         let now = clock::now();
-        if !session.is_valid(now) {
+        let is_over = session.meta.approved.is_some()
+            && !matches!(approved::look(&sessions, &session.meta.key)?, Found::Standing(_));
+        if is_over || !session.is_valid(now) {
             sessions.retire_connection(&session.meta.key)?;
             continue;
         }

@@ -38,6 +38,7 @@ pub struct Args {
 /// What Claude Code says about who asks; everything else in it is ignored.
 #[derive(Debug, Default, Deserialize)]
 struct Asking {
+    session_id: Option<String>,
     workspace: Option<Folders>,
     cwd: Option<PathBuf>,
 }
@@ -63,6 +64,7 @@ pub fn run(args: Args, app: &App) -> crate::error::Result<Outcome> {
 /// The agent's session that asks: its project folder, and the folder where its commands run now.
 #[derive(Debug, PartialEq)]
 struct Place {
+    session: Option<String>,
     project: Location,
     current: Location,
 }
@@ -71,7 +73,7 @@ struct Place {
 fn asking(input: &[u8], env: &Env) -> Option<Place> {
     if input.trim_ascii().is_empty() {
         let current = Location::current(env).ok()?;
-        return Some(Place { project: current.clone(), current });
+        return Some(Place { session: None, project: current.clone(), current });
     }
     let asking = serde_json::from_slice::<Asking>(input).ok()?;
     let folders = asking.workspace.unwrap_or_default();
@@ -80,10 +82,61 @@ fn asking(input: &[u8], env: &Env) -> Option<Place> {
     let current = current.filter(|current| current.starts_with(&project) && *current != project);
     let project = Location::of(&project);
     let current = current.map_or_else(|| project.clone(), |current| Location::of(&current));
-    Some(Place { project, current })
+    Some(Place { session: asking.session_id, project, current })
 }
 
-fn segment(Place { project, current }: &Place, is_plain: bool, app: &App) -> Option<String> {
+fn segment(place: &Place, is_plain: bool, app: &App) -> Option<String> {
+    routed_segment(place, is_plain, app).or_else(|| attached_segment(place, is_plain, app))
+}
+
+/// In a routed project the line is always shown, whatever the session's state, since commands go nowhere else.
+fn routed_segment(Place { session, project, .. }: &Place, is_plain: bool, app: &App) -> Option<String> {
+    let attachments = app.attachments().ok()?;
+    let attachment = attachments.routed(std::slice::from_ref(project)).ok()??;
+    let known = Store::new(app.paths().ok()?).read(&attachment.key).ok().flatten();
+    let name = match &known {
+        Some(session) => place_of(session),
+        None => attachment.title.as_ref().map_or_else(|| attachment.key.shown(None), ToString::to_string),
+    };
+    // The client calls the gate first, and then redraws the line.
+    if session.as_ref().is_some_and(|session| !attachments.is_heard(session)) {
+        return Some(painted(&format!("NOT ROUTED to {name}: /clear or restart"), 41, is_plain));
+    }
+    let known = known.filter(|known| known.is_valid(clock::now()));
+    let seconds = known.as_ref().and_then(|known| known.meta.lifetime.seconds_left(clock::now()));
+    let colour = if known.is_some() { colour(seconds) } else { 43 };
+    Some(painted(&format!("all commands, also !, → {name}{}", left(seconds, is_plain)), colour, is_plain))
+}
+
+/// The workspace as the line shows it.
+fn place_of(session: &Session) -> String {
+    match (session.meta.shared, session.meta.key.workspace_id()) {
+        // Whoever shares a workspace chooses its title.
+        (Some(true), Some(id)) => format!("{} (#{id}, shared)", session.meta.title),
+        (None, Some(id)) => format!("{} (#{id})", session.meta.title),
+        _ => session.meta.title.to_string(),
+    }
+}
+
+fn painted(text: &str, colour: u8, is_plain: bool) -> String {
+    if is_plain { text.to_owned() } else { format!("\u{1b}[1;30;{colour}m ⬡ {text} \u{1b}[0m") }
+}
+
+fn colour(seconds: Option<u64>) -> u8 {
+    match seconds {
+        Some(0..120) => 41,
+        Some(120..300) => 43,
+        _ => 42,
+    }
+}
+
+fn left(seconds: Option<u64>, is_plain: bool) -> String {
+    let minutes = seconds.map(|seconds| (seconds / 60).max(1));
+    let before = if is_plain { " ~" } else { " · ~" };
+    minutes.map(|minutes| format!("{before}{minutes}m")).unwrap_or_default()
+}
+
+fn attached_segment(Place { project, current, .. }: &Place, is_plain: bool, app: &App) -> Option<String> {
     let key = match app.named(None) {
         Some(named) => known_here(&named.words, &app.sessions().ok()?).ok()??,
         None => {
@@ -96,20 +149,9 @@ fn segment(Place { project, current }: &Place, is_plain: bool, app: &App) -> Opt
 }
 
 fn render(session: &Session, is_plain: bool) -> String {
-    let place = &session.meta.title;
+    let place = place_of(session);
     let seconds = session.meta.lifetime.seconds_left(clock::now());
-    let minutes = seconds.map(|seconds| (seconds / 60).max(1));
-    if is_plain {
-        let left = minutes.map(|minutes| format!(" ~{minutes}m")).unwrap_or_default();
-        return format!("working-on:{place}{left}");
-    }
-    let left = minutes.map(|minutes| format!(" · ~{minutes}m")).unwrap_or_default();
-    let colour = match seconds {
-        Some(0..120) => 41,
-        Some(120..300) => 43,
-        _ => 42,
-    };
-    format!("\u{1b}[1;30;{colour}m ⬡ working-on:{place}{left} \u{1b}[0m")
+    painted(&format!("working-on:{place}{}", left(seconds, is_plain)), colour(seconds), is_plain)
 }
 
 /// What another status-line command prints for the same input; nothing when it cannot be run.
@@ -138,8 +180,11 @@ mod tests {
         let env = Env::fixed::<&str>([]);
         let asking = |input: &[u8]| super::asking(input, &env);
         let of = |folder: &str| Location::of(Path::new(folder));
-        let both = |project: &str, current: &str| Some(Place { project: of(project), current: of(current) });
-        assert_eq!(asking(real), both("/home/u/p", "/home/u/p/src"));
+        let both = |project: &str, current: &str| {
+            Some(Place { session: None, project: of(project), current: of(current) })
+        };
+        let session = Some("1".to_owned());
+        assert_eq!(asking(real), both("/home/u/p", "/home/u/p/src").map(|place| Place { session, ..place }));
         for (input, expected) in [
             (r#"{"cwd":"/c","workspace":{"current_dir":"/d"}}"#, both("/d", "/d")),
             (r#"{"cwd":"/c"}"#, both("/c", "/c")),

@@ -9,6 +9,7 @@ use crate::origin::{Origins as _, Target};
 use crate::output::foreign::Name;
 use crate::output::report::{Outcome, Simple};
 use crate::session::attachment::Applying;
+use crate::session::audit::Action;
 use crate::session::resolve::title_here;
 
 /// Power a workspace down.
@@ -55,7 +56,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let title = row.as_ref().map(|row| row.title.clone()).or_else(|| title_here(key, &sessions));
     // Another folder that it is attached to must not come to mean another workspace by this.
     let attachment = sessions.applying().and_then(Applying::one).ok().flatten().filter(|it| it.key == *key);
-    origin.stop(key)?;
+    sessions.recorded(key, Action::named("stop"), || origin.stop(key))?;
     let ended = (|| {
         let detached = match &attachment {
             Some(attachment) => sessions.attachments().lock()?.remove(attachment)?,

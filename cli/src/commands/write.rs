@@ -13,6 +13,7 @@ use crate::files::{self, Exchanges, RemotePath};
 use crate::output::foreign;
 use crate::output::progress;
 use crate::output::report::Outcome;
+use crate::session::audit::Action;
 
 /// Write a file on the attached workspace, from stdin or a local file.
 ///
@@ -54,7 +55,8 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let remote = RemotePath::parse(&args.path, session.meta.workdir.as_ref())?;
     let start = |command: &_, streams: &_| sessions.start(&session, command, streams);
     let exchanges = Exchanges::new(&start, app.env());
-    let summary = match args.file {
+    let action = || Action::of("write", [&args.path]);
+    let send = || match args.file {
         Some(file) => files::put_as(&exchanges, &file, &remote),
         None => {
             if io::stdin().is_terminal() {
@@ -63,5 +65,6 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
             files::write(&exchanges, io::stdin(), &remote)
         }
     };
-    Ok(Transferred::sent(session, summary?).into())
+    let summary = sessions.audited(&session.meta.key, action, send)?;
+    Ok(Transferred::sent(session, summary).into())
 }

@@ -7,7 +7,7 @@ use super::{Args, boot};
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::grant::SshUser;
-use crate::origin::{Origins as _, Target, Terms};
+use crate::origin::{Target, Terms};
 use crate::output::foreign::Name;
 use crate::output::report::{Outcome, Report, Text};
 use crate::session::attachment::attach_key;
@@ -17,6 +17,7 @@ struct Attached {
     terms: Terms,
     folder: Location,
     started: bool,
+    routing: bool,
 }
 
 impl Report for Attached {
@@ -30,7 +31,7 @@ impl Report for Attached {
             "config": null,
             "command": null,
             "host": server.method.host(),
-            "port": server.port.map_or(22, |port| port.number()),
+            "port": server.port_number(),
             "user": server.user.as_ref().map(SshUser::as_str),
             "web_url": null,
             "workdir": null,
@@ -41,6 +42,7 @@ impl Report for Attached {
             "statusline_installed": null,
             "folder": self.folder.real().to_str(),
             "mode": "restricted",
+            "routing": self.routing,
         })
     }
 
@@ -50,8 +52,8 @@ impl Report for Attached {
         if let Some(environment) = &server.environment {
             text.line(format!("  environment: {environment}"));
         }
-        text.line(format!("  runs its profiles alone: {}", self.terms.names()));
-        text.line(format!("  next: runcode servers profiles {}", server.name));
+        text.line(format!("  {}", self.terms.summary()));
+        text.line(format!("  next: {}", self.terms.next_step()));
     }
 }
 
@@ -74,8 +76,8 @@ pub(super) fn connect(
         );
         return Err(Error::new(Code::Usage, what).hint("leave it out"));
     }
-    let started = args.start && boot(app.origin(target.key.origin())?, target, patience)?;
+    let started = args.start && boot(app, target, patience)?;
     let title = Name::from(terms.server.name.as_str());
-    attach_key(&target.key, &title, &folder, app.attachments()?)?;
-    Ok(Attached { terms: terms.clone(), folder, started }.into())
+    let routing = attach_key(&target.key, &title, &folder, app.attachments()?, false)?;
+    Ok(Attached { terms: terms.clone(), folder, started, routing }.into())
 }

@@ -3,16 +3,16 @@
 use std::io::IsTerminal as _;
 
 use super::patience::{Patience, Pauses};
-use super::{Args, Connected, attached, boot, certified};
+use super::{Args, Connected, approved, attached, boot, certified};
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::grant::Workdir;
 use crate::openssh::config::PERSIST_SECONDS;
-use crate::origin::servers::AuthMethod;
-use crate::origin::{Origins as _, SessionKey, Target};
+use crate::origin::{SessionKey, Target};
 use crate::output::foreign;
 use crate::output::progress::note;
 use crate::output::report::Outcome;
+use crate::session::approved::{Found, look};
 use crate::session::live::{Obtained, Want, Wish};
 use crate::session::mint::Order;
 use crate::session::policy;
@@ -27,8 +27,12 @@ pub(super) fn connect(
     patience: &Patience,
 ) -> Result<Outcome> {
     let usage = |why: &str, hint: &str| Error::new(Code::Usage, why).hint(hint);
-    if args.ttl.is_some() {
-        return Err(usage("a host of your own has no --ttl", "leave it out: ssh alone decides who gets in"));
+    let is_for_approval = approved::is_meant(args);
+    if (args.ttl.is_some() || args.idle.is_some()) && !is_for_approval {
+        return Err(usage(
+            "on a host of your own, --ttl and --idle are only for approved sessions",
+            "leave them out, or add --request or --approval REF",
+        ));
     }
     if args.interactive && !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
         return Err(usage(
@@ -36,14 +40,34 @@ pub(super) fn connect(
             "have the user run it in a terminal of their own",
         ));
     }
-    let terms = policy::restricted(app, &target.key)?;
-    if let Some(terms) = terms.as_ref().filter(|terms| !matches!(terms.server.method, AuthMethod::Ssh(_))) {
+    let terms = policy::settle(&app.sessions()?, &target.key)?;
+    if let Some(terms) = terms.as_ref().filter(|_| args.route) {
+        let what = format!("`{}` runs only its profiles, so tools cannot be routed to it", terms.server.name);
+        return Err(Error::new(Code::PolicyDenied, what).hint("leave out --route"));
+    }
+    if is_for_approval {
+        return approved::connect(args, app, target, folder, patience, terms.as_ref());
+    }
+    if let Found::Standing(session) = look(&app.sessions()?, &target.key)? {
+        let (session, started) = (*session, args.start && boot(app, target, patience)?);
+        let connected = Connected {
+            session,
+            folder,
+            reused: true,
+            started,
+            statusline_installed: false,
+            terms: None,
+            routing: false,
+        };
+        return attached(app, connected);
+    }
+    if let Some(terms) = terms.as_ref().filter(|terms| terms.server.logs_in_per_run()) {
         return certified::connect(args, app, target, folder, patience, terms);
     }
     let workdir = args.workdir.as_deref().map(Workdir::parse_own).transpose();
     let workdir =
         workdir.map_err(|why| usage(&format!("--workdir {why}"), "give an absolute path, or ~/FOLDER"))?;
-    let started = args.start && boot(app.origin(target.key.origin())?, target, patience)?;
+    let started = args.start && boot(app, target, patience)?;
     let wish = Wish {
         workdir,
         personal_keep: args.interactive.then_some(args.keep.unwrap_or(PERSIST_SECONDS)),
@@ -61,7 +85,8 @@ pub(super) fn connect(
         _ => open(app, &target.key, &wish, waits, patience)?,
     };
     let Obtained { session, reused } = opened;
-    attached(app, Connected { session, folder, reused, started, statusline_installed: false, terms })
+    let (routing, statusline_installed) = (args.route, false);
+    attached(app, Connected { session, folder, reused, started, statusline_installed, routing, terms })
 }
 
 fn refuse_workdir(workdir: Option<&Workdir>, server: &str) -> Result<()> {
@@ -69,7 +94,7 @@ fn refuse_workdir(workdir: Option<&Workdir>, server: &str) -> Result<()> {
         None => Ok(()),
         Some(_) => Err(Error::new(
             Code::Usage,
-            format!("`{server}` runs its profiles alone, which start in the login folder"),
+            format!("`{server}` runs only its profiles, which start in the login folder"),
         )
         .hint("leave --workdir out")),
     }
@@ -92,6 +117,13 @@ fn open(app: &App, key: &SessionKey, wish: &Wish, waits: bool, patience: &Patien
 
 /// What only a host of the user's own has.
 pub(super) fn refuse_options(args: &Args) -> Result<()> {
+    if approved::is_meant(args) || args.idle.is_some() {
+        let what = format!(
+            "--approval, --request and --idle are only for servers, and {} is a workspace",
+            foreign::word(&args.workspace)
+        );
+        return Err(Error::new(Code::Usage, what).hint("leave them out"));
+    }
     let option = match (&args.workdir, args.interactive) {
         (Some(_), _) => "--workdir",
         (None, true) => "--interactive",

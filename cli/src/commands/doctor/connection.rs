@@ -8,14 +8,16 @@ use crate::integrations::ssh_config_block::{Caller, Host, MARKERS, Title, body};
 use crate::integrations::stable_path;
 use crate::openssh::SshBinary;
 use crate::openssh::config::quoted;
+use crate::origin::SessionKey;
 use crate::origin::hosted::saved_token;
 use crate::origin::hosted::token::Source;
 use crate::origin::names::few;
 use crate::output::foreign;
-use crate::session::Session;
 use crate::session::attachment::{Applying, ambiguous, gone, linked};
 use crate::session::store::{IDENTITY, KNOWN_HOSTS, host_key_alias};
+use crate::session::{Session, policy};
 use crate::sys::{atomic_file, clock};
+use crate::transport::http_proxy::Proxy;
 
 /// Whether a token may be sent there at all.
 pub(super) fn api_base(app: &App) -> Check {
@@ -23,6 +25,17 @@ pub(super) fn api_base(app: &App) -> Check {
         Ok(base) => Check::ok("api-base", base.to_string()),
         Err(error) => Check::failed("api-base", &error),
     }
+}
+
+/// Which proxy leads to gateways, if any is named.
+pub(super) fn proxy(app: &App) -> Option<Check> {
+    const NAME: &str = "proxy";
+    let found = Proxy::of_environment(app.env()).map_err(|error| Check::failed(NAME, &error));
+    let detail = |proxy: Proxy| {
+        let otherwise = if proxy.is_ours() { "" } else { "; if it refuses, runcode connects without it" };
+        Check::ok(NAME, format!("gateways are reached through {}{otherwise}", proxy.shown()))
+    };
+    found.map_or_else(Some, |found| found.map(detail))
 }
 
 /// Whether there is a token, from where, and to whom it goes; never which.
@@ -109,6 +122,10 @@ fn attached_session(app: &App, name: &'static str) -> Result<Check> {
     };
     let shown = attachment.shown();
     Ok(match sessions.store().read(&attachment.key)? {
+        // Each run of a profile logs in by itself.
+        None if is_certified(app, &attachment.key) => {
+            Check::ok(name, format!("{shown}; no session is needed"))
+        }
         None => Check::ok(name, format!("{shown}; its session is made at the next use")),
         Some(session) if !session.is_intact() => {
             let damaged = format!("{shown}: the session's files have been changed");
@@ -129,8 +146,23 @@ fn attached_session(app: &App, name: &'static str) -> Result<Check> {
     })
 }
 
+/// Whether a certificate opens the server for one profile at a time.
+fn is_certified(app: &App, key: &SessionKey) -> bool {
+    let terms = policy::restricted(app, key).ok().flatten();
+    terms.is_some_and(|terms| terms.server.logs_in_per_run())
+}
+
 /// Connects to the attached workspace as editors do, through a block like that of `config-ssh`.
 pub(super) fn editors(app: &App) -> Vec<Check> {
+    // What is not meant for editors has not failed.
+    let attached = app.sessions().and_then(|sessions| sessions.applying()?.one());
+    if let Ok(Some(attachment)) = attached
+        && app.named(None).is_none()
+        && let Ok(Some(terms)) = policy::restricted(app, &attachment.key)
+    {
+        let detail = format!("not tried on {} ({})", attachment.shown(), terms.summary());
+        return vec![Check::ok("editors", detail)];
+    }
     let prepared = (|| -> Result<_> {
         let session = app.session(&app.sessions()?, None)?;
         let ssh = SshBinary::from_env(app.env()).find()?;
@@ -165,6 +197,7 @@ fn config(app: &App, session: &Session) -> Result<(Vec<u8>, String)> {
         id,
         title,
         is_numbered: false,
+        is_shared: false,
         note: None,
         host_key_alias: host_key_alias(&session.folder),
         identity: quoted(&session.folder.join(IDENTITY))?,
@@ -173,5 +206,5 @@ fn config(app: &App, session: &Session) -> Result<(Vec<u8>, String)> {
     let alias = host.alias();
     let options = ["--api-base".to_owned(), base.to_string()].to_vec();
     let caller = Caller { program: stable_path::program(app.env())?, options, plane: base.to_string() };
-    Ok((MARKERS.insert(None, &body(&[host], &caller)?)?, alias))
+    Ok((MARKERS.insert(None, &body(&[host], &[], &caller)?)?, alias))
 }

@@ -29,6 +29,7 @@ pub(super) fn ssh(app: &App) -> Check {
         Ok(found) => found,
         Err(error) => return Check::failed(NAME, &error),
     };
+    let weaknesses = version.map(|version| version.weaknesses(&path)).unwrap_or_default();
     let path = path.display();
     let Some(version) = version else {
         return Check::warn(
@@ -38,14 +39,13 @@ pub(super) fn ssh(app: &App) -> Check {
         );
     };
     let place = format!("{path} {version}");
-    let weaknesses = version.weaknesses();
     let known = weaknesses.iter().map(|weakness| format!("{}: {}", weakness.name, weakness.what));
     let more = known.chain([line.clone()]).collect::<Vec<_>>().join("; ");
     let check = match weaknesses.first() {
         Some(first) if version < RECOMMENDED => {
-            Check::warn(NAME, format!("{place}: {} unless patched", first.name), upgrade())
+            Check::warn(NAME, format!("{place} has {}", first.name), upgrade())
         }
-        Some(first) => Check::ok(NAME, format!("{place}: {} unless patched", first.name)),
+        Some(first) => Check::ok(NAME, format!("{place} has {}", first.name)),
         None => Check::ok(NAME, place),
     };
     Check { more: Some(more), ..check }

@@ -4,10 +4,12 @@ use super::Check;
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::grant::Access;
-use crate::origin::{OriginId, SessionKey};
+use crate::origin::servers::AuthMethod;
+use crate::origin::{OriginId, SessionKey, Terms};
 use crate::output::foreign;
 use crate::remote::health;
 use crate::session::live::Want;
+use crate::session::{policy, profile};
 use crate::sys::clock;
 use crate::transport::Way;
 
@@ -35,6 +37,15 @@ pub(super) fn checks(app: &App, words: &str) -> Result<Vec<Check>> {
 
 fn of(app: &App, key: &SessionKey) -> Vec<Check> {
     let to = key.id(); // until it is known where that is
+    let restricted = match policy::restricted(app, key) {
+        Ok(terms) => terms,
+        Err(error) => return vec![Check::failed("servers", &error)],
+    };
+    if let Some(terms) = &restricted
+        && terms.server.logs_in_per_run()
+    {
+        return of_certified(app, terms);
+    }
     let session = match app.sessions().and_then(|sessions| Ok(sessions.obtain(key, Want::Fresh)?)) {
         Ok(obtained) => obtained.session,
         Err(error) => return vec![failed("ssh-config", &error, &format!("ssh -G {to}"))],
@@ -62,10 +73,51 @@ fn of(app: &App, key: &SessionKey) -> Vec<Check> {
         }
     };
     checks.push(Check::ok("ssh-login", "the host lets you in"));
+    if let Some(terms) = restricted {
+        checks.push(Check::ok("profiles", format!("its shell was not checked ({})", terms.summary())));
+        return checks;
+    }
     match health::look(&sessions, &session) {
         Ok(health) => checks.extend(of_health(&health, &to)),
         Err(error) => checks.push(failed("ssh-shell", &error, &format!("ssh {to} true"))),
     }
+    checks
+}
+
+/// A server that a certificate opens for one profile at a time.
+fn of_certified(app: &App, terms: &Terms) -> Vec<Check> {
+    let (server, name) = (&terms.server, &terms.server.name);
+    if matches!(server.method, AuthMethod::LegacyPassword(_)) {
+        let login = match terms.refuse() {
+            Ok(()) => Check::ok("ssh-login", "not tried: each login with a password needs an approval"),
+            Err(error) => Check::failed("ssh-login", &error),
+        };
+        return vec![login, Check::ok("profiles", terms.summary())];
+    }
+    let signer = terms.refuse().and_then(|()| match &terms.signer {
+        Some(signer) => signer.open(app.env()).map(|_| ()),
+        None => Ok(()),
+    });
+    if let Err(error) = signer {
+        return vec![Check::failed("signer", &error)];
+    }
+    let mut checks = vec![Check::ok(
+        "signer",
+        format!("{} can be used", server.policy.signer.as_deref().unwrap_or_default()),
+    )];
+    let ran = app.sessions().and_then(|sessions| profile::try_out(&sessions, name));
+    checks.push(match ran {
+        Ok(0) => {
+            Check::ok("ssh-login", "the host trusts the signer's certificates, and ran a command with one")
+        }
+        Ok(status) => Check::fail(
+            "ssh-login",
+            format!("on the host, `true` ended with status {status}"),
+            "check its sshd_config for a ForceCommand, and the user's login shell: one of them is the likely reason",
+        ),
+        Err(error) => Check::failed("ssh-login", &error),
+    });
+    checks.push(Check::ok("profiles", terms.summary()));
     checks
 }
 

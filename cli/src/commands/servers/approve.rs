@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use runcode_policy::approval::is_id;
+use runcode_policy::approval::{Stdin, is_id};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -47,20 +47,25 @@ impl Report for Approved {
     }
 }
 
-/// Shows the request, and has the approver's key sign it.
+/// Shows the request, and has the approver's key sign it at once: naming it is the approver's word.
 pub(super) fn run(args: &Args, app: &App) -> Result<Outcome> {
     let file = match args.file.to_str().filter(|word| is_id(word)) {
         Some(id) => app.paths()?.approvals().join(format!("{id}.request")),
         None => args.file.clone(),
     };
-    let (request, text) = approval::read(&file).ok_or_else(|| {
-        Error::new(Code::ApprovalInvalid, format!("{} is no request for an approval that can be trusted", file.named()))
-            .hint("runcode writes one where an approval is missing, and with --request; nobody else may be able to write it")
+    let (request, text) = approval::read(&file).map_err(|why| {
+        Error::new(Code::ApprovalInvalid, format!("the request {} {why}", file.named()))
+            .hint("`runcode run … --profile … --request` and `runcode connect … --request` write one; only its owner and root may be able to change it")
             .detail("why", "malformed")
     })?;
-    // A person reads it before the key asks for anything.
+    // A person sees it before a key that asks for a touch or a passphrase does so.
     for line in text.lines() {
         note(format!("  {}", sanitize::line(line)));
+    }
+    if request.is_for_session() {
+        note("  This approves a session in which any command may run. It lasts `ttl` seconds.");
+    } else if *request.stdin() == Stdin::Any {
+        note("  The command reads stdin, and this approves whatever the caller feeds it.");
     }
     let key = match &args.key {
         Some(key) => key.clone(),

@@ -14,7 +14,7 @@ use crate::transport::contact::Contact;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Also log in to this server once, to check its host key, your login and its shell
+    /// Also log in to this server once: to see that its host key is right, and that a command runs
     #[arg(value_name = "NAME")]
     name: Option<String>,
 }
@@ -67,7 +67,7 @@ impl Report for Findings {
             text.line(format!("✓ {what}"));
         }
         if let Some(name) = &self.reached {
-            text.line(format!("✓ {name}: its host key is right, it lets you in, and it runs commands"));
+            text.line(format!("✓ {name}: its host key is right, it lets you in, and it ran a command"));
         }
     }
 
@@ -92,8 +92,14 @@ pub(super) fn run(args: Args, app: &App) -> Result<Outcome> {
 /// Logs in to the server once, on a connection of its own, and runs a command that does nothing.
 fn try_out(words: &str, app: &App, findings: &mut Findings) -> Result<()> {
     let (server, file, host) = app.servers()?.own_host(words)?;
-    if matches!(server.method, AuthMethod::Certificate(_)) {
-        return try_certificate(server, file, app, findings);
+    match server.method {
+        AuthMethod::Certificate(_) => return try_certificate(server, file, app, findings),
+        AuthMethod::LegacyPassword(_) => {
+            let message = "was not tried: each login with a password needs an approval".to_owned();
+            findings.warnings.push(Warning { section: SERVERS, name: server.name.clone(), message });
+            return Ok(());
+        }
+        AuthMethod::Ssh(_) => {}
     }
     let (name, is_pinned) = (server.name.clone(), host.is_pinned());
     let doctor = format!("`runcode doctor {}` shows it", host.words());
@@ -146,7 +152,8 @@ fn failed(error: &Error) -> String {
 
 /// Why a signer could not sign now.
 fn unready(signer: &Spec, env: &Env) -> Option<String> {
-    let error = signer.is_supported().then(|| signer.open(env).err()).flatten()?;
+    let error =
+        signer.is_supported().then(|| signer.open(env).and_then(|signer| signer.ready()).err()).flatten()?;
     Some(format!("cannot be run on now: {}", error.message()))
 }
 
@@ -180,7 +187,7 @@ fn warnings(config: &Config, sessions: &Sessions<'_>, env: &Env) -> Result<Vec<W
         }
     }
     for (name, profile) in config.profiles() {
-        let message = profile.words().warning().map(str::to_owned);
+        let message = profile.warning().map(str::to_owned);
         found.extend(message.map(|message| Warning { section: "profiles", name: name.to_owned(), message }));
     }
     Ok(found)

@@ -27,7 +27,7 @@ impl Report for List {
                 "name": server.name,
                 "environment": server.environment,
                 "host": server.method.host(),
-                "port": server.port.map(|port| port.number()),
+                "port": server.port_number(),
                 "user": server.user.as_ref().map(SshUser::as_str),
                 "auth_method": server.method.word(),
                 "signer": server.policy.signer,

@@ -14,12 +14,14 @@ use crate::output::report::{Outcome, Report, Text};
 pub(super) struct Args {
     /// The server
     #[arg(value_name = "SERVER")]
-    server: String,
+    pub(super) server: String,
 }
 
 struct Profiles {
     server: String,
     profiles: BTreeMap<String, Profile>,
+    /// Whether nothing else may run there.
+    is_restricted: bool,
 }
 
 impl Report for Profiles {
@@ -53,8 +55,12 @@ impl Report for Profiles {
     fn text(&self, text: &mut Text) {
         let server = &self.server;
         if self.profiles.is_empty() {
-            return text
-                .line(format!("servers.toml gives `{server}` no profiles: any command may run there"));
+            return text.line(match self.is_restricted {
+                true => format!(
+                    "servers.toml gives `{server}` no profiles, so nothing can run there: name some with allowed_profiles"
+                ),
+                false => format!("servers.toml gives `{server}` no profiles: any command may run there"),
+            });
         }
         for (name, profile) in &self.profiles {
             let rules = profile.rules();
@@ -95,5 +101,6 @@ pub(super) fn run(args: &Args, app: &App) -> Result<Outcome> {
     let servers = app.servers()?;
     let target = servers.resolve(args.server.strip_prefix("server:").unwrap_or(&args.server))?;
     let terms = servers.terms(&target.key)?.ok_or_else(|| Error::new(Code::NotFound, "no such server"))?;
-    Ok(Profiles { server: SessionKey::words(&target.key), profiles: terms.profiles }.into())
+    let (server, is_restricted) = (SessionKey::words(&target.key), terms.is_restricted());
+    Ok(Profiles { server, profiles: terms.profiles, is_restricted }.into())
 }
