@@ -1,14 +1,17 @@
 //! What a command may ask for. Everything is made when it is first asked for, so the warm path pays for nothing.
 
 use std::cell::OnceCell;
+use std::path::Path;
 
 use crate::args::Globals;
 use crate::error::{Code, Error, Result};
 use crate::openssh::SshBinary;
 use crate::origin::hosted::token::{Given, Source};
-use crate::origin::hosted::{BaseUrl, Client, saved_token, token};
-use crate::origin::servers::Places;
-use crate::origin::{self, Origin, OriginId, Origins, Selected, Servers, SessionKey, SshHosts, Target};
+use crate::origin::hosted::{BaseUrl, Client, refuse_authorities_of, saved_token, token};
+use crate::origin::servers::{Places, trail_of_all};
+use crate::origin::{
+    self, Origin, OriginId, Origins, Selected, Servers, SessionKey, SshHosts, Target, Trail,
+};
 use crate::output::foreign;
 use crate::session::attachment::Attachments;
 use crate::session::live::Want;
@@ -18,6 +21,17 @@ use crate::sys::env::{Env, Var};
 use crate::sys::interrupt::Cancel;
 use crate::sys::location::Location;
 use crate::sys::paths::Paths;
+use crate::transport::http_proxy::Proxy;
+
+/// Which workspaces a command may reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reach {
+    /// Whichever is named.
+    #[default]
+    Any,
+    /// Of the hosts that ssh reaches, only those that are attached or have a session: the user knows of them.
+    Known,
+}
 
 /// The world of one command.
 pub struct App {
@@ -25,6 +39,7 @@ pub struct App {
     env: Env,
     cancel: Cancel,
     folder: Option<Location>,
+    reach: Reach,
     paths: OnceCell<Paths>,
     api_base: OnceCell<BaseUrl>,
     plane: OnceCell<Client>,
@@ -40,6 +55,7 @@ impl App {
             env,
             cancel: Cancel::default(),
             folder: None,
+            reach: Reach::Any,
             paths: OnceCell::new(),
             api_base: OnceCell::new(),
             plane: OnceCell::new(),
@@ -48,9 +64,10 @@ impl App {
         }
     }
 
-    /// The world of one of several commands of a process: `cancel` interrupts it alone, and it is about `folder`.
-    pub fn of_call(globals: Globals, env: Env, cancel: Cancel, folder: Location) -> App {
-        App { cancel, folder: Some(folder), ..App::new(globals, env) }
+    /// The world of one of several commands of a process: `cancel` interrupts it alone, it is about `folder`, and a workspace
+    /// that it names is one that it may `reach`.
+    pub fn of_call(globals: Globals, env: Env, cancel: Cancel, folder: Location, reach: Reach) -> App {
+        App { cancel, folder: Some(folder), reach, ..App::new(globals, env) }
     }
 
     /// What interrupts the command, besides a signal.
@@ -194,6 +211,9 @@ impl App {
     pub fn plane(&self) -> Result<&Client> {
         get_or_try(&self.plane, || {
             let base = self.api_base()?;
+            if let Some(folder) = self.folder.as_ref().filter(|_| !base.is_plain()) {
+                refuse_authorities_of(folder.real())?;
+            }
             let sandboxed = self.env.var(Var::CodexSandboxNetworkDisabled).is_some();
             Ok(Client::new(base.clone(), token::find(&self.given_token(), &self.env, self.paths()?, base)?)
                 .in_sandbox(sandboxed))
@@ -205,8 +225,20 @@ impl App {
         get_or_try(&self.servers, || {
             let given = self.globals.servers.as_deref();
             let places = Places::from_env(given, &self.env, self.paths()?)?;
-            Ok(Servers::new(places, &self.env))
+            Ok(Servers::new(places, &self.env).about(self.folder.as_ref().map(Location::real)))
         })
+    }
+
+    fn ssh_hosts(&self) -> &SshHosts {
+        self.ssh_hosts.get_or_init(|| SshHosts::new(SshBinary::from_env(&self.env)))
+    }
+
+    /// The log of what is done on servers. If the operator's file sets `audit_all`, its log is used, whichever file names the server.
+    pub fn server_trail(&self) -> Result<Trail> {
+        match trail_of_all(&self.env, None)? {
+            Some(trail) => Ok(trail),
+            None => self.servers()?.config().map(|config| config.trail().clone()),
+        }
     }
 
     /// The sessions.
@@ -244,7 +276,22 @@ impl App {
 
     /// The workspace that the user's words mean.
     pub fn resolve(&self, words: &str) -> Result<Target> {
-        Ok(origin::resolve(words, self)?)
+        let target = origin::resolve(words, self)?;
+        if self.reach == Reach::Known && *target.key.origin() == OriginId::Ssh && !self.knows(&target.key)? {
+            let host = target.key.words();
+            return Err(Error::new(Code::NotFound, format!("{} is not connected", foreign::file(&host)))
+                .hint(format!("ask the user to run `runcode connect {}`", foreign::argument(&host)))
+                .for_tools(
+                    "call `connect` with it first; if this server is read-only, ask the user to connect it",
+                ));
+        }
+        Ok(target)
+    }
+
+    /// Whether the workspace is attached to any folder, or has a session.
+    fn knows(&self, key: &SessionKey) -> Result<bool> {
+        let has_session = Store::new(self.paths()?).read(key)?.is_some();
+        Ok(has_session || self.attachments()?.all()?.iter().any(|attachment| attachment.key == *key))
     }
 }
 
@@ -269,7 +316,7 @@ impl Origins for App {
         match id {
             OriginId::Plane(base) if base == self.api_base()? => Ok(self.plane()?),
             OriginId::Plane(base) => Err(self.selected()?.elsewhere(base)),
-            OriginId::Ssh => Ok(self.ssh_hosts.get_or_init(|| SshHosts::new(SshBinary::from_env(&self.env)))),
+            OriginId::Ssh => Ok(self.ssh_hosts()),
             OriginId::Server => Ok(self.servers()?),
         }
     }
@@ -282,11 +329,32 @@ impl Origins for App {
         Ok(Selected { base: self.api_base()?, is_given: self.given_api_base().is_some() })
     }
 
-    fn sessions_called(&self, name: &str) -> Result<Vec<SessionKey>> {
+    fn trail(&self, key: &SessionKey) -> Result<Option<Trail>> {
+        if *key.origin() == OriginId::Server {
+            return self.server_trail().map(Some);
+        }
+        let own = self.servers().ok().map(|servers| servers.places().own());
+        trail_of_all(&self.env, own)
+    }
+
+    fn servers_file(&self) -> Option<&Path> {
+        self.globals.servers.as_deref()
+    }
+
+    fn called_here(&self, name: &str) -> Result<Vec<SessionKey>> {
         let wanted = name.to_lowercase();
         let mut sessions = Store::new(self.paths()?).sessions()?;
         sessions.retain(|session| session.meta.title.raw().to_lowercase() == wanted);
-        Ok(sessions.into_iter().map(|session| session.meta.key).collect())
+        let mut called = sessions.into_iter().map(|session| session.meta.key).collect::<Vec<_>>();
+        let is_called = |name: &str| name.to_lowercase() == wanted;
+        let attached = self.attachments()?.all().unwrap_or_default().into_iter();
+        let attached = attached.filter(|it| it.title.as_ref().is_some_and(|title| is_called(title.raw())));
+        called.extend(attached.map(|attachment| attachment.key));
+        let servers = self.servers()?.config()?.servers().map(|(server, _)| server.name.as_str());
+        called.extend(servers.filter(|name| is_called(name)).filter_map(SessionKey::server));
+        let hosts = self.ssh_hosts().names();
+        called.extend(hosts.iter().filter(|host| is_called(host.as_str())).map(SessionKey::ssh));
+        Ok(called)
     }
 }
 
@@ -313,7 +381,7 @@ fn understood(env: &Env) -> Result<()> {
     if env.var(Var::RuncodeSsh).is_some() {
         SshBinary::from_env(env).find()?;
     }
-    Ok(())
+    Proxy::understand(env)
 }
 
 /// Whether `RUNCODE_CLIENT` may have this value.

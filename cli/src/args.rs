@@ -132,6 +132,8 @@ verbs! {
     Connect = connect "connect";
     Exec = exec "exec";
     Run = run "run";
+    Jump = jump "jump";
+    Jobs = jobs "jobs";
     Shell = shell "shell";
     Write = write "write";
     Edit = edit "edit";
@@ -140,6 +142,8 @@ verbs! {
     Context = context "context";
     Forward = forward "forward";
     Servers = servers "servers";
+    Audit = audit "audit";
+    Route = route "route";
     Current = current "current";
     Status = status "status";
     Disconnect = disconnect "disconnect";
@@ -148,9 +152,14 @@ verbs! {
     ConfigSsh = config_ssh "config-ssh";
     Proxy = proxy "proxy";
     Mcp = mcp "mcp";
+    Serve = serve "serve";
+    Codex = codex "codex";
+    CodexEnvironment = codex_environment "codex-environment";
     Hook = hook "hook";
+    Keeper = keeper "keeper";
     Statusline = statusline "statusline";
     InstallStatusline = install_statusline "install-statusline";
+    InstallCodex = install_codex "install-codex";
     InstallPath = install_path "install-path";
     Doctor = doctor "doctor";
     Completions = completions "completions";
@@ -165,28 +174,35 @@ impl Command {
     /// Whether the exit status is the remote command's, so that our own failures must be 255, as with ssh.
     pub fn passes_status(&self) -> bool {
         let only_shows = match self {
-            Command::Exec(args) => args.profiled.only_shows(),
+            Command::Exec(args) => args.profiled.only_shows() || args.is_detached(),
             Command::Run(args) => args.profiled.only_shows(),
             _ => false,
         };
-        Command::passes_status_as(self.name()) && !only_shows
+        let waits = match self {
+            Command::Jobs(args) => args.passes_status(),
+            Command::Hook(args) => args.passes_status(),
+            _ => false,
+        };
+        waits || Command::passes_status_as(self.name()) && !only_shows
     }
 
     /// Whether stdin is passed on to the workspace, and so must bring no secret of ours.
     pub fn passes_stdin(&self) -> bool {
         match self {
-            Command::Exec(args) => !args.remote.no_stdin,
+            Command::Exec(args) => !args.remote.no_stdin && !args.is_detached(),
             Command::Run(args) => !args.remote.no_stdin,
+            Command::Jump(args) => args.reads_stdin(),
             Command::Write(args) => args.file.is_none(),
             Command::Edit(args) => args.reads_stdin(),
-            Command::Shell(_) | Command::Proxy(_) | Command::Mcp(_) => true,
+            Command::Shell(_) | Command::Proxy(_) | Command::Mcp(_) | Command::Serve(_) => true,
+            Command::Codex(_) | Command::CodexEnvironment(_) => true,
             _ => false,
         }
     }
 
     /// As [`Command::passes_status`], for a verb that is known by its name alone.
     fn passes_status_as(name: &str) -> bool {
-        matches!(name, "exec" | "run" | "shell")
+        matches!(name, "exec" | "run" | "jump" | "shell" | "codex")
     }
 }
 

@@ -75,8 +75,12 @@ codes! {
     ApprovalRequired = "approval_required", 2;
     /// The approval is none for this.
     ApprovalInvalid = "approval_invalid", 2;
+    /// The approved session is over.
+    SessionExpired = "session_expired", 2;
     /// The signer cannot be used, said no, or answered with an unsafe certificate.
     SignerFailed = "signer_failed", 1;
+    /// The audit log cannot be written, or has lost records; nothing runs that it has to announce.
+    AuditFailed = "audit_failed", 1;
     /// The connection bundle is not safe to use.
     UnsafeBundle = "unsafe_bundle", 1;
     /// There is no OpenSSH client.
@@ -91,7 +95,7 @@ codes! {
     HostKeyChanged = "host_key_changed", 1;
     /// The time that was given is over.
     TimedOut = "timed_out", 1;
-    /// A signal on the workspace ended the command.
+    /// A signal on the workspace, or its restart, ended the command.
     Killed = "killed", 1;
     /// A file or folder, of this machine or of the workspace, could not be read or written.
     Io = "io", 1;
@@ -135,9 +139,11 @@ pub(crate) use failures;
 #[derive(Debug)]
 pub struct Error {
     code: Code,
-    message: String,
-    hint: Option<String>,
+    message: Box<str>,
+    hint: Option<Box<str>>,
+    tools_hint: Option<Box<str>>,
     status: Option<u8>,
+    may_have_begun: bool,
     details: Vec<(&'static str, String)>,
     issues: Box<[Issue]>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -178,9 +184,11 @@ impl Error {
     pub fn new(code: Code, message: impl Into<String>) -> Error {
         Error {
             code,
-            message: message.into(),
+            message: message.into().into_boxed_str(),
             hint: None,
+            tools_hint: None,
             status: None,
+            may_have_begun: false,
             details: Vec::new(),
             issues: Box::default(),
             source: None,
@@ -190,7 +198,15 @@ impl Error {
     /// The same failure with a line that says what to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Error {
-        self.hint = Some(hint.into());
+        self.hint = Some(hint.into().into_boxed_str());
+        self.tools_hint = None; // it went with the hint that this one replaces
+        self
+    }
+
+    /// The same failure with other words for its hint where the reader has tools instead of a command line.
+    #[must_use]
+    pub fn for_tools(mut self, hint: impl Into<String>) -> Error {
+        self.tools_hint = Some(hint.into().into_boxed_str());
         self
     }
 
@@ -198,6 +214,13 @@ impl Error {
     #[must_use]
     pub fn ending_with(mut self, status: u8) -> Error {
         self.status = Some(status);
+        self
+    }
+
+    /// The same failure, of a remote command that may have run, in part or whole.
+    #[must_use]
+    pub fn maybe_begun(mut self) -> Error {
+        self.may_have_begun = true;
         self
     }
 
@@ -243,6 +266,11 @@ impl Error {
         self.status
     }
 
+    /// Whether a remote command may have run.
+    pub fn may_have_begun(&self) -> bool {
+        self.may_have_begun
+    }
+
     /// What happened.
     pub fn message(&self) -> &str {
         &self.message
@@ -251,6 +279,11 @@ impl Error {
     /// What to do next.
     pub fn next_step(&self) -> Option<&str> {
         self.hint.as_deref()
+    }
+
+    /// What to do next, for a reader who has tools instead of a command line.
+    pub fn next_step_with_tools(&self) -> Option<&str> {
+        self.tools_hint.as_deref().or(self.next_step())
     }
 
     /// The fields of its own in the JSON answer.
@@ -266,7 +299,7 @@ impl Error {
     /// The same failure, its message put into a context: `context: message`.
     #[must_use]
     pub fn context(mut self, context: impl fmt::Display) -> Error {
-        self.message = format!("{context}: {}", self.message);
+        self.message = format!("{context}: {}", self.message).into_boxed_str();
         self
     }
 }

@@ -1,16 +1,19 @@
 //! `runcode`: low-friction, safe SSH access to a remote workspace.
 //!
 //! Data flows one way: arguments → command → session → transport → output. The layers import downwards only:
-//! `lib → commands → {files, remote} → session → {origin, integrations} → signer → transport → openssh → grant → sys → output`;
+//! `lib → commands → {files, remote} → session → {origin, integrations} → signer → transport → {openssh, http} → grant → sys → output`;
 //! `error` is a leaf. This file is the only one that prints a result.
 
 pub mod app;
 pub mod args;
+#[cfg(unix)]
+pub mod codex;
 pub mod commands;
 pub mod error;
 pub mod files;
 pub mod grant;
 pub mod hooks;
+pub mod http;
 pub mod integrations;
 pub mod mcp;
 pub mod openssh;
@@ -46,6 +49,10 @@ pub fn main() -> ExitCode {
         && (only == "--version" || only == "-V")
     {
         return answer(concat!("runcode ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
+    }
+    #[cfg(unix)]
+    if let Some(status) = openssh::askpass::answered(&Env::of_process(), &args) {
+        return status;
     }
     if let Some(candidates) = commands::completions::answer(&Env::of_process(), args.clone()) {
         return answer(&candidates);

@@ -10,13 +10,17 @@ use crate::error::{Code, Error};
 use crate::output::foreign;
 
 /// Options that take a value and may stand before the verb.
-const WITH_VALUE: [&str; 6] = ["--api-base", "--token", "--config-dir", "--cache-dir", "-w", "--workspace"];
+const WITH_VALUE: [&str; 7] =
+    ["--api-base", "--token", "--config-dir", "--cache-dir", "--servers", "-w", "--workspace"];
 
 /// What can be said of a command line without understanding it.
 pub struct Line<'a> {
     verb: Option<&'a str>,
+    /// The word after the verb, options aside.
+    next: Option<&'a str>,
     /// Whether the answer is wanted as JSON.
     pub is_json: bool,
+    is_detached: bool,
 }
 
 impl<'a> Line<'a> {
@@ -24,21 +28,29 @@ impl<'a> Line<'a> {
     pub fn of(args: &'a [OsString]) -> Line<'a> {
         let own = args.iter().skip(1).take_while(|arg| *arg != "--").filter_map(|arg| arg.to_str());
         let is_json = own.clone().any(|arg| arg == "--json");
-        let (mut words, mut verb) = (own, None);
-        while let Some(word) = words.next() {
-            if WITH_VALUE.contains(&word) {
-                words.next();
-            } else if !word.starts_with('-') {
-                verb = Command::NAMES.iter().find(|name| **name == word).copied();
-                break;
+        let is_detached = own.clone().any(|arg| arg == "--detach");
+        let mut words = own;
+        let mut next = || {
+            loop {
+                let word = words.next()?;
+                if WITH_VALUE.contains(&word) {
+                    words.next();
+                } else if !word.starts_with('-') {
+                    return Some(word);
+                }
             }
-        }
-        Line { verb, is_json }
+        };
+        let verb = next().and_then(|word| Command::NAMES.iter().find(|name| **name == word).copied());
+        Line { verb, next: verb.and_then(|_| next()), is_json, is_detached }
     }
 
     /// Whether the verb ends with the remote command's status.
     pub fn passes_status(&self) -> bool {
-        self.verb.is_some_and(Command::passes_status_as)
+        match self.verb {
+            Some("jobs") => self.next == Some("wait"),
+            Some("exec") if self.is_detached => false,
+            verb => verb.is_some_and(Command::passes_status_as),
+        }
     }
 
     /// The parser's error in the words of this program.
@@ -46,17 +58,30 @@ impl<'a> Line<'a> {
         let (message, hint) = match error.kind() {
             ErrorKind::InvalidSubcommand => {
                 let unknown = text(error, ContextKind::InvalidSubcommand);
-                let ours = called_elsewhere(&unknown).map(|ours| format!("that is `runcode {ours}` here"));
+                let ours = match self.verb {
+                    None => called_elsewhere(&unknown),
+                    Some("jobs") => job_verb_elsewhere(&unknown),
+                    Some(_) => None,
+                };
+                let ours = ours.map(|ours| format!("that is `runcode {ours}` here"));
                 let hint = ours.or_else(|| did_you_mean(error, ContextKind::SuggestedSubcommand));
-                (format!("there is no command {}", foreign::word(&unknown)), hint)
+                let shown = foreign::word(&unknown);
+                let message = match self.verb {
+                    None => format!("there is no command {shown}"),
+                    Some(_) => format!("`{}` has no command {shown}", self.path()),
+                };
+                (message, hint)
             }
             ErrorKind::MissingSubcommand => ("there is no command".to_owned(), None),
             ErrorKind::UnknownArgument => self.unknown(error),
             // What is wrong with a value says how it is written.
             ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
                 let hint = did_you_mean(error, ContextKind::SuggestedValue);
-                let help = self.verb.map(|verb| format!("see `runcode {verb} --help`"));
+                let help = self.verb.map(|_| format!("see `{} --help`", self.path()));
                 (message(error), hint.or(help))
+            }
+            ErrorKind::ArgumentConflict if self.is_profile_with_words(error) => {
+                (message(error), Some("write the profile's arguments as --arg NAME=VALUE".to_owned()))
             }
             _ => (message(error), None),
         };
@@ -66,22 +91,31 @@ impl<'a> Line<'a> {
         })
     }
 
+    fn is_profile_with_words(&self, error: &clap::Error) -> bool {
+        let is_about = |kind, name: &str| match error.get(kind) {
+            Some(ContextValue::String(one)) => one.contains(name),
+            Some(ContextValue::Strings(several)) => several.iter().any(|it| it.contains(name)),
+            _ => false,
+        };
+        let kinds = [ContextKind::InvalidArg, ContextKind::PriorArg];
+        ["--profile", "CMD"].iter().all(|name| kinds.iter().any(|kind| is_about(*kind, name)))
+    }
+
     fn unknown(&self, error: &clap::Error) -> (String, Option<String>) {
         let unknown = text(error, ContextKind::InvalidArg);
         let shown = foreign::word(&unknown);
-        let command = self.verb.map_or("runcode".to_owned(), |verb| format!("runcode {verb}"));
+        let command = self.path();
         if !unknown.starts_with('-') {
             return (format!("`{command}` does not take {shown}"), None);
         }
-        if let Some(verb) =
-            self.verb.filter(|verb| ["-w", "--workspace"].contains(&&*unknown) && has_which(verb))
-        {
+        let is_which = ["-w", "--workspace"].contains(&&*unknown);
+        if is_which && self.verb.is_some_and(|_| self.with(|it| it.is_some_and(has_which))) {
             let message = format!("{shown} stands before the command's name, and goes after it");
-            return (message, Some(format!("write it as: runcode {verb} -w NAME")));
+            return (message, Some(format!("write it as: {command} -w NAME")));
         }
         let message = format!("`{command}` has no option {shown}");
         let hint = did_you_mean(error, ContextKind::SuggestedArg);
-        if let Some(ours) = self.verb.and_then(|verb| option_elsewhere(verb, &unknown)) {
+        if let Some(ours) = self.verb.and_then(|verb| option_elsewhere(verb, self.next, &unknown)) {
             return (message, Some(ours.to_owned()));
         }
         let example = match self.verb {
@@ -96,24 +130,51 @@ impl<'a> Line<'a> {
 
     /// What has to be written, and where to read on.
     fn how_it_is_written(&self) -> String {
+        let usage = self.with(|command| {
+            let usage = command?.render_usage().to_string();
+            let lines = usage.trim_start_matches("Usage:").lines().map(str::trim);
+            Some(lines.collect::<Vec<_>>().join(", or "))
+        });
+        match usage {
+            Some(usage) => format!("usage: {usage} (see `{} --help`)", self.path()),
+            None => "run `runcode --help` for the list of commands".to_owned(),
+        }
+    }
+
+    /// The command that is meant, as it is typed.
+    fn path(&self) -> String {
+        self.with(|command| command.and_then(|it| it.get_bin_name()).unwrap_or("runcode").to_owned())
+    }
+
+    /// Looks at the parser of the command that is meant: the verb, or its own command.
+    fn with<T>(&self, look: impl FnOnce(Option<&mut clap::Command>) -> T) -> T {
         let mut parser = Cli::command();
         parser.build();
-        let usage = self.verb.and_then(|verb| Some((verb, parser.find_subcommand_mut(verb)?.render_usage())));
-        match usage {
-            Some((verb, usage)) => {
-                let usage = usage.to_string();
-                let usage = usage.trim_start_matches("Usage:").trim();
-                format!("usage: {usage} (see `runcode {verb} --help`)")
-            }
-            None => "run `runcode --help` for the list of commands".to_owned(),
+        let Some(verb) = self.verb.and_then(|verb| parser.find_subcommand_mut(verb)) else {
+            return look(None);
+        };
+        match self.next.filter(|next| verb.find_subcommand(next).is_some()) {
+            Some(next) => look(verb.find_subcommand_mut(next)),
+            None => look(Some(verb)),
         }
     }
 }
 
-/// Whether the verb takes `-w`.
-fn has_which(verb: &str) -> bool {
-    let parser = Cli::command();
-    parser.find_subcommand(verb).is_some_and(|verb| verb.get_arguments().any(|it| it.get_id() == "named"))
+/// Whether the command takes `-w`.
+fn has_which(command: &mut clap::Command) -> bool {
+    command.get_arguments().any(|it| it.get_id() == "named")
+}
+
+/// What is often written after `jobs`, as it is here.
+fn job_verb_elsewhere(verb: &str) -> Option<&'static str> {
+    Some(match verb {
+        "ls" | "list" | "ps" | "status" => "jobs",
+        "logs" | "log" | "cat" | "tail" => "jobs output ID",
+        "stop" | "down" | "cancel" => "jobs kill ID",
+        "rm" | "remove" | "delete" => "jobs clean ID",
+        "start" | "run" | "exec" => "exec --detach -- CMD",
+        _ => return None,
+    })
 }
 
 /// What other tools' names for a thing are here.
@@ -136,7 +197,11 @@ fn called_elsewhere(verb: &str) -> Option<&'static str> {
 }
 
 /// What other tools' options of a verb are here.
-fn option_elsewhere(verb: &str, option: &str) -> Option<&'static str> {
+fn option_elsewhere(verb: &str, next: Option<&str>, option: &str) -> Option<&'static str> {
+    if (verb, next) == ("jobs", Some("kill")) {
+        let is_killing = ["-9", "-k", "-K", "--force", "-f"].contains(&option);
+        return is_killing.then_some("write it as: runcode jobs kill ID --signal KILL");
+    }
     Some(match (verb, option) {
         ("put" | "get", "-r" | "-R" | "-a" | "--recursive" | "-p") => {
             "it is not needed: folders are sent whole, with modes and times"
