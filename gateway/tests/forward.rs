@@ -52,7 +52,18 @@ fn check_tcp(port: u16) {
 }
 
 fn check_unix(path: &Path) {
-    let connection = UnixStream::connect(path).unwrap();
+    // The file is there a moment before anybody listens.
+    let asked = std::time::Instant::now();
+    let connection = loop {
+        match UnixStream::connect(path) {
+            Err(error)
+                if error.kind() == std::io::ErrorKind::ConnectionRefused && asked.elapsed() < PATIENCE =>
+            {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            connection => break connection.unwrap(),
+        }
+    };
     connection.set_read_timeout(Some(PATIENCE)).unwrap();
     check(connection, |connection| connection.shutdown(Shutdown::Write));
 }

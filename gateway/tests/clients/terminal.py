@@ -81,7 +81,7 @@ t.end()
 for _ in range(500):
     try:
         state = open(f"/proc/{child}/stat").read().rsplit(") ", 1)[1][0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the second if it ends between opening and reading
         state = "gone"
     if state in ("gone", "Z"):
         break
