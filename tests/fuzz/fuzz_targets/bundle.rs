@@ -6,7 +6,7 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use runcode::origin::hosted::bundle::{Asked, validate};
 use runcode::grant::{Credential, Trust};
-use runcode::openssh::config::{HostKeys, SessionConfig};
+use runcode::openssh::config::{HostKeys, Login, SessionConfig};
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEe3oXm2oOlvLcJe4QsUTYZhWzFQvuLGTtLPdcqO3IGK";
 
@@ -22,8 +22,7 @@ fuzz_target!(|json: &str| {
     let config = SessionConfig {
         alias: &alias,
         endpoint: &gateway.endpoint,
-        identity: Path::new("/c/id"),
-        certificate: None,
+        login: Login::Key { identity: Path::new("/c/id"), certificate: None },
         host_keys: HostKeys::Pinned { known_hosts: Path::new("/c/known_hosts"), alias: "runcode-ws-1" },
         control_path: Some(Path::new("/c/master")),
     };

@@ -13,13 +13,14 @@ fuzz_target!(|text: &str| {
         false => Words::argv(elements.iter().copied()),
     };
     let Ok(words) = words else { return };
-    let _ = (words.shown(), words.warning());
+    let _ = words.shown();
     let mut argument = Argument::default();
     argument.dash = form.starts_with('-');
     let _ = argument.set_pattern(pattern);
     let names = words.arguments().into_iter().map(str::to_owned).collect::<Vec<_>>();
     let arguments = names.iter().map(|name| (name.clone(), argument.clone())).collect();
     let Ok(profile) = Profile::new(words, Rules { arguments, ..Rules::default() }) else { return };
+    let _ = profile.warning();
     let Ok(call) = profile.call(names.iter().map(|name| (name.clone(), value.to_owned()))) else { return };
     assert!(call.rendered().len() <= MAX_RENDERED && !call.one_line().contains(['\n', '\0']));
     let filled = |word: &str| {

@@ -23,7 +23,11 @@ fuzz_target!(|text: &str| {
         assert!(!server.method.host().starts_with('-') && server.method.host().is_ascii());
         if let (Ok(()), AuthMethod::Ssh(destination)) = (config.usable(server), &server.method) {
             assert_eq!(Destination::parse(destination.as_str()).as_ref(), Ok(destination));
-            assert!(server.policy.restrictions.is_empty() && !server.policy.requires_approval);
+            assert!(server.policy.restrictions.is_empty());
+            // Nothing would ask for an approval on a server without profiles and approved sessions.
+            let policy = &server.policy;
+            let asks = !policy.profiles.is_empty() || policy.unrestricted_sessions;
+            assert!(!policy.requires_approval || asks);
         }
         for words in [&server.power.start, &server.power.stop, &server.power.state].into_iter().flatten() {
             assert!((1..=64).contains(&words.len()) && words.iter().all(|word| !word.contains('\0')));
