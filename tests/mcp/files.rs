@@ -69,7 +69,10 @@ fn files_are_read_written_and_edited() {
         let made = peer.call("write", json!({ "path": "x", "content": "", "create_only": true })).json();
         assert_eq!(made["created"], true);
         assert_eq!(peer.call("write", json!({ "path": "x/", "content": "" })).code(), "usage");
-        assert_eq!(peer.call("write", json!({ "path": "x", "content": "", "mode": "9" })).code(), "usage");
+        for mode in ["9", "+7", "-1", "", "0o7", "1000"] {
+            let said = peer.call("write", json!({ "path": "x", "content": "", "mode": mode }));
+            assert_eq!(said.code(), "usage", "{mode}");
+        }
     }
 }
 
@@ -136,7 +139,8 @@ fn files_are_found_by_name_and_line() {
             &mut peer,
             json!({ "pattern": "needle", "glob": "*.rs", "ignore_case": true, "path": "src" }),
         );
-        assert!(found.contains(&"src/deep/b.rs:2:needle".to_owned()) && found.len() == 4, "{found:?}");
+        let coloured = "src/deep/b.rs:2:\\u{1b}[31mneedle".to_owned();
+        assert!(found.contains(&coloured) && found.len() == 4, "{found:?}");
         let found = grep(&mut peer, json!({ "pattern": "Needle", "path": "src/a.rs", "context": 1 }));
         assert_eq!(found[..2], ["src/a.rs-1-fn main() {}", "src/a.rs:2:let x = \"Needle\";"], "{found:?}");
         let mut files = grep(&mut peer, json!({ "pattern": "needle", "mode": "files", "path": "src" }));
@@ -145,6 +149,8 @@ fn files_are_found_by_name_and_line() {
         assert_eq!(files, ["src/c d.txt", "src/deep/b.rs"]);
         let counted = grep(&mut peer, json!({ "pattern": "needle", "mode": "count", "path": "src/deep" }));
         assert_eq!(counted[0], "src/deep/b.rs:2");
+        let counted = grep(&mut peer, json!({ "pattern": "in text", "mode": "count", "limit": 1 }));
+        assert_eq!(counted[0], "src/c d.txt:1");
         let one = grep(&mut peer, json!({ "pattern": "needle", "limit": 1 }));
         assert!(one.len() == 2 && one[1].starts_with("[1 lines, and more"), "{one:?}");
         assert!(grep(&mut peer, json!({ "pattern": "no such line" }))[0].starts_with("[nothing found, by "));
@@ -193,7 +199,9 @@ fn local_files_are_those_of_the_project() {
         refused(&mut peer, "get", json!({ "remote": "up/file", "local": local }), "usage");
     }
     fs::write(world.workspace().join("up/.git"), "gitdir: /tmp/evil").unwrap();
-    refused(&mut peer, "get", json!({ "remote": "up/.git", "local": "here/" }), "usage");
+    for remote in ["up/.git", "tree/.git/config", "tree/.git/.", "tree/.GIT/hooks"] {
+        refused(&mut peer, "get", json!({ "remote": remote, "local": "here/" }), "usage");
+    }
     assert!(!other.join("new").exists());
     // A folder that the user names counts, too; our own never does.
     let root = other.to_str().unwrap();
@@ -205,9 +213,10 @@ fn local_files_are_those_of_the_project() {
     }
     // Where the project is not known, nothing is.
     let plugin = world.home().join("plugin");
-    fs::create_dir_all(plugin.join(".codex-plugin")).unwrap();
-    fs::write(plugin.join(".codex-plugin/plugin.json"), "{}").unwrap();
-    let mut codex = Peer::with(&world, &[], &plugin, |_| {});
+    fs::create_dir_all(&plugin).unwrap();
+    let mut codex = Peer::with(&world, &[], &plugin, |command| {
+        command.env("RUNCODE_LAUNCHER", plugin.join("launcher/runcode"));
+    });
     let said = codex.call("put", json!({ "local": "file", "remote": "x", "workspace": "box" }));
     assert_eq!(said.code(), "usage");
     assert!(said.text().contains("--local-root DIR"), "{}", said.text());

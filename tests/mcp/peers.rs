@@ -61,7 +61,7 @@ fn the_official_client_speaks_both_eras() {
         command.args(["-c", SCRIPT]).arg(binary()).arg(how).current_dir(world.home());
         command.env_clear().envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let said = CommandOutput::of(command.output().unwrap()).succeeds();
-        let expected = format!("{version} runcode True\n15 list\nto 42 ['to 42']\n[true, true]\n");
+        let expected = format!("{version} runcode True\n17 list\nto 42 ['to 42']\n[true, true]\n");
         assert_eq!(said.text(), expected);
     }
 }
