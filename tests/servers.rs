@@ -1,12 +1,23 @@
 //! Servers with names of one's own: servers.toml, and every verb on what it names.
 
 mod approvals;
+mod approved;
+mod audit;
 pub(crate) mod certified;
+mod expired;
 mod logins;
+mod names;
+mod passwords;
 mod pins;
 mod power;
 mod profiles;
+mod real_signers;
+mod recorded;
 mod sessions;
+mod shown;
+mod signers;
+mod tools;
+mod wrong_signers;
 
 use std::path::{Path, PathBuf};
 

@@ -25,7 +25,7 @@ argv = ["sh", "-c", "trap '' TERM; sleep {{seconds}} & sleep {{seconds}}"]
 "#;
 
 /// The servers.toml of a world: its sshd as `prod`, with `more` for the server and this signer.
-fn servers(world: &mut World, more: &str, signer: &str) -> String {
+pub(super) fn servers(world: &mut World, more: &str, signer: &str) -> String {
     let (port, host_key) = (port(world), read(&world.own_sshd().file("host_key.pub")));
     let host_key = host_key.split(' ').take(2).collect::<Vec<_>>().join(" ");
     let root = if user() == "root" { "root_login_acknowledged = true\n" } else { "" };
@@ -38,7 +38,7 @@ fn servers(world: &mut World, more: &str, signer: &str) -> String {
     )
 }
 
-const CA_KEY: &str = "kind = \"ca_key\"\nkey = \"ca\"";
+pub(super) const CA_KEY: &str = "kind = \"ca_key\"\nkey = \"ca\"";
 
 /// A world whose sshd lets nobody in but holders of certificates of the CA beside servers.toml.
 pub(crate) fn certified(more: &str) -> Option<World> {
@@ -52,7 +52,7 @@ pub(crate) fn certified(more: &str) -> Option<World> {
     Some(world)
 }
 
-fn read(path: &Path) -> String {
+pub(super) fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
 }
 
@@ -62,22 +62,22 @@ pub(crate) fn port(world: &World) -> u16 {
     line.parse().unwrap()
 }
 
-fn run(world: &World, arguments: &[&str]) -> CommandOutput {
+pub(super) fn run(world: &World, arguments: &[&str]) -> CommandOutput {
     world.run(&[&["run", "prod", "--profile"], arguments].concat())
 }
 
-fn calls(world: &World) -> String {
+pub(super) fn calls(world: &World) -> String {
     read(&world.home().join("calls"))
 }
 
 /// The folders of single runs that are left.
-fn left(world: &World) -> Vec<PathBuf> {
+pub(super) fn left(world: &World) -> Vec<PathBuf> {
     let entries =
         std::fs::read_dir(world.cache("")).into_iter().flatten().flatten().map(|entry| entry.path());
     entries.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("once-")).collect()
 }
 
-const SAID: &str = "ran\n<it's $(id)>\n0\n";
+pub(super) const SAID: &str = "ran\n<it's $(id)>\n0\n";
 
 #[test]
 fn a_certificate_runs_one_command_once() {
@@ -116,50 +116,13 @@ fn a_certificate_runs_one_command_once() {
         "ran\n<x>\n0\n"
     );
     world.run(&["disconnect"]).succeeds();
-    // What a killed run leaves, `clean` removes; what is in use stays.
-    std::fs::create_dir(world.cache("once-dead")).unwrap();
-    std::fs::write(world.cache("once-dead/id_ed25519"), "x").unwrap();
-    world.run(&["clean", "--all"]).succeeds();
-    assert_eq!(left(&world), Vec::<PathBuf>::new());
-}
-
-#[test]
-fn what_is_said_of_enforcement_is_true() {
-    let Some(mut world) = certified("source_address = [\"127.0.0.0/8\", \"::1\"]") else { return };
-    let plan = run(&world, &["say", "--plan", "--json"]).succeeds().json();
-    assert_eq!(
-        (&plan["enforced"], &plan["signer"], &plan["would_run"]),
-        (&json!("key"), &json!("ca"), &json!(true))
-    );
-    assert_eq!(plan["target"], json!({ "host": "127.0.0.1", "port": port(&world), "user": user() }));
-    let dry = run(&world, &["say", "--arg", "word=x y", "--dry-run", "--json"]).succeeds().json();
-    assert_eq!((&dry["argv"][0], &dry["argv"][1]), (&json!("ssh"), &json!("-F")));
-    let config = dry["config"].as_str().unwrap();
-    assert!(config.contains("CertificateFile ") && config.contains("StrictHostKeyChecking yes"), "{config}");
-    assert!(dry["forced_command"].as_str().unwrap().starts_with("exec sh -c "), "{dry}");
-    assert_eq!((calls(&world), left(&world).len()), (String::new(), 0), "nothing was signed or connected to");
-    let rows = world.run(&["servers", "list", "--json"]).succeeds().json();
-    assert_eq!((&rows[0]["enforced"], &rows[0]["usable"]), (&json!("key"), &json!(true)));
-    let ca = world.run(&["servers", "ca", "--json"]).succeeds().json();
-    let public = read(&file(&world).with_file_name("ca.pub"));
-    assert!(public.starts_with(ca["public_key"].as_str().unwrap()), "{ca}");
-    let forced = world.run(&["servers", "ca", "--forced", "prod", "say"]).succeeds();
-    assert_eq!(
-        forced.text().trim_end(),
-        run(&world, &["say", "--dry-run", "--json"]).json()["forced_command"]
-    );
-    world.run(&["servers", "check", "prod"]).succeeds();
-    assert_eq!(run(&world, &["say"]).succeeds().text(), SAID);
-    // From elsewhere the certificate is worth nothing.
-    let text = servers(&mut world, "source_address = [\"192.0.2.0/24\"]", CA_KEY);
-    write(&world, &text);
-    let said = run(&world, &["say", "--json"]).ends_with(255).json();
-    assert!(
-        said["error"] == "transport" && said["hint"].as_str().unwrap().contains("TrustedUserCAKeys"),
-        "{said}"
-    );
-    let said = world.run(&["servers", "check", "prod", "--json"]).ends_with(2).json();
-    assert_eq!(said["errors"][0]["at"], "servers.prod");
+    // What a killed run leaves, the next run and `clean` remove.
+    for words in [&["run", "prod", "--profile", "say"][..], &["clean", "--all"]] {
+        std::fs::create_dir(world.cache("once-0123456789abcdef")).unwrap();
+        std::fs::write(world.cache("once-0123456789abcdef/id_ed25519"), "x").unwrap();
+        world.run(words).succeeds();
+        assert_eq!(left(&world), Vec::<PathBuf>::new());
+    }
 }
 
 /// Who takes over this machine while a profile runs has its key and certificate, and can repeat that one command with them.
@@ -289,7 +252,20 @@ fn a_forced_command_ends_with_its_client() {
         until("all of it has ended", || !is_running(&seconds));
     }
     assert_eq!(left(&world).len(), 1, "what was killed left its folder");
+    let mode = left(&world)[0].metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    // What is in use stays, whoever sweeps.
+    let seconds = unique(4);
+    let value = format!("seconds={seconds}");
+    let mut child = world.command(&["run", "prod", "--profile", "wait", "--arg", &value]).spawn().unwrap();
+    until("it runs", || is_running(&seconds));
+    assert_eq!(left(&world).len(), 1, "the new run removed what the killed one left");
+    assert_eq!(run(&world, &["say"]).succeeds().text(), SAID);
     world.run(&["clean", "--all"]).succeeds();
+    assert_eq!(left(&world).len(), 1);
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(kill.unwrap().success());
+    child.wait().unwrap();
     assert_eq!(left(&world).len(), 0);
 }
 
@@ -309,7 +285,7 @@ fn a_signer_that_fails_connects_nowhere() {
     for (signer, expected) in [
         ("kind = \"agent\"\npublic_key = \"ca.pub\"\nsocket = \"none\"", "signer_failed"),
         ("kind = \"agent\"\npublic_key = \"none.pub\"", "signer_failed"),
-        ("kind = \"step-ca\"\nca_url = \"https://ca.internal.example\"", "unavailable"),
+        ("kind = \"plane\"", "unavailable"),
     ] {
         let text = servers(&mut world, "", signer);
         write(&world, &text);

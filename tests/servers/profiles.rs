@@ -1,8 +1,8 @@
 //! Profiles on a server that the user's own ssh logs in to: they hold for runcode, and say so.
 
-use std::io::Write as _;
+use std::io::Read as _;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -52,20 +52,14 @@ fn a_profile_runs_with_its_streams_and_status() {
     }
     // The profile says whether it reads: nobody feeds one that does not.
     let fed = |profile: &str| {
-        let mut command = world.command(&["run", "prod", "--profile", profile]);
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let _ = child.stdin.take().unwrap().write_all(b"\0fed\xff");
-        child.wait_with_output().unwrap()
+        crate::support::feed(&mut world.command(&["run", "prod", "--profile", profile]), b"\0fed\xff")
     };
     assert_eq!(fed("read").stdout, b"\0fed\xff");
     let both = fed("both");
     assert_eq!((&both.stdout[..], &both.stderr[..]), (&b"out\n"[..], &b"err\n"[..]));
     // A value may come by stdin, so that it is in no process list.
-    let mut command = world.command(&["run", "prod", "--profile", "say", "--arg-stdin", "word"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(b"secret\n").unwrap();
-    assert_eq!(child.wait_with_output().unwrap().stdout, b"<secret><it's secret>");
+    let said = world.run_with(&["run", "prod", "--profile", "say", "--arg-stdin", "word"], b"secret\n");
+    assert_eq!(said.succeeds().text(), "<secret><it's secret>");
 }
 
 #[test]
@@ -73,6 +67,8 @@ fn a_server_with_profiles_runs_nothing_else() {
     let Some(world) = with_servers(PROFILES) else { return };
     let said = world.run(&["connect", "prod", "--json"]).succeeds().json();
     assert_eq!((&said["mode"], &said["environment"]), (&json!("restricted"), &json!("production")));
+    // Nobody is told the way around the profiles.
+    assert_eq!((&said["command"], &said["alias"]), (&Value::Null, &Value::Null));
     assert!(!calls(&world).contains("-M"), "attaching makes no connection");
     std::fs::write(world.home().join("f"), "x").unwrap();
     std::fs::write(world.home().join("g"), "y").unwrap();
@@ -81,6 +77,10 @@ fn a_server_with_profiles_runs_nothing_else() {
         &["exec", "--", "touch ran"][..],
         &["run", "prod", "--", "touch", "ran"],
         &["exec", "-w", "prod", "--", "touch ran"],
+        &["exec", "--detach", "--", "touch ran"],
+        &["jobs"],
+        &["jobs", "wait", "x"],
+        &["jobs", "kill", "x"],
         &["shell"],
         &["put", &file, "ran"],
         &["get", "/etc/passwd"],
@@ -106,6 +106,9 @@ fn a_server_with_profiles_runs_nothing_else() {
         said["error"] == "usage" && said["hint"].as_str().unwrap().contains("its profiles are"),
         "{said}"
     );
+    let said = world.run(&["doctor", "prod", "--json"]).succeeds().json();
+    let checks = said["checks"].as_array().unwrap();
+    assert!(checks.iter().any(|check| check["name"] == "profiles"), "{said}");
     // On anything else there are no profiles.
     assert_eq!(world.run(&["run", "ssh:box", "--profile", "say", "--json"]).json()["error"], "usage");
 }
@@ -155,13 +158,24 @@ fn a_plan_tells_the_truth_and_connects_nowhere() {
     assert_eq!(calls(&world), "");
     let dry = run(&world, &["say", "--arg", "word=x", "--dry-run", "--json"]).succeeds().json();
     let argv = dry["argv"].as_array().unwrap();
-    let last = argv.last().and_then(Value::as_str).unwrap();
-    assert!(last.starts_with("exec sh -c ") && argv[argv.len() - 2] == "box", "{dry}");
     assert!(
         !calls(&world).lines().any(|line| line.contains("box") && !line.contains("-G")),
         "{}",
         calls(&world)
     );
+    // What is shown is what runs it, with what keeps ssh from asking and from the user's terminal.
+    assert!(argv.contains(&json!("BatchMode=yes")) && argv.contains(&json!("-T")), "{dry}");
+    world.run(&["connect", "prod"]).succeeds();
+    let mut ssh = Command::new(world.home().join("ssh"));
+    ssh.args(argv[1..].iter().map(|word| word.as_str().unwrap()))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut child = ssh.spawn().unwrap();
+    let lifeline = child.stdin.take();
+    let mut out = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    drop(lifeline);
+    assert_eq!((&*out, child.wait().unwrap().code()), ("<x><it's x>", Some(0)));
     // A server whose owner wants more than advice runs nothing.
     write(&world, &format!("[broker]\nrequire_enforcement = true\n{PROFILES}"));
     let plan = run(&world, &["say", "--arg", "word=x", "--plan", "--json"]).succeeds().json();
@@ -252,6 +266,10 @@ fn the_tools_run_profiles_and_nothing_else() {
     ] {
         assert_eq!(exec(arguments.clone()).code(), code, "{arguments}");
     }
+    let said = exec(json!({ "command": "ls" }));
+    assert!(
+        said.text().contains("hint: call `exec` with `profile`") && !said.text().contains("runcode servers")
+    );
     for (tool, mut arguments) in [
         ("read", json!({ "path": "x" })),
         ("write", json!({ "path": "x", "content": "y" })),

@@ -1,5 +1,6 @@
 //! Sessions on named servers that the user's own ssh reaches.
 
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::Command;
 
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 use super::{with_servers, write};
 use crate::ssh_hosts::moves::{machine, second};
 use crate::support::real_sshd::keygen;
-use crate::support::{CommandOutput, World, processes_with};
+use crate::support::{CommandOutput, PATIENCE, World, processes_with};
 
 fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
@@ -31,7 +32,7 @@ fn every_verb_works_on_a_server() {
     write(&world, &format!("{GPU}environment = \"staging\"\nworkdir = \"{}\"\n", folder.display()));
     let rows = world.run(&["list", "--json"]).succeeds().json();
     let row = json!({"origin": "server", "name": "gpu", "environment": "staging", "id": null, "title": "gpu",
-        "custom_title": null, "state": null, "shared": false, "connectable": true});
+        "custom_title": null, "state": null, "shared": false, "connectable": true, "approved_until": null});
     assert_eq!(rows, json!([row]));
     let said = world.run(&["connect", "gpu", "--json"]).succeeds().json();
     for (name, value) in [
@@ -207,6 +208,41 @@ fn a_server_defined_anew_is_another_machine() {
     assert_eq!(machine(&world), here);
     world.run(&["disconnect"]).succeeds();
     assert_eq!(processes_with(world.cache("").to_str().unwrap()), Vec::<String>::new());
+}
+
+/// What an owner forbids ends, also what was forwarded and is connected already.
+#[test]
+fn a_restriction_ends_what_was_forwarded() {
+    let by_certificate = GPU.replace("\"ssh\"", "\"certificate\"\nsigner = \"ca\"\nuser = \"me\"")
+        + "allowed_profiles = [\"say\"]\n[signers.ca]\nkind = \"ca_key\"\nkey = \"none\"\n";
+    for (restricted, verb) in [
+        (format!("{GPU}allowed_profiles = [\"say\"]\n"), &["exec", "--", "id"][..]),
+        (format!("{GPU}allowed_profiles = [\"say\"]\n"), &["run", "gpu", "--profile", "say", "--plan"]),
+        (format!("{GPU}allowed_profiles = [\"say\"]\n"), &["connect", "gpu"]),
+        (by_certificate.clone(), &["exec", "--", "id"]),
+        (by_certificate, &["run", "gpu", "--profile", "say", "--plan"]),
+    ] {
+        let Some(world) = with_servers(GPU) else { return };
+        world.run(&["connect", "gpu"]).succeeds();
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port().to_string();
+        let said = world.run(&["forward", &port, "--local", "0", "--json"]).succeeds().json();
+        let local = u16::try_from(said["forwards"][0]["local"].as_u64().unwrap()).unwrap();
+        let mut through = std::net::TcpStream::connect(("127.0.0.1", local)).unwrap();
+        let (mut arrived, _) = listener.accept().unwrap();
+        through.write_all(b"x").unwrap();
+        arrived.read_exact(&mut [0]).unwrap();
+        write(&world, &format!("{restricted}[profiles.say]\ntemplate = \"echo\"\n"));
+        world.run(verb);
+        through.set_read_timeout(Some(PATIENCE)).unwrap();
+        let ended = match through.read(&mut [0]) {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        };
+        assert!(ended, "{verb:?}");
+        assert!(std::net::TcpStream::connect(("127.0.0.1", local)).is_err(), "{verb:?}");
+        assert_eq!(processes_with(world.cache("").to_str().unwrap()), Vec::<String>::new(), "{verb:?}");
+    }
 }
 
 /// The origins of a user with a servers.toml and no login.
