@@ -4,6 +4,8 @@ import json
 import os
 import shlex
 import subprocess
+import sys
+import time
 
 from workspace import USER, free_port
 from pairs import run, turns
@@ -65,6 +67,40 @@ class Bench:
         ours, theirs = runs["ours"], runs["theirs"]
         table.add("warm exec, ssh:HOST", "ssh, warm", [took.wall for took in ours], [took.wall for took in theirs], target=0.5)
 
+    def tools(self, table, rounds):
+        """The same command through the tools of `mcp`, whose process an agent has started before; and that start."""
+        def client():
+            server = subprocess.Popen(self.ours("mcp", "-w", "box"), env=self.box.env, cwd=self.cwd, text=True,
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            def ask(method, **params):
+                message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+                print(json.dumps(message), file=server.stdin, flush=True)
+                return json.loads(server.stdout.readline())["result"]
+            hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "perf", "version": "1"}}
+            ask("initialize", **hello)
+            return server, ask
+        def end(server):
+            server.stdin.close()
+            server.wait()
+        def timed(act):
+            began = time.perf_counter()
+            act()
+            return time.perf_counter() - began
+        server, ask = client()
+        call = lambda: ask("tools/call", name="exec", arguments={"argv": ["true"]})["isError"] and sys.exit("a call failed")
+        runs = turns(rounds, ours=lambda: timed(call), theirs=lambda: self.run(self.ours("exec", "-n", "--", "true")).wall)
+        table.add("exec, as a tool", "exec, the verb", runs["ours"], runs["theirs"], target=1.2)
+        end(server)
+        def start():
+            server, ask = client()
+            ask("tools/list")
+            self.servers.append(server)
+        self.servers = []
+        starts = [timed(start) for _ in range(rounds)]
+        for server in self.servers:
+            end(server)
+        table.add("mcp: start, hello and list", "50 ms", starts, [0.05] * rounds, target=1)
+
     def parallel(self, table, rounds):
         ours, theirs = self.in_turns(rounds, [self.ours("exec", "-n", "--", "true")] * 50,
                                      [self.ssh("-n", self.alias, "true")] * 50, together=True)
@@ -74,16 +110,35 @@ class Bench:
         ours, theirs = self.in_turns(rounds, [self.ours("context", "--json")], [self.ssh("-n", self.alias, "true")])
         table.add("context", "ssh true, warm", [took.wall for took in ours], [took.wall for took in theirs])
 
+    def jump(self, table, rounds):
+        """A box's own tools, listed and called: a server is started there for each."""
+        folder = self.box.root / ".config/runcode"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "serve.toml").write_text("".join(
+            f'[tool{number}]\ncommand = ["/bin/true"]\nrun_as = ""\n[tool{number}.args]\nname = "x"\ncount = 1\n'
+            for number in range(10)))
+        for name, peer, words in [("jump, listing", "ssh true, warm", []), ("jump, a call", "ssh true, warm", ["tool1"])]:
+            ours, theirs = self.in_turns(rounds, [self.ours("jump", "--bin", self.binary, "box", *words)],
+                                         [self.ssh("-n", self.alias, "true")])
+            table.add(name, peer, [took.wall for took in ours], [took.wall for took in theirs], target=2)
+
     def forward(self, table, rounds):
         there = free_port()
+        # The first forward opens a connection that lasts, and the last one ends it: a further one is what can be compared.
+        first = str(free_port())
+        self.run(self.ours("forward", first))
+        master = ["-S", str(self.box.root / "forwards")]
+        subprocess.run(self.ssh(*master, "-M", "-N", "-f", self.alias), env=self.box.env, check=True)
         def ours():
             here = str(free_port())
             return [self.ours("forward", str(there), "--local", here), self.ours("forward", str(there), "--cancel")]
         def theirs():
             way = f"127.0.0.1:{free_port()}:127.0.0.1:{there}"
-            return [self.ssh("-O", act, "-L", way, self.alias) for act in ("forward", "cancel")]
+            return [self.ssh(*master, "-O", act, "-L", way, self.alias) for act in ("forward", "cancel")]
         ours, theirs = self.in_turns(rounds, ours, theirs)
-        table.add("forward, and cancel", "ssh -O, twice", [took.wall for took in ours], [took.wall for took in theirs], target=0.4)
+        subprocess.run(self.ssh(*master, "-O", "exit", self.alias), env=self.box.env, check=True, capture_output=True)
+        self.run(self.ours("forward", first, "--cancel"))
+        table.add("another forward, and cancel", "ssh -O, twice", [took.wall for took in ours], [took.wall for took in theirs], target=0.4)
 
     def cold(self, table, rounds):
         """From nothing to the first answer: what the same takes by hand is a key, a request, and ssh."""
@@ -113,6 +168,18 @@ class Bench:
         through = ["ssh", "-F", self.box.root / ".ssh/config", "-l", USER, "runcode.box", "true"]
         ours, theirs = self.in_turns(rounds, [through], [self.ssh("-S", "none", self.alias, "true")])
         table.add("ssh through the proxy, cold", "ssh, cold", [took.wall for took in ours], [took.wall for took in theirs])
+
+    def everyday(self, table, rounds, where):
+        """What people do all day, `where` it is less easy than on a quiet loopback."""
+        (self.cwd / "1k").write_bytes(os.urandom(1024))
+        there, scp = f"{self.alias}:{self.box.folder}/1k", ["scp", "-q", *self.ssh_options]
+        for name, peer, ours, theirs in [
+            ("exec", "ssh, warm", self.ours("exec", "-n", "--", "true"), self.ssh("-n", self.alias, "true")),
+            ("put 1 KiB", "scp, warm", self.ours("put", "1k", "1k"), [*scp, "1k", there]),
+            ("get 1 KiB", "scp, warm", self.ours("get", "1k", "--out", "back"), [*scp, there, "back"]),
+        ]:
+            mine, others = self.in_turns(rounds, [ours], [theirs])
+            table.add(f"{name}, {where}", peer, [took.wall for took in mine], [took.wall for took in others])
 
     def round_trips(self, table, rounds, rtt):
         """What a real link costs, in round trips: the time above that of a command that does nothing, by `rtt`."""

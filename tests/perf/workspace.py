@@ -37,19 +37,24 @@ def until_open(port):
 
 
 class Box:
-    """`port` is where the session leads: the sshd, or what delays the way to it by `rtt` milliseconds."""
+    """`port` is where the session leads: the sshd, or what delays the way to it by `rtt` milliseconds. Its account has the
+    start-up files of a new user; with a `slow_shell`, the first of them takes 200 ms more."""
 
-    def __init__(self, root, rtt=0):
+    def __init__(self, root, rtt=0, accept_env="LANG LC_*", slow_shell=False, sftp=SFTP):
         self.root, self.folder, self.sshd_port = root, root / "box", free_port()
         self.folder.mkdir()
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", root / "host_key"], check=True)
         (root / "keys").write_text("")
+        for name in (".bashrc", ".profile", ".zshenv"):
+            skeleton = pathlib.Path("/etc/skel", name)
+            text = skeleton.read_text() if skeleton.exists() else ""
+            (root / name).write_text("sleep 0.2\n" * slow_shell * (name != ".profile") + text)
         (root / "config").write_text(
             f"Port {self.sshd_port}\nListenAddress 127.0.0.1\nHostKey {root}/host_key\n"
             f"AuthorizedKeysFile {root}/keys\n"
             f"SetEnv HOME={root}\n"  # the login shell reads no start-up file of the real home
-            "PidFile none\nStrictModes no\nUsePAM no\nAcceptEnv LANG LC_*\nPermitRootLogin yes\nMaxSessions 100\nMaxStartups 200\n"
-            f"Subsystem sftp {SFTP}\nLogLevel ERROR\n"
+            f"PidFile none\nStrictModes no\nUsePAM no\nAcceptEnv {accept_env}\nPermitRootLogin yes\nMaxSessions 100\nMaxStartups 200\n"
+            f"Subsystem sftp {sftp}\nLogLevel ERROR\n"
         )
         if os.geteuid() == 0:
             os.makedirs("/run/sshd", exist_ok=True)
@@ -84,7 +89,7 @@ class Box:
 
 
 @contextlib.contextmanager
-def box(rtt=0):
+def box(rtt=0, **how):
     """A workspace below a temporary folder, in memory where that has room, so that no disk is measured; ended and removed
     afterwards."""
     missing = [tool for tool in (SSHD, "ssh", "ssh-keygen") if not shutil.which(tool)]
@@ -93,7 +98,7 @@ def box(rtt=0):
     memory = "/dev/shm"
     has_room = os.path.isdir(memory) and shutil.disk_usage(memory).free > 2 << 30
     with tempfile.TemporaryDirectory(prefix="rc-perf-", dir=memory if has_room else None) as folder:
-        made = Box(pathlib.Path(folder), rtt)
+        made = Box(pathlib.Path(folder), rtt, **how)
         try:
             yield made
         finally:
