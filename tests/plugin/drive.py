@@ -4,13 +4,17 @@ import concurrent.futures
 import json
 import pathlib
 import re
+import shutil
 import sys
 import tempfile
 import time
 import traceback
 
 import models
-from models import Call, Say
+import protocol
+import routed
+import tools
+from models import Call, Plain, Say
 from stage import MARKETPLACE, ROOT, Machine, Release
 
 
@@ -57,7 +61,7 @@ def test_claude_connects_works_and_leaves(machine):
     (machine.project / "local.bin").write_bytes(bytes(range(256)) * 40)
 
     def connect(results, shown):
-        has(shown, "The user's words: `test-box", "runcode connect <workspace> --json")
+        has(shown, "The user's words: `test-box", "runcode connect <workspace> --route --json")
         return "runcode connect test-box --json"
 
     def orient(results, shown):
@@ -180,15 +184,19 @@ def test_claude_every_command_reaches_the_model(machine):
         assert "$ARGUMENTS" not in shown and ("the-argument" in shown), file.name
 
 
-def codex(machine, model, prompt, *more, sandbox="danger-full-access"):
+def codex_command(model, prompt, *more, sandbox="danger-full-access", start=("codex",)):
     provider = {"name": '"fake"', "base_url": f'"{model.base}/v1"', "wire_api": '"responses"', "env_key": '"FAKE_KEY"'}
     provider |= {"supports_websockets": "false", "request_max_retries": "0", "stream_max_retries": "0"}
     table = "{" + ",".join(f"{key}={value}" for key, value in provider.items()) + "}"
     settings = ["model_provider=fake", f"model_providers.fake={table}", "check_for_update_on_startup=false"]
     settings += ["analytics.enabled=false"]
     options = [word for setting in settings for word in ("-c", setting)]
-    done = machine.run("codex", "exec", "--skip-git-repo-check", "--json", "-s", sandbox, *more, *options, prompt)
-    assert not model.problems, f"{model.problems}\n{done.stdout[-3000:]}"
+    return [*start, "exec", "--skip-git-repo-check", "--json", "-s", sandbox, *more, *options, prompt]
+
+
+def codex(machine, model, prompt, *more, sandbox="danger-full-access", start=("codex",), check=True, **changes):
+    done = machine.run(*codex_command(model, prompt, *more, sandbox=sandbox, start=start), check=check, **changes)
+    assert not model.problems, f"{model.problems}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
@@ -196,6 +204,8 @@ def install_in_codex(machine):
     machine.run("codex", "plugin", "marketplace", "add", MARKETPLACE)
     machine.run("codex", "plugin", "add", "runcode@runcode")
     has(machine.run("codex", "plugin", "list").stdout, "runcode")
+    # Otherwise the first session upgrades in the background, and its hooks find no plugin while it is being replaced.
+    machine.run("codex", "plugin", "marketplace", "upgrade")
 
 
 def test_codex_connects_works_and_leaves(machine):
@@ -272,12 +282,25 @@ def test_codex_learns_at_the_start_what_is_attached(machine):
             machine.run(shim, "connect", "test-box")
         model = models.Model([lambda results, shown: Say("hello")])
         try:
-            codex(machine, model, "hello", trusted)
+            events = codex(machine, model, "hello", trusted)
         finally:
             model.close()
         shown = json.dumps(model.requests)
-        assert ("this project is attached to the remote workspace #" in shown) is attached
-        assert ("it says where `runcode` is" in shown) is attached
+        for told in ("this project is attached to the remote workspace #", "it says where `runcode` is"):
+            assert (told in shown) is attached, f"attached: {attached}, {told!r}\n{events}\n{shown[-3000:]}"
+
+
+def test_codex_runs_nothing_here_in_a_routed_folder(machine):
+    install_in_codex(machine)
+    shim = machine.installed_plugin() / "bin/runcode"
+    machine.run(shim, "connect", "test-box", "--route")
+    model = models.Model([lambda results, shown: "touch ran-here", lambda results, shown: Say(results[0])])
+    try:
+        events = codex(machine, model, "touch it", "--dangerously-bypass-hook-trust")
+    finally:
+        model.close()
+    assert not (machine.project / "ran-here").exists(), events
+    has(json.dumps(model.requests), "this project is routed to", "runcode codex")
 
 
 def test_codex_explains_a_sandbox_without_sockets(machine):
@@ -290,6 +313,107 @@ def test_codex_explains_a_sandbox_without_sockets(machine):
     finally:
         model.close()
     assert any(f'"text": "{code}"' in json.dumps(event) for event in events for code in ("network", "transport", "io")), events
+
+
+PATCH = """apply_patch <<'EOF'
+*** Begin Patch
+*** Add File: deep/new.txt
++one
+*** Update File: seen.txt
+@@
+-there
++patched
+*** End Patch
+EOF"""
+
+
+def works_there(machine, start):
+    """The shell, a patch, a read, a terminal and AGENTS.md of the real Codex: all of it happens on the workspace, nothing here."""
+    (machine.box / "seen.txt").write_text("there\n")
+    (machine.box / "AGENTS.md").write_text("words-of-the-workspace\n")
+    (machine.project / "seen.txt").write_text("here\n")
+    before = sorted(path.name for path in machine.project.iterdir())
+
+    def patch(results, shown):
+        has(results[0], "there\n", "error-line", str(machine.box), "exited with code 3")
+        return PATCH
+
+    def terminal(results, shown):
+        has(results[1], "Success. Updated the following files", "deep/new.txt")
+        return Plain("exec_command", cmd="read x; echo \"got $x\"; cat deep/new.txt; sleep 600", tty=True, yield_time_ms=500)
+
+    def answer_it(results, shown):
+        number = int(re.search(r"session ID (\d+)", results[2])[1])
+        return Plain("write_stdin", session_id=number, chars="abc\n", yield_time_ms=3000)
+
+    def end(results, shown):
+        has(results[3], "got abc", "one")
+        return Say("done")
+
+    first = lambda results, shown: "cat seen.txt; echo error-line >&2; pwd; exit 3"
+    model = models.Model([first, patch, terminal, answer_it, end])
+    try:
+        events = codex(machine, model, "work", sandbox="workspace-write", start=start)
+    finally:
+        model.close()
+    assert any('"done"' in json.dumps(event) for event in events), events[-3:]
+    assert "words-of-the-workspace" in json.dumps(model.requests), "AGENTS.md is the workspace's"
+    assert (machine.box / "seen.txt").read_text() == "patched\n" and (machine.box / "deep/new.txt").read_text() == "one\n"
+    assert (machine.project / "seen.txt").read_text() == "here\n", "it wrote here"
+    assert sorted(path.name for path in machine.project.iterdir()) == before, "it made files here"
+
+
+def test_codex_works_on_the_workspace(machine):
+    machine.run(machine.binary, "connect", "test-box")
+    works_there(machine, (machine.binary, "codex"))
+    assert not (machine.home / ".codex/environments.toml").exists(), "it left a file behind"
+
+
+def test_every_codex_works_there_once_installed(machine):
+    machine.run(machine.binary, "connect", "test-box")
+    machine.run(machine.binary, "install-codex")
+    works_there(machine, ("codex",))
+    machine.run(machine.binary, "install-codex", "--remove")
+    assert not (machine.home / ".codex/environments.toml").exists()
+
+
+def runs_nothing_here(machine, model, start, **changes):
+    """Whatever the model asks for, nothing runs on this machine. Returns what it was told."""
+    try:
+        codex(machine, model, "work", start=start, check=False, **changes)
+    finally:
+        model.close()
+    assert not (machine.project / "made").exists(), "it ran here"
+    return json.dumps(model.requests)
+
+
+def test_codex_without_its_environment_runs_nothing(machine):
+    steps = [lambda results, shown: f"touch '{machine.project}/made'", lambda results, shown: Say(results[0][:200])]
+    done = machine.run(machine.binary, "codex", "exec", "x", check=False)
+    assert done.returncode == 255 and "no workspace is attached" in done.stderr, done
+    machine.run(machine.binary, "install-codex")
+    runs_nothing_here(machine, models.Model(steps), ("codex",))  # in a folder without a workspace
+    machine.run(machine.binary, "install-codex", "--remove")
+    dead = "ws://127.0.0.1:9/dead-from-the-start"
+    told = runs_nothing_here(machine, models.Model(steps), ("codex",), CODEX_EXEC_SERVER_URL=dead)
+    has(told, "No usable execution environment")
+
+
+def test_codex_whose_environment_dies_runs_nothing(machine):
+    machine.run(machine.binary, "connect", "test-box")
+
+    def lose_it(results, shown):
+        has(results[0], "alive")
+        machine.plane.kill()
+        machine.plane.wait()
+        return f"touch '{machine.project}/made'"
+
+    def again(results, shown):
+        assert "exited with code 0" not in results[1], results[1]
+        return "apply_patch <<'EOF'\n*** Begin Patch\n*** Add File: made\n+x\n*** End Patch\nEOF"
+
+    steps = [lambda results, shown: "echo alive", lose_it, again, lambda results, shown: Say("done")]
+    runs_nothing_here(machine, models.Model(steps), (machine.binary, "codex"))
 
 
 def fetches_and_runs_the_demo(machine, install):
@@ -328,7 +452,13 @@ def attempt(test, release):
 
 def main():
     failed, began, part = 0, time.monotonic(), "_".join(sys.argv[3:])
-    tests = [test for name, test in globals().items() if name.startswith("test_") and part in name]
+    named = [*globals().items(), *vars(tools).items()]
+    if shutil.which("mcp-inspector", path=sys.argv[1]) and shutil.which("conformance", path=sys.argv[1]):
+        named += vars(protocol).items()
+    else:
+        print("SKIPPED: npm cannot fetch the protocol's own checks")
+    own = [test for name, test in named if name.startswith("test_")]
+    tests = [test for test in own + routed.TESTS if part in test.__name__]
     with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(4) as pool:
         release = Release(sys.argv[2], pathlib.Path(folder))
         for test, job in [(test, pool.submit(attempt, test, release)) for test in tests]:

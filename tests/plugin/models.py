@@ -20,6 +20,10 @@ class Call:
         self.tool, self.given = tool, given
 
 
+class Plain(Call):
+    """A tool of Codex's own, called without a script."""
+
+
 class Model(http.server.ThreadingHTTPServer):
     """Counts tool results to know which step it is at, so that a repeated request gets the same answer."""
 
@@ -112,6 +116,9 @@ def responses(model, request):
     said = model.answer(request, results)
     if isinstance(said, Say):
         item = {"type": "message", "role": "assistant", "id": "m", "content": [{"type": "output_text", "text": str(said)}]}
+    elif isinstance(said, Plain):
+        item = {"type": "function_call", "id": f"f{len(results)}", "call_id": f"c{len(results)}", "name": said.tool}
+        item["arguments"] = json.dumps(said.given)
     elif isinstance(said, Call):  # from a script of the model's
         script = f"text((await tools.{said.tool}({json.dumps(said.given)})).content[0].text)"
         item = {"type": "custom_tool_call", "id": f"f{len(results)}", "call_id": f"c{len(results)}", "name": "exec", "input": script}

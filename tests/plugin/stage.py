@@ -72,9 +72,10 @@ class Machine:
     """A home of its own and a `runcode dev`; nothing of the real home, no proxy that leads anywhere."""
 
     def __init__(self, release, clients, binary):
-        self.release = release
-        # Not inside the repository: Codex would take every skill there for a part of this plugin.
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="plugin-"))
+        self.release, self.binary = release, pathlib.Path(binary).resolve()
+        # Not inside the repository: Codex would take every skill there for a part of this plugin. Not in /tmp: while a sandbox of
+        # Codex runs, /tmp has a `.git`, so it looks like a project that contains this home.
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="plugin-", dir="/var/tmp"))
         self.home, self.project, self.box = self.dir / "home", self.dir / "project", self.dir / "box"
         for folder in (self.home, self.project, self.box, self.dir / "tmp"):
             folder.mkdir()
