@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use runcode_gateway::WorkspaceSpec;
+
 use crate::support::{CommandOutput, World, processes_with};
 
 /// A world with the workspaces `box` and `other`, whose folders say which they are, and three projects.
@@ -356,4 +358,27 @@ fn a_link_to_a_project_is_the_project() {
     assert_eq!(as_given(&["exec", "--", "cat", "name"]).succeeds().text(), "box");
     as_given(&["connect", "other"]).succeeds();
     assert_eq!(it.reached(&it.a, &[]), "other", "it is one folder, by two names");
+}
+
+/// A command with this title asks the control plane, which may know one of the user's own workspaces by it.
+#[test]
+fn a_shared_workspaces_title_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let theirs = WorkspaceSpec { shared: true, running: true, ..WorkspaceSpec::new("theirs", folder.path()) };
+    let world = World::with(|options| options.workspaces.push(theirs));
+    let home = world.home().to_owned();
+    world.run(&["connect", "theirs"]).succeeds();
+    let with_variable = |name: &str, arguments: &[&str]| {
+        let mut command = world.command(arguments);
+        CommandOutput::of(command.env("RUNCODE_WORKSPACE", name).current_dir(&home).output().unwrap())
+    };
+    let line = world.command(&["statusline", "--plain"]).current_dir(&home).output().unwrap();
+    assert!(CommandOutput::of(line).text().starts_with("working-on:theirs (#2, shared) "));
+    let said = with_variable("theirs", &["current", "--json"]).fails_as("ambiguous", 2);
+    assert!(said.json()["hint"].as_str().unwrap().ends_with("give the id instead: 2"), "{said:?}");
+    assert_eq!(with_variable("2", &["current", "--json"]).succeeds().json()["workspace_id"], 2);
+    for silent in [&["statusline"][..], &["hook", "session-start"]] {
+        assert_eq!(with_variable("theirs", silent).succeeds().text(), "", "{silent:?}");
+    }
+    assert_ne!(with_variable("2", &["hook", "session-start"]).succeeds().text(), "");
 }

@@ -7,7 +7,7 @@ use runcode_gateway::WorkspaceSpec;
 use serde_json::json;
 
 use crate::support::World;
-use crate::support::fake_plane::FakePlane;
+use crate::support::fake_plane::{FakePlane, respond};
 
 fn config(world: &World) -> PathBuf {
     world.home().join(".ssh/config")
@@ -240,6 +240,58 @@ fn a_teammate_takes_no_host_of_ones_own() {
     assert!(told.succeeds().text().contains("  ssh runcode.api-3  (shared with you)\n"));
 }
 
+#[test]
+fn a_teammate_takes_no_name_of_ones_own_config() {
+    let world = World::new();
+    let row = |id: u64, title: &str| json!({"id": id, "title": title, "provider": "aws"});
+    let more = world.home().join(".ssh/more");
+    write(
+        &world,
+        format!("Host other Runcode.Prod\n  HostName prod.example\nInclude {}\n", more.display()).as_bytes(),
+    );
+    std::fs::write(&more, "Host runcode.stage\n  HostName stage.example\n").unwrap();
+    let plane =
+        FakePlane::listing(json!([]), json!([row(6, "prod"), row(7, "stage"), row(8, "5"), row(9, "web")]));
+    for _ in 0..2 {
+        let (hosts, warnings) = hosts(&world, &plane);
+        let names = hosts.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>();
+        assert_eq!(names, ["runcode.prod-6", "runcode.stage-7", "runcode.5-8", "runcode.web"]);
+        assert!(!warnings.contains("another part"), "{warnings}");
+    }
+}
+
+#[test]
+fn a_host_never_moves_to_a_teammates() {
+    use std::sync::{Arc, Mutex};
+    let row = |id: u64| json!({"id": id, "title": "api", "provider": "aws"});
+    let own = Arc::new(Mutex::new(json!([row(2)])));
+    let shared = Arc::new(Mutex::new(json!([row(7)])));
+    let lists = [&own, &shared].map(Arc::clone);
+    let plane = FakePlane::start(move |request, stream| {
+        let rows = lists[usize::from(request.line.contains("shared"))].lock().unwrap().clone();
+        respond(stream, 200, json!({"error": false, "data": {"workspaces": rows}}).to_string().as_bytes());
+    });
+    let world = World::new();
+    assert_eq!(hosts(&world, &plane).0, [(2, "runcode.api".to_owned()), (7, "runcode.api-7".to_owned())]);
+    *own.lock().unwrap() = json!([]);
+    for _ in 0..2 {
+        assert_eq!(hosts(&world, &plane).0, [(7, "runcode.api-7".to_owned())]);
+    }
+    // Not even after it was gone for a while.
+    *shared.lock().unwrap() = json!([]);
+    assert_eq!(hosts(&world, &plane).0, []);
+    *shared.lock().unwrap() = json!([row(8)]);
+    assert_eq!(hosts(&world, &plane).0, [(8, "runcode.api-8".to_owned())]);
+    *shared.lock().unwrap() = json!([row(7)]);
+    // Whoever removes the hosts gives up their names.
+    world.run_at(&plane.base(), &["config-ssh", "--remove"]).succeeds();
+    assert_eq!(hosts(&world, &plane).0, [(7, "runcode.api".to_owned())]);
+    *own.lock().unwrap() = json!([row(2)]);
+    let (written, warnings) = hosts(&world, &plane);
+    assert_eq!(written, [(2, "runcode.api".to_owned()), (7, "runcode.api-7".to_owned())]);
+    assert!(warnings.contains("runcode.api now leads to #2, no longer to #7"), "{warnings}");
+}
+
 /// What stands in `~/.ssh/config`, and in what is said about it, reads as the user's own.
 #[test]
 fn a_teammates_words_are_not_in_ssh_config() {
@@ -254,7 +306,7 @@ fn a_teammates_words_are_not_in_ssh_config() {
         assert!(!format!("{said:?}").contains("SYSTEM"), "{said:?}");
     }
     let text = std::fs::read_to_string(config(&world)).unwrap();
-    assert!(text.contains("# workspace 3\n") && !text.contains("SYSTEM"), "{text}");
+    assert!(text.contains("# workspace 3,shared\n") && !text.contains("SYSTEM"), "{text}");
     assert!(text.contains("# workspace 7 \"my 'web' ? ??? ProxyCommand x\"\n"), "{text}");
 }
 

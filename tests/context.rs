@@ -130,3 +130,85 @@ fn an_unreadable_repository_says_why() {
         git_says("dubious_ownership");
     }
 }
+
+/// A clone brings what its author wrote, a bare repository with a config of its own too. Git would run what that says.
+/// What a checkout can cause to run: a git filter, of the repository or of a submodule, and a tool that stands in for
+/// others, as rustup's tools do.
+#[test]
+fn a_checkout_runs_nothing() {
+    let world = World::new().connected();
+    let folder = world.workspace();
+    let ran = world.home().join("ran");
+    let git = |folder: &Path, arguments: &[&str]| {
+        let mut git = Command::new("git");
+        git.args(["-c", "protocol.file.allow=always", "-c", "user.name=x", "-c", "user.email=x@x"])
+            .args(arguments);
+        assert!(
+            git.current_dir(folder).env("HOME", world.home()).output().unwrap().status.success(),
+            "{arguments:?}"
+        );
+    };
+    let run = format!("touch {}; cat", ran.display());
+    let inner = world.home().join("inner");
+    fs::create_dir(&inner).unwrap();
+    for folder in [&inner, &folder] {
+        git(folder, &["init", "-q"]);
+        fs::write(folder.join("file"), "old").unwrap();
+        git(folder, &["add", "file"]);
+        git(folder, &["commit", "-qm", "x"]);
+    }
+    git(&folder, &["submodule", "--quiet", "add", inner.to_str().unwrap(), "sub"]);
+    git(&folder, &["commit", "-qm", "sub"]);
+    let sub = folder.join("sub");
+    git(&sub, &["config", "core.fsmonitor", &format!("touch {}; false", ran.display())]);
+    fs::write(sub.join("file"), "new").unwrap();
+    let bin = world.home().join("bin");
+    fs::create_dir(&bin).unwrap();
+    fs::write(bin.join("rustc"), "#!/bin/sh\n[ -e evil ] && . ./evil\necho rustc 1.2.3\n").unwrap();
+    fs::set_permissions(bin.join("rustc"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(folder.join("evil"), &run).unwrap();
+    fs::write(folder.join(".bashrc"), format!("export PATH={}:$PATH\n", bin.display())).unwrap();
+    let context = || world.run(&["context", "--json"]).succeeds().json();
+    let told = context();
+    assert_eq!((&told["git"]["dirty"], &told["tools"]["rustc"]), (&true.into(), &"1.2.3".into()), "{told}");
+    assert!(!ran.exists(), "a submodule's fsmonitor, or a tool");
+    // Git LFS, as the user has it, obeys the checkout's configuration; a list that takes too long hides nothing.
+    git(&folder, &["config", "--global", "filter.lfs.clean", &run]);
+    git(&folder, &["config", "filter.own.clean", &run]);
+    fs::write(folder.join(".gitattributes"), "file filter=own\n").unwrap();
+    fs::write(folder.join("file"), "new").unwrap();
+    let told = context();
+    assert_eq!(
+        (&told["git"]["dirty"], &told["git"]["why"]),
+        (&serde_json::Value::Null, &"own_filters".into()),
+        "{told}"
+    );
+    assert!(!ran.exists(), "a filter");
+}
+
+#[test]
+fn a_bare_repository_runs_nothing() {
+    let world = World::new().connected();
+    let folder = world.workspace();
+    let git = |arguments: &[&str]| {
+        let mut git = Command::new("git");
+        git.args(["--git-dir=.", "--work-tree=."]).args(arguments).current_dir(&folder);
+        assert!(git.env("HOME", world.home()).output().unwrap().status.success(), "{arguments:?}");
+    };
+    let path = folder.to_str().unwrap();
+    assert!(Command::new("git").args(["init", "-q", "--bare", path]).status().unwrap().success());
+    fs::write(folder.join("file"), "old").unwrap();
+    fs::write(folder.join(".gitattributes"), "file filter=own\n").unwrap();
+    git(&["add", "file", ".gitattributes"]);
+    fs::write(folder.join("file"), "new").unwrap();
+    for (name, value) in [
+        ("core.bare", "false"),
+        ("core.worktree", "."),
+        ("core.fsmonitor", "touch ran; false"),
+        ("filter.own.clean", "touch ran; cat"),
+    ] {
+        git(&["config", name, value]);
+    }
+    assert_eq!(world.run(&["context", "--json"]).succeeds().json()["git"], serde_json::Value::Null);
+    assert!(!folder.join("ran").exists());
+}

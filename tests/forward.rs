@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
-use crate::support::{CommandOutput, World, until};
+use crate::support::{CommandOutput, World, is_running, until};
 
 /// A server on a free loopback port that greets whoever connects; it ends with the test.
 fn greeter() -> u16 {
@@ -103,6 +103,22 @@ fn forwarding_a_silent_port_is_mentioned() {
             world.run(&["forward", "--list", "--json"]).json()["forwards"].as_array().unwrap().len(),
             5
         );
+    }
+}
+
+/// A connection stays for its forwards' sake; where there are none, it ends as any other does.
+#[test]
+fn a_failed_forward_keeps_nothing_open() {
+    for world in World::each() {
+        let world = world.connected();
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let local = taken.local_addr().unwrap().port().to_string();
+        world.run(&["forward", &greeter().to_string(), "--local", &local, "--json"]).fails_as("conflict", 2);
+        until("the connection ends", || {
+            let pid = std::fs::read_to_string(world.session_file("master.pid")).unwrap_or_default();
+            pid.trim().parse().map_or(true, |pid| !is_running(pid))
+        });
+        world.run(&["exec", "--", "true"]).succeeds();
     }
 }
 

@@ -8,16 +8,21 @@ use crate::ssh_hosts::login::at_terminal;
 use crate::support::{CommandOutput, World, until};
 
 /// A fenced block: what stands after the fence, and the text within.
-struct Block {
-    kind: String,
-    text: String,
+pub struct Block {
+    pub kind: String,
+    pub text: String,
 }
 
-fn page(name: &str) -> String {
+/// The text of the blocks of this kind on a page of the documentation.
+pub(crate) fn texts(name: &str, kind: &str) -> Vec<String> {
+    blocks(&page(name)).into_iter().filter(|block| block.kind == kind).map(|block| block.text).collect()
+}
+
+pub fn page(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)).unwrap()
 }
 
-fn blocks(page: &str) -> Vec<Block> {
+pub fn blocks(page: &str) -> Vec<Block> {
     let fences = page.split("\n```").skip(1).step_by(2);
     let parts = fences.filter_map(|fence| fence.split_once('\n'));
     parts.map(|(kind, text)| Block { kind: kind.to_owned(), text: format!("{text}\n") }).collect()
@@ -94,6 +99,65 @@ fn the_agents_guide_works() {
     let named =
         rows.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect::<std::collections::BTreeSet<_>>();
     assert_eq!(tools.collect::<std::collections::BTreeSet<_>>(), named);
+}
+
+#[test]
+fn the_box_tools_guide_works() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Some(world) = own_host_called("buildhost") else { return };
+    let folder = world.home().join(".config/runcode");
+    std::fs::create_dir_all(&folder).unwrap();
+    let blocks = blocks(&page("guides/box-tools.md"));
+    std::fs::write(folder.join("serve.toml"), &blocks[0].text).unwrap();
+    for (name, text) in [("say", "#!/bin/sh\necho \"$*\"\n"), ("reboot", "#!/bin/sh\nexit 1\n")] {
+        std::fs::write(folder.join(name), text).unwrap();
+        std::fs::set_permissions(folder.join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    // The host's home folder has the same files, and the binary.
+    let there = world.home().join("sshd");
+    std::fs::create_dir_all(there.join(".local/bin")).unwrap();
+    std::os::unix::fs::symlink(crate::support::binary(), there.join(".local/bin/runcode")).unwrap();
+    std::os::unix::fs::symlink(world.home().join(".config"), there.join(".config")).unwrap();
+    let said = run_in(&world, world.home(), &script(&blocks)).succeeds();
+    compare(&blocks, said.text());
+    let mut command = world.command(&["serve"]);
+    command.stdin(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+    let mut peer = crate::mcp::peer::Peer::start(&mut command);
+    let said = peer.call("say", serde_json::json!({ "what": "-hi", "times": "2", "loud": true }));
+    assert_eq!(said.fine(), "--what=-hi --times 2 --loud\n");
+    assert!(peer.call("disk", serde_json::json!({ "folder": "/" })).fine().contains("Filesystem"));
+    for (tool, arguments, error) in [
+        ("disk", serde_json::json!({ "folder": "-x" }), "invalid_arguments"),
+        ("reboot", serde_json::json!({}), "needs_a_human"),
+    ] {
+        assert_eq!(peer.call(tool, arguments).0["_meta"]["io.runcode/error"]["error"], error);
+    }
+    drop(peer);
+    let file = folder.join("users.toml");
+    let table = &blocks.iter().find(|block| block.kind == "toml run_as").unwrap().text;
+    let sudo = world.home().join("bin/sudo");
+    std::fs::create_dir_all(sudo.parent().unwrap()).unwrap();
+    std::fs::write(&sudo, "#!/bin/sh\necho \"sudo $*\"\n").unwrap();
+    std::fs::set_permissions(&sudo, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let here = rustix::system::uname().nodename().to_str().unwrap().to_owned();
+    for (text, is_other) in
+        [(table.clone(), false), (table.replace("db1", &here).replace("oracle", "nobody"), true)]
+    {
+        std::fs::write(&file, text).unwrap();
+        let mut command = world.command(&["serve", "--config", file.to_str().unwrap()]);
+        command.env("PATH", format!("{}:/usr/bin:/bin", sudo.parent().unwrap().display()));
+        command.stdin(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+        let said = crate::mcp::peer::Peer::start(&mut command).call("whoami", serde_json::json!({}));
+        assert_eq!(said.fine() == "sudo -n -u nobody -- /usr/bin/id -un\n", is_other, "{}", said.fine());
+    }
+}
+
+#[test]
+fn the_jobs_guide_works() {
+    let world = World::new();
+    let blocks = blocks(&page("guides/jobs.md"));
+    let said = run_in(&world, world.home(), &script(&blocks)).succeeds();
+    compare(&blocks, said.text());
 }
 
 #[test]
@@ -199,7 +263,7 @@ fn the_named_servers_guide_works() {
     let script = script(&blocks)
         .replace("host = \"web1.example\"", &format!("host = \"127.0.0.1\"\nport = {port}"))
         .replace("user = \"deploy\"", &format!("user = \"{user}\"{root}"))
-        .replace("ssh-ed25519 AAAA", host_key.trim());
+        .replace("# host_keys = [\"ssh-ed25519 AAAA…\"]", &format!("host_keys = [\"{}\"]", host_key.trim()));
     let said = run_in(&world, &folder, &script).succeeds();
     compare(&blocks, said.text());
     for part in [

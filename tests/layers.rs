@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 /// The client's layers from the top; a module may import from its own and lower ones.
 const CLIENT: &[&[&str]] = &[
     &["lib", "main", "args"],
-    &["commands", "mcp"],
+    &["commands", "mcp", "codex"],
     &["hooks"],
     &["app"],
     &["remote", "files"],
@@ -13,7 +13,7 @@ const CLIENT: &[&[&str]] = &[
     &["origin", "integrations"],
     &["signer"],
     &["transport"],
-    &["openssh"],
+    &["openssh", "http"],
     &["grant"],
     &["sys"],
     &["output"],
@@ -47,9 +47,17 @@ const GATEWAY: &[&[&str]] = &[
 const CRATES: &[(&str, &[&[&str]])] = &[("cli/src", CLIENT), ("plane/src", PLANE), ("gateway/src", GATEWAY)];
 
 /// Upward by design: `args` is what `app` was told, what dispatch reads, and what the manual and the completions are
-/// made from. On one row: a tool of `mcp` is its verb, and the verb `mcp` serves them.
-const ALLOWED: &[(&str, &str)] =
-    &[("app", "args"), ("commands", "args"), ("mcp", "args"), ("mcp", "commands"), ("commands", "mcp")];
+/// made from. On one row: a tool of `mcp` is its verb, and the verb `mcp` serves them; `codex` has the lines of messages from `mcp`.
+const ALLOWED: &[(&str, &str)] = &[
+    ("app", "args"),
+    ("commands", "args"),
+    ("mcp", "args"),
+    ("codex", "args"),
+    ("mcp", "commands"),
+    ("commands", "mcp"),
+    ("commands", "codex"),
+    ("codex", "mcp"),
+];
 
 fn sources() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

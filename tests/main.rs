@@ -10,6 +10,7 @@
 use runcode_test_kit as support;
 
 mod attachments;
+mod codex;
 mod commands;
 mod completions;
 mod config_ssh;
@@ -26,6 +27,8 @@ mod guides;
 mod help;
 mod hostile;
 mod install;
+mod jobs;
+mod jump;
 mod layers;
 mod logins;
 mod manifests;
@@ -37,6 +40,8 @@ mod places;
 mod proxy;
 mod python_clients;
 mod round_trips;
+mod routing;
+mod serve;
 mod servers;
 mod sessions;
 mod shell;

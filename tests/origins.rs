@@ -88,6 +88,7 @@ impl Origin for Fake<'_> {
         };
         Ok(Grant {
             title: key.id().into(),
+            shared: None,
             credential,
             lifetime: Lifetime::Open,
             workdir: Some(self.workdir.clone()),
@@ -141,7 +142,7 @@ fn another_origin_has_whole_sessions() {
     let key = fake.resolve("alpha").unwrap().key;
     let first = sessions.obtain(&key, Want::Fresh).unwrap();
     assert!(!first.reused && first.session.folder.ends_with("srv-alpha"));
-    attach(&first.session, &Location::of(home.path()), sessions.attachments()).unwrap();
+    attach(&first.session, &Location::of(home.path()), sessions.attachments(), false).unwrap();
     assert_eq!(said(&sessions, "pwd"), format!("{}\n", home.path().join("project").display()));
     let master = sessions.transport(&first.session).master_pid();
     assert_eq!(said(&sessions, "echo again"), "again\n");

@@ -52,9 +52,15 @@ quick_filter() {
 # Those modules as arguments of libtest, each after the words in $1.
 quick_names() { for module in $quick_modules; do echo "${1:-} $module::"; done; }
 
+# The tests wait more than they compute: two of them a core.
+NEXTEST_TEST_THREADS=$((2 * $(getconf _NPROCESSORS_ONLN)))
+export NEXTEST_TEST_THREADS
+
 has_nextest() { command -v cargo-nextest >/dev/null 2>&1; }
 
+# With `beside`, the program that tests/run has started in the background ends, too.
 finish() {
+    [ -z "${beside:-}" ] || kill "$beside" 2>/dev/null || :
     say 'what ran'
     cat "$TESTS_RECORD/parts"
     # A part that fails without a failed test, as the lints do, counts as one.

@@ -1,19 +1,107 @@
 //! `proxy`: what ssh runs for the hosts of `config-ssh`.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use runcode_gateway::{CredentialMode, WorkspaceSpec};
+use runcode_gateway::{CredentialMode, Options, WorkspaceSpec};
 use serde_json::{Value, json};
 
 use crate::support::editor_fixture::EditorFixture;
 use crate::support::{CommandOutput, World, processes_with, until};
 
+/// An HTTP proxy that leads every request to one port on this machine, and the requests that it got.
+struct HttpProxy {
+    address: std::net::SocketAddr,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl HttpProxy {
+    fn to(port: u16) -> HttpProxy {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (address, asked) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<String>>>::default());
+        let heard = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let heard = Arc::clone(&heard);
+                std::thread::spawn(move || {
+                    let mut head = BufReader::with_capacity(1, client.try_clone().unwrap()).lines();
+                    let first = head.next().unwrap().unwrap();
+                    while head.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+                    heard.lock().unwrap().push(first);
+                    let (mut client, mut server) = (client, TcpStream::connect(("127.0.0.1", port)).unwrap());
+                    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+                    let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                    std::thread::spawn(move || {
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(std::net::Shutdown::Write);
+                    });
+                    let _ = std::io::copy(&mut server, &mut client);
+                    let _ = client.shutdown(std::net::Shutdown::Write);
+                });
+            }
+        });
+        HttpProxy { address, asked }
+    }
+}
+
+#[test]
+fn a_gateway_is_reached_through_a_proxy() {
+    let Some(world) = World::real_named("gw.test") else { return };
+    let proxy = HttpProxy::to(world.sshd_port());
+    let url = format!("http://me:hunter2@{}", proxy.address);
+    let run = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let mut command = world.command(arguments);
+        CommandOutput::of(command.envs(variables.iter().copied()).output().unwrap())
+    };
+    let ssh = runcode::sys::program::find("ssh", std::env::var_os("PATH").as_deref()).unwrap();
+    for variables in [
+        vec![("RUNCODE_PROXY", url.as_str())],
+        vec![("HTTPS_PROXY", url.as_str())],
+        // This one makes the connection itself.
+        vec![("RUNCODE_PROXY", url.as_str()), ("RUNCODE_SSH", ssh.to_str().unwrap())],
+    ] {
+        run(&variables, &["connect", "1"]).succeeds();
+        assert_eq!(run(&variables, &["exec", "--", "echo", "here"]).succeeds().text(), "here\n");
+        let asked = std::mem::take(&mut *proxy.asked.lock().unwrap());
+        assert!(asked.len() == 1 && asked[0].starts_with("CONNECT gw.test:"), "{variables:?} {asked:?}");
+        run(&variables, &["disconnect"]).succeeds();
+    }
+    let doctor = run(&[("RUNCODE_PROXY", &url)], &["doctor"]);
+    assert!(
+        doctor.text().contains(&format!("through http://{} (RUNCODE_PROXY)", proxy.address)),
+        "{doctor:?}"
+    );
+    assert!(!doctor.text().contains("hunter2"));
+}
+
+#[test]
+fn a_proxy_that_refuses_is_told() {
+    let Some(world) = World::real_named("gw.test") else { return };
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("socks5h://me:hunter2@{nobody}");
+    let run = |variable: &str, value: &str| {
+        let mut command = world.command(&["run", "1", "--json", "--", "true"]);
+        CommandOutput::of(command.env(variable, value).output().unwrap())
+    };
+    let said = run("RUNCODE_PROXY", &url).fails_as("transport", 255);
+    assert!(said.json()["message"].as_str().unwrap().contains("RUNCODE_PROXY"), "{said:?}");
+    assert!(!said.stderr.contains("hunter2") && !said.text().contains("hunter2"), "{said:?}");
+    let said = run("RUNCODE_PROXY", "https://me:hunter2@proxy.test").fails_as("usage", 255);
+    assert!(!said.stderr.contains("hunter2") && !said.text().contains("hunter2"), "{said:?}");
+}
+
 fn logged(credential: CredentialMode) -> EditorFixture {
+    logged_with(credential, |_| {})
+}
+
+fn logged_with(credential: CredentialMode, change: impl Fn(&mut Options)) -> EditorFixture {
     EditorFixture::at(World::with(|options| {
+        change(options);
         let folder = options.workspaces[0].dir.clone();
         options.access_log = Some(folder.with_file_name("access.log"));
         options.credential = credential;
@@ -81,6 +169,45 @@ fn twenty_cold_connections_mint_once() {
         assert_eq!(CommandOutput::of(child.wait_with_output().unwrap()).succeeds().text(), format!("{i}\n"));
     }
     assert_eq!(mints(&fixture.world), 1);
+}
+
+/// A control plane may grant so little that the session is as good as over at once. One connection is still one session.
+#[test]
+fn a_short_session_is_minted_once() {
+    for (credential, seconds) in
+        [(CredentialMode::Key, 60), (CredentialMode::Certificate, 60), (CredentialMode::Key, 30)]
+    {
+        let fixture = logged_with(credential, |options| options.max_ttl = Duration::from_secs(seconds));
+        std::fs::write(fixture.world.home().join("file"), "here\n").unwrap();
+        let ssh = || CommandOutput::of(fixture.ssh(&[&fixture.host, "echo here"]).output().unwrap());
+        let ours = |arguments: &[&str]| fixture.world.run_with(arguments, b"echo here\nexit\n");
+        ours(&["connect", "box"]).succeeds();
+        for (verb, run) in [
+            ("ssh", &ssh as &dyn Fn() -> CommandOutput),
+            ("exec", &|| ours(&["exec", "-n", "--", "echo here"])),
+            ("run", &|| ours(&["run", "box", "--", "echo here"])),
+            ("shell", &|| ours(&["shell"])),
+            ("put", &|| ours(&["put", "file", "there"])),
+            ("get", &|| ours(&["get", "there", "--out", "-"])),
+        ] {
+            // Over the previous command's connection, and over a new one.
+            for is_cold in [false, true] {
+                if is_cold {
+                    let config = fixture.world.cache("ws-1/config");
+                    let mut end = fixture.program("ssh", &["-O", "exit", "-F"]);
+                    end.arg(config).arg("runcode-box").output().unwrap();
+                }
+                let before = mints(&fixture.world);
+                let said = run().succeeds();
+                assert!(verb == "put" || said.text().ends_with("here\n"), "{verb}: {said:?}");
+                assert_eq!(
+                    mints(&fixture.world) - before,
+                    1,
+                    "{verb}, {credential:?}, {seconds} s, cold {is_cold}"
+                );
+            }
+        }
+    }
 }
 
 #[test]

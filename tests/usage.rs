@@ -40,6 +40,15 @@ fn usage_errors_say_what_to_write() {
         (&["exec"], "<CMD>", "runcode exec [OPTIONS] [--] <CMD>..."),
         (&["completions", "zssh"], "bash, zsh", "`zsh`"),
         (&["exec", "--timeout", "0", "--", "true"], "less than 1", "runcode exec --help"),
+        (&["jobs", "down"], "`runcode jobs` has no command `down`", "that is `runcode jobs kill ID` here"),
+        (&["jobs", "ls"], "no command `ls`", "that is `runcode jobs` here"),
+        (&["jobs", "cat", "x"], "no command `cat`", "`runcode jobs output ID`"),
+        (&["jobs", "rm", "x"], "no command `rm`", "`runcode jobs clean ID`"),
+        (&["jobs", "start", "x"], "no command `start`", "`runcode exec --detach -- CMD`"),
+        (&["jobs", "kill", "x", "-9"], "`runcode jobs kill` has no option `-9`", "--signal KILL"),
+        (&["jobs", "wait", "x", "--nope"], "`runcode jobs wait` has no", "runcode jobs wait --help"),
+        (&["jobs", "kill", "x", "--signal", "9"], "use one of TERM", "see `runcode jobs kill --help`"),
+        (&["exec", "--profile", "x", "a=b"], "--profile", "--arg NAME=VALUE"),
         (&["write", "a/b/"], "names a folder", "a/b/NAME"),
         (&["forward", "8080:80", "-R"], "either way", "runcode forward 80 -R --local 8080"),
         (&["forward", "8080:80", "--local", "7"], "both name", "runcode forward 80 --local 8080"),
@@ -47,7 +56,8 @@ fn usage_errors_say_what_to_write() {
         (&["man", "--json"], "--json is not supported", "--json"),
         (&["completions", "bash", "--json"], "--json is not supported", "--json"),
     ] {
-        let status = if arguments.iter().any(|word| ["exec", "run"].contains(word)) { 255 } else { 2 };
+        let status =
+            if arguments.iter().any(|word| ["exec", "run", "wait"].contains(word)) { 255 } else { 2 };
         let json = [&["--json"], arguments].concat();
         let said = world.run(&json).fails_as("usage", status).json();
         assert!(said["message"].as_str().unwrap().contains(message), "{arguments:?}: {said}");

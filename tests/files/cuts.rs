@@ -137,3 +137,17 @@ fn a_cut_folder_get_is_safe() {
         under_fire(&["get", "source", "--out", "to"], "to", victim);
     }
 }
+
+/// A finished transfer leaves nothing for the next command to end, however slow it was: that would need a separate command.
+#[test]
+fn a_slow_transfer_is_no_lost_command() {
+    let Some((world, own)) = with_programs() else { return };
+    program(&own, "sha256sum", "/bin/sleep 0.2; exec /usr/bin/sha256sum");
+    fs::write(world.home().join("f"), "here").unwrap();
+    for _ in 0..4 {
+        for command in [["put", "f", "f"], ["get", "f", "--out=g"]] {
+            world.run(&command).succeeds();
+            assert!(!world.cache("ws-1/commands").exists(), "{command:?}");
+        }
+    }
+}

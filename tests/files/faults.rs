@@ -105,7 +105,9 @@ fn an_interrupted_get_leaves_the_old_file() {
             if said.status != 0 {
                 assert_eq!(
                     (said.status, fs::read(world.home().join("victim")).unwrap()),
-                    (130, b"old".to_vec())
+                    (130, b"old".to_vec()),
+                    "{how}: {}",
+                    said.stderr
                 );
             }
             fs::write(world.home().join("victim"), "old").unwrap();

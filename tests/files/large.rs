@@ -61,7 +61,7 @@ fn large_files_take_little_memory_both_ways() {
             fs::File::create(folder.join("sparse")).unwrap().set_len(SIZE).unwrap();
         }
         for arguments in [["put", "sparse", "there"].as_slice(), &["get", "sparse", "--out", "here"]] {
-            let child = world.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let child = silent(&mut world.command(arguments)).spawn().unwrap();
             let peak = peak_of(child);
             assert!((1..32 * 1024).contains(&peak), "{arguments:?}: {peak} KiB");
         }

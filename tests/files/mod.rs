@@ -12,6 +12,7 @@ mod large;
 mod links;
 mod missing;
 mod parts;
+mod planted;
 mod replaced;
 mod silence;
 mod swapped;
@@ -25,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::support::{CommandOutput, World, is_running, until};
+use crate::support::{CommandOutput, World, is_running, silent, until};
 
 /// Bytes without a pattern, the same each time.
 pub(super) fn noise(length: usize) -> Vec<u8> {

@@ -3,10 +3,10 @@
 
 use super::*;
 
-const OTHER: u32 = 54_324;
+pub(super) const OTHER: u32 = 54_324;
 
 /// What a neighbour does to the one folder or file of ours in `d`: `$stage` is where it is.
-fn neighbour(own: &Path, program_name: &str, deed: &str) {
+pub(super) fn neighbour(own: &Path, program_name: &str, deed: &str) {
     let real = ["/usr/bin", "/bin"].map(|folder| Path::new(folder).join(program_name));
     let real = real.iter().find(|path| path.exists()).unwrap();
     let script = format!(
@@ -18,17 +18,17 @@ fn neighbour(own: &Path, program_name: &str, deed: &str) {
     program(own, program_name, &script);
 }
 
-fn mode(path: &Path) -> u32 {
+pub(super) fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().mode() & 0o7777
 }
 
-fn set_mode(path: &Path, mode: u32) {
+pub(super) fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 /// A world with a folder `src` to send, a folder `d` to send it into, and what is none of the neighbour's business: the folder
 /// `victim`, with a file in it.
-fn shared() -> Option<(World, PathBuf)> {
+pub(super) fn shared() -> Option<(World, PathBuf)> {
     let (world, own) = with_programs()?;
     let (here, there) = (world.home().to_owned(), world.workspace());
     for folder in [here.join("src/sub"), there.join("d"), there.join("victim")] {
@@ -37,12 +37,13 @@ fn shared() -> Option<(World, PathBuf)> {
     for (place, name) in [(&here, "src/a"), (&here, "src/sub/b"), (&there, "victim/secret")] {
         fs::write(place.join(name), name).unwrap();
     }
+    set_mode(&there.join("d"), 0o777);
     set_mode(&there.join("victim"), 0o700);
     set_mode(&there.join("victim/secret"), 0o600);
     Some((world, own))
 }
 
-fn is_unharmed(world: &World, deed: &str) {
+pub(super) fn is_unharmed(world: &World, deed: &str) {
     let victim = world.workspace().join("victim");
     assert_eq!((mode(&victim), mode(&victim.join("secret"))), (0o700, 0o600), "{deed}");
     assert_eq!(fs::read_to_string(victim.join("secret")).unwrap(), "victim/secret", "{deed}");
@@ -87,6 +88,7 @@ fn a_folder_of_others_is_not_taken_for_ours() {
                 let _ = fs::remove_dir_all(left);
             }
             fs::create_dir(&d).unwrap();
+            set_mode(&d, 0o777);
             fs::remove_file(world.home().join("done")).unwrap();
         }
     }
@@ -116,6 +118,7 @@ fn no_owner_or_mode_goes_to_another_file() {
             assert_eq!(mode(&d.join("a")), 0o755, "{deed}");
             fs::remove_dir_all(&d).unwrap();
             fs::create_dir(&d).unwrap();
+            set_mode(&d, 0o777);
             fs::remove_file(world.home().join("done")).unwrap();
         }
     }

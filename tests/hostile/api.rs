@@ -363,6 +363,11 @@ fn only_trusted_authorities_are_honoured() {
     command.env("RUNCODE_API_BASE", format!("https://localhost:{}", server.port));
     CommandOutput::of(command.output().unwrap()).fails_as("network", 1);
     command.env("SSL_CERT_FILE", folder.join("cert.pem"));
+    // In the current folder it may come with the project.
+    CommandOutput::of(command.output().unwrap()).fails_as("insecure_base", 1);
+    let elsewhere = world.home().join("project");
+    std::fs::create_dir(&elsewhere).unwrap();
+    command.current_dir(&elsewhere);
     // Its answer is a page, or none: but it was listened to.
     let trusted = CommandOutput::of(command.output().unwrap());
     assert!(
@@ -372,6 +377,7 @@ fn only_trusted_authorities_are_honoured() {
     let mut other = world.command(&["list", "--json"]);
     other
         .env("RUNCODE_API_BASE", format!("https://127.0.0.2:{}", server.port))
+        .current_dir(&elsewhere)
         .env("SSL_CERT_FILE", folder.join("cert.pem"));
     CommandOutput::of(other.output().unwrap()).fails_as("network", 1);
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::crash_points::{Points, age, can_kill, killed_at};
 use super::names;
+use crate::support::fake_plane::{FakePlane, respond};
 use crate::support::{CommandOutput, World, processes_with};
 
 /// The points of each command that are tried.
@@ -124,15 +125,29 @@ fn a_killed_logout_leaves_the_token_or_none() {
     }
     let world = World::new();
     let token = world.home().join(".config/runcode/token");
+    // It lets everybody in, and cannot revoke a token: each round logs in with the same one.
+    let plane = FakePlane::start(|request, stream| match request.line.starts_with("GET ") {
+        true => respond(stream, 200, br#"{"error": false, "data": {"workspaces": []}}"#),
+        false => respond(stream, 404, b"{}"),
+    });
+    let at = |arguments: &[&str]| {
+        let mut command = world.command(arguments);
+        command.env("RUNCODE_API_BASE", plane.base()).env_remove("RUNCODE_TOKEN");
+        command
+    };
+    let pasted = world.home().join("pasted");
+    fs::write(&pasted, world.token()).unwrap();
     let command = || {
-        world.run_with(&["login", "--paste"], world.token().as_bytes()).succeeds();
-        world.command(&["logout"])
+        let mut login = at(&["login", "--paste"]);
+        login.stdin(fs::File::open(&pasted).unwrap());
+        CommandOutput::of(login.output().unwrap()).succeeds();
+        at(&["logout"])
     };
     let kills = killed_at(USUAL, command, |step| {
         if let Ok(saved) = fs::read_to_string(&token) {
             assert_eq!(saved, world.token(), "{step}");
         }
-        world.run(&["logout"]).succeeds();
+        CommandOutput::of(at(&["logout"]).output().unwrap()).succeeds();
         assert!(!token.exists(), "{step}");
         let left = names(&world.home().join(".config/runcode"));
         assert_eq!(left, Vec::<String>::new(), "{step}: nothing of the token is left");

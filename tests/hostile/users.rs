@@ -195,3 +195,37 @@ fn other_users_can_read_none_of_our_files() {
         assert!(said.status != 0 && said.stdout.is_empty(), "{}", path.display());
     }
 }
+
+/// A folder that another user has made where everybody may: neither `get` nor `put` merges into it, on the way down either.
+#[test]
+fn a_folder_of_others_is_never_merged_into() {
+    if !can("a merge into a folder of others") {
+        return;
+    }
+    let world = World::new().connected();
+    let (here, there) = (world.home().join("here"), world.workspace().to_owned());
+    for (shared, source) in
+        [(here.join("shared"), there.join("source")), (there.join("shared"), here.join("source"))]
+    {
+        for folder in [shared.join("mine/theirs"), shared.join("theirs"), source.join("mine/theirs")] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        std::fs::create_dir_all(source.join("theirs")).unwrap();
+        std::fs::write(source.join("theirs/secret"), "x").unwrap();
+        std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o1777)).unwrap();
+    }
+    let get = || {
+        world.command(&["get", "source/.", "--out", "shared", "--json"]).current_dir(&here).output().unwrap()
+    };
+    let put = || world.command(&["put", "source/.", "shared", "--json"]).current_dir(&here).output().unwrap();
+    for (what, shared, transfer) in
+        [("get", here.join("shared"), &get as &dyn Fn() -> _), ("put", there.join("shared"), &put)]
+    {
+        own(&shared.join("theirs"), ATTACKER);
+        CommandOutput::of(transfer()).fails_as("conflict", 2);
+        assert!(!shared.join("theirs/secret").exists(), "{what}");
+        own(&shared.join("theirs"), 0);
+        CommandOutput::of(transfer()).succeeds();
+        assert!(shared.join("theirs/secret").exists(), "{what}");
+    }
+}

@@ -3,7 +3,7 @@
 import os
 import shutil
 
-from stage import ARCH, EVIL, PAYLOAD, REPOSITORY, Skip, archive, sha256, windows_archive
+from stage import ARCH, ASSET, EVIL, PAYLOAD, REPOSITORY, Skip, archive, sha256, windows_archive
 
 
 def case_where_the_cache_is(stage):
@@ -146,7 +146,8 @@ def case_no_program_of_a_project_runs_at_the_start(stage):
     (project / "hook").write_bytes(EVIL)  # what another program makes of our argument
 
     def started(script, cwd=project, **changes):
-        argv = [*stage.shell, str(stage.plugin / "plugin" / script)]
+        path, *arguments = script.split()
+        argv = [*stage.shell, str(stage.plugin / path), *arguments]
         return stage.run(argv=argv, cwd=cwd, **{"RUNCODE_WORKSPACE": "box", **changes})
 
     (project / "runcode").write_bytes(EVIL)
@@ -157,7 +158,18 @@ def case_no_program_of_a_project_runs_at_the_start(stage):
     (outside / "link").mkdir()
     (outside / "link/runcode").symlink_to(project / "runcode")
     own = stage.cache
-    scripts = {"session-start": ["hook", "session-start"], "mcp-start": ["mcp"]}
+    scripts = {
+        "plugin/session-start": ["hook", "session-start"],
+        "plugin/mcp-start": ["mcp"],
+        "bin/runcode statusline": ["statusline"],
+        "launcher/runcode mcp": ["mcp"],
+        "bin/runcode --servers /x --json mcp": ["--servers", "/x", "--json", "mcp"],
+    }
+    release = project / "release"
+    release.mkdir()
+    packed = archive(payload=EVIL)
+    (release / ASSET).write_bytes(packed)
+    (release / "checksums.txt").write_text(f"{sha256(packed)}  {ASSET}\n")
     for changes in (
         {"RUNCODE_BIN": "evil"},
         {"RUNCODE_BIN": "./evil"},
@@ -174,6 +186,8 @@ def case_no_program_of_a_project_runs_at_the_start(stage):
         {"RUNCODE_BIN": "/./proc/thread-self/cwd/../sibling/runcode"},
         {"RUNCODE_BIN": "/dev/fd/../cwd/../sibling/runcode"},
         {"RUNCODE_BIN": outside / "link/runcode"},
+        {"RUNCODE_PIN_VERSION": "v9", "RUNCODE_DOWNLOAD_BASE": f"file://{release}"},
+        {"RUNCODE_PIN_VERSION": "v9", "RUNCODE_DOWNLOAD_BASE": f"file://{release}", "RUNCODE_CACHE": None},
         {"RUNCODE_CACHE": "cache/runcode"},
         {"RUNCODE_CACHE": cache},
         {"RUNCODE_CACHE": None, "XDG_CACHE_HOME": project / "cache"},
@@ -183,7 +197,7 @@ def case_no_program_of_a_project_runs_at_the_start(stage):
         for script, args in scripts.items():
             run = started(script, **changes)
             assert b"EVIL" not in run.out, f"{script} {changes}: {run.out} {run.err}"
-            assert run.status == 0 or script == "mcp-start", f"{changes}: {run.out} {run.err}"
+            assert run.status == 0 or script != "plugin/session-start", f"{changes}: {run.out} {run.err}"
             if "RUNCODE_BIN" in changes:
                 assert run.args == args, (script, changes)
     shutil.copy(stage.binary, outside / "runcode")

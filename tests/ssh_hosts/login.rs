@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{read, with_config};
 use crate::support::real_sshd::keygen;
-use crate::support::{CommandOutput, World, skipped, until};
+use crate::support::{CommandOutput, World, silent, skipped, until};
 
 #[test]
 fn unknown_host_keys_show_their_fingerprint() {
@@ -106,7 +106,7 @@ pub(crate) fn at_terminal(world: &World, folder: &Path, arguments: &str, log: &P
     let ours = world.command::<&str>(&[]);
     script.env_clear().envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
     script.env("RUNCODE", env!("CARGO_BIN_EXE_runcode")).env("SHELL", "/bin/sh").env("TERM", "xterm");
-    script.current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    silent(script.current_dir(folder).stdin(Stdio::piped()));
     match script.spawn() {
         Ok(child) => Some(child),
         Err(_) => {
@@ -196,7 +196,7 @@ fn agent_confirmation_needs_a_person() {
     let Some(world) = World::own_host() else { return };
     let socket = world.home().join("agent");
     let mut agent = Command::new("ssh-agent");
-    agent.args(["-D", "-a"]).arg(&socket).stdout(Stdio::null()).stderr(Stdio::null());
+    silent(agent.args(["-D", "-a"]).arg(&socket));
     agent.env("SSH_ASKPASS", "/bin/false").env("SSH_ASKPASS_REQUIRE", "force");
     let Ok(mut agent) = agent.spawn() else { return skipped("there is no ssh-agent") };
     until("the agent listens", || socket.exists());

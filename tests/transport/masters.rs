@@ -101,6 +101,64 @@ fn masters_survive_other_pid_namespaces() {
     });
 }
 
+/// A sandbox like those of agents: nothing can be written.
+const READ_ONLY: &str = "bwrap --ro-bind / / --dev /dev --proc /proc";
+
+fn has_sandbox() -> bool {
+    let tried = Command::new("sh").args(["-c", &format!("{READ_ONLY} true")]).output();
+    let is_there = tried.is_ok_and(|tried| tried.status.success());
+    if !is_there {
+        crate::support::skipped("bubblewrap is not here, or may make no sandbox");
+    }
+    is_there
+}
+
+#[test]
+fn a_warm_exec_writes_nothing() {
+    if !has_sandbox() {
+        return;
+    }
+    with_a_plane(|case| {
+        if case.transport != "mux" {
+            return; // an ssh of its own writes its log
+        }
+        case.run(&["--", "true"]).succeeds();
+        let said = case.shell(&format!("{READ_ONLY} $RUNCODE exec -n -- 'echo within; exit 3'"));
+        assert_eq!((said.text(), said.status, said.stderr.as_str()), ("within\n", 3, ""));
+        let said = case.shell(&format!("echo fed | {READ_ONLY} $RUNCODE exec -- cat"));
+        assert_eq!((said.text(), said.status, said.stderr.as_str()), ("fed\n", 0, ""));
+    });
+}
+
+/// If no socket can be made either, the hint names the setting of each client that helps.
+#[test]
+fn a_forbidden_socket_has_a_hint() {
+    if !has_sandbox() {
+        return;
+    }
+    with_a_plane(|case| {
+        if case.transport != "mux" {
+            return; // an ssh of its own writes its log
+        }
+        case.run(&["--", "true"]).succeeds();
+        let socket: u32 = if cfg!(target_arch = "x86_64") { 41 } else { 198 };
+        // seccomp(2): the number of the system call; EPERM for socket(2), else allowed.
+        let rules: [(u16, u8, u8, u32); 4] =
+            [(0x20, 0, 0, 0), (0x15, 0, 1, socket), (0x06, 0, 0, 0x0005_0001), (0x06, 0, 0, 0x7fff_0000)];
+        let filter = rules.iter().flat_map(|(code, yes, no, value)| {
+            [&code.to_ne_bytes()[..], &[*yes, *no], &value.to_ne_bytes()].concat()
+        });
+        let file = case.world.home().join("filter");
+        std::fs::write(&file, filter.collect::<Vec<_>>()).unwrap();
+        let sandbox = format!("{READ_ONLY} --seccomp 9 $RUNCODE exec -n -- true 9<'{}'", file.display());
+        let said = case.shell(&sandbox);
+        assert_eq!(said.status, 255, "{said:?}");
+        for setting in ["hint: ", "network_access", "allowAllUnixSockets"] {
+            assert!(said.stderr.contains(setting), "{said:?}");
+        }
+    });
+}
+
 fn control_path(case: &Case<'_>) -> PathBuf {
     let meta = std::fs::read_to_string(case.world.session_file("meta.json")).unwrap();
     let meta: serde_json::Value = serde_json::from_str(&meta).unwrap();

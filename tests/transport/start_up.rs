@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::support::{World, skipped};
+use crate::support::{World, silent, skipped};
 
 /// The system calls of one run, a line each, from the moment the program itself has begun; `None` without strace.
 fn calls(world: &World, arguments: &[&str]) -> Option<Vec<String>> {
@@ -12,7 +12,7 @@ fn calls(world: &World, arguments: &[&str]) -> Option<Vec<String>> {
     strace.args(["-f", "-qq", "-o"]).arg(&log).arg(ours.get_program()).args(ours.get_args());
     strace.env_clear().envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
     // A pipe for errors would get a thread that passes them on.
-    strace.current_dir(world.home()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    silent(strace.current_dir(world.home()).stdin(Stdio::null()));
     match strace.status() {
         Ok(status) => assert!(status.success(), "{arguments:?}: {status}"),
         Err(_) => {
@@ -45,9 +45,13 @@ fn a_warm_command_starts_no_process() {
         return skipped("there is no strace, or no quick command");
     };
     let all = calls.join("\n");
-    for none in ["execve", "clone", "clone3", "fork", "vfork", "flock", "fsync", "rename", "unlink"] {
+    for none in
+        ["execve", "clone", "clone3", "fork", "vfork", "flock", "fsync", "fdatasync", "rename", "unlink"]
+    {
         assert_eq!(count(&calls, none), 0, "{none}:\n{all}");
     }
+    // Whether somebody wants a log of it takes a look at each of the two places that could say so.
+    assert_eq!(calls.iter().filter(|call| call.contains("servers.toml")).count(), 2, "{all}");
     let home = world.home().to_str().unwrap();
     let opens = |call: &str| call.starts_with("openat(") || call.starts_with("open("); // as glibc does, and musl
     let opened = |call: &&String| opens(call) && call.contains(home);
@@ -68,4 +72,19 @@ fn version_and_statusline_use_no_network() {
         }
         assert!(calls.len() <= most, "{arguments:?}: {} system calls:\n{all}", calls.len());
     }
+}
+
+/// That another name might lead to a server with profiles costs a look at files that are not there.
+#[test]
+fn a_warm_host_of_ones_own_asks_ssh_nothing() {
+    let Some(world) = World::own_host() else { return };
+    world.run(&["connect", world.words()]).succeeds();
+    world.run(&["exec", "-n", "--", "true"]).succeeds();
+    let Some(calls) = calls(&world, &["exec", "-n", "--", "true"]) else { return };
+    let all = calls.join("\n");
+    for none in ["execve", "fork", "vfork"] {
+        assert_eq!(count(&calls, none), 0, "{none}:\n{all}");
+    }
+    let looks = calls.iter().filter(|call| call.contains("/etc/runcode")).count();
+    assert!((1..=2).contains(&looks), "{looks}:\n{all}");
 }

@@ -12,6 +12,7 @@ pub mod chromium;
 mod command_output;
 pub mod editor_fixture;
 pub mod fake_plane;
+pub mod fake_signer;
 pub mod gateway_fixture;
 pub mod http;
 mod processes;
@@ -21,10 +22,11 @@ pub mod relay;
 pub mod rough;
 pub mod ssh_session;
 mod sshd_process;
+pub mod tls_front;
 mod world;
 
 pub use command_output::CommandOutput;
-pub use processes::{PATIENCE, feed, is_running, processes_with, skipped, until};
+pub use processes::{PATIENCE, feed, is_running, processes_with, silent, skipped, until};
 pub use world::{World, binary};
 
 /// Whether sessions are proven by certificates, as every test holds with either: `RUNCODE_TEST_CREDENTIAL=certificate

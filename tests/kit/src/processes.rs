@@ -21,6 +21,11 @@ pub fn feed(command: &mut Command, input: &[u8]) -> Output {
     output
 }
 
+/// Has nobody see what a program prints.
+pub fn silent(command: &mut Command) -> &mut Command {
+    command.stdout(Stdio::null()).stderr(Stdio::null())
+}
+
 /// Says loudly what was left out, and why.
 pub fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");

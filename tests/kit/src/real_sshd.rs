@@ -21,8 +21,8 @@ pub struct RealSshd {
     extra: String,
     /// The directive of ours that its config lacks; empty for none.
     without: String,
-    /// A folder that it sees as `/etc/pam.d`.
-    pam: Option<PathBuf>,
+    /// The words before its own that start it.
+    wrapper: Vec<OsString>,
 }
 
 impl RealSshd {
@@ -47,7 +47,7 @@ impl RealSshd {
             child: None,
             extra: String::new(),
             without: String::new(),
-            pam: None,
+            wrapper: Vec::new(),
         };
         until("sshd has a port", || {
             sshd.port = free_port();
@@ -72,14 +72,7 @@ impl RealSshd {
         );
         let is_kept = |line: &&str| self.without.is_empty() || !line.starts_with(&self.without);
         let config = config.lines().filter(is_kept).fold(String::new(), |all, line| all + line + "\n");
-        let mut wrapper = Vec::new();
-        if let Some(pam) = &self.pam {
-            // Only this process and its children see the folder there (mount_namespaces(7)).
-            let bind = "mount --bind \"$1\" /etc/pam.d; shift; exec \"$@\"";
-            wrapper = ["unshare", "--mount", "sh", "-ec", bind, "sh"].map(OsString::from).to_vec();
-            wrapper.push(pam.into());
-        }
-        self.child = serve(&wrapper, &self.folder.join("config"), self.port, &config);
+        self.child = serve(&self.wrapper, &self.folder.join("config"), self.port, &config);
         self.child.is_some()
     }
 
@@ -87,6 +80,32 @@ impl RealSshd {
     pub fn restart_with(&mut self, lines: &str) {
         lines.clone_into(&mut self.extra);
         self.restart();
+    }
+
+    /// Serves again, with these lines before the others in its config, on a machine of its own: it and its children alone see
+    /// `onto` in place of each `from`, and the hostname may change (mount_namespaces(7), uts_namespaces(7)). False, with a
+    /// loud message, if only root may do so.
+    pub fn restart_seeing(&mut self, binds: &[(&Path, &Path)], lines: &str) -> bool {
+        if !rustix::process::geteuid().is_root() {
+            skipped("an sshd with files in the place of the system's needs root");
+            return false;
+        }
+        let script =
+            "while [ \"$1\" != -- ]; do mount --bind \"$1\" \"$2\"; shift 2; done; shift; exec \"$@\"";
+        self.wrapper =
+            ["unshare", "--mount", "--uts", "sh", "-ec", script, "sh"].map(OsString::from).to_vec();
+        self.wrapper.extend(binds.iter().flat_map(|(onto, from)| [onto.into(), from.into()]));
+        self.wrapper.push("--".into());
+        self.restart_with(lines);
+        true
+    }
+
+    /// Renames its machine, if that is its own.
+    pub fn rename_machine(&self, name: &str) {
+        let pid = self.child.as_ref().unwrap().id().to_string();
+        let mut hostname = Command::new("nsenter");
+        hostname.args(["--uts", "--target", &pid, "hostname", name]);
+        assert!(hostname.status().unwrap().success());
     }
 
     /// Serves again, without our line for this directive in its config.
@@ -98,20 +117,36 @@ impl RealSshd {
     /// Serves again, and lets in whoever types `code`, once: PAM asks for it (keyboard-interactive, RFC 4256). False, said
     /// loudly, where only root may have a PAM of its own.
     pub fn restart_asking_for(&mut self, code: &str) -> bool {
-        use std::os::unix::fs::PermissionsExt as _;
-        if !rustix::process::geteuid().is_root() || !Path::new("/etc/pam.d").is_dir() {
-            skipped("an sshd with a PAM of its own needs root");
-            return false;
-        }
-        let (pam, check, left) = (self.file("pam.d"), self.file("check"), self.file("code"));
-        std::fs::create_dir_all(&pam).unwrap();
+        let left = self.file("code");
         std::fs::write(&left, code).unwrap();
         let left = left.display();
+        let check = format!("[ -e '{left}' ] && [ \"$(tr -d '\\0')\" = \"$(cat '{left}')\" ] && rm '{left}'");
+        let lines = "UsePAM yes\nKbdInteractiveAuthentication yes\nPubkeyAuthentication no\n";
+        self.restart_with_pam(&check, lines)
+    }
+
+    /// Serves again, and accepts only this password. Each try leaves a line in the file `tries`. False, with a loud message, if
+    /// only root may have its own PAM.
+    pub fn restart_with_password(&mut self, password: &str) -> bool {
+        let (right, tries) = (self.file("password"), self.file("tries"));
+        std::fs::write(&right, password).unwrap();
+        let (right, tries) = (right.display(), tries.display());
+        let check = format!("echo try >>'{tries}'; [ \"$(tr -d '\\0')\" = \"$(cat '{right}')\" ]");
+        let lines = "UsePAM yes\nPasswordAuthentication yes\nPubkeyAuthentication no\n";
+        self.restart_with_pam(&check, lines)
+    }
+
+    /// Serves again, and lets this piece of shell judge what was typed.
+    fn restart_with_pam(&mut self, judge: &str, lines: &str) -> bool {
+        use std::os::unix::fs::PermissionsExt as _;
+        if !Path::new("/etc/pam.d").is_dir() {
+            skipped("there is no PAM");
+            return false;
+        }
+        let (pam, check) = (self.file("pam.d"), self.file("check"));
+        std::fs::create_dir_all(&pam).unwrap();
         // pam_exec(8) gives what was typed on stdin, with a NUL at its end.
-        let script = format!(
-            "#!/bin/sh\n[ -e '{left}' ] && [ \"$(tr -d '\\0')\" = \"$(cat '{left}')\" ] && rm '{left}'\n"
-        );
-        std::fs::write(&check, script).unwrap();
+        std::fs::write(&check, format!("#!/bin/sh\n{judge}\n")).unwrap();
         std::fs::set_permissions(&check, std::fs::Permissions::from_mode(0o755)).unwrap();
         let stack = format!(
             "auth required pam_exec.so quiet expose_authtok {}\nauth required pam_permit.so\naccount required pam_permit.so\n\
@@ -119,9 +154,7 @@ impl RealSshd {
             check.display()
         );
         std::fs::write(pam.join("sshd"), stack).unwrap();
-        self.pam = Some(pam);
-        self.restart_with("UsePAM yes\nKbdInteractiveAuthentication yes\nPubkeyAuthentication no\n");
-        true
+        self.restart_seeing(&[(&pam, Path::new("/etc/pam.d"))], lines)
     }
 
     /// A file of its own.
@@ -197,8 +230,10 @@ impl RealSshd {
         std::fs::read_to_string(self.folder.join("host_key.pub")).unwrap()
     }
 
-    /// The plane that hands out sessions on it: one workspace, id 1, whose title is the user running the tests.
-    pub fn plane(&self) -> FakePlane {
+    /// The plane that hands out sessions on it: one workspace, id 1, whose title is the user running the tests. It calls the
+    /// machine by this name.
+    pub fn plane_naming(&self, host: &str) -> FakePlane {
+        let host = host.to_owned();
         let (user, host_key) = (user(), self.host_key());
         let folder = Arc::new(Mutex::new(self.folder.clone()));
         let (port, workdir) = (self.port, self.folder.parent().unwrap().join("box").display().to_string());
@@ -215,8 +250,8 @@ impl RealSshd {
                     authorize(&folder, key);
                     json!({"type": "key", "certificate": null})
                 };
-                json!({"error": false, "bundle": {"host": "127.0.0.1", "port": port, "user": user, "workdir": workdir,
-                    "known_hosts": format!("[127.0.0.1]:{port} {host_key}"), "expires_at": expires_at,
+                json!({"error": false, "bundle": {"host": host, "port": port, "user": user, "workdir": workdir,
+                    "known_hosts": format!("[{host}]:{port} {host_key}"), "expires_at": expires_at,
                     "credential": credential}})
             } else {
                 json!({"error": false, "data": {"workspaces": [{"id": 1, "title": user, "custom_title": "box", "provider": "aws", "current_state": "running"}]}})

@@ -69,11 +69,21 @@ impl World {
     /// A world whose workspace `box`, id 1, is behind a real sshd, as the user who runs the tests. `None`, said loudly, where
     /// there is no sshd.
     pub fn real() -> Option<World> {
+        World::real_named("127.0.0.1")
+    }
+
+    /// The same, whose control plane calls the sshd's host by this name.
+    pub fn real_named(host: &str) -> Option<World> {
         let home = tempfile::Builder::new().prefix("rc-").tempdir().unwrap();
         std::fs::create_dir(home.path().join("box")).unwrap();
         let sshd = RealSshd::start(home.path())?;
-        let plane = sshd.plane();
+        let plane = sshd.plane_naming(host);
         Some(World::behind(home, sshd, plane))
+    }
+
+    /// The port of the real sshd behind the workspace.
+    pub fn sshd_port(&self) -> u16 {
+        self.sshd.as_ref().unwrap().0.port()
     }
 
     /// A world whose workspace is behind this sshd, and granted by this plane.
@@ -240,6 +250,8 @@ impl World {
             .args(arguments)
             .env_clear()
             .env("HOME", self.home())
+            .env("RUNCODE_TEST_HOME", self.home())
+            .env("RUNCODE_TEST_ETC", self.home().join("etc"))
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .current_dir(self.home())
             .stdin(Stdio::null())
