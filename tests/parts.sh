@@ -56,6 +56,9 @@ quick_names() { for module in $quick_modules; do echo "${1:-} $module::"; done; 
 NEXTEST_TEST_THREADS=$((2 * $(getconf _NPROCESSORS_ONLN)))
 export NEXTEST_TEST_THREADS
 
+# In CI a test that fails is run once more. One that passes then is shown as flaky in the summary, which is a fault to be fixed.
+[ "${CI:-}" != true ] || export NEXTEST_RETRIES=1
+
 has_nextest() { command -v cargo-nextest >/dev/null 2>&1; }
 
 # With `beside`, the program that tests/run has started in the background ends, too.
