@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::app::App;
 use crate::output::report::Outcome;
 use crate::session::Session;
+use crate::session::attachment::{Attachment, routed_one};
 use crate::session::resolve::known_here;
 use crate::session::store::Store;
 use crate::sys::env::Env;
@@ -86,13 +87,23 @@ fn asking(input: &[u8], env: &Env) -> Option<Place> {
 }
 
 fn segment(place: &Place, is_plain: bool, app: &App) -> Option<String> {
-    routed_segment(place, is_plain, app).or_else(|| attached_segment(place, is_plain, app))
+    let attachments = app.attachments().ok()?;
+    // Read once: the two folders are nearly always the same one.
+    let nearest = attachments.nearest(&place.project).ok();
+    let routed = nearest.as_deref().and_then(|nearest| routed_one(nearest).ok().flatten());
+    routed
+        .and_then(|routed| routed_segment(&routed, place, is_plain, app))
+        .or_else(|| attached_segment(nearest, place, is_plain, app))
 }
 
 /// In a routed project the line is always shown, whatever the session's state, since commands go nowhere else.
-fn routed_segment(Place { session, project, .. }: &Place, is_plain: bool, app: &App) -> Option<String> {
+fn routed_segment(
+    attachment: &Attachment,
+    Place { session, .. }: &Place,
+    is_plain: bool,
+    app: &App,
+) -> Option<String> {
     let attachments = app.attachments().ok()?;
-    let attachment = attachments.routed(std::slice::from_ref(project)).ok()??;
     let known = Store::new(app.paths().ok()?).read(&attachment.key).ok().flatten();
     let name = match &known {
         Some(session) => place_of(session),
@@ -136,13 +147,17 @@ fn left(seconds: Option<u64>, is_plain: bool) -> String {
     minutes.map(|minutes| format!("{before}{minutes}m")).unwrap_or_default()
 }
 
-fn attached_segment(Place { project, current, .. }: &Place, is_plain: bool, app: &App) -> Option<String> {
-    let key = match app.named(None) {
-        Some(named) => known_here(&named.words, &app.sessions().ok()?).ok()??,
-        None => {
-            let applying = app.attachments().ok()?.applying(Some(current)).ok()?;
-            applying.of_project(project)?.key
-        }
+/// `nearest`: the attachments of the project's folder.
+fn attached_segment(
+    nearest: Option<Vec<Attachment>>,
+    Place { project, current, .. }: &Place,
+    is_plain: bool,
+    app: &App,
+) -> Option<String> {
+    let key = match (app.named(None), nearest.as_deref()) {
+        (Some(named), _) => known_here(&named.words, &app.sessions().ok()?).ok()??,
+        (None, Some([only])) if project == current => only.key.clone(),
+        (None, _) => app.attachments().ok()?.applying(Some(current)).ok()?.of_project(project)?.key,
     };
     let session = Store::new(app.paths().ok()?).read(&key).ok()??;
     session.is_valid(clock::now()).then(|| render(&session, is_plain))

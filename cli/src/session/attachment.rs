@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use routing::routed_one;
 pub use store::{Attachments, Locked};
 
 use crate::error::{Code, Error, Result};

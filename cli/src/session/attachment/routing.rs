@@ -23,11 +23,7 @@ impl Attachments<'_> {
                 }
             }
         }
-        match &found[..] {
-            [only] => Ok(only.routing.then(|| only.clone())),
-            several if several.iter().any(|near| near.routing) => Err(linked(several)),
-            _ => Ok(None),
-        }
+        routed_one(&found)
     }
 
     /// Notes that a call of this agent session was heard. A failure to do so shows only in the status line.
@@ -47,6 +43,15 @@ impl Attachments<'_> {
     fn heard_file(self, session: &str) -> PathBuf {
         let digest = sha256(session.as_bytes());
         self.paths.heard().join(&digest[..DIGITS])
+    }
+}
+
+/// The routed one of a folder's attachments. An error if there are several, and one of them is routed.
+pub fn routed_one(nearest: &[Attachment]) -> Result<Option<Attachment>> {
+    match nearest {
+        [only] => Ok(only.routing.then(|| only.clone())),
+        several if several.iter().any(|near| near.routing) => Err(linked(several)),
+        _ => Ok(None),
     }
 }
 

@@ -58,7 +58,7 @@ impl<'a> Attachments<'a> {
     /// As [`Attachments::near`]; several where a link led here, and not all of the ways up mean the same workspace: whoever
     /// wrote the link, such as the author of a checkout, must not choose. A link that the user came through when attaching
     /// the folder was the user's choice.
-    pub(super) fn nearest(self, folder: &Location) -> Result<Vec<Attachment>> {
+    pub fn nearest(self, folder: &Location) -> Result<Vec<Attachment>> {
         let mut found = Vec::<Attachment>::new();
         let has_files = atomic_file::is_own_dir(&self.paths.attachments())?;
         let mut older = None; // read where it is needed
