@@ -35,6 +35,8 @@ if is_anything_attached; then
                 case $1 in
                     *runcode*)
                         if [ "$(runcode_asks where -- "$1" 2>/dev/null)" = here ]; then
+                            # Else the locale decides which bytes are blanks and quotes.
+                            LC_ALL=C
                             builtin eval "$1"
                             return
                         fi

@@ -1,5 +1,7 @@
 //! Routing: what the plugin's hooks answer and what the road does with a command, without the client. `tests/plugin` drives the client.
 
+mod hidden;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -59,13 +61,18 @@ impl Routed {
 
     /// What the session-start hook leaves in the environment file.
     fn line(&self) -> String {
+        self.line_in(&self.world.home().join(".cache"))
+    }
+
+    /// The same, for a user whose cache is this folder.
+    fn line_in(&self, cache: &Path) -> String {
         let file = self.world.home().join("environment");
         std::fs::write(&file, "").unwrap();
         for source in ["startup", "resume"] {
             let mut command = Command::new("sh");
             command.arg(root().join("plugin/session-start"));
             let mut command = self.as_client(command);
-            command.env("CLAUDE_ENV_FILE", &file);
+            command.env("CLAUDE_ENV_FILE", &file).env("XDG_CACHE_HOME", cache);
             let started = json!({ "hook_event_name": "SessionStart", "session_id": "s", "source": source, "cwd": self.project });
             let said = CommandOutput::of(feed(&mut command, started.to_string().as_bytes())).succeeds();
             let told = said.json()["hookSpecificOutput"]["additionalContext"].as_str().unwrap().to_owned();

@@ -17,14 +17,14 @@ use crate::origin::SessionKey;
 use crate::output::foreign;
 use crate::output::progress::note;
 use crate::output::report::Outcome;
-use crate::session::attachment::{Attachment, Attachments};
+use crate::session::attachment::{Attachment, Attachments, elsewhere};
 use crate::session::execution::execute;
 use crate::session::resolve::known_here;
 use crate::session::store::Store;
 use crate::sys::env::{Env, Var};
 use crate::sys::location::Location;
-use crate::sys::paths::{self, Paths};
-use crate::sys::{project, subprocess};
+use crate::sys::paths;
+use crate::sys::subprocess;
 
 /// The longest call that is read, in bytes.
 const MAX_INPUT: u64 = 64 << 20;
@@ -182,17 +182,17 @@ fn routed(project: &Path, reached: Option<&Path>, app: &App) -> Result<Option<At
     if let Some(found) = app.attachments()?.routed(&names)? {
         return Ok(Some(found));
     }
-    let home = Env::test_home().map(PathBuf::from).or_else(project::home);
-    let usual = home.map(|home| Paths::below(&home));
-    let usual = usual.filter(|usual| app.paths().is_ok_and(|paths| paths.cache() != usual.cache()));
-    match usual.map(|usual| Attachments::new(&usual).routed(&names)).transpose()?.flatten() {
-        None => Ok(None),
-        Some(_) => Err(Error::new(
-            Code::Conflict,
-            "this project is routed to a workspace, but HOME or XDG_CACHE_HOME points to another cache, so nothing was run",
-        )
-        .hint("tell the user: the project's settings may set these variables")),
+    let own = app.paths()?.cache();
+    for paths in elsewhere::caches()?.iter().filter(|paths| paths.cache() != own) {
+        if Attachments::new(paths).routed(&names)?.is_some() {
+            return Err(Error::new(
+                Code::Conflict,
+                "this project is routed to a workspace, but HOME or XDG_CACHE_HOME points to another cache, so nothing was run",
+            )
+            .hint("tell the user: the project's settings may set these variables"));
+        }
     }
+    Ok(None)
 }
 
 /// The project by the client's name for it, and by the name through which the user reached it.

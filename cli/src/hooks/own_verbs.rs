@@ -53,6 +53,11 @@ const STARTING: [&str; 11] =
 pub fn effect(command: &SimpleCommand) -> Effect {
     const WORDS: &str = "a word of it is not plain (a pattern, `~` or braces): write it out";
     const LEADS: &str = "it has an option that leads to other servers, logins or folders";
+    if command.depends_on_locale {
+        return Effect::Refused(
+            "a character outside ASCII stands outside '…', where shells may read it in different ways",
+        );
+    }
     let words = command.words.iter().skip(1).map(|word| word.value.as_deref());
     let words = words.take_while(|word| *word != Some("--"));
     let Some(mut words) = words.collect::<Option<Vec<_>>>() else { return Effect::Refused(WORDS) };

@@ -38,6 +38,9 @@ pub struct SimpleCommand {
     pub words: Vec<Word>,
     /// Its redirections, in order.
     pub redirections: Vec<Redirection>,
+    /// Whether the locale may change what it means: it has a character outside ASCII that does not stand in `'…'`. In GBK, Big5 and
+    /// Shift_JIS, the last byte of a UTF-8 character can take the `\` or `"` behind it into a character of two bytes.
+    pub depends_on_locale: bool,
 }
 
 /// The one simple command that `text` is; `None` if it is anything else.
@@ -46,8 +49,9 @@ pub fn parse(text: &str) -> Option<SimpleCommand> {
     if text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
         return None;
     }
-    let mut reader = Reader { text, at: 0, waiting: Vec::new() };
-    let command = reader.command()?;
+    let mut reader = Reader { text, at: 0, waiting: Vec::new(), is_ascii: true };
+    let mut command = reader.command()?;
+    command.depends_on_locale = !reader.is_ascii;
     // Words that are special in first place.
     let first = command.words.first()?;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._+-".contains(c);
@@ -56,7 +60,7 @@ pub fn parse(text: &str) -> Option<SimpleCommand> {
 
 /// The first word of a list and what follows it, if the word means the same everywhere: for `cd DIR && …`.
 pub fn first_words(text: &str, count: usize) -> Option<(Vec<String>, &str)> {
-    let mut reader = Reader { text, at: 0, waiting: Vec::new() };
+    let mut reader = Reader { text, at: 0, waiting: Vec::new(), is_ascii: true };
     let mut words = Vec::new();
     while words.len() < count {
         reader.blanks();
@@ -78,6 +82,8 @@ struct Reader<'a> {
     text: &'a str,
     at: usize,
     waiting: Vec<Waiting>,
+    /// Whether all characters so far are ASCII, but for those in `'…'` and here-documents.
+    is_ascii: bool,
 }
 
 impl Reader<'_> {
@@ -236,6 +242,7 @@ impl Reader<'_> {
                 '\\' => {
                     self.at += 1;
                     let next = self.peek()?;
+                    self.is_ascii &= next.is_ascii();
                     if next != '\n' {
                         value.push(next);
                     }
@@ -247,6 +254,7 @@ impl Reader<'_> {
                 '=' if self.at == start => is_known = false,
                 _ => {}
             }
+            self.is_ascii &= c.is_ascii();
             value.push(c);
             self.at += c.len_utf8();
         }
@@ -258,12 +266,14 @@ impl Reader<'_> {
         loop {
             let c = self.peek()?;
             self.at += c.len_utf8();
+            self.is_ascii &= c.is_ascii();
             match c {
                 '"' => return Some(()),
                 '$' | '`' => return None,
                 '\\' => {
                     let next = self.peek()?;
                     self.at += next.len_utf8();
+                    self.is_ascii &= next.is_ascii();
                     match next {
                         '$' | '`' | '"' | '\\' => value.push(next),
                         '\n' => {}

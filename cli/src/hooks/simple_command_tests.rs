@@ -31,6 +31,22 @@ fn simple_commands_are_read() {
 }
 
 #[test]
+fn text_that_the_locale_may_change_is_told() {
+    for (text, depends) in [
+        (r#"runcode write "中\"; touch x; id #""#, true),
+        (r#"runcode write 'x' "中""#, true),
+        (r#"runcode write \中"#, true),
+        (r#"runcode write 中"#, true),
+        (r#"runcode write "\中""#, true),
+        (r#"runcode write '中\' a"#, false),
+        ("runcode write f <<'E'\n中\nE", false),
+        ("runcode list", false),
+    ] {
+        assert_eq!(parse(text).map(|command| command.depends_on_locale), Some(depends), "{text}");
+    }
+}
+
+#[test]
 fn whatever_could_run_more_is_refused() {
     for text in [
         "",

@@ -3,6 +3,7 @@
 //! `connect` attaches a workspace to a folder. Each attachment is a file of its own below `<cache>/attachments/`, named by a
 //! digest of the folder, so that looking for the nearest one reads no other.
 
+pub mod elsewhere;
 mod routing;
 mod store;
 #[cfg(test)]

@@ -104,6 +104,11 @@ impl Paths {
         self.cache.join("heard")
     }
 
+    /// Caches other than this one in which a folder is routed: a path per line.
+    pub fn routed_caches(&self) -> PathBuf {
+        self.cache.join("routed-caches")
+    }
+
     /// The one attachment that runcode kept before there were more.
     pub fn current(&self) -> PathBuf {
         self.cache.join("current")

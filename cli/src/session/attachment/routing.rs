@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::session::attachment::store::bytes;
-use crate::session::attachment::{Attachment, Attachments, Locked, linked};
+use crate::session::attachment::{Attachment, Attachments, Locked, elsewhere, linked};
 use crate::sys::atomic_file;
 use crate::sys::digest::sha256;
 use crate::sys::location::Location;
@@ -60,6 +60,9 @@ impl Locked<'_> {
     pub fn route(&self, attachment: &Attachment, is_on: bool) -> Result<bool> {
         let Some(current) = self.current(attachment)? else { return Ok(false) };
         let was_on = current.routing;
+        if is_on {
+            elsewhere::remember(self.attachments.paths)?;
+        }
         let changed = Attachment { routing: is_on, ..current };
         atomic_file::write(&changed.file, &bytes(&changed)?, 0o600)?;
         self.forget_heard();
@@ -70,6 +73,7 @@ impl Locked<'_> {
     pub(super) fn forget_heard(&self) {
         if self.all().is_ok_and(|all| all.iter().all(|attachment| !attachment.routing)) {
             remove_files(&self.attachments.paths.heard());
+            elsewhere::forget(self.attachments.paths);
         }
     }
 }

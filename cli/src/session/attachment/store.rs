@@ -8,7 +8,7 @@ use crate::error::{Code, Error, Result};
 use crate::origin::SessionKey;
 use crate::output::foreign::FileName as _;
 use crate::output::foreign::Name;
-use crate::session::attachment::{Applying, Attachment};
+use crate::session::attachment::{Applying, Attachment, elsewhere};
 use crate::sys::atomic_file;
 use crate::sys::digest::sha256;
 use crate::sys::location::Location;
@@ -131,6 +131,9 @@ impl<'a> Attachments<'a> {
             file,
         };
         let bytes = bytes(&attachment)?;
+        if attachment.routing {
+            elsewhere::remember(self.paths)?;
+        }
         atomic_file::private_dir(&self.paths.attachments())?;
         atomic_file::sweep(&attachment.file)?;
         atomic_file::write(&attachment.file, &bytes, 0o600)?;
