@@ -1,4 +1,4 @@
-//! A project's settings can set variables that hide the cache in which the project is routed.
+//! What a checkout may bring: settings that set variables, and skills whose lines no gate sees.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -59,5 +59,58 @@ fn a_user_of_any_name_stays_routed() {
         command.env("PATH", &path).env("HOME", &other).env_remove("XDG_CACHE_HOME");
         assert_eq!(CommandOutput::of(feed(&mut command, b"")).status, 255, "{shell}");
     }
+    assert!(!it.project.join("ran").exists() && !it.box_file("ran").exists());
+}
+
+#[test]
+fn what_the_gate_has_not_seen_asks_nobody() {
+    let it = Routed::new(World::new());
+    let line = it.line();
+    let path = super::path_with_binary(&it);
+    let off = "runcode route off";
+    let run = |shell: &str, text: &str| {
+        let mut command = it.road(shell, &line, text);
+        CommandOutput::of(feed(command.env("PATH", &path), b""))
+    };
+    let is_on = || it.gate_of("Bash", &bash("x")).text() != "";
+    for shell in shells() {
+        for text in ["runcode route off", "runcode get f --out g", "runcode mcp"] {
+            let said = run(shell, text);
+            assert_eq!((said.status, said.text()), (255, ""), "{shell} {text}: {said:?}");
+            assert!(said.stderr.contains("the user has not been asked"), "{said:?}");
+        }
+        assert!(is_on());
+        run(shell, "runcode exec -- true").succeeds();
+        // The user agrees to what the gate asks.
+        let said = it.gate_of("Bash", &bash(off)).succeeds().json();
+        let output = &said["hookSpecificOutput"];
+        assert_eq!(output["permissionDecision"], "ask");
+        let agreed = output["updatedInput"]["command"].as_str().unwrap().to_owned();
+        run(shell, &agreed).succeeds();
+        assert!(!is_on());
+        CommandOutput::of(it.world.command(&["route", "on"]).current_dir(&it.project).output().unwrap())
+            .succeeds();
+        assert_eq!(run(shell, &agreed).status, 255, "a word is good once");
+        assert!(is_on());
+    }
+}
+
+#[test]
+fn a_variable_names_no_other_workspace_unasked() {
+    let it = Routed::new(World::new());
+    let harmless = bash("runcode exec --timeout 5 -- touch ran");
+    let decision = |name: &str| {
+        let said = it.gate(
+            |command| _ = command.env("RUNCODE_WORKSPACE", name),
+            &call("Bash", &harmless, &it.project),
+        );
+        said.succeeds().text().to_owned()
+    };
+    assert!(decision("ssh:localhost").contains(r#""permissionDecision":"ask""#));
+    assert_eq!(decision(it.world.words()), "");
+    let mut command = it.road("bash", &it.line(), "runcode exec --timeout 5 -- touch ran");
+    command.env("RUNCODE_WORKSPACE", "ssh:localhost").env("PATH", super::path_with_binary(&it));
+    let said = CommandOutput::of(feed(&mut command, b""));
+    assert_eq!(said.status, 255, "{said:?}");
     assert!(!it.project.join("ran").exists() && !it.box_file("ran").exists());
 }

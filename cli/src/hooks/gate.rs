@@ -12,6 +12,8 @@ use crate::hooks::simple_command::{self, Redirection, SimpleCommand};
 /// Our own tools, for what the client's tools cannot do there.
 const TOOLS: &str = "mcp__plugin_runcode_runcode__";
 
+const ANOTHER: &str = "runcode: this may work on another workspace than the routed one";
+
 /// A call that the client is about to make.
 #[derive(Debug, Deserialize)]
 pub struct ToolCall {
@@ -36,6 +38,10 @@ pub struct Project {
     pub home: Option<PathBuf>,
     /// The paths, besides `runcode`, that start this program.
     pub programs: Vec<String>,
+    /// Whether `RUNCODE_WORKSPACE`, which a project's settings can set, names another workspace than the routed one.
+    pub is_another_named: bool,
+    /// The words that name the routed workspace, and no other.
+    pub names: Vec<String>,
 }
 
 /// The answer.
@@ -45,8 +51,8 @@ pub enum Answer {
     Here,
     /// The call runs with these arguments instead.
     Instead(Map<String, Value>),
-    /// The user is asked whether the call runs on this machine.
-    Ask(&'static str),
+    /// The user is asked whether the call runs on this machine, with these arguments if any are given.
+    Ask(&'static str, Option<Map<String, Value>>),
     /// The call is refused. The model is told why, and what to do.
     Deny(String),
 }
@@ -62,9 +68,15 @@ impl Answer {
                 "systemMessage": format!("→ {shown}"),
                 "hookSpecificOutput": { "hookEventName": event, "updatedInput": input },
             }),
-            Answer::Ask(why) => json!({ "hookSpecificOutput": {
-                "hookEventName": event, "permissionDecision": "ask", "permissionDecisionReason": why,
-            } }),
+            Answer::Ask(why, input) => {
+                let mut output = json!({
+                    "hookEventName": event, "permissionDecision": "ask", "permissionDecisionReason": why,
+                });
+                if let Some(input) = input {
+                    output["updatedInput"] = json!(input);
+                }
+                json!({ "hookSpecificOutput": output })
+            }
             Answer::Deny(why) => json!({ "hookSpecificOutput": {
                 "hookEventName": event, "permissionDecision": "deny", "permissionDecisionReason": why,
             } }),
@@ -77,6 +89,7 @@ pub fn decide(call: &ToolCall, project: &Project, is_whole: impl Fn(&str) -> boo
     match &*call.tool_name {
         "Bash" | "Monitor" => command(call, project, is_whole),
         "Read" | "Edit" | "MultiEdit" | "Write" | "NotebookEdit" | "Glob" | "Grep" => file(call, project),
+        other if other.starts_with(TOOLS) => own_tool(other, call, project),
         "Agent" | "Task" if call.tool_input.get("isolation").and_then(Value::as_str) != Some("worktree") => {
             Answer::Here
         }
@@ -89,6 +102,21 @@ pub fn decide(call: &ToolCall, project: &Project, is_whole: impl Fn(&str) -> boo
                 _ => "this tool",
             }
         )),
+    }
+}
+
+/// A tool of ours: the user is asked where it would end the routing or work on another workspace.
+fn own_tool(name: &str, call: &ToolCall, project: &Project) -> Answer {
+    let named = call.tool_input.get("workspace").and_then(Value::as_str);
+    let is_another =
+        named.map_or(project.is_another_named, |named| project.names.iter().all(|own| own != named));
+    match name.strip_prefix(TOOLS) {
+        Some("disconnect" | "stop") => {
+            Answer::Ask("runcode: this ends routing; tools will run on this machine again", None)
+        }
+        Some("list") => Answer::Here,
+        _ if is_another => Answer::Ask(ANOTHER, None),
+        _ => Answer::Here,
     }
 }
 
@@ -116,8 +144,9 @@ fn command(call: &ToolCall, project: &Project, is_whole: impl Fn(&str) -> bool) 
         Some(Some(sent)) => sent,
         Some(None) => {
             return match own.map_or(Effect::Harmless, |command| own_verbs::effect(&command)) {
+                Effect::Harmless if project.is_another_named => Answer::Ask(ANOTHER, None),
                 Effect::Harmless => Answer::Here,
-                Effect::Asked(why) => Answer::Ask(why),
+                Effect::Asked(why) => Answer::Ask(why, None),
                 Effect::Refused(why) => Answer::Deny(format!(
                     "runcode: this project is routed to a workspace, and this command would run here: {why}; nothing was run."
                 )),
@@ -146,8 +175,8 @@ pub fn decide_for_codex(call: &ToolCall, project: &Project, shown: &str) -> Answ
     let text = call.tool_input.get("command").and_then(Value::as_str).filter(|_| call.tool_name == "Bash");
     match text.and_then(|text| own_command(text, &project.programs)) {
         Some(command) => match own_verbs::effect(&command) {
-            Effect::Harmless => Answer::Here,
-            Effect::Asked(_) | Effect::Refused(_) => Answer::Deny(
+            Effect::Harmless if !project.is_another_named => Answer::Here,
+            Effect::Harmless | Effect::Asked(_) | Effect::Refused(_) => Answer::Deny(
                 "runcode: this project is routed, and this is for the user: tell them to run it in a terminal".to_owned(),
             ),
         },

@@ -14,6 +14,8 @@ fn project() -> Project {
         workdir: Some(PathBuf::from("/srv/app")),
         home: Some(PathBuf::from("/home/me")),
         programs: vec!["/plugin/bin/runcode".to_owned()],
+        is_another_named: false,
+        names: vec!["7".to_owned(), "web".to_owned()],
     }
 }
 
@@ -36,7 +38,7 @@ fn sent(command: &str) -> Option<String> {
             Some(sent.to_owned())
         }
         // Not sent: it stays here, or the user is asked.
-        Answer::Here | Answer::Ask(_) => None,
+        Answer::Here | Answer::Ask(..) => None,
         other => panic!("{command}: {other:?}"),
     }
 }
@@ -92,7 +94,7 @@ fn the_switch_is_asked_for() {
         "/plugin/bin/runcode --json route off",
         "runcode disconnect",
     ] {
-        assert!(matches!(bash(command), Answer::Ask(_)), "{command}");
+        assert!(matches!(bash(command), Answer::Ask(..)), "{command}");
     }
     for command in
         ["runcode dev -- sh -c x", "runcode --servers /x stop v", "runcode serve", "runcode {route,off}"]
@@ -191,4 +193,33 @@ proptest! {
             prop_assert!(super::simple_command::parse(&command).is_some());
         }
     }
+}
+
+#[test]
+fn own_tools_that_leave_the_workspace_are_asked_about() {
+    let own = |tool: &str, input: Value| {
+        decide(&call(&format!("mcp__plugin_runcode_runcode__{tool}"), input), &project(), |_| true)
+    };
+    for (tool, input) in [
+        ("disconnect", json!({})),
+        ("stop", json!({ "workspace": "web" })),
+        ("connect", json!({ "workspace": "ssh:localhost" })),
+        ("exec", json!({ "command": "id", "workspace": "8" })),
+    ] {
+        assert!(matches!(own(tool, input), Answer::Ask(_, None)), "{tool}");
+    }
+    for (tool, input) in [
+        ("exec", json!({ "command": "id" })),
+        ("exec", json!({ "command": "id", "workspace": "web" })),
+        ("connect", json!({ "workspace": "7" })),
+        ("list", json!({})),
+    ] {
+        assert_eq!(own(tool, input), Answer::Here, "{tool}");
+    }
+    let elsewhere = Project { is_another_named: true, ..project() };
+    let named = |tool: &str, input: Value| decide(&call(tool, input), &elsewhere, |_| true);
+    let exec = named("mcp__plugin_runcode_runcode__exec", json!({ "command": "id" }));
+    assert!(matches!(exec, Answer::Ask(..)));
+    let exec = named("Bash", json!({ "command": "runcode exec --timeout 5 -- id" }));
+    assert!(matches!(exec, Answer::Ask(..)));
 }

@@ -1,5 +1,6 @@
 //! What the agent clients call at certain moments: one JSON answer on stdout, no prose for a script to parse.
 
+pub mod asked;
 pub mod gate;
 #[cfg(test)]
 mod gate_tests;

@@ -1,6 +1,7 @@
 //! Routed folders: the tools of an agent that works in one run on the workspace.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::Result;
 use crate::session::attachment::store::bytes;
@@ -8,8 +9,15 @@ use crate::session::attachment::{Attachment, Attachments, Locked, elsewhere, lin
 use crate::sys::atomic_file;
 use crate::sys::digest::sha256;
 use crate::sys::location::Location;
+use crate::sys::random;
 
 const DIGITS: usize = 32;
+
+/// The beginning of the file names of words for what the user is asked about.
+const ASKED: &str = "asked-";
+
+/// How long the user may take to answer.
+const ASKING: Duration = Duration::from_secs(24 * 3600);
 
 impl Attachments<'_> {
     /// The attachment that a session's tools are routed to, by the names of its project's folder. An error if nobody can
@@ -37,6 +45,22 @@ impl Attachments<'_> {
     /// Whether a call of this agent session has been heard since the folder was routed.
     pub fn is_heard(self, session: &str) -> bool {
         self.heard_file(session).exists()
+    }
+
+    /// Makes the word for a command that the user is about to be asked about.
+    pub fn ask(self) -> Result<String> {
+        let folder = self.paths.heard();
+        atomic_file::private_dir(&folder)?;
+        sweep_asked(&folder);
+        let word = random::word();
+        atomic_file::write(&asked_file(&folder, &word), b"", 0o600)?;
+        Ok(word)
+    }
+
+    /// Whether this word was made and not used yet. It is used then.
+    pub fn take_asked(self, word: &str) -> Result<bool> {
+        let folder = self.paths.heard();
+        Ok(atomic_file::is_own_dir(&folder)? && atomic_file::remove(&asked_file(&folder, word))?)
     }
 
     /// The session's own name for itself may be anything.
@@ -74,6 +98,22 @@ impl Locked<'_> {
         if self.all().is_ok_and(|all| all.iter().all(|attachment| !attachment.routing)) {
             remove_files(&self.attachments.paths.heard());
             elsewhere::forget(self.attachments.paths);
+        }
+    }
+}
+
+fn asked_file(folder: &Path, word: &str) -> PathBuf {
+    let digest = sha256(word.as_bytes());
+    folder.join(format!("{ASKED}{}", &digest[..DIGITS]))
+}
+
+/// Removes the words of commands that the user did not agree to.
+fn sweep_asked(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+        let is_asked = entry.file_name().to_str().is_some_and(|name| name.starts_with(ASKED));
+        if is_asked && age().is_some_and(|age| age > ASKING) {
+            let _ = std::fs::remove_file(entry.path());
         }
     }
 }
