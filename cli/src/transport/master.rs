@@ -4,6 +4,8 @@
 //! sends it to the background once the connection stands, and ends it some time after its last use. Its process id is
 //! kept in the session folder, so that one that no longer answers can be ended too.
 
+mod ending;
+
 use std::fs::File;
 use std::io::Read as _;
 use std::net::TcpStream;
@@ -12,8 +14,6 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
-
-use rustix::process::{Pid, Signal};
 
 use crate::error::{Code, Error, Result};
 use crate::openssh::config::{PERSIST_SECONDS, quoted};
@@ -26,8 +26,10 @@ use crate::transport::http_proxy::Proxy;
 use crate::transport::mux_socket::{Connection, Listener, Trouble};
 use crate::transport::mux_wire::{self, Reply};
 use crate::transport::openssh;
-use crate::transport::outcome::{Cause, Unconnected, Unended};
-use crate::transport::{Transport, Way, full, retired};
+use crate::transport::outcome::{Cause, Unconnected};
+use crate::transport::{Transport, Way, retired};
+
+pub(super) use ending::{SLOWEST_END, end, outlast, remove_socket, retire};
 
 /// How long a healthy master takes to answer, on a machine that is busy.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
@@ -45,16 +47,8 @@ const START: Duration = Duration::from_secs(30);
 /// The longest log of a login. A host may have ssh write without end before it lets anybody in.
 pub(super) const MAX_LOG: u64 = 1024 * 1024;
 
-/// How long a master takes to end when told to.
-const END: Duration = Duration::from_secs(3);
-
 /// How long a process takes to be gone once it is killed.
 pub(super) const KILL: Duration = Duration::from_secs(1);
-
-/// The longest that ending a master takes, whatever it does: asked, told, outlasted, killed, and so the one that was kept.
-pub(super) const SLOWEST_END: Duration = Duration::from_secs(
-    2 * ANSWER.as_secs() + 2 * END.as_secs() + 2 * KILL.as_secs() + END.as_secs(), // and the retired ones
-);
 
 /// The longest that starting one takes: asked for before and at the very end, the old one ended, its start seen off.
 pub(super) const SLOWEST_START: Duration =
@@ -91,7 +85,7 @@ pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Un
     if alive(control_path, ANSWER).is_ok() {
         return Ok(());
     }
-    end_current(transport, control_path).map_err(|failure| other(failure.into()))?;
+    ending::end_current(transport, control_path).map_err(|failure| other(failure.into()))?;
     let log_path = transport.route.folder.join("master.log");
     let deadline = Deadline::after(START);
     // A way to call ssh that the user chose may lead elsewhere. What ssh cannot reach either, it has the words for.
@@ -243,122 +237,6 @@ pub(super) fn settle(mut child: Child, pid: u32, deadline: Deadline) {
 pub(super) fn kill(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();
-}
-
-/// Ends the master and the retired ones. None is fine.
-pub(super) fn end(transport: &Transport, control_path: &Path) -> Result<(), Unended> {
-    end_current(transport, control_path)?;
-    full::end_all(transport, control_path);
-    Ok(retired::end_all(&transport.route.folder)?)
-}
-
-/// Ends the master, answering or not, and removes its socket. None is fine.
-fn end_current(transport: &Transport, control_path: &Path) -> Result<(), Unended> {
-    let deadline = Deadline::after(END);
-    let told = Connection::open(control_path, Deadline::after(ANSWER)).and_then(|mut connection| {
-        let pid = match connection.ask(&mux_wire::alive_check(), deadline)? {
-            Reply::Alive(pid) => pid,
-            _ => return Err(Trouble::Nonsense),
-        };
-        // The master ends before its answer is out.
-        let _ = connection.ask(&mux_wire::terminate(), deadline);
-        Ok(pid)
-    });
-    let kept = kept(transport);
-    match told {
-        Ok(pid) => outlast(transport, pid, deadline),
-        Err(Trouble::Foreign) => return Err(Unended::Foreign(foreign(control_path))),
-        Err(_) => {}
-    }
-    if let Some(pid) = kept {
-        outlast(transport, pid, Deadline::after(Duration::ZERO));
-    }
-    remove_socket(control_path)?;
-    atomic_file::remove(&pid_path(transport))?;
-    Ok(())
-}
-
-/// Lets the master finish what runs over it and take nothing new; one that cannot be told so is ended. None is fine.
-pub(super) fn retire(transport: &Transport, control_path: &Path) -> Result<()> {
-    let Ok((pid, listener)) = answers(control_path, ANSWER) else {
-        return Ok(end_current(transport, control_path)?);
-    };
-    retired::add(&transport.route.folder, pid, listener)?;
-    let deadline = Deadline::after(ANSWER);
-    let told = Connection::open(control_path, deadline)
-        .and_then(|mut connection| connection.ask(&mux_wire::stop_listening(), deadline));
-    match told {
-        Ok(Reply::Ok) => {
-            remove_socket(control_path).map_err(Error::from)?;
-            atomic_file::remove(&pid_path(transport)).map(|_| ())
-        }
-        _ => {
-            retired::forget(&transport.route.folder, listener)?;
-            Ok(end_current(transport, control_path)?)
-        }
-    }
-}
-
-/// Waits until the process is gone, and kills it once the deadline has passed, if it is still a master of this session.
-pub(super) fn outlast(transport: &Transport, pid: u32, deadline: Deadline) {
-    while is_master(transport, pid) {
-        if deadline.is_past() {
-            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-                let _ = rustix::process::kill_process(pid, Signal::KILL);
-            }
-            let gone = Deadline::after(KILL);
-            while is_master(transport, pid) && !gone.is_past() {
-                gone.pause(Duration::from_millis(2));
-            }
-            return;
-        }
-        deadline.pause(Duration::from_millis(2));
-    }
-}
-
-/// Whether the process runs and was started with this session's config, or else with its socket; a process id may have been
-/// given anew.
-fn is_master(transport: &Transport, pid: u32) -> bool {
-    let own = match (&transport.route.way, &transport.route.control_path) {
-        (Way::Config { config, .. }, _) => config,
-        (Way::External(_), Some(control_path)) => control_path,
-        (Way::External(_), None) => return false,
-    };
-    let own = own.as_os_str().as_encoded_bytes();
-    // A master that began beside another one has a different socket name; only the last characters differ.
-    let own = own.get(..own.len().saturating_sub(4)).unwrap_or_default();
-    let arguments = if cfg!(target_os = "linux") {
-        std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
-    } else {
-        let mut ps = std::process::Command::new("/bin/ps");
-        ps.args(["-ww", "-o", "command=", "-p", &pid.to_string()]).stderr(Stdio::null());
-        ps.output().map(|output| output.stdout).unwrap_or_default()
-    };
-    arguments.windows(own.len().max(1)).any(|part| part == own)
-}
-
-pub(super) fn remove_socket(control_path: &Path) -> Result<(), Unended> {
-    use std::os::unix::fs::FileTypeExt as _;
-    match std::fs::symlink_metadata(control_path) {
-        Ok(metadata) if !crate::sys::platform::is_own(&metadata) => {
-            Err(Unended::Foreign(foreign(control_path)))
-        }
-        Ok(metadata) if !metadata.file_type().is_socket() => {
-            Err(Error::new(Code::Io, format!("{} is in the way: it is not a socket", control_path.named()))
-                .hint("move it away")
-                .into())
-        }
-        Ok(_) => {
-            atomic_file::remove(control_path)?;
-            Ok(())
-        }
-        Err(_) => Ok(()),
-    }
-}
-
-fn foreign(control_path: &Path) -> Error {
-    Error::new(Code::Transport, format!("{} belongs to another user", control_path.named()))
-        .hint("nothing is sent to it; remove it, or have its owner do so")
 }
 
 /// How long a master stays without use, in seconds; 0 is for as long as it lives (ssh_config(5), `ControlPersist`).
