@@ -13,6 +13,7 @@ mod disk;
 mod folders;
 mod gateway;
 mod login;
+mod names;
 mod neighbours;
 mod secrets;
 mod users;

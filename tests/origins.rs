@@ -88,6 +88,7 @@ impl Origin for Fake<'_> {
         };
         Ok(Grant {
             title: key.id().into(),
+            custom_title: None,
             shared: None,
             credential,
             lifetime: Lifetime::Open,

@@ -342,14 +342,14 @@ impl Origins for App {
     }
 
     fn called_here(&self, name: &str) -> Result<Vec<SessionKey>> {
-        let wanted = name.to_lowercase();
         let mut sessions = Store::new(self.paths()?).sessions()?;
-        sessions.retain(|session| session.meta.title.raw().to_lowercase() == wanted);
+        sessions.retain(|session| session.meta.is_called(name));
         let mut called = sessions.into_iter().map(|session| session.meta.key).collect::<Vec<_>>();
-        let is_called = |name: &str| name.to_lowercase() == wanted;
         let attached = self.attachments()?.all().unwrap_or_default().into_iter();
-        let attached = attached.filter(|it| it.title.as_ref().is_some_and(|title| is_called(title.raw())));
+        let attached = attached.filter(|attachment| attachment.is_called(name));
         called.extend(attached.map(|attachment| attachment.key));
+        let wanted = name.to_lowercase();
+        let is_called = |name: &str| name.to_lowercase() == wanted;
         let servers = self.servers()?.config()?.servers().map(|(server, _)| server.name.as_str());
         called.extend(servers.filter(|name| is_called(name)).filter_map(SessionKey::server));
         let hosts = self.ssh_hosts().names();

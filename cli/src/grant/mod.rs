@@ -30,6 +30,8 @@ use crate::output::foreign::Name;
 pub struct Grant {
     /// What the workspace is called.
     pub title: Name,
+    /// The name that a user gave it; known if `shared` is.
+    pub custom_title: Option<Name>,
     /// Whether it is somebody else's, shared with the user; `None` if unknown.
     pub shared: Option<bool>,
     /// What lets us in, and where.

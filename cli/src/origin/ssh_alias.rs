@@ -114,6 +114,7 @@ impl Origin for SshHosts {
         let external = external(&self.ssh, destination.clone(), None)?;
         Ok(Grant {
             title: destination.to_string().into(),
+            custom_title: None,
             shared: Some(false),
             credential: Credential::External(external),
             lifetime: Lifetime::Open,

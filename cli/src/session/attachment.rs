@@ -21,7 +21,7 @@ use crate::origin::names::few;
 use crate::origin::{SessionKey, Ungranted};
 use crate::output::foreign::{self, Name};
 use crate::output::progress::note;
-use crate::session::Session;
+use crate::session::{Session, Titles};
 use crate::sys::location::Location;
 
 /// A workspace, and the folder whose commands mean it.
@@ -33,6 +33,9 @@ pub struct Attachment {
     /// What the workspace is called; none in files from before that was kept.
     #[serde(default)]
     pub title: Option<Name>,
+    /// The name that a user gave the workspace, if it was known when it was attached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom_title: Option<Name>,
     /// The folder, without links; none when its name is not text.
     pub folder: Option<String>,
     /// The path that the user took to the folder when attaching it, if that path has links in it.
@@ -50,6 +53,11 @@ impl Attachment {
     /// The workspace as a person knows it: `web (#2)`.
     pub fn shown(&self) -> String {
         self.key.shown(self.title.as_ref())
+    }
+
+    /// Whether this is one of the workspace's names, ignoring case.
+    pub fn is_called(&self, name: &str) -> bool {
+        Titles { title: self.title.as_ref(), custom: self.custom_title.as_ref() }.have(name)
     }
 
     /// The workspace and its folder: ``web (#2) for "/home/me/web"``.
@@ -170,21 +178,21 @@ pub fn attach(
     attachments: Attachments<'_>,
     routes: bool,
 ) -> Result<bool> {
-    attach_key(&session.meta.key, &session.meta.title, folder, attachments, routes)
+    attach_key(&session.meta.key, session.meta.titles(), folder, attachments, routes)
 }
 
 /// As [`attach`], for a workspace that needs no session.
 pub fn attach_key(
     key: &SessionKey,
-    title: &Name,
+    titles: Titles<'_>,
     folder: &Location,
     attachments: Attachments<'_>,
     routes: bool,
 ) -> Result<bool> {
     let around = attachments.near(folder)?;
-    let before = attachments.save(key, Some(title), folder, routes)?;
+    let before = attachments.save(key, titles, folder, routes)?;
     let is_routed = routes || before.as_ref().is_some_and(|before| before.routing);
-    let name = key.shown(Some(title));
+    let name = key.shown(titles.title);
     match (before, around) {
         (Some(before), _) if before.key != *key => {
             note(format!("note: {name} is attached to this folder now, no longer {}", before.shown()));

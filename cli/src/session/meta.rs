@@ -32,6 +32,9 @@ pub struct Meta {
     /// What the workspace is called; empty in files from before that was kept.
     #[serde(default)]
     pub title: Name,
+    /// The name that a user gave it, as the list last said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom_title: Option<Name>,
     /// Whether it is somebody else's, shared with the user; `None` if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<bool>,
@@ -76,6 +79,16 @@ impl Meta {
         Some(meta)
     }
 
+    /// Whether this is one of its names, ignoring case.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.titles().have(name)
+    }
+
+    /// What the workspace is called.
+    pub fn titles(&self) -> Titles<'_> {
+        Titles { title: Some(&self.title), custom: self.custom_title.as_ref() }
+    }
+
     /// Whether its connection ends by itself some time after its last use, even if it carries forwards.
     pub fn is_bounded(&self) -> bool {
         self.personal_keep.is_some() || self.approved.is_some()
@@ -84,6 +97,23 @@ impl Meta {
     /// The lifetime that was asked for.
     pub fn ttl(&self) -> Duration {
         Duration::from_secs(self.ttl_seconds)
+    }
+}
+
+/// What a workspace is called, as far as is known.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Titles<'a> {
+    /// Its title.
+    pub title: Option<&'a Name>,
+    /// The name that a user gave it.
+    pub custom: Option<&'a Name>,
+}
+
+impl Titles<'_> {
+    /// Whether `name` is one of them, ignoring case as lists do.
+    pub fn have(self, name: &str) -> bool {
+        let wanted = name.to_lowercase();
+        self.title.into_iter().chain(self.custom).any(|title| title.raw().to_lowercase() == wanted)
     }
 }
 

@@ -63,7 +63,11 @@ pub fn mint(
         Credential::External(external) => external.destination.to_string(),
     };
     let before = locked.read()?.map(|old| old.meta).filter(|old| old.key == *key);
-    let shared = grant.shared.or(before.as_ref().and_then(|before| before.shared));
+    // A list that was not read this time said so last time.
+    let (shared, custom_title) = match (grant.shared, &before) {
+        (None, Some(before)) => (before.shared, before.custom_title.clone()),
+        (shared, _) => (shared, grant.custom_title),
+    };
     // What the user said of a host of their own holds until they detach from it.
     let before = before.filter(|old| matches!(old.access, Access::External(_)));
     let access = grant.credential.access();
@@ -77,6 +81,7 @@ pub fn mint(
     let meta = Meta {
         key: key.clone(),
         title: grant.title,
+        custom_title,
         shared,
         alias,
         access,

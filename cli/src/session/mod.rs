@@ -25,4 +25,4 @@ pub mod store;
 mod written;
 
 pub use live::Sessions;
-pub use meta::{Meta, Session};
+pub use meta::{Meta, Session, Titles};

@@ -4,8 +4,7 @@ use crate::error::{Code, Error, Result};
 use crate::origin::names::{few, number};
 use crate::origin::{self, BaseUrl, OriginId, Servers, SessionKey, SshHosts, Unresolved};
 use crate::output::foreign::{self, Name};
-use crate::session::Sessions;
-use crate::session::attachment::Attachment;
+use crate::session::{Session, Sessions};
 
 /// As [`origin::resolve()`], for what is on this machine alone: the number or the title of a session that is here; only
 /// another name needs the origin.
@@ -77,16 +76,17 @@ fn borne_here(name: &str, sessions: &Sessions<'_>) -> Result<Option<SessionKey>>
         return Ok(is_here.then_some(key));
     }
     let wanted = number(name);
-    let bears = |key: &SessionKey, title: Option<&Name>| match wanted {
+    let bears = |key: &SessionKey, is_called: bool| match wanted {
         Some(_) => key.workspace_id() == wanted,
-        None => key.words() == name || title.is_some_and(|title| title.raw().eq_ignore_ascii_case(name)),
+        None => key.words() == name || is_called,
     };
     let mut here = Vec::<SessionKey>::new();
-    for session in sessions.store().sessions()? {
-        here.extend(Some(session.meta.key).filter(|key| bears(key, Some(&session.meta.title))));
+    for Session { meta, .. } in sessions.store().sessions()? {
+        here.extend(bears(&meta.key, meta.is_called(name)).then_some(meta.key));
     }
-    for Attachment { key, title, .. } in sessions.attachments().all().unwrap_or_default() {
-        here.extend(Some(key).filter(|key| !here.contains(key) && bears(key, title.as_ref())));
+    for attached in sessions.attachments().all().unwrap_or_default() {
+        let is_new = !here.contains(&attached.key) && bears(&attached.key, attached.is_called(name));
+        here.extend(is_new.then_some(attached.key));
     }
     // The selected control plane comes first: sessions of others may be here too.
     let selected = sessions.origins().selected()?;

@@ -10,6 +10,7 @@ use crate::grant::SshUser;
 use crate::origin::{Target, Terms};
 use crate::output::foreign::Name;
 use crate::output::report::{Outcome, Report, Text};
+use crate::session::Titles;
 use crate::session::attachment::attach_key;
 use crate::sys::location::Location;
 
@@ -78,6 +79,7 @@ pub(super) fn connect(
     }
     let started = args.start && boot(app, target, patience)?;
     let title = Name::from(terms.server.name.as_str());
-    let routing = attach_key(&target.key, &title, &folder, app.attachments()?, false)?;
+    let titles = Titles { title: Some(&title), custom: None };
+    let routing = attach_key(&target.key, titles, &folder, app.attachments()?, false)?;
     Ok(Attached { terms: terms.clone(), folder, started, routing }.into())
 }

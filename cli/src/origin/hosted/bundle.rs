@@ -74,6 +74,7 @@ pub fn validate(json: &str, asked: &Asked<'_>) -> Result<Grant> {
     let workdir = display(raw.workdir.as_ref()).and_then(|path| Workdir::parse(&path).ok());
     Ok(Grant {
         title: user.as_str().into(),
+        custom_title: None,
         shared: None,
         credential: Credential::Key {
             gateway: Gateway { endpoint: Endpoint { host, port, user }, trust: Trust::Pinned(pins) },

@@ -19,6 +19,7 @@ use crate::origin::hosted::answer::{
 use crate::origin::hosted::workspace::from_row;
 use crate::origin::hosted::{BaseUrl, Token};
 use crate::origin::{SessionKey, Ungranted, Workspace};
+use crate::output::foreign::Name;
 use crate::output::progress::note;
 use crate::sys::clock::{self, Deadline};
 
@@ -41,14 +42,23 @@ const MAX_REDIRECTS: usize = 3;
 /// What to do when an answer was cut off.
 const AGAIN: &str = "try again, or run `runcode doctor`";
 
+/// What a list says of a workspace that its session remembers.
+#[derive(Debug, Clone)]
+pub(super) struct Listed {
+    /// Whether it is somebody else's.
+    pub(super) shared: bool,
+    /// The name that a user gave it.
+    pub(super) custom_title: Option<Name>,
+}
+
 /// The control plane at one base, spoken to with one token. Nothing is set up before the first call.
 pub struct Client {
     http: Http,
     token: Token,
     is_sandboxed: bool,
     ahead: Cell<Option<SignedDuration>>,
-    /// The workspaces of the last list, and whether each is somebody else's.
-    listed: RefCell<BTreeMap<u64, bool>>,
+    /// The workspaces of the last list.
+    listed: RefCell<BTreeMap<u64, Listed>>,
 }
 
 impl Client {
@@ -93,14 +103,17 @@ impl Client {
                 found.entry(workspace.key.workspace_id()).or_insert(workspace);
             }
         }
-        let whose = found.values().filter_map(|found| Some((found.key.workspace_id()?, found.shared)));
-        *self.listed.borrow_mut() = whose.collect();
+        let listed = found.values().filter_map(|found| {
+            let Workspace { shared, custom_title, .. } = found.clone();
+            Some((found.key.workspace_id()?, Listed { shared, custom_title }))
+        });
+        *self.listed.borrow_mut() = listed.collect();
         Ok(found.into_values().collect())
     }
 
-    /// Whether it is somebody else's, if a list that contains it was read. Sends no request.
-    pub(super) fn is_shared(&self, key: &SessionKey) -> Option<bool> {
-        self.listed.borrow().get(&key.workspace_id()?).copied()
+    /// What the last list says of it, if one that contains it was read. Sends no request.
+    pub(super) fn listed(&self, key: &SessionKey) -> Option<Listed> {
+        self.listed.borrow().get(&key.workspace_id()?).cloned()
     }
 
     /// Boots a workspace; one that is up or on its way is fine.

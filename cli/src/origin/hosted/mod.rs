@@ -64,7 +64,9 @@ impl Origin for Client {
             bundle::Asked { key: request.key, ttl: request.ttl, now: now.checked_add(ahead).unwrap_or(now) };
         let mut grant = bundle::validate(answer.get(), &asked).map_err(Ungranted::Refused)?;
         grant.lifetime = grant.lifetime.by_a_clock_behind(ahead);
-        grant.shared = self.is_shared(key);
+        if let Some(listed) = self.listed(key) {
+            (grant.shared, grant.custom_title) = (Some(listed.shared), listed.custom_title);
+        }
         Ok(grant)
     }
 

@@ -289,6 +289,7 @@ impl Origin for Servers {
         let external = ssh_alias::external(&self.ssh, destination.clone(), Some(named(server, key)))?;
         Ok(Grant {
             title: server.name.as_str().into(),
+            custom_title: None,
             shared: Some(false),
             credential: Credential::External(external),
             lifetime: Lifetime::Open,

@@ -226,6 +226,7 @@ fn commit(
     let meta = Meta {
         key: asked.key.clone(),
         title: terms.server.name.as_str().into(),
+        custom_title: None,
         shared: Some(false),
         alias,
         access,

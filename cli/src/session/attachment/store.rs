@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Code, Error, Result};
 use crate::origin::SessionKey;
 use crate::output::foreign::FileName as _;
-use crate::output::foreign::Name;
+use crate::session::Titles;
 use crate::session::attachment::{Applying, Attachment, elsewhere};
 use crate::sys::atomic_file;
 use crate::sys::digest::sha256;
@@ -113,7 +113,7 @@ impl<'a> Attachments<'a> {
     pub fn save(
         self,
         key: &SessionKey,
-        title: Option<&Name>,
+        titles: Titles<'_>,
         folder: &Location,
         routes: bool,
     ) -> Result<Option<Attachment>> {
@@ -124,7 +124,8 @@ impl<'a> Attachments<'a> {
         let before = self.read(&file).ok().flatten().or(older.clone());
         let attachment = Attachment {
             key: key.clone(),
-            title: title.cloned(),
+            title: titles.title.cloned(),
+            custom_title: titles.custom.cloned(),
             folder: text(folder.real()),
             given: folder.given().and_then(text),
             routing: routes || before.as_ref().is_some_and(|before| before.routing),
