@@ -1,6 +1,7 @@
 //! Servers with names of one's own: servers.toml, the operator's and the user's.
 
 mod config;
+mod definition;
 mod fence;
 mod password;
 mod places;
@@ -13,18 +14,16 @@ mod signer;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod trail;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::json;
-
 use crate::error::{Code, Error, Result};
-use crate::grant::{Credential, Destination, Grant, Lifetime, NamedServer, SshUser};
+use crate::grant::{Credential, Destination, Grant, Lifetime};
 use crate::openssh::SshBinary;
 use crate::openssh::external::OwnHost;
 use crate::origin::names::few;
@@ -33,12 +32,12 @@ use crate::origin::{
 };
 use crate::output::foreign::{self, Name};
 use crate::output::progress::note;
-use crate::sys::digest::sha256;
 use crate::sys::env::{Env, Var};
 use crate::sys::paths::Paths;
 use crate::sys::project::{self, Project};
 use crate::sys::trusted_file::Owner;
 
+use definition::{approved_definition, definition, named};
 use fence::Account;
 use power::{Deadlines, Machine, Refusal};
 
@@ -48,6 +47,7 @@ pub use policy::Policy;
 pub use power::{Power, State};
 pub use server::{AuthMethod, Server};
 pub use terms::{Terms, enforced};
+pub use trail::trail_of_all;
 
 /// A servers.toml that explains itself and names no server yet.
 pub const STARTER: &str = include_str!("starter.toml");
@@ -341,79 +341,6 @@ impl Origin for Servers {
     fn stop(&self, key: &SessionKey) -> Result<()> {
         self.machine_of(key)?.stop()
     }
-}
-
-/// The log of what is done on workspaces that no file names, if a file wants it: the operator's, whichever file is named instead,
-/// or `own`. Who has neither pays for two looks.
-pub fn trail_of_all(env: &Env, own: Option<&Path>) -> Result<Option<Trail>> {
-    trail_in(&places::operators(env), own)
-}
-
-fn trail_in(operators: &Path, own: Option<&Path>) -> Result<Option<Trail>> {
-    for file in [Some(operators), own] {
-        let found =
-            file.filter(|file| !std::fs::symlink_metadata(file).is_err_and(|error| is_absent(&error)));
-        let Some(file) = found else { continue };
-        let places = Places::Named { file: file.to_owned(), operator: operators.to_owned() };
-        let (config, mut issues) = places.read();
-        // A mistake in the file must not turn recording off.
-        issues.retain(|issue| config.is_in_doubt_by(issue));
-        if !issues.is_empty() {
-            return Err(places::bad_config(issues));
-        }
-        if config.audits_all() {
-            return Ok(Some(config.trail().clone()));
-        }
-    }
-    Ok(None)
-}
-
-fn is_absent(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
-}
-
-/// What the file says of it, for whoever calls ssh.
-fn named(server: &Server, key: &SessionKey) -> NamedServer {
-    NamedServer {
-        words: key.words(),
-        port: server.port,
-        user: server.user.clone(),
-        host_keys: server.host_keys.clone(),
-        environment: server.environment.as_deref().map(Into::into),
-        is_restricted: server.is_restricted(),
-        definition: definition(server),
-    }
-}
-
-/// Everything that an approved session is made from.
-fn approved_definition(server: &Server) -> String {
-    let policy = &server.policy;
-    let said = json!([
-        definition(server),
-        policy.requires_approval,
-        policy.unrestricted_sessions,
-        policy.forwarding,
-        policy.signer,
-        policy.principal.as_ref().map(SshUser::as_str),
-        policy.source_address,
-        policy.max_ttl,
-        policy.max_idle,
-    ]);
-    sha256(said.to_string().as_bytes())
-}
-
-/// All that a session is made from; what starts the machine is not.
-fn definition(server: &Server) -> String {
-    let said = json!([
-        server.method.host(),
-        server.port.map(|port| port.number()),
-        server.user.as_ref().map(SshUser::as_str),
-        server.host_keys,
-        server.environment,
-        server.workdir,
-        server.policy.profiles, // what an unrestricted session forwards is not for a restricted one
-    ]);
-    sha256(said.to_string().as_bytes())
 }
 
 fn row(config: &Config, server: &Server) -> Option<Workspace> {

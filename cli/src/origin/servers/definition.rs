@@ -1,0 +1,52 @@
+//! What of a server's lines in servers.toml a session is made from.
+
+use serde_json::json;
+
+use crate::grant::{NamedServer, SshUser};
+use crate::origin::SessionKey;
+use crate::origin::servers::Server;
+use crate::sys::digest::sha256;
+
+/// What the file says of it, for whoever calls ssh.
+pub(super) fn named(server: &Server, key: &SessionKey) -> NamedServer {
+    NamedServer {
+        words: key.words(),
+        port: server.port,
+        user: server.user.clone(),
+        host_keys: server.host_keys.clone(),
+        environment: server.environment.as_deref().map(Into::into),
+        is_restricted: server.is_restricted(),
+        definition: definition(server),
+    }
+}
+
+/// Everything that an approved session is made from.
+pub(super) fn approved_definition(server: &Server) -> String {
+    let policy = &server.policy;
+    let said = json!([
+        definition(server),
+        policy.requires_approval,
+        policy.unrestricted_sessions,
+        policy.forwarding,
+        policy.signer,
+        policy.principal.as_ref().map(SshUser::as_str),
+        policy.source_address,
+        policy.max_ttl,
+        policy.max_idle,
+    ]);
+    sha256(said.to_string().as_bytes())
+}
+
+/// All that a session is made from; what starts the machine is not.
+pub(super) fn definition(server: &Server) -> String {
+    let said = json!([
+        server.method.host(),
+        server.port.map(|port| port.number()),
+        server.user.as_ref().map(SshUser::as_str),
+        server.host_keys,
+        server.environment,
+        server.workdir,
+        server.policy.profiles, // what an unrestricted session forwards is not for a restricted one
+    ]);
+    sha256(said.to_string().as_bytes())
+}
