@@ -41,7 +41,8 @@ const NOT_LOGGED_IN: &str = "run `runcode login` first: config-ssh adds the work
 /// Writes one block at the top of ~/.ssh/config, with one host per workspace, and touches nothing else in it. Run it
 /// again after you create or rename a workspace. The host of a stopped workspace works once you start the workspace.
 /// The block has the workspaces of one control plane; `--replace` makes it another's.
-/// If the title of a workspace shared with you could mean another workspace, the name of its host includes the id.
+/// If the title of a workspace shared with you could mean another workspace or another host of your ssh config, the name of
+/// its host includes the id.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -229,7 +230,7 @@ fn block(
     let (paths, caller) = (app.paths()?, caller(app)?);
     let is_of_this_plane = plane_of(old, BaseUrl::HOSTED_API).as_ref() == Some(&caller.plane);
     let before = if is_of_this_plane { names_in(old) } else { Vec::new() };
-    let taken = Taken { before, elsewhere: elsewhere(app, rest)? };
+    let taken = Taken { before, elsewhere: hosts::patterns(&home(app.env())?, rest) };
     let names = host_names::names(&workspaces.iter().filter_map(listed).collect::<Vec<_>>(), &taken);
     let mut hosts = Vec::new();
     let (mut numbered, mut skipped) = (BTreeMap::<TitleClash, Vec<String>>::new(), 0);
@@ -291,14 +292,6 @@ fn block(
     }
     report.plane = Some(caller.plane.clone());
     body(&hosts.into_iter().map(|(host, _)| host).collect::<Vec<_>>(), &taken.before, &caller)
-}
-
-/// The names that begin like ours, in the rest of the user's ssh config and in what it includes.
-fn elsewhere(app: &App, rest: &[u8]) -> Result<Vec<String>> {
-    let named = hosts::of_config(&home(app.env())?, rest);
-    let ours =
-        named.iter().filter_map(|name| name.as_str().to_lowercase().strip_prefix(HOST).map(str::to_owned));
-    Ok(ours.collect())
 }
 
 /// The hosts that now lead to another workspace, if any.

@@ -4,7 +4,8 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use crate::integrations::ssh_config_block::Title;
+use crate::integrations::ssh_config_block::{HOST, Title};
+use crate::openssh::host_patterns::HostPatterns;
 
 /// A workspace as it is listed.
 #[derive(Debug, Clone)]
@@ -62,8 +63,8 @@ impl fmt::Display for TitleClash {
 pub struct Taken {
     /// By hosts that were written before, or that had already gone.
     pub before: Vec<Former>,
-    /// By hosts in other parts of the user's ssh config.
-    pub elsewhere: Vec<String>,
+    /// By other parts of the user's ssh config.
+    pub elsewhere: HostPatterns,
 }
 
 /// A name that leads or led to a workspace.
@@ -91,7 +92,7 @@ pub enum Name {
 /// The names of the workspaces that have a title. ssh_config(5) and people compare without regard to case, and so does this.
 /// Somebody else's workspace takes no name that is taken.
 pub fn names(listed: &[Listed<'_>], taken: &Taken) -> HashMap<u64, Name> {
-    let elsewhere = taken.elsewhere.iter().map(|name| fold(name)).collect::<HashSet<_>>();
+    let host = |name: &str| format!("{HOST}{name}");
     let before = taken.before.iter().map(|old| (fold(&old.name), old.id)).collect::<HashMap<_, _>>();
     let with_title = || listed.iter().filter_map(|one| Some((one, fold(one.title.as_ref()?.as_str()))));
     let (mut own, mut others) = (HashMap::<String, usize>::new(), HashMap::<String, usize>::new());
@@ -119,13 +120,17 @@ pub fn names(listed: &[Listed<'_>], taken: &Taken) -> HashMap<u64, Name> {
             Some(TitleClash::LedElsewhere)
         } else if title.bytes().all(|byte| byte.is_ascii_digit()) {
             Some(TitleClash::IsNumber)
-        } else if elsewhere.contains(title) {
+        } else if taken.elsewhere.has(&host(title)) {
+            Some(TitleClash::InConfig)
+        } else if !before.contains_key(title) && taken.elsewhere.fit(&host(title), HOST) {
+            // The user may mean such a pattern for a name that they have used before.
             Some(TitleClash::InConfig)
         } else {
             before.get(&format!("{title}-{}", one.id)).map(|_| TitleClash::HadId)
         };
-        let is_own =
-            |name: &str| own.contains_key(name) || own_nicknames.contains(name) || elsewhere.contains(name);
+        let is_own = |name: &str| {
+            own.contains_key(name) || own_nicknames.contains(name) || taken.elsewhere.has(&host(name))
+        };
         match why {
             None => Name::Plain,
             Some(why) if is_own(&format!("{title}-{}", one.id)) => Name::Taken(why),
@@ -213,7 +218,7 @@ mod tests {
         let before = |names: &[(&str, u64)]| {
             let former =
                 |(name, id): &(&str, u64)| Former { name: (*name).to_owned(), id: *id, is_own: true };
-            Taken { before: names.iter().map(former).collect(), elsewhere: Vec::new() }
+            Taken { before: names.iter().map(former).collect(), ..Taken::default() }
         };
         let theirs = listed(7, "api", false);
         // The user's own #2 is gone; the next run finds the name that this one wrote.
@@ -225,7 +230,13 @@ mod tests {
             );
         }
         assert_eq!(written_after(&before(&[("api", 7)]), &[theirs]), some(&["api"]));
-        let elsewhere = Taken { elsewhere: vec!["Prod".to_owned(), "api-8".to_owned()], ..Taken::default() };
+        let config = |patterns: &[&str]| {
+            let mut elsewhere = HostPatterns::default();
+            let patterns = patterns.iter().map(|name| format!("runcode.{name}")).collect::<Vec<_>>();
+            elsewhere.add("Host", &patterns);
+            Taken { elsewhere, ..Taken::default() }
+        };
+        let elsewhere = config(&["Prod", "api-8"]);
         let all = [
             listed(7, "prod", false),
             listed(8, "api", false),
@@ -236,6 +247,14 @@ mod tests {
             written_after(&elsewhere, &all),
             [Some("prod-7".to_owned()), None, Some("api".to_owned()), Some("5-2".to_owned())]
         );
+        // A pattern may mean the id too, which nobody types by chance.
+        let theirs = listed(7, "api", false);
+        for pattern in ["ap?", "*", "a*"] {
+            let taken = config(&[pattern]);
+            assert_eq!(written_after(&taken, std::slice::from_ref(&theirs)), some(&["api-7"]), "{pattern}");
+            let used = Taken { before: before(&[("api", 7)]).before, ..taken };
+            assert_eq!(written_after(&used, std::slice::from_ref(&theirs)), some(&["api"]), "{pattern}");
+        }
         // The user's own workspace may have any name that its title gives.
         assert_eq!(written_after(&before(&[("api", 7)]), &[listed(2, "api", true)]), some(&["api"]));
     }
