@@ -39,18 +39,21 @@ fn a_teammate_takes_no_host_of_ones_own() {
 fn a_teammate_takes_no_name_of_ones_own_config() {
     let world = World::new();
     let row = |id: u64, title: &str| json!({"id": id, "title": title, "provider": "aws"});
-    let more = world.home().join(".ssh/more");
-    write(
-        &world,
-        format!("Host other Runcode.Prod\n  HostName prod.example\nInclude {}\n", more.display()).as_bytes(),
-    );
+    let (more, set) = (world.home().join(".ssh/more"), world.home().join(".ssh/conf.d"));
+    let lines = "Host other Runcode.Prod\n  HostName prod.example\nHost runcode.ap?\n  User me\n\
+                 Match originalhost x,runcode.db user me\n  HostName db.example\nHost *\n  User me\n";
+    write(&world, format!("{lines}Include {}\nInclude conf.d/[0-9]*.conf\n", more.display()).as_bytes());
     std::fs::write(&more, "Host runcode.stage\n  HostName stage.example\n").unwrap();
-    let plane =
-        FakePlane::listing(json!([]), json!([row(6, "prod"), row(7, "stage"), row(8, "5"), row(9, "web")]));
+    std::fs::create_dir(&set).unwrap();
+    std::fs::write(set.join("1.conf"), "Host runcode.ci\n").unwrap();
+    std::fs::write(set.join("a.conf"), "Host runcode.web\n").unwrap();
+    let rows = [(6, "prod"), (7, "stage"), (8, "5"), (9, "web"), (10, "api"), (11, "db"), (12, "ci")];
+    let plane = FakePlane::listing(json!([]), rows.map(|(id, title)| row(id, title)).into_iter().collect());
     for _ in 0..2 {
         let (hosts, warnings) = hosts(&world, &plane);
         let names = hosts.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>();
-        assert_eq!(names, ["runcode.prod-6", "runcode.stage-7", "runcode.5-8", "runcode.web"]);
+        let plain = ["runcode.prod-6", "runcode.stage-7", "runcode.5-8", "runcode.web"];
+        assert_eq!(names, [&plain[..], &["runcode.api-10", "runcode.db-11", "runcode.ci-12"]].concat());
         assert!(!warnings.contains("another part"), "{warnings}");
     }
 }
@@ -78,13 +81,17 @@ fn a_host_never_moves_to_a_teammates() {
     *shared.lock().unwrap() = json!([row(8)]);
     assert_eq!(hosts(&world, &plane).0, [(8, "runcode.api-8".to_owned())]);
     *shared.lock().unwrap() = json!([row(7)]);
-    // Whoever removes the hosts gives up their names.
+    // Nor after all hosts were removed, or made way for those of another control plane.
     world.run_at(&plane.base(), &["config-ssh", "--remove"]).succeeds();
-    assert_eq!(hosts(&world, &plane).0, [(7, "runcode.api".to_owned())]);
+    assert_eq!(std::fs::read_dir(world.home().join(".local/state/runcode/former-hosts")).unwrap().count(), 1);
+    assert_eq!(hosts(&world, &plane).0, [(7, "runcode.api-7".to_owned())]);
+    let other = FakePlane::listing(json!([]), json!([row(7)]));
+    assert_eq!(hosts(&world, &other).0, [(7, "runcode.api".to_owned())]);
+    assert_eq!(hosts(&world, &plane).0, [(7, "runcode.api-7".to_owned())]);
     *own.lock().unwrap() = json!([row(2)]);
     let (written, warnings) = hosts(&world, &plane);
     assert_eq!(written, [(2, "runcode.api".to_owned()), (7, "runcode.api-7".to_owned())]);
-    assert!(warnings.contains("runcode.api now leads to #2, no longer to #7"), "{warnings}");
+    assert!(!warnings.contains("now leads"), "it leads where it did first: {warnings}");
 }
 
 /// What stands in `~/.ssh/config`, and in what is said about it, reads as the user's own.

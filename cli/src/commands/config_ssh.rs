@@ -1,5 +1,6 @@
 //! `runcode config-ssh`.
 
+mod former;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -42,7 +43,7 @@ const NOT_LOGGED_IN: &str = "run `runcode login` first: config-ssh adds the work
 /// again after you create or rename a workspace. The host of a stopped workspace works once you start the workspace.
 /// The block has the workspaces of one control plane; `--replace` makes it another's.
 /// If the title of a workspace shared with you could mean another workspace or another host of your ssh config, the name of
-/// its host includes the id.
+/// its host includes the id. `--remove` keeps a list of the names outside the file, so that this stays true.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -181,6 +182,11 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         let name = path.to_string_lossy();
         report.diff = text_diff::unified(&name, old.unwrap_or_default(), new.as_deref().unwrap_or_default());
         if !args.dry_run {
+            if let Some(plane) =
+                plane_of(written, BaseUrl::HOSTED_API).filter(|old| report.plane.as_ref() != Some(old))
+            {
+                former::keep(app.paths()?, &plane, written)?; // its block goes
+            }
             report.backup = keep_pristine(&path, old)?;
             file.replace(new.as_deref(), 0o600).map_err(by_hand)?;
         }
@@ -230,6 +236,7 @@ fn block(
     let (paths, caller) = (app.paths()?, caller(app)?);
     let is_of_this_plane = plane_of(old, BaseUrl::HOSTED_API).as_ref() == Some(&caller.plane);
     let before = if is_of_this_plane { names_in(old) } else { Vec::new() };
+    let before = former::with_kept(paths, &caller.plane, before)?;
     let taken = Taken { before, elsewhere: hosts::patterns(&home(app.env())?, rest) };
     let names = host_names::names(&workspaces.iter().filter_map(listed).collect::<Vec<_>>(), &taken);
     let mut hosts = Vec::new();

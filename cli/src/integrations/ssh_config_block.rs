@@ -142,17 +142,24 @@ pub fn body(hosts: &[Host], before: &[Former], caller: &Caller) -> Result<Vec<u8
     }
     let here = hosts.iter().map(|host| host.alias().to_lowercase()).collect::<HashSet<_>>();
     let is_gone = |old: &&Former| !here.contains(&format!("{HOST}{}", old.name.to_lowercase()));
-    let (own, others) = before.iter().filter(is_gone).partition::<Vec<_>, _>(|old| old.is_own);
-    if !own.is_empty() || !others.is_empty() {
+    let gone = gone(before.iter().filter(is_gone));
+    if !gone.is_empty() {
         body.push(b'\n');
     }
-    for Former { name, id, is_own } in own.into_iter().chain(others).take(MAX_GONE) {
-        let whose = if *is_own { "" } else { SHARED };
-        body.extend_from_slice(format!("{GONE}{name} {id}{whose}\n").as_bytes());
-    }
+    body.extend_from_slice(gone.as_bytes());
     // What the user wrote below, before the first Host of their own, stays valid for every host.
     body.extend_from_slice(b"Host *\n");
     Ok(body)
+}
+
+/// The lines that keep the names of hosts that are gone, the user's own first.
+pub fn gone<'a>(names: impl Iterator<Item = &'a Former>) -> String {
+    let (own, others) = names.partition::<Vec<_>, _>(|former| former.is_own);
+    let line = |Former { name, id, is_own }: &Former| {
+        let whose = if *is_own { "" } else { SHARED };
+        format!("{GONE}{name} {id}{whose}\n")
+    };
+    own.into_iter().chain(others).take(MAX_GONE).map(line).collect()
 }
 
 impl Host {

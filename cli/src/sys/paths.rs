@@ -119,6 +119,11 @@ impl Paths {
         self.state.join("approvals")
     }
 
+    /// The names in the user's ssh config that led to workspaces before its hosts were removed.
+    pub fn former_hosts(&self) -> PathBuf {
+        self.state.join("former-hosts")
+    }
+
     /// Which servers have just refused a password.
     pub fn passwords(&self) -> PathBuf {
         self.state.join("passwords")

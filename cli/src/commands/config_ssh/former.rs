@@ -1,0 +1,37 @@
+//! The names that hosts had which are in the config no longer, because the whole block is gone or another control plane's. Nobody
+//! else's workspace may take them when the hosts come back.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use crate::error::Result;
+use crate::integrations::host_names::Former;
+use crate::integrations::ssh_config_block::{gone, names_in};
+use crate::sys::atomic_file;
+use crate::sys::digest::sha256;
+use crate::sys::paths::Paths;
+
+const MAX_FILE: usize = 1024 * 1024;
+
+/// One file for each control plane, in lines like those of the block.
+fn file(paths: &Paths, plane: &str) -> PathBuf {
+    paths.former_hosts().join(&sha256(plane.as_bytes())[..32])
+}
+
+/// `block`, the names of hosts of `plane` in the config, and those that are kept. Where both have one, the config is newer.
+pub(super) fn with_kept(paths: &Paths, plane: &str, mut block: Vec<Former>) -> Result<Vec<Former>> {
+    let kept = atomic_file::read(&file(paths, plane), MAX_FILE)?.unwrap_or_default();
+    let known = block.iter().map(|former| former.name.to_lowercase()).collect::<HashSet<_>>();
+    block.extend(names_in(&kept).into_iter().filter(|former| !known.contains(&former.name.to_lowercase())));
+    Ok(block)
+}
+
+/// Keeps the names in `block`, whose hosts are those of `plane`, before it goes.
+pub(super) fn keep(paths: &Paths, plane: &str, block: &[u8]) -> Result<()> {
+    let all = with_kept(paths, plane, names_in(block))?;
+    if all.is_empty() {
+        return Ok(());
+    }
+    atomic_file::private_dir(&paths.former_hosts())?;
+    atomic_file::write(&file(paths, plane), gone(all.iter()).as_bytes(), 0o600)
+}
