@@ -247,16 +247,16 @@ fn what_it_runs(text: &str, command: &SimpleCommand) -> Option<String> {
 /// A file belongs to the workspace if it is in the project's folder, or if a path on the workspace names it.
 fn file(call: &ToolCall, project: &Project) -> Answer {
     let cwd = call.cwd.clone().unwrap_or_default();
-    // The client drops blanks around a path.
-    let absolute = |path: &str| match (path.trim().strip_prefix('~'), &project.home) {
+    let absolute = |path: &str| match (path.strip_prefix('~'), &project.home) {
         (Some(below), Some(home)) if below.is_empty() || below.starts_with('/') => {
             home.join(below.trim_start_matches('/'))
         }
-        _ => cwd.join(path.trim()),
+        _ => cwd.join(path),
     };
     let given = |name: &str| call.tool_input.get(name).and_then(Value::as_str);
     // Each name that a tool may read: which of them it does is the client's affair.
-    let named = ["file_path", "notebook_path", "path"].into_iter().filter_map(given).map(absolute);
+    let named = ["file_path", "notebook_path", "path"].into_iter().filter_map(given);
+    let named = named.flat_map(|path| [path, trimmed(path)]).map(absolute);
     let mut paths = named.collect::<Vec<_>>();
     let searches = matches!(&*call.tool_name, "Glob" | "Grep");
     if paths.is_empty() {
@@ -267,7 +267,7 @@ fn file(call: &ToolCall, project: &Project) -> Answer {
         let patterns = if call.tool_name == "Glob" { &["pattern", "glob"][..] } else { &["glob"] };
         let begun = patterns.iter().filter_map(|name| given(name));
         let begun =
-            begun.map(|pattern| pattern.trim().split(['*', '?', '[', '{']).next().unwrap_or_default());
+            begun.map(|pattern| trimmed(pattern).split(['*', '?', '[', '{']).next().unwrap_or_default());
         let starts = paths.clone();
         paths.extend(
             begun.flat_map(|begun| starts.iter().map(move |start| start.join(begun)).collect::<Vec<_>>()),
@@ -278,7 +278,7 @@ fn file(call: &ToolCall, project: &Project) -> Answer {
     let holds = |name: &PathBuf| searches && project.folders.iter().any(|folder| folder.starts_with(name));
     let leads_out = |name| {
         given(name)
-            .is_some_and(|pattern| pattern.trim().starts_with(['/', '~', '{']) || pattern.contains(".."))
+            .is_some_and(|pattern| trimmed(pattern).starts_with(['/', '~', '{']) || pattern.contains(".."))
     };
     let is_theirs = names.iter().any(|name| is_in_project(name, project) || holds(name));
     if !(is_theirs || (searches && (leads_out("pattern") && call.tool_name == "Glob" || leads_out("glob")))) {
@@ -295,6 +295,11 @@ fn file(call: &ToolCall, project: &Project) -> Answer {
          with a path relative to the project's folder there.",
         call.tool_name
     ))
+}
+
+/// Without the blanks around it, which the client drops: those of Unicode, and the one that JavaScript counts besides.
+fn trimmed(path: &str) -> &str {
+    path.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
 }
 
 fn is_in_project(path: &Path, project: &Project) -> bool {

@@ -144,6 +144,7 @@ fn files_of_the_project_are_refused() {
         ("Grep", json!({ "pattern": "x", "file_path": "/tmp", "path": "/disk/project" }), false),
         ("Grep", json!({ "pattern": "x", "path": "/disk" }), false),
         ("Glob", json!({ "pattern": " /disk/project/*", "path": "/tmp" }), false),
+        ("Glob", json!({ "pattern": "\u{feff}/disk/project/*", "path": "/tmp" }), false),
         ("Glob", json!({ "pattern": "{/,}disk/project/*", "path": "/tmp" }), false),
         ("PowerShell", json!({ "command": "dir" }), false),
         ("Monitor", json!({ "ws": { "url": "wss://x" } }), true),
@@ -159,6 +160,10 @@ fn files_of_the_project_are_refused() {
             "{answer:?}"
         );
     }
+    // The client may drop a blank that the session's folder would otherwise come before.
+    let mut blank = call("Read", json!({ "file_path": "\u{feff}\u{a0}/disk/project/a" }));
+    blank.cwd = Some("/tmp".into());
+    assert!(matches!(decide(&blank, &project(), |_| true), Answer::Deny(_)));
     // A project that is the home folder, or a workspace with the same paths, does not hide the client's own files.
     for (folder, workdir) in [("/home/me", "/srv"), ("/x", "/home/me"), ("/x", "/")] {
         let project = Project { folders: vec![folder.into()], workdir: Some(workdir.into()), ..project() };

@@ -58,15 +58,24 @@ pub fn effect(command: &SimpleCommand) -> Effect {
             "a character outside ASCII stands outside '…', where shells may read it in different ways",
         );
     }
-    let words = command.words.iter().skip(1).map(|word| word.value.as_deref());
-    let words = words.take_while(|word| *word != Some("--"));
+    let words = command.words.iter().skip(1).map(|word| word.value.as_deref()).collect::<Vec<_>>();
+    // What follows `--` is exec's command there. For every other verb it is one more of its words, as if the `--` were not there.
+    let end = words.iter().position(|word| *word == Some("--")).unwrap_or(words.len());
+    let (before, after) = words.split_at(end);
+    let is_exec = before.iter().find(|word| **word != Some("--json")) == Some(&Some("exec"));
+    let after = if is_exec { &[] } else { after.get(1..).unwrap_or_default() };
+    let words = before.iter().chain(after).copied();
     let Some(mut words) = words.collect::<Option<Vec<_>>>() else { return Effect::Refused(WORDS) };
     words.retain(|word| *word != "--json");
     let name = |word: &str| word.split('=').next().unwrap_or_default().to_owned();
     if words.iter().any(|word| LEADING_ELSEWHERE.contains(&&*name(word))) {
         return Effect::Refused(LEADS);
     }
+    let touches_file =
+        command.redirections.iter().any(|redirection| matches!(redirection, Redirection::File));
+    let touched = Effect::Asked("runcode: this reads or writes a file of this machine");
     let verb = match words.first() {
+        None | Some(&("--help" | "-h" | "--version" | "-V")) if touches_file => return touched,
         None => return Effect::Harmless, // help
         Some(&("--help" | "-h" | "--version" | "-V")) => return Effect::Harmless,
         Some(first) if first.starts_with('-') => return Effect::Refused(LEADS),
@@ -75,8 +84,8 @@ pub fn effect(command: &SimpleCommand) -> Effect {
     if STARTING.contains(&verb) {
         return Effect::Refused("it starts programs on this machine");
     }
-    if command.redirections.iter().any(|redirection| matches!(redirection, Redirection::File)) {
-        return Effect::Asked("runcode: this reads or writes a file of this machine");
+    if touches_file {
+        return touched;
     }
     let others = words.get(1..).unwrap_or_default();
     let second = others.first().copied().unwrap_or_default();
@@ -131,6 +140,8 @@ mod tests {
             "runcode route status",
             "runcode servers profiles web1",
             "runcode exec -- x --servers y",
+            "runcode --json exec -n -- x -w *",
+            "runcode forward -- 8080",
             "runcode write a <<'E'\nx\nE",
         ] {
             assert_eq!(of(text), Effect::Harmless, "{text}");
@@ -150,6 +161,9 @@ mod tests {
             "runcode shell",
             "runcode -x list",
             "runcode list --config-dir /x",
+            "runcode list -- --servers x",
+            "runcode -- dev",
+            "runcode context -- *",
         ] {
             assert!(matches!(of(text), Effect::Refused(_)), "{text}: {:?}", of(text));
         }
@@ -177,6 +191,18 @@ mod tests {
             "runcode status other",
             "runcode audit verify --log x",
             "runcode list > file",
+            "runcode > file",
+            "runcode --version > file",
+            "runcode -h 2>> file",
+            "runcode --json < file",
+            "runcode context -- other",
+            "runcode doctor -- ssh:x",
+            "runcode forward -- 8123:8080",
+            "runcode forward 80 -- 8123:8080",
+            "runcode -- route off",
+            "runcode route -- off",
+            "runcode write x -- --file",
+            "runcode jobs -- -w",
             "runcode exec -- x < file",
             "runcode login",
             "runcode config-ssh",
