@@ -186,6 +186,75 @@ fn a_checkout_runs_nothing() {
     assert!(!ran.exists(), "a filter");
 }
 
+/// Parts of PATH that are relative mean the folder of the project, with whatever a checkout has put there.
+#[test]
+fn a_relative_path_runs_nothing() {
+    for world in World::each() {
+        let world = world.connected();
+        let (folder, ran) = (world.workspace(), world.home().join("ran"));
+        assert!(Command::new("git").args(["init", "-q"]).arg(&folder).status().unwrap().success());
+        fs::create_dir_all(folder.join("tree/bin")).unwrap();
+        for place in ["", "bin", "tree", "tree/bin"] {
+            fs::create_dir_all(folder.join(place)).unwrap();
+            for name in [
+                "cat",
+                "chmod",
+                "df",
+                "find",
+                "git",
+                "grep",
+                "head",
+                "id",
+                "ls",
+                "mkdir",
+                "mv",
+                "nproc",
+                "rm",
+                "rmdir",
+                "sed",
+                "sha256sum",
+                "sort",
+                "stat",
+                "tail",
+                "tar",
+                "tee",
+                "timeout",
+                "touch",
+                "tr",
+                "uname",
+                "wc",
+                "xargs",
+            ] {
+                let program = folder.join(place).join(name);
+                fs::write(&program, format!("#!/bin/sh\necho {name} >>'{}'\n", ran.display())).unwrap();
+                fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+            }
+        }
+        let export = "export PATH=.:bin::$PATH:\nexport LD_LIBRARY_PATH=:lib\n";
+        fs::write(folder.join(".bashrc"), export).unwrap();
+        fs::create_dir_all(world.home().join("local/x")).unwrap();
+        fs::write(world.home().join("local/x/file"), "new").unwrap();
+        let told = world.run(&["exec", "--", "echo $PATH"]).succeeds();
+        let is_set = told.text().starts_with(".:bin::");
+        if !is_set {
+            continue; // this login reads no such file
+        }
+        let told = world.run(&["context", "--json"]).succeeds().json();
+        assert_eq!(told["git"]["dirty"], true, "{told}");
+        for arguments in [
+            &["put", "local/x", "tree/"][..],
+            &["put", "local/x/file", "tree/file"],
+            &["put", "local/x/file", "new/file"],
+            &["get", "tree", "--out", "got"],
+            &["get", "tree/file", "--out", "gotten"],
+        ] {
+            world.run(arguments).succeeds();
+        }
+        world.run_with(&["write", "tree/file"], b"newer").succeeds();
+        assert!(!ran.exists(), "{}", fs::read_to_string(&ran).unwrap());
+    }
+}
+
 #[test]
 fn a_bare_repository_runs_nothing() {
     let world = World::new().connected();

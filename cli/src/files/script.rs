@@ -4,6 +4,7 @@
 
 use crate::error::Result;
 use crate::transport::RemoteCommand;
+use crate::transport::script::ABSOLUTE_PATH;
 
 const PRELUDE: &str = include_str!("remote/prelude.sh");
 const REPLACE: &str = include_str!("remote/replace.sh");
@@ -30,7 +31,7 @@ impl Script {
     /// As it is written.
     fn readable(self) -> String {
         let replace = if matches!(self, Script::Get | Script::Search) { "" } else { REPLACE };
-        [PRELUDE, replace, self.source()].concat()
+        [ABSOLUTE_PATH, PRELUDE, replace, self.source()].concat()
     }
 
     /// The command that runs it; its own lines begin with `mark`, and so does what is private to it.

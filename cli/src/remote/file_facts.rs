@@ -9,10 +9,15 @@ use crate::session::audit::Action;
 use crate::session::{Session, Sessions};
 use crate::sys::random;
 use crate::transport::RemoteCommand;
+use crate::transport::script::ABSOLUTE_PATH;
 
 const SCRIPT: &str = include_str!("file_facts.sh");
 
 const PATIENCE: Duration = Duration::from_secs(60);
+
+fn script() -> String {
+    [ABSOLUTE_PATH, SCRIPT].concat()
+}
 
 /// What a path leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +135,7 @@ impl Files<'_> {
     fn ask(&self, what: &str, arguments: &[&[u8]], action: impl FnOnce() -> Action) -> Result<Vec<String>> {
         let mark = random::word();
         let all = [&[mark.as_bytes(), what.as_bytes()], arguments].concat();
-        let command = RemoteCommand::script(SCRIPT, &all)?;
+        let command = RemoteCommand::script(&script(), &all)?;
         let said = answer_as(self.sessions, self.session, &command, PATIENCE, action)?;
         let path = arguments.first().copied().unwrap_or_default();
         read(&said, &mark, &lossy(path))
@@ -203,7 +208,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn the_short_script_is_short() {
-        crate::transport::script::check(SCRIPT, 2200);
+        crate::transport::script::check(&script(), 2540);
     }
 
     #[cfg(unix)]
@@ -212,7 +217,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
         let at = |name: &str| root.join(name).to_str().unwrap().to_owned();
-        let short = crate::transport::script::shorten(SCRIPT);
+        let short = crate::transport::script::shorten(&script());
         for shell in [&["sh"][..], &["busybox", "sh"], &["bash"]] {
             let ask = |words: &[&str]| {
                 let mut command = std::process::Command::new(shell[0]);

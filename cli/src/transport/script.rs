@@ -10,6 +10,9 @@
 
 use std::collections::BTreeMap;
 
+/// What a script begins with that runs programs in a folder of the user's project.
+pub const ABSOLUTE_PATH: &str = include_str!("absolute_path.sh");
+
 /// What stands for names. Not `r`: that is an alias in ksh.
 const LETTERS: &[u8] = b"abcdefghijklmnopqstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
@@ -85,7 +88,43 @@ pub fn check(source: &str, limit: usize) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn only_absolute_folders_are_looked_through() {
+        let longest = ["/b"; 200].join(":");
+        let script = format!("{ABSOLUTE_PATH}echo \"$PATH\"; echo \"${{LD_LIBRARY_PATH-none}}\"");
+        check(&script, 600);
+        for (given, kept) in [
+            ("/usr/bin:/bin", "/usr/bin:/bin"),
+            (".:/bin", "/bin"),
+            (":/bin", "/bin"),
+            ("/bin:", "/bin"),
+            ("/a b::/bin:.:x/bin:./y:~/z:../w:*", "/a b:/bin"),
+            ("/a*:/[x]:$(touch x)", "/a*:/[x]"),
+            (&longest, &longest),
+            (".", ""),
+            ("", ""),
+        ] {
+            for shell in ["dash", "bash", "busybox", "zsh", "ksh", "mksh", "yash"] {
+                let folders = std::env::var_os("PATH").unwrap();
+                let found =
+                    std::env::split_paths(&folders).map(|folder| folder.join(shell)).find(|it| it.exists());
+                let Some(found) = found.filter(|_| shell != "zsh" || !given.is_empty()) else { continue }; // zsh has a default
+                for text in [&script, &shorten(&script)] {
+                    let mut sh = std::process::Command::new(&found);
+                    sh.args((shell == "busybox").then_some("sh")).args(["-c", text]);
+                    sh.env_clear().env("PATH", given).env("LD_LIBRARY_PATH", given);
+                    let said = String::from_utf8(sh.output().unwrap().stdout).unwrap();
+                    let libraries = if kept.is_empty() && !given.is_empty() { "none" } else { kept };
+                    let path = if kept.is_empty() { "/usr/bin:/bin" } else { kept };
+                    assert_eq!(said, format!("{path}\n{libraries}\n"), "{shell} {given}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn lines_become_one_and_names_one_letter() {

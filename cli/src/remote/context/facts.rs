@@ -324,7 +324,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn the_short_probe_is_short() {
-        crate::transport::script::check(include_str!("probe.sh"), 3540);
+        crate::transport::script::check(&super::super::probe(), 3880);
     }
 
     proptest! {

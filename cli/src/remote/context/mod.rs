@@ -15,11 +15,16 @@ use crate::remote::answer::answer;
 use crate::session::{Session, Sessions};
 use crate::sys::random;
 use crate::transport::RemoteCommand;
+use crate::transport::script::ABSOLUTE_PATH;
 
 const PROBE: &str = include_str!("probe.sh");
 
 /// How long the workspace may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+fn probe() -> String {
+    [ABSOLUTE_PATH, PROBE].concat()
+}
 
 /// Looks around on the session's box.
 pub fn look(sessions: &Sessions<'_>, session: &Session) -> Result<Context> {
@@ -30,7 +35,8 @@ pub fn look(sessions: &Sessions<'_>, session: &Session) -> Result<Context> {
     let below = |workdir: &Workdir| workdir.below_home().map(|below| format!("./{below}"));
     let workdir =
         workdir.map_or_else(|| ".".to_owned(), |it| below(it).unwrap_or_else(|| it.as_str().to_owned()));
-    let command = RemoteCommand::script(PROBE, &[first.as_bytes(), second.as_bytes(), workdir.as_bytes()])?;
+    let command =
+        RemoteCommand::script(&probe(), &[first.as_bytes(), second.as_bytes(), workdir.as_bytes()])?;
     let text = answer(sessions, session, &command, PATIENCE)?;
     let lost = || Error::new(Code::Transport, "the workspace did not say what it is: its shell gave up");
     Context::parse(&text, &mark).ok_or_else(lost)
