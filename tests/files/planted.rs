@@ -47,6 +47,43 @@ fn a_folder_made_meanwhile_gets_nothing() {
     assert_eq!((litter(&world.workspace()), mode(&d)), (Vec::new(), 0o1777));
 }
 
+/// Where `mv` has no `-T`: what they create in the very moment before a file or folder goes into place.
+#[test]
+fn an_old_mv_goes_into_no_folder() {
+    let Some((world, own)) = shared() else { return };
+    let d = world.workspace().join("d");
+    if !rustix::process::geteuid().is_root() {
+        return; // nobody else could create it
+    }
+    let deed = |name: &str| {
+        format!(
+            "case $1 in -fT) exit 1 ;; esac\nfor last do :; done\ncase $last in ../*)\n\
+             [ -e \"$HOME/done\" ] || {{ mkdir -p \"$HOME/box/d/{name}/x\"; chown {OTHER} \"$HOME/box/d/{name}\"; echo >\"$HOME/done\"; }} ;;\n\
+             esac\nPATH=${{PATH#*:}}\nexec mv \"$@\""
+        )
+    };
+    for (name, code, command) in [
+        ("a", "io", &["put", "src/a", "d/a", "--json"][..]),
+        ("a", "io", &["write", "d/a", "--file", "src/a", "--json"]),
+        ("new", "conflict", &["put", "src", "d/new", "--json"]),
+    ] {
+        set_mode(&d, 0o1777);
+        program(&own, "mv", &deed(name));
+        world.run(command).fails_as(code, if code == "io" { 1 } else { 2 });
+        assert!(world.home().join("done").exists(), "{command:?}");
+        assert_eq!(fs::read_dir(d.join(name)).unwrap().count(), 1, "{command:?}");
+        assert_eq!(fs::read_dir(d.join(name).join("x")).unwrap().count(), 0, "{command:?}");
+        assert_eq!(litter(&world.workspace()), Vec::<PathBuf>::new(), "{command:?}");
+        fs::remove_dir_all(d.join(name)).unwrap();
+        world.run(command).succeeds();
+        assert!(d.join(name).metadata().unwrap().is_file() || d.join("new/sub/b").is_file(), "{command:?}");
+        assert_eq!(litter(&world.workspace()), Vec::<PathBuf>::new(), "{command:?}");
+        fs::remove_dir_all(&d).unwrap();
+        fs::create_dir(&d).unwrap();
+        fs::remove_file(world.home().join("done")).unwrap();
+    }
+}
+
 /// A program in the project, or a neighbour, replaces a folder after it was listed: `find` is called in between.
 #[test]
 fn a_folder_swapped_meanwhile_is_not_sent() {

@@ -57,7 +57,7 @@ temp_file=
 clean_up() {
   ignore_signals
   [ -z "$temp_file" ] || rm -f "$temp_file" "$temp_file.old"
-  [ -z "$stage_name" ] || leave_stage
+  [ -z "$stage_name" ] || { [ ! -f "./$file_name" ] || rm -f "./$file_name"; leave_stage; }
 }
 old_mode=
 file_name=${to_path##*/}
@@ -135,8 +135,18 @@ if [ -n "$is_beside" ] && [ -f "$to_path" ]; then
 fi
 [ -z "$new_mode" ] || chmod "$new_mode" "$temp_file" 2>/dev/null
 [ ! -d "$to_path" ] || fail_with folder
-# -T, where mv has it, goes into no folder that has come in between.
-move_file() { mv -fT "$temp_file" "$to_path" 2>/dev/null || { [ ! -d "$to_path" ] && mv -f "$temp_file" "$to_path"; }; }
+# A folder that others put in its place in between is not gone into. Where mv has no -T, the file goes under its own name into the
+# folder above, which is a rename.
+move_file() {
+  mv -fT "$temp_file" "$to_path" 2>/dev/null && return
+  [ ! -d "$to_path" ] || return 1
+  if [ "$there_now" = ../ ]; then
+    mv -f "$temp_file" "./$file_name" || return 1
+    mv -f "./$file_name" ../ || { mv -f "./$file_name" "$temp_file"; false; }
+  else
+    mv -f "$temp_file" "$to_path"
+  fi
+}
 # Makes a file where there is none: neither a link nor noclobber takes the place of one that has come in between.
 make_file() {
   ln -T "$temp_file" "$to_path" 2>/dev/null && return

@@ -49,22 +49,29 @@ close_folder() {
 clean_up() {
   ignore_signals
   if [ -n "$stage_name" ]; then
-    rm -rf ./t ./end ./hash || { chmod -R u+rwX ./t; rm -rf ./t; }
+    rm -rf ./t ./n ./end ./hash || { chmod -R u+rwX ./t ./n; rm -rf ./t ./n; }
     leave_stage
     base_now=.
   fi
   close_folder
 } 2>/dev/null
 
-# The folder $1 becomes $2. Its own mode must let it be moved; what is in its place by now is not gone into: -T, where mv has
-# it.
+# As `mv -T`, for a mv without it: under its own name into the folder above, which is a rename. A folder that others put in its
+# place in between is not gone into.
+move_named() {
+  case $1 in */"${2##*/}") mv -f "$1" "${2%/*}/"; return ;; esac
+  mkdir ./n && mv "$1" "./n/${2##*/}" || return 1
+  mv -f "./n/${2##*/}" "${2%/*}/" || { mv "./n/${2##*/}" "$1"; false; }
+}
+
+# The folder $1 becomes $2. Its own mode must let it be moved.
 move_folder() {
   old_mode=
   if [ ! -w "$1" ]; then
     old_mode=$(stat -c %a "$1" 2>/dev/null || stat -f %Lp "$1" 2>/dev/null)
     chmod u+w "$1"
   fi
-  mv -fT "$1" "$2" 2>/dev/null || { [ ! -e "$2" ] && mv -f "$1" "$2"; } || return 1
+  mv -fT "$1" "$2" 2>/dev/null || move_named "$1" "$2" || return 1
   [ -z "$old_mode" ] || set_mode "$old_mode" "${2#"$base_now/"}"
 }
 
