@@ -7,6 +7,7 @@ use crate::grant::Workdir;
 use crate::remote::answer::answer;
 use crate::session::{Session, Sessions};
 use crate::sys::random;
+use crate::transport::script::ABSOLUTE_PATH;
 use crate::transport::{RemoteCommand, Variables};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,6 +27,11 @@ pub struct Health {
     pub clock: Option<i64>,
 }
 
+/// The login folder may be the project.
+fn text() -> String {
+    [ABSOLUTE_PATH, SCRIPT].concat()
+}
+
 /// Asks the host; its connection is up.
 pub fn look(sessions: &Sessions<'_>, session: &Session) -> Result<Health> {
     let mark = random::word();
@@ -33,7 +39,8 @@ pub fn look(sessions: &Sessions<'_>, session: &Session) -> Result<Health> {
     let said = answer(sessions, session, &echo, PATIENCE)?;
     let workdir = session.meta.workdir.as_ref().map_or("", Workdir::as_str);
     let unguessed = random::word();
-    let script = RemoteCommand::script(SCRIPT, &[mark.as_bytes(), workdir.as_bytes(), unguessed.as_bytes()])?;
+    let script =
+        RemoteCommand::script(&text(), &[mark.as_bytes(), workdir.as_bytes(), unguessed.as_bytes()])?;
     let facts = answer(sessions, session, &script, PATIENCE)?;
     Ok(read(&said, &facts, &mark))
 }
@@ -78,7 +85,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn the_short_script_is_short() {
-        crate::transport::script::check(SCRIPT, 360);
+        crate::transport::script::check(&text(), 700);
     }
 
     #[cfg(unix)]

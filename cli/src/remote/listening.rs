@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::session::audit::Action;
 use crate::session::{Session, Sessions};
+use crate::transport::script::ABSOLUTE_PATH;
 use crate::transport::{Ended, Limits, RemoteCommand, Streams};
 
 /// Looks for a listening socket (state 0A, proc_pid_net(5)) with the port `$1`, in hexadecimal.
@@ -14,7 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Asks the workspace; `None` when it does not say, since it is no Linux or does not answer.
 pub fn is_listening(sessions: &Sessions<'_>, session: &Session, port: u16) -> Option<bool> {
-    let command = RemoteCommand::script(SCRIPT, &[format!("{port:04X}").as_bytes()]).ok()?;
+    let script = [ABSOLUTE_PATH, SCRIPT].concat();
+    let command = RemoteCommand::script(&script, &[format!("{port:04X}").as_bytes()]).ok()?;
     let action = || Action::named("query");
     let running = sessions.start_as(session, &command, &Streams::null(), action).ok()?;
     match running.wait(&Limits { timeout: Some(PATIENCE), interruptible: true }).ok()? {

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::transport::Transport;
 use crate::transport::command::RemoteCommand;
 use crate::transport::outcome::{Ended, Failure, Limits};
+use crate::transport::script::ABSOLUTE_PATH;
 use crate::transport::stream::{Stream, Streams};
 
 /// How long ending takes at most: the grace on the workspace, and the way there and back.
@@ -59,7 +60,7 @@ fn ask(transport: &Transport, token: &str, signal: i32, tenths: &str, only: &str
     let (first, rest) = token.split_at(token.len().min(1));
     let pattern = format!("[{first}]{rest}");
     let arguments = [pattern.as_bytes(), name(signal).as_bytes(), tenths.as_bytes(), only.as_bytes()];
-    let command = RemoteCommand::script(SCRIPT, &arguments)?;
+    let command = RemoteCommand::script(&[ABSOLUTE_PATH, SCRIPT].concat(), &arguments)?;
     let (mut answer, writer) = std::io::pipe()?;
     let streams = Streams { stdin: Stream::Null, stdout: writer.into(), stderr: Stream::Null };
     let running = transport.start_beside(&command, &streams).map_err(Failure::into_error)?;
