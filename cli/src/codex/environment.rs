@@ -147,7 +147,7 @@ impl Environment {
 /// folder would mean nothing there.
 fn attached(sessions: &Sessions<'_>) -> Result<Attachment> {
     match sessions.applying()? {
-        Applying::Near(found) => Ok(found),
+        Applying::Near(found) => Ok(*found),
         Applying::Only(_) | Applying::None | Applying::Several(_) => {
             Err(Error::new(Code::NotFound, "no workspace is attached to this folder")
                 .hint("run `runcode connect <workspace>` in the project's folder first"))

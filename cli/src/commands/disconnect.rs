@@ -91,7 +91,7 @@ fn meant(args: &Args, app: &App, sessions: &Sessions<'_>) -> Result<Option<Attac
         .map(|named| resolve_here(&named.words, sessions).map_err(|error| named.explain(error)));
     let key = key.transpose()?;
     let applying = match sessions.applying()? {
-        Applying::Near(near) => vec![near],
+        Applying::Near(near) => vec![*near],
         Applying::Only(all) | Applying::Several(all) | Applying::Linked(all) | Applying::Gone(all) => all,
         Applying::None => Vec::new(),
     };

@@ -85,7 +85,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
 /// The attachment of this folder, or of a folder above it, but of no other project.
 fn near(app: &App) -> Result<Option<Attachment>> {
     match app.attachments()?.applying(Some(&app.folder()?))? {
-        Applying::Near(near) => Ok(Some(near)),
+        Applying::Near(near) => Ok(Some(*near)),
         Applying::Linked(all) => Err(linked(&all)),
         _ => Ok(None),
     }

@@ -94,7 +94,7 @@ impl Attachment {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applying {
     /// That of the nearest folder that holds it.
-    Near(Attachment),
+    Near(Box<Attachment>),
     /// None that is near; but those that there are mean one workspace.
     Only(Vec<Attachment>),
     /// Nothing is attached.
@@ -111,7 +111,7 @@ impl Applying {
     /// The attachment that applies; an error where it would be a guess.
     pub fn one(self) -> Result<Option<Attachment>> {
         match self {
-            Applying::Near(found) => Ok(Some(found)),
+            Applying::Near(found) => Ok(Some(*found)),
             Applying::Only(all) => Ok(all.into_iter().next()),
             Applying::None => Ok(None),
             Applying::Several(all) => Err(ambiguous(&all)),
@@ -123,7 +123,7 @@ impl Applying {
     /// The attachment that applies, where its folder holds `project` or lies within it.
     pub fn of_project(self, project: &Location) -> Option<Attachment> {
         match self {
-            Applying::Near(found) => Some(found),
+            Applying::Near(found) => Some(*found),
             Applying::Only(all) => all.into_iter().find(|attachment| {
                 attachment.folder.as_ref().is_some_and(|folder| project.holds(Path::new(folder)))
             }),

@@ -36,7 +36,7 @@ impl<'a> Attachments<'a> {
         let nearest = folder.map_or_else(|| Ok(Vec::new()), |folder| self.nearest(folder))?;
         match &nearest[..] {
             [] => {}
-            [near] => return Ok(Applying::Near(near.clone())),
+            [near] => return Ok(Applying::Near(Box::new(near.clone()))),
             _ => return Ok(Applying::Linked(nearest)),
         }
         let (there, gone): (Vec<_>, _) = self.all()?.into_iter().partition(Attachment::is_folder_there);
