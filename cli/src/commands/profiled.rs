@@ -18,6 +18,7 @@ use crate::origin::servers::AuthMethod;
 use crate::output::foreign;
 use crate::output::report::{Outcome, Report, Text};
 use crate::session::approval::{self, State};
+use crate::session::hops::FORCED;
 use crate::session::policy::{self, Feed, Permit, Request};
 use crate::session::{once, profile, store};
 use crate::transport::{RemoteCommand, own_connection};
@@ -182,6 +183,7 @@ impl Report for Plan {
                 "port": server.port_number(),
                 "user": server.user.as_ref().map(SshUser::as_str),
             },
+            "jump": permit.terms.hop_names().collect::<Vec<_>>(),
             "profile": permit.profile,
             "args": values(permit),
             "command": permit.call.shown(),
@@ -201,6 +203,9 @@ impl Report for Plan {
         let user = server.user.as_ref().map(|user| format!("{}@", user.as_str())).unwrap_or_default();
         let environment = server.environment.as_ref().map(|it| format!(" ({it})")).unwrap_or_default();
         text.line(format!("server:    {}{environment}, {user}{}", server.name, server.method.host()));
+        if !permit.terms.hops.is_empty() {
+            text.line(format!("through:   {}", permit.terms.hop_names().collect::<Vec<_>>().join(", ")));
+        }
         text.line(format!("profile:   {}", permit.profile));
         text.line(format!("command:   {}", permit.call.shown()));
         // Of a server on which nothing can run, there is no more to say than the word.
@@ -230,12 +235,20 @@ impl Report for Plan {
 struct DryRun {
     argv: Vec<String>,
     config: Option<String>,
+    /// The servers on the way, each with the config of its own ssh.
+    hops: Vec<(String, String)>,
     forced_command: Option<String>,
 }
 
 impl Report for DryRun {
     fn json(&self) -> Value {
-        json!({ "argv": self.argv, "config": self.config, "forced_command": self.forced_command })
+        let hop = |(server, config): &(String, String)| json!({ "server": server, "config": config, "forced_command": FORCED });
+        json!({
+            "argv": self.argv,
+            "config": self.config,
+            "forced_command": self.forced_command,
+            "jump": self.hops.iter().map(hop).collect::<Value>(),
+        })
     }
 
     fn text(&self, text: &mut Text) {
@@ -248,6 +261,10 @@ impl Report for DryRun {
         if let Some(command) = &self.forced_command {
             text.line(format!("forced: {command}"));
         }
+        for (server, config) in &self.hops {
+            text.line(format!("on the way, {server} (forced: {FORCED}):"));
+            config.lines().for_each(|line| text.line(line));
+        }
     }
 }
 
@@ -255,10 +272,16 @@ fn dry(app: &App, permit: &Permit) -> Result<DryRun> {
     permit.terms.refuse()?;
     approval::refuse(&app.sessions()?, &permit.subject(), &permit.approval)?;
     if permit.terms.server.logs_in_per_run() {
-        let files = once::Files::planned(permit, app.sessions()?.store().cache())?;
+        let files = once::Files::planned(permit, app.sessions()?.store().cache(), app.env())?;
         return Ok(DryRun {
             argv: argv(files.arguments()),
             config: Some(String::from_utf8_lossy(&files.config()?).into_owned()),
+            hops: files
+                .hops
+                .configs()?
+                .into_iter()
+                .map(|(name, config)| (name.to_owned(), String::from_utf8_lossy(&config).into_owned()))
+                .collect(),
             forced_command: matches!(permit.terms.server.method, AuthMethod::Certificate(_))
                 .then(|| permit.call.shown_line()),
         });
@@ -270,7 +293,7 @@ fn dry(app: &App, permit: &Permit) -> Result<DryRun> {
     let mut arguments = external::options(&host, &user, Purpose::Command)?;
     arguments.extend(own_connection(&folder.join(once::PLANNED_LOG), host.destination.as_str(), "-T"));
     arguments.push(RemoteCommand::supervised(permit.call.shown(), permit.call.reads_stdin())?.shown().into());
-    Ok(DryRun { argv: argv(arguments), config: None, forced_command: None })
+    Ok(DryRun { argv: argv(arguments), config: None, hops: Vec::new(), forced_command: None })
 }
 
 fn argv(arguments: Vec<OsString>) -> Vec<String> {

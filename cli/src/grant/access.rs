@@ -120,6 +120,18 @@ pub struct Certified {
     pub endpoint: Endpoint,
     /// What servers.toml says about it.
     pub server: NamedServer,
+    /// The servers through which it is reached, from here to there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hops: Vec<Hop>,
+}
+
+/// A server through which another one is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hop {
+    /// Its name.
+    pub name: String,
+    /// Whether its host keys are pinned.
+    pub is_pinned: bool,
 }
 
 /// A gateway that our own key opens.

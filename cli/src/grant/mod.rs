@@ -13,7 +13,7 @@ pub mod named_server;
 pub mod web_url;
 pub mod workdir;
 
-pub use access::{Access, Certified, Credential, External, Gateway, Trust};
+pub use access::{Access, Certified, Credential, External, Gateway, Hop, Trust};
 pub use certificate::Certificate;
 pub use destination::Destination;
 pub use endpoint::{Endpoint, Host, Port, SshUser};

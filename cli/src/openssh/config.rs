@@ -26,6 +26,10 @@ pub struct SessionConfig<'a> {
     pub host_keys: HostKeys<'a>,
     /// The master's socket; none where there is no multiplexing.
     pub control_path: Option<&'a Path>,
+    /// The `ProxyCommand`, quoted for a shell and for ssh; none connects by itself.
+    pub through: Option<&'a [u8]>,
+    /// Whether it is only passed through.
+    pub is_hop: bool,
 }
 
 /// How ssh logs in; nothing else is tried.
@@ -82,6 +86,13 @@ impl SessionConfig<'_> {
         if let HostKeys::Pinned { known_hosts, .. } = self.host_keys {
             config.path("UserKnownHostsFile", known_hosts)?;
         }
+        // ssh takes the first value that it finds.
+        if let Some(command) = self.through {
+            config.push(b"    ProxyCommand ", command, b"");
+        }
+        if self.is_hop {
+            OF_HOP.into_iter().for_each(|(name, value)| config.word(name, value));
+        }
         for (name, value) in HARDENED.into_iter().chain(FIXED) {
             if is_pinned || name != "GlobalKnownHostsFile" {
                 config.word(name, value);
@@ -133,6 +144,10 @@ const PASSWORD: [(&str, &str); 6] = [
     ("PreferredAuthentications", "password"),
     ("NumberOfPasswordPrompts", "1"),
 ];
+
+/// Options for a host that is only passed through. It gives up before whoever waits behind it, so that it can say why; and it logs
+/// nothing that a host can write without end.
+const OF_HOP: [(&str, &str); 2] = [("ConnectTimeout", "10"), ("LogLevel", "ERROR")];
 
 /// What a session has besides.
 const FIXED: [(&str, &str); 8] = [
@@ -252,6 +267,8 @@ mod tests {
             login: Login::Key { identity: Path::new("/c/id"), certificate: None },
             host_keys,
             control_path: None,
+            through: None,
+            is_hop: false,
         };
         let text = |host_keys| String::from_utf8(config(host_keys).render().unwrap()).unwrap();
         let pinned = text(HostKeys::Pinned { known_hosts: Path::new("/c/pins"), alias: "runcode-ws-1" });

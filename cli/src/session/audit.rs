@@ -320,7 +320,9 @@ pub(super) fn about(sessions: &Sessions<'_>, key: &SessionKey, entry: Entry) -> 
     });
     entry.server_alias = Some(key.words());
     entry.target = key.api_base().map(ToString::to_string);
+    let mut hops = Vec::new();
     if let Some(terms) = policy::terms(sessions.origins(), key)? {
+        hops.extend(terms.hop_names().map(str::to_owned));
         let server = &terms.server;
         entry.server_alias = Some(server.name.clone());
         entry.environment = server.environment.clone();
@@ -333,7 +335,10 @@ pub(super) fn about(sessions: &Sessions<'_>, key: &SessionKey, entry: Entry) -> 
     }
     let is_ssh =
         cfg!(windows) || sessions.env().var(Var::RuncodeTransport).is_some_and(|name| name == "openssh");
-    entry.transport.get_or_insert_with(|| if is_ssh { "openssh" } else { "mux" }.to_owned());
+    let transport = entry.transport.get_or_insert_with(|| if is_ssh { "openssh" } else { "mux" }.to_owned());
+    if !hops.is_empty() {
+        transport.push_str(&format!(" through {}", hops.join(", ")));
+    }
     Ok(entry)
 }
 

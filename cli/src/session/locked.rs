@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Error, Result};
 use crate::output::foreign::FileName as _;
+use crate::session::hops;
 use crate::session::meta::{Meta, Session};
 use crate::session::store::{
     CERTIFICATE, CONFIG, Files, IDENTITY, KNOWN_HOSTS, META, PENDING, PUBLIC, host_key_alias, is_own_folder,
@@ -123,7 +124,7 @@ impl<'a> LockedSession<'a> {
             if !meta.files.contains_key(CERTIFICATE) {
                 remove_if_there(&self.folder.join(CERTIFICATE))?;
             }
-            for name in meta.files.keys().map(String::as_str).filter(|name| NAMES.contains(name)) {
+            for name in meta.files.keys().map(String::as_str).filter(|name| NAMES.contains(name) || hops::is_file(name)) {
                 match fs::rename(pending.join(name), self.folder.join(name)) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                     _ => {}

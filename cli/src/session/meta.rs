@@ -13,6 +13,7 @@ use crate::openssh::external::OwnHost;
 use crate::origin::SessionKey;
 use crate::output::foreign::Name;
 use crate::session::approved::Approved;
+use crate::session::hops;
 use crate::session::store::{CERTIFICATE, CONFIG, KNOWN_HOSTS};
 use crate::sys::atomic_file;
 use crate::sys::digest::sha256;
@@ -168,6 +169,7 @@ impl Session {
                     by: Opener::Certificate,
                     words: certified.server.words.clone(),
                     is_pinned: certified.server.host_keys.is_some(),
+                    hops: hops::of_session(certified, &self.folder),
                 }),
             },
         };

@@ -160,6 +160,8 @@ fn files(
         },
         host_keys,
         control_path: control_path.as_deref(),
+        through: None,
+        is_hop: false,
     };
     add(store::IDENTITY, key.private_pem()?.as_bytes().to_vec());
     add(store::PUBLIC, format!("{}\n", key.public_line()?).into_bytes());

@@ -6,6 +6,7 @@ pub mod attachment;
 pub mod audit;
 pub mod execution;
 pub mod forwards;
+pub mod hops;
 pub mod input;
 #[cfg(unix)]
 pub mod keeper;

@@ -9,17 +9,18 @@ use runcode_sshcert::Certificate;
 use tempfile::TempDir;
 
 use crate::error::{Code, Error, Result};
-use crate::grant::{Endpoint, Host, Port, ServerPins};
+use crate::grant::{Endpoint, ServerPins};
 use crate::openssh::config::{HostKeys, Login, SessionConfig};
-use crate::origin::Terms;
-use crate::origin::servers::AuthMethod;
+use crate::origin::servers::{AuthMethod, Server};
 use crate::session::Sessions;
 use crate::session::execution::{pass_through, status};
+use crate::session::hops::{self, Hops};
 use crate::session::keypair::Keypair;
 use crate::session::policy::Permit;
 use crate::session::profile::{TIME_IS_UP, feed};
 use crate::session::store::{CERTIFICATE, CONFIG, IDENTITY, KNOWN_HOSTS};
-use crate::signer::{self, Order};
+use crate::signer::{self, Order, Spec};
+use crate::sys::env::Env;
 use crate::sys::lock::Lock;
 use crate::sys::{atomic_file, clock};
 use crate::transport::{
@@ -86,7 +87,8 @@ impl Opened {
         let certificate = certify(sessions, permit, &pair)?;
         permit.certified(&certificate);
         let folder = Folder::new(sessions.store().cache())?;
-        let files = Files::of(permit, folder.path())?;
+        let files = Files::of(permit, folder.path(), sessions.env())?;
+        files.hops.write(sessions, &permit.event_id, permit.terms.certificate_ttl)?;
         let write = |name: &str, content: &[u8]| files.write(name, content);
         write(IDENTITY, pair.private_pem()?.as_bytes())?;
         write(CERTIFICATE, format!("{}\n", certificate.as_str()).as_bytes())?;
@@ -102,7 +104,8 @@ impl Opened {
         control_path: PathBuf,
     ) -> Result<Opened> {
         let folder = Folder::new(sessions.store().cache())?;
-        let files = Files { control_path: Some(control_path), ..Files::of(permit, folder.path())? };
+        let files = Files { control_path: Some(control_path), ..Files::of(permit, folder.path(), sessions.env())? };
+        files.hops.write(sessions, &permit.event_id, permit.terms.certificate_ttl)?;
         files.write_config()?;
         Ok(Opened { transport: sessions.along(files.route()), _folder: folder })
     }
@@ -128,7 +131,7 @@ fn certify(sessions: &Sessions<'_>, permit: &Permit, pair: &Keypair) -> Result<C
         force_command: &line,
         extensions: &[],
     };
-    certified(sessions, &permit.terms, pair, &purpose)
+    certified(sessions, &permit.terms.server, permit.terms.signer.as_ref(), pair, &purpose)
 }
 
 /// What a key is certified for.
@@ -145,24 +148,25 @@ pub(super) struct Purpose<'a> {
     pub(super) extensions: &'a [&'a str],
 }
 
-/// A certificate of the server's signer, compared with what was asked for.
+/// A certificate of this signer for a server, compared with what was asked for.
 pub(super) fn certified(
     sessions: &Sessions<'_>,
-    terms: &Terms,
+    server: &Server,
+    signer: Option<&Spec>,
     pair: &Keypair,
     purpose: &Purpose<'_>,
 ) -> Result<Certificate> {
-    let Some(spec) = &terms.signer else {
-        return Err(Error::new(Code::BadConfig, format!("`{}` has no signer", terms.server.name)));
+    let Some(spec) = signer else {
+        return Err(Error::new(Code::BadConfig, format!("`{}` has no signer", server.name)));
     };
-    let (server, client) = (&terms.server.name, sessions.client());
-    let key_id = format!("runcode:{server}:{}:{client}:{}", purpose.name, purpose.event_id);
-    let sources = terms.server.policy.source_address.join(",");
+    let client = sessions.client();
+    let key_id = format!("runcode:{}:{}:{client}:{}", server.name, purpose.name, purpose.event_id);
+    let sources = server.policy.source_address.join(",");
     let order = Order {
-        server: &terms.server.name,
+        server: &server.name,
         profile: purpose.name,
         key: pair.public().key_data(),
-        principal: terms.principal(),
+        principal: server.principal(),
         ttl: purpose.ttl,
         key_id: &key_id,
         force_command: purpose.force_command,
@@ -239,6 +243,8 @@ pub struct Files {
     endpoint: Endpoint,
     host_keys: Option<ServerPins>,
     server: OpenedServer,
+    /// The way there.
+    pub hops: Hops,
     control_path: Option<PathBuf>,
     /// What ssh is told to run.
     command: RemoteCommand,
@@ -246,41 +252,39 @@ pub struct Files {
 
 impl Files {
     /// Those for a server, in this folder. Nothing is written.
-    pub fn of(permit: &Permit, folder: &Path) -> Result<Files> {
+    pub fn of(permit: &Permit, folder: &Path, env: &Env) -> Result<Files> {
         let server = &permit.terms.server;
         let call = &permit.call;
-        let (host, by, command) = match &server.method {
-            AuthMethod::Certificate(host) => (host, Opener::Certificate, RemoteCommand::forced()),
-            AuthMethod::LegacyPassword(host) => {
-                let command = RemoteCommand::supervised(call.shown(), call.reads_stdin())?;
-                (host, Opener::Password, command)
+        let (by, command) = match &server.method {
+            AuthMethod::LegacyPassword(_) => {
+                (Opener::Password, RemoteCommand::supervised(call.shown(), call.reads_stdin())?)
             }
-            AuthMethod::Ssh(_) => {
-                return Err(Error::new(Code::Error, format!("`{}` is for your own ssh", server.name)));
-            }
+            AuthMethod::Certificate(_) | AuthMethod::Ssh(_) => (Opener::Certificate, RemoteCommand::forced()),
         };
-        let Some(user) = &server.user else {
-            return Err(Error::new(Code::BadConfig, format!("`{}` has no user", server.name)));
+        let Some(endpoint) = server.endpoint() else {
+            return Err(Error::new(Code::BadConfig, format!("`{}` has no host and user of its own", server.name)));
         };
+        let hops = Hops::of(&permit.terms, folder, env)?;
         Ok(Files {
             folder: folder.to_owned(),
-            alias: format!("runcode-{}", server.name),
-            endpoint: Endpoint {
-                host: Host::clone(host),
-                port: Port::try_from(u64::from(server.port_number().unwrap_or(22)))
-                    .map_err(|why| Error::new(Code::Error, why))?,
-                user: user.clone(),
-            },
+            alias: server.alias(),
+            endpoint,
             host_keys: server.host_keys.clone(),
-            server: OpenedServer { by, words: permit.key.words(), is_pinned: server.host_keys.is_some() },
+            server: OpenedServer {
+                by,
+                words: permit.key.words(),
+                is_pinned: server.host_keys.is_some(),
+                hops: hops::opened(&hops.remembered(), folder),
+            },
+            hops,
             control_path: None,
             command,
         })
     }
 
     /// Where they are in a folder that is not made yet.
-    pub fn planned(permit: &Permit, cache: &Path) -> Result<Files> {
-        Files::of(permit, &cache.join(format!("{PREFIX}XXXXXX")))
+    pub fn planned(permit: &Permit, cache: &Path, env: &Env) -> Result<Files> {
+        Files::of(permit, &cache.join(format!("{PREFIX}XXXXXX")), env)
     }
 
     /// The arguments of ssh, without the program.
@@ -305,12 +309,15 @@ impl Files {
             Opener::Certificate => Login::Key { identity: &identity, certificate: Some(&certificate) },
             Opener::Password => Login::Password,
         };
+        let through = self.hops.command()?;
         let config = SessionConfig {
             alias: &self.alias,
             endpoint: &self.endpoint,
             login,
             host_keys,
             control_path: self.control_path.as_deref(),
+            through: through.as_deref(),
+            is_hop: false,
         };
         config.render()
     }

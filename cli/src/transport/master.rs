@@ -191,6 +191,7 @@ pub(super) fn spawn(
     }
     let mut ssh = transport.ssh_at(&program, &first, purpose).map_err(other)?;
     atomic_file::remove(log_path).map_err(other)?;
+    transport.forget_hops();
     let log = crate::sys::platform::open_private(log_path).map_err(io)?;
     ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).current_dir("/");
     if let Some(gateway) = gateway {

@@ -48,7 +48,6 @@ mod server_error;
 mod start;
 mod stream;
 
-use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 #[cfg(unix)]
@@ -79,7 +78,7 @@ pub use openssh::own_connection;
 pub use outcome::{Cause, Ended, Failure, Limits, TRIES, Unconnected, Unended, Unforwarded};
 pub use route::{Bound, Route, Way};
 pub use running::{Running, Signaller};
-pub use server_error::{OpenedServer, Opener};
+pub use server_error::{OpenedHop, OpenedServer, Opener};
 pub use stream::{Stream, Streams};
 
 /// How long [`Transport::is_warm`] waits for an answer.
@@ -286,6 +285,13 @@ impl Transport {
         }
     }
 
+    /// Forgets what an earlier ssh to a server on the way had to say.
+    fn forget_hops(&self) {
+        if let Way::Config { server: Some(server), .. } = &self.route.way {
+            server.hops.iter().for_each(OpenedHop::forget);
+        }
+    }
+
     /// `ssh`, set up for `purpose` on this route.
     fn ssh(&self, purpose: Purpose<'_>) -> Result<Command> {
         self.ssh_with(&[], purpose)
@@ -304,7 +310,7 @@ impl Transport {
             (Way::Config { config, .. }, _) => {
                 ssh.arg("-F").arg(config);
                 if let (Some(_), Some(gateway)) = (&self.proxy, self.route.gateway()) {
-                    ssh.arg("-o").arg(proxy_command(gateway)?);
+                    ssh.arg("-o").arg(format!("ProxyCommand={}", over_proxy(gateway)?));
                 }
             }
             (Way::External(_), Purpose::Client { control_path }) => {
@@ -324,8 +330,14 @@ impl Transport {
     }
 }
 
+/// What an ssh of ours must run to get to `gateway` through the proxy that `env` names, if it names one for it.
+pub fn proxy_command(gateway: &Endpoint, env: &Env) -> Result<Option<Vec<u8>>> {
+    let proxy = Proxy::to(gateway, env).ok().flatten();
+    proxy.map(|_| over_proxy(gateway).map(String::into_bytes)).transpose()
+}
+
 /// What ssh must run so that its connection takes the same way as ours.
-fn proxy_command(gateway: &Endpoint) -> Result<OsString> {
+fn over_proxy(gateway: &Endpoint) -> Result<String> {
     let own = std::env::current_exe().map_err(|error| Error::io("find this program", error))?;
     let own = own.to_str().ok_or_else(|| Error::new(Code::Io, "this program's path is not text"))?;
     let mut command = String::new(); // ssh puts `exec` before it
@@ -335,7 +347,7 @@ fn proxy_command(gateway: &Endpoint) -> Result<OsString> {
         runcode_text::sh_word(&mut command, own);
     }
     let (command, host, port) = (command.replace('%', "%%"), gateway.host.as_str(), gateway.port.number());
-    Ok(format!("ProxyCommand={command} proxy --to {host} --port {port}").into())
+    Ok(format!("{command} proxy --to {host} --port {port}"))
 }
 
 /// Stops every ssh from asking. `BatchMode` does not reach the ssh of a `ProxyJump`, which would ask at the terminal; this makes

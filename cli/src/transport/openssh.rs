@@ -74,6 +74,9 @@ fn launch(
         Via::Master(_) => Through::Master,
         Via::OwnConnection => Through::Server(command.token()),
     };
+    if via == Via::OwnConnection {
+        transport.forget_hops();
+    }
     let log = Log::create(&transport.route.folder, through).map_err(not_started)?;
     let purpose = match (via, transport.route.control_path.as_deref()) {
         #[cfg(unix)]

@@ -66,9 +66,11 @@ impl Route {
         }
     }
 
-    /// The gateway that this process may dial for ssh; none where only the user's config says how to get there.
+    /// The gateway that this process may dial for ssh; none where only the user's config says how to get there, or others are on
+    /// the way.
     pub fn gateway(&self) -> Option<&Endpoint> {
         match &self.way {
+            Way::Config { server: Some(server), .. } if !server.hops.is_empty() => None,
             Way::Config { gateway, .. } => Some(gateway),
             Way::External(_) => None,
         }

@@ -1,10 +1,18 @@
 //! Why ssh could not log in to a server with what we have for it, and what to do next.
 
+use std::io::Read as _;
+use std::path::PathBuf;
+
 use crate::error::{Code, Error};
 use crate::openssh::login::{self, Refusal};
 use crate::openssh::told;
+use crate::output::foreign;
+use crate::sys::atomic_file;
 use crate::transport::connect_error;
 use crate::transport::outcome::{Cause, Unconnected};
+
+/// How much of what the ssh to a server on the way says is read, in bytes.
+const MAX_LOG: u64 = 64 * 1024;
 
 /// What a server in servers.toml accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,10 +32,85 @@ pub struct OpenedServer {
     pub words: String,
     /// Whether its host keys are pinned.
     pub is_pinned: bool,
+    /// The servers on the way there.
+    pub hops: Vec<OpenedHop>,
+}
+
+/// A server on the way, and what its ssh had to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenedHop {
+    /// Its name.
+    pub words: String,
+    /// Whether its host keys are pinned.
+    pub is_pinned: bool,
+    /// Where its ssh leaves its errors.
+    pub log: PathBuf,
+}
+
+impl OpenedHop {
+    /// Forgets what an earlier ssh had to say.
+    pub(super) fn forget(&self) {
+        let _ = atomic_file::remove(&self.log); // an old reason is better than none
+    }
+
+    /// Why the way ends here, if it does. `to`: where it leads.
+    fn failure(&self, to: &str, is_sandboxed: bool) -> Option<Unconnected> {
+        let mut log = Vec::new();
+        std::fs::File::open(&self.log).ok()?.take(MAX_LOG).read_to_end(&mut log).ok()?;
+        let log = String::from_utf8_lossy(&log);
+        if log.trim().is_empty() {
+            return None;
+        }
+        let (words, said) = (&self.words, told::telling(&log));
+        let error = if let Some(why) = unopened(&log) {
+            let said = foreign::said("it", why);
+            let what = format!("`{words}` does not connect to `{to}`: {said}");
+            Error::new(Code::Transport, what).hint(format!(
+                "see whether `{to}` can be reached from there, and whether sshd there lets this user forward to it \
+                 (AllowTcpForwarding, PermitOpen)"
+            ))
+        } else {
+            let hop = OpenedServer {
+                by: Opener::Certificate,
+                words: words.clone(),
+                is_pinned: self.is_pinned,
+                hops: Vec::new(),
+            };
+            let failed = judged(&log, &hop).unwrap_or_else(|| {
+                let failed = connect_error::of(&log, is_sandboxed);
+                let error = Error::new(failed.error.code(), format!("cannot connect to `{words}`: {said}"));
+                let hint = failed.error.next_step().map(str::to_owned);
+                Unconnected { error: hint.into_iter().fold(error, Error::hint), ..failed }
+            });
+            failed.error.context(format_args!("on the way to `{to}`"))
+        };
+        // What has refused us, or is out of reach, is not the server itself.
+        Some(Unconnected { cause: Cause::Other, error: error.detail("hop", words) })
+    }
+}
+
+/// Why the host that ssh has logged in to does not make the connection that it was asked for, in that host's words.
+fn unopened(log: &str) -> Option<&str> {
+    let failed = |line: &&str| line.starts_with("channel ") && line.contains(": open failed: ");
+    log.lines().find(failed)?.split_once(": open failed: ").map(|(_, why)| why.trim())
 }
 
 /// Makes sense of the log. It does not try again: that would run the command that the certificate forces, or send the password again.
 pub(super) fn of(log: &str, server: &OpenedServer, is_sandboxed: bool) -> Unconnected {
+    if let Some(failed) = judged(log, server) {
+        return failed;
+    }
+    let words = &server.words;
+    if let Some(failed) = server.hops.iter().find_map(|hop| hop.failure(words, is_sandboxed)) {
+        return failed;
+    }
+    let Some(last) = server.hops.last() else { return connect_error::of(log, is_sandboxed) };
+    let what = format!("the connection to `{words}` through `{}` does not come up: {}", last.words, told::telling(log));
+    Unconnected { cause: Cause::Unreachable, error: Error::new(Code::Transport, what) }
+}
+
+/// What the log says of the server itself: that its host key is not the right one, or that it does not let us in.
+fn judged(log: &str, server: &OpenedServer) -> Option<Unconnected> {
     let (words, said) = (&server.words, told::telling(log));
     let pin = format!("`runcode servers pin {words}` shows its host keys, to compare and paste");
     let host_key = |code, why: &str| {
@@ -38,7 +121,7 @@ pub(super) fn of(log: &str, server: &OpenedServer, is_sandboxed: bool) -> Unconn
         Some(key) => Unconnected { error: refused.error.detail("fingerprint", key.as_str()), ..refused },
         None => refused,
     };
-    match login::refusal(log) {
+    Some(match login::refusal(log) {
         Refusal::HostKeyUnknown(key) | Refusal::HostKeyChanged(key) if server.is_pinned => fingerprint(
             host_key(Code::HostKeyChanged, "shows a host key that servers.toml does not pin"),
             key,
@@ -72,6 +155,6 @@ pub(super) fn of(log: &str, server: &OpenedServer, is_sandboxed: bool) -> Unconn
             );
             Unconnected { cause: Cause::AuthRejected, error }
         }
-        _ => connect_error::of(log, is_sandboxed),
-    }
+        _ => return None,
+    })
 }

@@ -29,6 +29,7 @@ impl Report for List {
                 "host": server.method.host(),
                 "port": server.port_number(),
                 "user": server.user.as_ref().map(SshUser::as_str),
+                "jump": server.policy.jump,
                 "auth_method": server.method.word(),
                 "signer": server.policy.signer,
                 "profiles": server.policy.profiles,
@@ -50,10 +51,11 @@ impl Report for List {
         let cells = |Row { server, why_not, .. }: &Row| {
             let user = server.user.as_ref().map(|user| format!("{}@", user.as_str())).unwrap_or_default();
             let port = server.port.map(|port| format!(" port {port}")).unwrap_or_default();
+            let through = server.policy.jump.as_ref().map(|hop| format!(" through {hop}")).unwrap_or_default();
             vec![
                 server.name.clone(),
                 server.environment.clone().unwrap_or_else(|| "-".to_owned()),
-                format!("{user}{}{port}", server.method.host()),
+                format!("{user}{}{port}{through}", server.method.host()),
                 why_not
                     .as_ref()
                     .map_or_else(|| format!("runcode connect {}", server.name), |why| format!("({why})")),

@@ -81,11 +81,13 @@ impl Config {
         profiles.retain(|(name, section)| is_new(self.known.profiles.insert(name.clone()), section));
         signers.retain(|(name, section)| is_new(self.known.signers.insert(name.clone()), section));
         servers.retain(|(name, section)| is_new(!self.servers.contains_key(name), section));
+        self.known.methods.clear(); // no file chooses what leads through another one's servers
+        self.known.jumps.clear();
         for (name, section) in &mut servers {
             let word = section.text("auth_method").map(|word| word.value);
-            if Word::parse(word) == Ok(Word::Certificate) {
-                self.known.certified.insert(name.clone());
-            }
+            self.known.methods.insert(name.clone(), Word::parse(word).ok());
+            let jump = section.text("jump").map(|jump| jump.value.to_owned());
+            self.known.jumps.extend(jump.map(|jump| (name.clone(), jump)));
         }
         if let Some(section) = root.section("broker") {
             self.add_broker(section);
@@ -181,6 +183,14 @@ impl Config {
         self.signers.get(server.policy.signer.as_ref()?).map(|(file, _)| &self.files[*file])
     }
 
+    /// The servers through which a server is reached, from here to there.
+    pub fn hops_to(&self, server: &Server) -> Vec<&Server> {
+        let jump = |server: &Server| self.server(server.policy.jump.as_ref()?).map(|(hop, _)| hop);
+        let mut hops = std::iter::successors(jump(server), |hop| jump(hop)).collect::<Vec<_>>();
+        hops.reverse();
+        hops
+    }
+
     /// How long a certificate for one run serves, in seconds.
     pub fn certificate_ttl(&self) -> u64 {
         self.certificate_ttl.unwrap_or(120)
@@ -215,6 +225,12 @@ impl Config {
 
     /// Whether this version can do all that a server's owner asks for; else why not, as the rest of a sentence.
     pub fn usable(&self, server: &Server) -> Result<(), String> {
+        self.usable_alone(server)?;
+        let of_hop = |hop: &Server, why| format!("is reached through `{}`, which {why}", hop.name);
+        self.hops_to(server).into_iter().try_for_each(|hop| self.usable_alone(hop).map_err(|why| of_hop(hop, why)))
+    }
+
+    fn usable_alone(&self, server: &Server) -> Result<(), String> {
         if cfg!(windows) && matches!(server.method, AuthMethod::LegacyPassword(_)) {
             let word = server.method.word();
             return Err(format!("has auth_method = \"{word}\", which does not work on Windows"));

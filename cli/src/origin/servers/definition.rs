@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::grant::{NamedServer, SshUser};
 use crate::origin::SessionKey;
-use crate::origin::servers::Server;
+use crate::origin::servers::{Config, Server};
 use crate::sys::digest::sha256;
 
 /// What the file says of it, for whoever calls ssh.
@@ -21,8 +21,11 @@ pub(super) fn named(server: &Server, key: &SessionKey) -> NamedServer {
 }
 
 /// Everything that an approved session is made from.
-pub(super) fn approved_definition(server: &Server) -> String {
+pub(super) fn approved_definition(config: &Config, server: &Server) -> String {
     let policy = &server.policy;
+    let of_hop = |hop: &Server| {
+        json!([hop.name, definition(hop), hop.policy.signer, hop.principal(), hop.policy.source_address])
+    };
     let said = json!([
         definition(server),
         policy.requires_approval,
@@ -33,6 +36,7 @@ pub(super) fn approved_definition(server: &Server) -> String {
         policy.source_address,
         policy.max_ttl,
         policy.max_idle,
+        config.hops_to(server).into_iter().map(of_hop).collect::<Vec<_>>(),
     ]);
     sha256(said.to_string().as_bytes())
 }

@@ -43,10 +43,10 @@ use power::{Deadlines, Machine, Refusal};
 
 pub use config::{Config, File, Trail};
 pub use places::Places;
-pub use policy::Policy;
+pub use policy::{MOST_HOPS, Policy};
 pub use power::{Power, State};
 pub use server::{AuthMethod, Server};
-pub use terms::{Terms, enforced};
+pub use terms::{Hop, Terms, enforced};
 pub use trail::trail_of_all;
 
 /// A servers.toml that explains itself and names no server yet.
@@ -306,7 +306,13 @@ impl Origin for Servers {
         let (config, name) = (self.config()?, key.id());
         match config.server(&name) {
             Some((server, _)) => {
-                Ok(Some(Terms::of(config, server).unless(self.distrust_of_signer(config, server))))
+                let distrust = self.distrust_of_signer(config, server);
+                let of_hop = |hop: &&Server| {
+                    let why = self.distrust_of_signer(config, hop)?;
+                    Some(format!("is reached through `{}`, which {why}", hop.name))
+                };
+                let distrust = distrust.or_else(|| config.hops_to(server).iter().find_map(of_hop));
+                Ok(Some(Terms::of(config, server).unless(distrust)))
             }
             None => Err(Ungranted::Gone(none_called_so(self.not_found(config, &name)))),
         }

@@ -1,6 +1,6 @@
 //! What a server's owner allows: profiles, approvals, certificates. What this version cannot hold, it obeys by refusing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -15,6 +15,9 @@ use crate::sys::trusted_file::Owner;
 /// The longest that an approved session may last, in seconds.
 const LONGEST_SESSION: u64 = 3600;
 
+/// Through how many servers another one may be reached. Each makes a connection and needs a certificate.
+pub const MOST_HOPS: usize = 4;
+
 /// What a file may refer to.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Known {
@@ -22,8 +25,10 @@ pub(super) struct Known {
     pub(super) profiles: BTreeSet<String>,
     /// The signers that there are.
     pub(super) signers: BTreeSet<String>,
-    /// The servers that are logged in to by a certificate.
-    pub(super) certified: BTreeSet<String>,
+    /// The servers of the file that is read, and how each is logged in to; none for a word that means nothing.
+    pub(super) methods: BTreeMap<String, Option<Word>>,
+    /// Those of them that are reached through another one.
+    pub(super) jumps: BTreeMap<String, String>,
     /// The file that is read.
     pub(super) file: Option<File>,
     /// Who signs where a server names nobody.
@@ -57,13 +62,16 @@ pub struct Policy {
     pub principal: Option<SshUser>,
     /// The networks that its certificates may be used from; empty is any.
     pub source_address: Vec<String>,
+    /// The server through which it is reached.
+    pub jump: Option<String>,
     /// The keys that restrict what may be done on it, or how it is reached.
     pub restrictions: Vec<&'static str>,
 }
 
 impl Policy {
-    /// Reads what stands in a server's section. `is_unclear`: nobody knows how that is logged in to.
-    pub(super) fn read(section: &mut Section<'_>, word: Word, is_unclear: bool, known: &Known) -> Policy {
+    /// Reads what stands in the section of the server of this name. `word`: how that is logged in to; none is unclear.
+    pub(super) fn read(name: &str, section: &mut Section<'_>, word: Option<Word>, known: &Known) -> Policy {
+        let (is_unclear, word) = (word.is_none(), word.unwrap_or(Word::Certificate));
         let profiles = profiles(section, known);
         let requires_approval = section.flag("requires_approval");
         let approvers = section.parsed("approvers", |text| path(text).map(|()| text.to_owned()));
@@ -80,10 +88,7 @@ impl Policy {
         let source_address = source_address
             .filter_map(|address| address.parse(|text| network(text).map(|()| text.to_owned())))
             .collect();
-        section.parsed("jump", |name| match known.certified.contains(name) {
-            true => Ok(()),
-            false => Err("is not a server with auth_method = \"certificate\""),
-        });
+        let jump = section.parsed("jump", |through| way(name, through, word, known));
         let unrestricted_sessions = section.flag("allow_unrestricted_sessions");
         let forwarding = section.flag("allow_forwarding");
         let max_ttl = section.number("max_ttl_seconds", 1..=LONGEST_SESSION);
@@ -120,8 +125,9 @@ impl Policy {
         // What only a certificate can hold is held by one.
         let holds = |key: &&str| {
             let by_certificate = ["signer", "principal", "source_address"].contains(key);
-            (by_certificate && word == Word::Certificate)
-                || (is_restricted && !by_certificate && *key != "jump")
+            *key == "jump"
+                || (by_certificate && word == Word::Certificate)
+                || (is_restricted && !by_certificate)
         };
         let said = keys.into_iter().filter(|key| section.has(key)).collect::<Vec<_>>();
         let mut restrictions = said.into_iter().filter(|key| !holds(key)).collect::<Vec<_>>();
@@ -144,9 +150,43 @@ impl Policy {
             password: password_ref,
             principal,
             source_address,
+            jump,
             restrictions,
         }
     }
+}
+
+/// The name of the server through which the server `name` is reached; else why it cannot be.
+fn way(name: &str, through: &str, word: Word, known: &Known) -> Result<String, String> {
+    if word == Word::Ssh {
+        let how = "is not for auth_method = \"ssh\": your own ssh finds the way there, so write ProxyJump into its config";
+        return Err(how.to_owned());
+    }
+    match known.methods.get(through) {
+        _ if through == name => return Err("is the server itself".to_owned()),
+        Some(Some(Word::Certificate)) => {}
+        Some(Some(other)) => {
+            return Err(format!(
+                "is `{through}`, which has auth_method = \"{}\"; only one with \"certificate\" can be passed through",
+                other.as_str()
+            ));
+        }
+        Some(None) => return Err(format!("is `{through}`, whose auth_method is none")),
+        None => return Err("is not a server of this file".to_owned()),
+    }
+    let next = |name: &&str| known.jumps.get(*name).map(String::as_str).filter(|next| known.methods.contains_key(*next));
+    let mut chain = vec![name, through];
+    while let Some(next) = chain.last().and_then(next) {
+        let is_circle = chain.contains(&next);
+        chain.push(next);
+        if is_circle {
+            return Err(format!("leads in a circle: {}", chain.join(" → ")));
+        }
+        if chain.len() > MOST_HOPS + 1 {
+            return Err(format!("leads through more than {MOST_HOPS} others: {}", chain.join(" → ")));
+        }
+    }
+    Ok(through.to_owned())
 }
 
 fn profiles(section: &mut Section<'_>, known: &Known) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! One `[servers.NAME]`: where it is, how it is logged in to, and what its owner allows.
 
-use crate::grant::{Destination, Host, Port, ServerPin, ServerPins, SshUser, Workdir};
+use crate::grant::{Destination, Endpoint, Host, Port, ServerPin, ServerPins, SshUser, Workdir};
 use crate::origin::key::is_server_name;
 use crate::origin::servers::policy::{Known, Policy};
 use crate::origin::servers::power::Power;
@@ -43,6 +43,25 @@ impl Server {
             AuthMethod::Certificate(_) | AuthMethod::LegacyPassword(_) => true,
             AuthMethod::Ssh(_) => false,
         }
+    }
+
+    /// The principal that its certificates have.
+    pub fn principal(&self) -> &str {
+        self.policy.principal.as_ref().or(self.user.as_ref()).map_or("", SshUser::as_str)
+    }
+
+    /// The name in the ssh configs that lead to it; ours, so never an option to ssh.
+    pub fn alias(&self) -> String {
+        format!("runcode-{}", self.name)
+    }
+
+    /// Its address, and the user there; none where the user's own ssh config decides.
+    pub fn endpoint(&self) -> Option<Endpoint> {
+        let (AuthMethod::Certificate(host) | AuthMethod::LegacyPassword(host)) = &self.method else {
+            return None;
+        };
+        let port = Port::try_from(u64::from(self.port_number()?)).ok()?;
+        Some(Endpoint { host: host.clone(), port, user: self.user.clone()? })
     }
 
     /// Its port: the one that the file names, else the usual one. None where the user's own ssh config decides.
@@ -117,7 +136,7 @@ impl Server {
     /// Reads one; whatever is wrong is noted. `None` for one that leads nowhere.
     pub(super) fn read(name: String, mut section: Section<'_>, known: &Known) -> Option<Server> {
         let word = section.parsed("auth_method", |text| Word::parse(Some(text)));
-        let is_unclear = word.is_none() && section.has("auth_method");
+        let clear = if section.has("auth_method") { word } else { Some(Word::Certificate) };
         let word = word.unwrap_or(Word::Certificate);
         if !section.has("host") {
             section.note("host", "is missing");
@@ -156,7 +175,7 @@ impl Server {
         let workdir = section.parsed("workdir", Workdir::parse_own);
         let host_keys = host_keys(&mut section);
         let power = section.section("power").map(Power::read).unwrap_or_default();
-        let policy = Policy::read(&mut section, word, is_unclear, known);
+        let policy = Policy::read(&name, &mut section, clear, known);
         section.finish();
         Some(Server { name, method: method?, port, user, environment, workdir, host_keys, power, policy })
     }

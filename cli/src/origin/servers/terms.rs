@@ -22,12 +22,23 @@ pub struct Terms {
     pub enforced: Enforced,
     /// Who signs its certificates.
     pub signer: Option<Spec>,
+    /// The servers through which it is reached, from here to there.
+    pub hops: Vec<Hop>,
     /// How long a certificate for one run serves, in seconds.
     pub certificate_ttl: u64,
     /// A digest of all that an approved session is made from.
     pub definition: String,
     /// Why nothing runs there in this version, or at all.
     why_not: Option<(Code, String)>,
+}
+
+/// A server through which another one is reached.
+#[derive(Debug, Clone)]
+pub struct Hop {
+    /// The server.
+    pub server: Server,
+    /// Who signs its certificates.
+    pub signer: Option<Spec>,
 }
 
 impl Terms {
@@ -38,8 +49,13 @@ impl Terms {
             profiles: config.profiles_of(server),
             enforced: enforced(config, server),
             signer: config.signer_of(server).cloned(),
+            hops: config
+                .hops_to(server)
+                .into_iter()
+                .map(|hop| Hop { server: hop.clone(), signer: config.signer_of(hop).cloned() })
+                .collect(),
             certificate_ttl: config.certificate_ttl(),
-            definition: approved_definition(server),
+            definition: approved_definition(config, server),
             why_not: refusal(config, server),
         }
     }
@@ -61,12 +77,6 @@ impl Terms {
         self.why_not.as_ref().map_or(Ok(()), |(code, why)| Err(told(*code, &self.server, why)))
     }
 
-    /// The principal that its certificates have.
-    pub fn principal(&self) -> &str {
-        let policy = &self.server.policy;
-        policy.principal.as_ref().or(self.server.user.as_ref()).map_or("", SshUser::as_str)
-    }
-
     /// What the server is to whoever reaches it.
     pub fn named(&self, key: &SessionKey) -> NamedServer {
         named(&self.server, key)
@@ -78,6 +88,11 @@ impl Terms {
         let user = server.user.as_ref().map_or("-", SshUser::as_str);
         let port = server.port_number().map_or_else(|| "-".to_owned(), |port| port.to_string());
         format!("{user}@{}:{port}", server.method.host())
+    }
+
+    /// The names of the servers through which it is reached.
+    pub fn hop_names(&self) -> impl Iterator<Item = &str> {
+        self.hops.iter().map(|hop| hop.server.name.as_str())
     }
 
     /// The error for anything but a profile, if no approved session stands.

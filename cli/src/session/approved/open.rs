@@ -10,12 +10,13 @@ use runcode_policy::approval::What;
 use runcode_sshcert::Certificate;
 
 use crate::error::{Code, Error, Result};
-use crate::grant::{Access, Certified, Credential, Endpoint, Expiry, Host, Lifetime, Port, Workdir};
+use crate::grant::{Access, Certified, Credential, Expiry, Lifetime, Workdir};
 use crate::openssh::config::{HostKeys, Login, SessionConfig};
 use crate::origin::servers::AuthMethod;
 use crate::origin::{Request, SessionKey, Terms};
 use crate::session::approval::{self, State, Subject};
 use crate::session::approved::{Approved, over};
+use crate::session::hops::Hops;
 use crate::session::keypair::Keypair;
 use crate::session::locked::LockedSession;
 use crate::session::store::{self, Files};
@@ -151,10 +152,13 @@ fn establish(
         AuthMethod::Ssh(_) | AuthMethod::LegacyPassword(_) => None,
     };
     *named = certificate.as_ref().map(policy::certificate_id);
+    let hops = Hops::of(&asked.terms, &sessions.store().folder(&asked.key), sessions.env())?;
+    let on_the_way = hops.certified(sessions, event_id, asked.ttl)?;
     let session = {
         let locked = sessions.store().lock(&asked.key)?;
         clear(sessions, &locked)?;
-        let session = commit(sessions, asked, &locked, &pair, certificate.as_ref())?;
+        let made = Made { pair: &pair, certificate: certificate.as_ref(), hops: &hops, on_the_way };
+        let session = commit(sessions, asked, &locked, made)?;
         if let Err(error) = come_up(sessions, asked, &session) {
             undo(sessions, &session);
             locked.remove()?;
@@ -177,7 +181,8 @@ fn certify(sessions: &Sessions<'_>, asked: &Asked, event_id: &str, pair: &Keypai
     };
     once::certified(
         sessions,
-        &asked.terms,
+        &asked.terms.server,
+        asked.terms.signer.as_ref(),
         pair,
         &once::Purpose { name: "session", event_id, ttl: asked.ttl, force_command: "", extensions },
     )
@@ -192,17 +197,25 @@ fn clear(sessions: &Sessions<'_>, locked: &LockedSession<'_>) -> Result<()> {
     over::forget(locked.folder())
 }
 
+/// What lets us in.
+struct Made<'a> {
+    pair: &'a Keypair,
+    certificate: Option<&'a Certificate>,
+    hops: &'a Hops,
+    /// The files for the servers on the way.
+    on_the_way: Files,
+}
+
 fn commit(
     sessions: &Sessions<'_>,
     asked: &Asked,
     locked: &LockedSession<'_>,
-    pair: &Keypair,
-    certificate: Option<&Certificate>,
+    made: Made<'_>,
 ) -> Result<Session> {
     let (terms, now) = (&asked.terms, clock::now());
     let ttl = Duration::from_secs(asked.ttl);
-    let access = access(sessions, asked, pair)?;
-    let end = match certificate {
+    let access = access(sessions, asked, &made)?;
+    let end = match made.certificate {
         Some(certificate) => Expiry::from_unix(certificate.valid_before(), now, ttl),
         None => Expiry::from_unix(seconds(now, asked.ttl), now, ttl),
     };
@@ -215,7 +228,7 @@ fn commit(
     }
     let alias = match &access {
         Access::External(external) => external.destination.to_string(),
-        Access::Gateway(_) | Access::Certified(_) => format!("runcode-{}", terms.server.name),
+        Access::Gateway(_) | Access::Certified(_) => terms.server.alias(),
     };
     let approved = Approved {
         session_id: asked.session_id.clone(),
@@ -242,7 +255,7 @@ fn commit(
         files: std::collections::BTreeMap::new(),
     };
     let files = match &meta.access {
-        Access::Certified(_) => files(locked, &meta, pair, certificate)?,
+        Access::Certified(_) => files(locked, &meta, made)?,
         Access::Gateway(_) | Access::External(_) => mint::external_files(&meta.access)?,
     };
     locked.commit(meta, &files)
@@ -254,18 +267,16 @@ fn seconds(now: Timestamp, ttl: u64) -> u64 {
 }
 
 /// How the session gets in.
-fn access(sessions: &Sessions<'_>, asked: &Asked, pair: &Keypair) -> Result<Access> {
+fn access(sessions: &Sessions<'_>, asked: &Asked, made: &Made<'_>) -> Result<Access> {
     let server = &asked.terms.server;
-    match (&server.method, &server.user) {
-        (AuthMethod::Certificate(host) | AuthMethod::LegacyPassword(host), Some(user)) => {
-            let port = Port::try_from(u64::from(server.port_number().unwrap_or(22)));
-            let port = port.map_err(|why| Error::new(Code::Error, why))?;
-            let endpoint = Endpoint { host: Host::clone(host), port, user: user.clone() };
-            Ok(Access::Certified(Certified { endpoint, server: asked.terms.named(&asked.key) }))
+    match (&server.method, server.endpoint()) {
+        (AuthMethod::Certificate(_) | AuthMethod::LegacyPassword(_), Some(endpoint)) => {
+            let (server, hops) = (asked.terms.named(&asked.key), made.hops.remembered());
+            Ok(Access::Certified(Certified { endpoint, server, hops }))
         }
         (AuthMethod::Ssh(_), _) => {
             let request = Request {
-                key: pair.public(),
+                key: made.pair.public(),
                 ttl: Duration::from_secs(asked.ttl),
                 client: &sessions.client(),
             };
@@ -285,17 +296,18 @@ fn access(sessions: &Sessions<'_>, asked: &Asked, pair: &Keypair) -> Result<Acce
 fn files(
     locked: &LockedSession<'_>,
     meta: &Meta,
-    pair: &Keypair,
-    certificate: Option<&Certificate>,
+    made: Made<'_>,
 ) -> Result<Files> {
-    let Access::Certified(Certified { endpoint, server }) = &meta.access else {
+    let Made { pair, certificate, hops, on_the_way } = made;
+    let Access::Certified(Certified { endpoint, server, .. }) = &meta.access else {
         return Err(Error::new(Code::Error, "the session has no certificate"));
     };
     let at = |name: &str| locked.folder().join(name);
     let (known_hosts, identity, certificate_file) =
         (at(store::KNOWN_HOSTS), at(store::IDENTITY), at(store::CERTIFICATE));
     let control_path = meta.control_path.as_ref().map(PathBuf::from);
-    let mut files = Files::new();
+    let through = hops.command()?;
+    let mut files = on_the_way;
     let mut add = |name, content: Vec<u8>| files.insert(name, zeroize::Zeroizing::new(content));
     let host_keys = match &server.host_keys {
         // A host certificate must bear this name.
@@ -314,6 +326,8 @@ fn files(
         },
         host_keys,
         control_path: control_path.as_deref(),
+        through: through.as_deref(),
+        is_hop: false,
     };
     add(store::CONFIG, config.render()?);
     if let Some(certificate) = certificate {

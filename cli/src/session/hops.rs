@@ -1,0 +1,233 @@
+//! The servers through which another one is reached. Each gets a key and a certificate of its own, which open nothing there but the
+//! way on, and an ssh of its own, which the next one runs as its `ProxyCommand`. So each checks its own host's key, and the target's
+//! is checked from here.
+
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::error::{Code, Error, Result};
+use crate::grant::{Certified, Endpoint, Hop};
+use crate::openssh::SshBinary;
+use crate::openssh::config::{HostKeys, Login, SessionConfig, quoted};
+use crate::origin::servers::{self, MOST_HOPS};
+use crate::origin::Terms;
+use crate::session::Sessions;
+use crate::session::keypair::Keypair;
+use crate::session::once::{self, Purpose};
+use crate::session::store::Files;
+use crate::sys::atomic_file;
+use crate::sys::env::Env;
+use crate::transport::{self, OpenedHop, quote};
+
+/// What a certificate for the way on is for, in place of a profile.
+const PURPOSE: &str = "jump";
+
+/// The one command that it would run: none that does anything.
+pub const FORCED: &str = "false";
+
+/// The one thing that it permits (OpenSSH PROTOCOL.certkeys).
+const FORWARDING: &str = "permit-port-forwarding";
+
+/// The names of the files of one hop.
+struct Names {
+    config: &'static str,
+    identity: &'static str,
+    public: &'static str,
+    certificate: &'static str,
+    known_hosts: &'static str,
+    log: &'static str,
+}
+
+macro_rules! names {
+    ($($number:literal)*) => {[$(Names {
+        config: concat!("jump-", $number, "-config"),
+        identity: concat!("jump-", $number, "-id_ed25519"),
+        public: concat!("jump-", $number, "-id_ed25519.pub"),
+        certificate: concat!("jump-", $number, "-id_ed25519-cert.pub"),
+        known_hosts: concat!("jump-", $number, "-known_hosts"),
+        log: concat!("jump-", $number, ".log"),
+    }),*]};
+}
+
+/// Those of each, from here to there.
+const NAMES: [Names; MOST_HOPS] = names!(1 2 3 4);
+
+/// Whether a hop of a session has a file of this name that is kept with it.
+pub(super) fn is_file(name: &str) -> bool {
+    NAMES.iter().any(|it| [it.config, it.identity, it.public, it.certificate, it.known_hosts].contains(&name))
+}
+
+/// The way to a server through others, as ssh reads of it in one folder.
+pub struct Hops {
+    folder: PathBuf,
+    hops: Vec<servers::Hop>,
+    endpoints: Vec<Endpoint>,
+    /// Where it leads.
+    to: Option<Endpoint>,
+    /// The ssh that each runs.
+    ssh: PathBuf,
+    /// How the first one is reached, if not directly.
+    first: Option<Vec<u8>>,
+}
+
+impl Hops {
+    /// The way to a server, in this folder. Nothing is written.
+    pub fn of(terms: &Terms, folder: &Path, env: &Env) -> Result<Hops> {
+        let (folder, hops) = (folder.to_owned(), terms.hops.clone());
+        let endpoint = |server: &servers::Server| {
+            let why = || Error::new(Code::BadConfig, format!("`{}` cannot be passed through", server.name));
+            server.endpoint().ok_or_else(why)
+        };
+        let endpoints = hops.iter().map(|hop| endpoint(&hop.server)).collect::<Result<Vec<_>>>()?;
+        let first = endpoints.first().map(|first| transport::proxy_command(first, env)).transpose()?.flatten();
+        let ssh = if hops.is_empty() { PathBuf::new() } else { SshBinary::from_env(env).find()? };
+        Ok(Hops { folder, hops, endpoints, to: terms.server.endpoint(), ssh, first })
+    }
+
+    /// What the ssh to the server runs to get there; none without others on the way.
+    pub fn command(&self) -> Result<Option<Vec<u8>>> {
+        self.to.as_ref().map_or(Ok(None), |to| self.command_to(self.hops.len(), to))
+    }
+
+    /// What the ssh to `to` runs, which has so many hops before it.
+    fn command_to(&self, count: usize, to: &Endpoint) -> Result<Option<Vec<u8>>> {
+        let Some(last) = count.checked_sub(1) else { return Ok(self.first.clone()) };
+        let (Some(names), Some(hop)) = (NAMES.get(last), self.hops.get(last)) else { return Ok(None) };
+        let (config, log) = (self.folder.join(names.config), self.folder.join(names.log));
+        let alias = hop.server.alias();
+        let there = format!("[{}]:{}", to.host.as_str(), to.port.number());
+        let mut command = Vec::new(); // ssh puts `exec` before it
+        for path in [&self.ssh, &config, &log] {
+            quoted(path)?; // a path that no config can hold is an error
+        }
+        let words = [
+            self.ssh.as_os_str(),
+            "-F".as_ref(),
+            config.as_os_str(),
+            "-E".as_ref(),
+            log.as_os_str(),
+            "-W".as_ref(),
+            there.as_ref(),
+            "--".as_ref(),
+            alias.as_ref(),
+        ];
+        for word in words {
+            if !command.is_empty() {
+                command.push(b' ');
+            }
+            push_word(&mut command, word.as_encoded_bytes());
+        }
+        Ok(Some(command))
+    }
+
+    /// The ssh configs, each with the name of its server.
+    pub fn configs(&self) -> Result<Vec<(&str, Vec<u8>)>> {
+        let each = self.hops.iter().zip(&self.endpoints).zip(&NAMES).enumerate();
+        each.map(|(count, ((hop, endpoint), names))| {
+            let at = |name: &str| self.folder.join(name);
+            let (known_hosts, identity) = (at(names.known_hosts), at(names.identity));
+            let certificate = at(names.certificate);
+            let through = self.command_to(count, endpoint)?;
+            let config = SessionConfig {
+                alias: &hop.server.alias(),
+                endpoint,
+                login: Login::Key { identity: &identity, certificate: Some(&certificate) },
+                host_keys: match &hop.server.host_keys {
+                    Some(_) => HostKeys::Pinned { known_hosts: &known_hosts, alias: endpoint.host.as_str() },
+                    None => HostKeys::User,
+                },
+                control_path: None,
+                through: through.as_deref(),
+                is_hop: true,
+            };
+            Ok((hop.server.name.as_str(), config.render()?))
+        })
+        .collect()
+    }
+
+    /// The files that ssh reads on the way, with a new key for each server, certified for so many seconds. Nothing is connected to.
+    pub(super) fn certified(&self, sessions: &Sessions<'_>, event_id: &str, ttl: u64) -> Result<Files> {
+        let mut files = Files::new();
+        let configs = self.configs()?;
+        for (((hop, endpoint), names), (_, config)) in
+            self.hops.iter().zip(&self.endpoints).zip(&NAMES).zip(configs)
+        {
+            let pair = Keypair::generate()?;
+            let extensions = &[FORWARDING];
+            let purpose = Purpose { name: PURPOSE, event_id, ttl, force_command: FORCED, extensions };
+            let certificate = once::certified(sessions, &hop.server, hop.signer.as_ref(), &pair, &purpose)
+                .map_err(|error| error.context(format_args!("on the way, for `{}`", hop.server.name)))?;
+            let mut add = |name, content: Vec<u8>| files.insert(name, Zeroizing::new(content));
+            add(names.identity, pair.private_pem()?.as_bytes().to_vec());
+            add(names.public, format!("{}\n", pair.public_line()?).into_bytes());
+            add(names.certificate, format!("{}\n", certificate.as_str()).into_bytes());
+            add(names.config, config);
+            if let Some(pins) = &hop.server.host_keys {
+                add(names.known_hosts, pins.known_hosts(endpoint.host.as_str()).into_bytes());
+            }
+        }
+        Ok(files)
+    }
+
+    /// The same, written into the folder.
+    pub fn write(&self, sessions: &Sessions<'_>, event_id: &str, ttl: u64) -> Result<()> {
+        let files = self.certified(sessions, event_id, ttl)?;
+        files.iter().try_for_each(|(name, content)| atomic_file::write(&self.folder.join(name), content, 0o600))
+    }
+
+    /// What a session remembers of them.
+    pub(super) fn remembered(&self) -> Vec<Hop> {
+        let remember = |hop: &servers::Hop| Hop {
+            name: hop.server.name.clone(),
+            is_pinned: hop.server.host_keys.is_some(),
+        };
+        self.hops.iter().map(remember).collect()
+    }
+}
+
+/// Where the ssh of each leaves its errors.
+pub(super) fn opened(hops: &[Hop], folder: &Path) -> Vec<OpenedHop> {
+    let each = hops.iter().zip(&NAMES);
+    each.map(|(hop, names)| OpenedHop {
+        words: hop.name.clone(),
+        is_pinned: hop.is_pinned,
+        log: folder.join(names.log),
+    })
+    .collect()
+}
+
+/// The same, of a session.
+pub(super) fn of_session(certified: &Certified, folder: &Path) -> Vec<OpenedHop> {
+    opened(&certified.hops, folder)
+}
+
+/// A word for the shell that runs a `ProxyCommand`, in which ssh expands `%`.
+fn push_word(command: &mut Vec<u8>, word: &[u8]) {
+    let mut text = Vec::new();
+    if cfg!(windows) {
+        text.push(b'"');
+        text.extend(word);
+        text.push(b'"');
+    } else {
+        quote::word(&mut text, word); // `SHELL` may be any
+    }
+    for byte in text {
+        command.push(byte);
+        if byte == b'%' {
+            command.push(b'%');
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_for_any_shell_and_ssh() {
+        let mut text = Vec::new();
+        push_word(&mut text, b"/a b/it's/100%/$x\\\"#!");
+        assert_eq!(String::from_utf8_lossy(&text), r##"'/a b/it'\''s/100%%/$x'\\'"#'\!"##);
+    }
+}
