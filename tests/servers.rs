@@ -5,6 +5,7 @@ mod approved;
 mod audit;
 pub(crate) mod certified;
 mod expired;
+mod jump;
 mod logins;
 mod names;
 mod passwords;

@@ -2,6 +2,7 @@
 //! way on, and an ssh of its own, which the next one runs as its `ProxyCommand`. So each checks its own host's key, and the target's
 //! is checked from here.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -200,6 +201,14 @@ pub(super) fn opened(hops: &[Hop], folder: &Path) -> Vec<OpenedHop> {
 /// The same, of a session.
 pub(super) fn of_session(certified: &Certified, folder: &Path) -> Vec<OpenedHop> {
     opened(&certified.hops, folder)
+}
+
+/// A `ProxyCommand` as an argument.
+pub(super) fn text(command: Vec<u8>) -> OsString {
+    #[cfg(unix)]
+    return std::os::unix::ffi::OsStringExt::from_vec(command);
+    #[cfg(windows)]
+    String::from_utf8_lossy(&command).into_owned().into()
 }
 
 /// A word for the shell that runs a `ProxyCommand`, in which ssh expands `%`.

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use crate::error::{Code, Error, Result};
 use crate::grant::{Endpoint, ServerPins};
 use crate::openssh::config::{HostKeys, Login, SessionConfig};
+use crate::origin::Terms;
 use crate::origin::servers::{AuthMethod, Server};
 use crate::session::Sessions;
 use crate::session::execution::{pass_through, status};
@@ -23,6 +24,7 @@ use crate::signer::{self, Order, Spec};
 use crate::sys::env::Env;
 use crate::sys::lock::Lock;
 use crate::sys::{atomic_file, clock};
+use crate::transport::contact::OnTheWay;
 use crate::transport::{
     Limits, OpenedServer, Opener, RemoteCommand, Route, Running, Streams, Transport, Way, own_connection,
 };
@@ -120,6 +122,24 @@ impl Opened {
         let running = self.transport.start(&RemoteCommand::forced(), streams);
         running.map(|running| running.ending_by(lifeline)).map_err(|failure| failure.into_error())
     }
+}
+
+/// A way to a server for one look at its host keys.
+pub struct Look {
+    /// The way.
+    pub through: Option<OnTheWay>,
+    _folder: Folder,
+}
+
+/// Has the way to a server opened, if others are on it. `event_id` names the occasion.
+pub fn look(sessions: &Sessions<'_>, terms: &Terms, event_id: &str) -> Result<Look> {
+    terms.refuse()?;
+    let folder = Folder::new(sessions.store().cache())?;
+    let hops = Hops::of(terms, folder.path(), sessions.env())?;
+    hops.write(sessions, event_id, terms.certificate_ttl)?;
+    let opened = hops::opened(&hops.remembered(), folder.path());
+    let through = hops.command()?.map(|command| OnTheWay { command: hops::text(command), hops: opened });
+    Ok(Look { through, _folder: folder })
 }
 
 fn certify(sessions: &Sessions<'_>, permit: &Permit, pair: &Keypair) -> Result<Certificate> {

@@ -18,7 +18,8 @@ use crate::sys::atomic_file;
 use crate::sys::env::{Env, Var};
 use crate::sys::interrupt::{Cancel, Interrupt};
 use crate::sys::subprocess::{self, Finished, Outcome};
-use crate::transport::{asks_nobody, login_error, second_look, without_our_variables};
+use crate::transport::server_error::failure_of;
+use crate::transport::{OpenedHop, asks_nobody, login_error, second_look, without_our_variables};
 
 /// How long one may take: `ConnectTimeout` is 15 s, and keys are exchanged after that.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -33,6 +34,17 @@ pub struct Contact {
     program: PathBuf,
     user: Resolved,
     is_sandboxed: bool,
+    /// What ssh runs to get there, if others are on the way.
+    through: Option<OnTheWay>,
+}
+
+/// The way to a host through others.
+#[derive(Debug)]
+pub struct OnTheWay {
+    /// The `ProxyCommand`.
+    pub command: OsString,
+    /// The servers on the way.
+    pub hops: Vec<OpenedHop>,
 }
 
 /// How a connection ended, and what ssh wrote of it.
@@ -47,7 +59,13 @@ impl Contact {
         let program = SshBinary::from_env(env).find()?;
         let user = Resolved::at(&program, &host.place(), &host.destination)?;
         let is_sandboxed = env.var(Var::CodexSandboxNetworkDisabled).is_some();
-        Ok(Contact { host, program, user, is_sandboxed })
+        Ok(Contact { host, program, user, is_sandboxed, through: None })
+    }
+
+    /// The same host, reached through others.
+    #[must_use]
+    pub fn through(self, way: OnTheWay) -> Contact {
+        Contact { through: Some(way), ..self }
     }
 
     /// What the user's config says about the host.
@@ -120,6 +138,10 @@ impl Contact {
 
     /// Why the login failed, from ssh's log or, if that is unclear, from a second look.
     fn refused(&self, log: &str, host: &OwnHost, first: &[OsString], folder: &Path) -> Error {
+        let on_the_way = self.through.as_ref().and_then(|it| failure_of(&it.hops, self.host.name(), self.is_sandboxed));
+        if let Some(failed) = on_the_way {
+            return failed.error;
+        }
         let second = second_look::is_needed(log).then(|| {
             let quiet = second_look::QUIET.map(OsString::from);
             let ssh = self.ssh(host, &[&quiet, first].concat()).ok()?;
@@ -131,6 +153,11 @@ impl Contact {
     /// `ssh` with `first` before all other options, without its destination.
     fn ssh(&self, host: &OwnHost, first: &[OsString]) -> Result<Command> {
         let mut ssh = Command::new(&self.program);
+        if let Some(way) = &self.through {
+            let mut option = OsString::from("ProxyCommand=");
+            option.push(&way.command);
+            ssh.arg("-o").arg(option);
+        }
         ssh.args(first).args(external::options(host, &self.user, Purpose::Command)?);
         asks_nobody(&mut ssh);
         without_our_variables(&mut ssh);

@@ -89,6 +89,11 @@ impl OpenedHop {
     }
 }
 
+/// Why the way to `to` ends at one of the hops, if it does.
+pub(super) fn failure_of(hops: &[OpenedHop], to: &str, is_sandboxed: bool) -> Option<Unconnected> {
+    hops.iter().find_map(|hop| hop.failure(to, is_sandboxed))
+}
+
 /// Why the host that ssh has logged in to does not make the connection that it was asked for, in that host's words.
 fn unopened(log: &str) -> Option<&str> {
     let failed = |line: &&str| line.starts_with("channel ") && line.contains(": open failed: ");
@@ -101,7 +106,7 @@ pub(super) fn of(log: &str, server: &OpenedServer, is_sandboxed: bool) -> Unconn
         return failed;
     }
     let words = &server.words;
-    if let Some(failed) = server.hops.iter().find_map(|hop| hop.failure(words, is_sandboxed)) {
+    if let Some(failed) = failure_of(&server.hops, words, is_sandboxed) {
         return failed;
     }
     let Some(last) = server.hops.last() else { return connect_error::of(log, is_sandboxed) };

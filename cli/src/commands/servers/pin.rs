@@ -3,10 +3,15 @@
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::error::{Code, Result};
+use crate::error::{Code, Error, Result};
 use crate::grant::{ServerPin, ServerPins};
+use crate::origin::servers::Server;
+use crate::origin::{Origin as _, SessionKey};
 use crate::output::foreign;
 use crate::output::report::{Outcome, Report, Text};
+use crate::session::audit::Action;
+use crate::session::once;
+use crate::sys::random;
 use crate::transport::contact::Contact;
 
 #[derive(clap::Args)]
@@ -140,15 +145,31 @@ pub(super) fn run(args: Args, app: &App) -> Result<Outcome> {
     let (server, file, host) = app.servers()?.own_host(&args.name)?;
     let contact = Contact::new(host, app.env())?;
     let value = |name: &str| contact.user().value(name).unwrap_or_default().to_owned();
-    let keys = contact.host_keys()?;
+    let (host, port) = (value("hostname"), value("port"));
+    let keys = match server.policy.jump {
+        None => contact.host_keys()?,
+        Some(_) => through_others(app, server, contact)?,
+    };
     let shown = Shown {
         name: server.name.clone(),
         file: file.path.display().to_string(),
-        host: value("hostname"),
-        port: value("port"),
+        host,
+        port,
         pinned: Pinned::of(server.host_keys.as_ref(), &keys),
         before: server.host_keys.as_ref().map(|pins| pins.all().to_vec()).unwrap_or_default(),
         keys,
     };
     Ok(shown.into())
+}
+
+/// The keys of a server behind others, which certify a key for this: so it is on record.
+fn through_others(app: &App, server: &Server, contact: Contact) -> Result<Vec<ServerPin>> {
+    let gone = || Error::new(Code::NotFound, format!("no server is called `{}`", server.name));
+    let key = SessionKey::server(&server.name).ok_or_else(gone)?;
+    let terms = app.servers()?.terms(&key)?.ok_or_else(gone)?;
+    let sessions = app.sessions()?;
+    sessions.recorded(&key, Action::named("config_check"), || {
+        let mut look = once::look(&sessions, &terms, &random::word())?;
+        look.through.take().into_iter().fold(contact, Contact::through).host_keys()
+    })
 }

@@ -292,3 +292,42 @@ fn each_program_has_its_deadline() {
         assert!(error.message().contains("took longer than"), "{error}");
     }
 }
+
+/// A server with a certificate, reached through another one.
+fn behind(name: &str, jump: &str) -> String {
+    let jump = if jump.is_empty() { String::new() } else { format!("jump = \"{jump}\"\n") };
+    format!("[servers.{name}]\nhost = \"{name}\"\nuser = \"me\"\nsigner = \"ca\"\n{jump}")
+}
+
+#[test]
+fn a_way_through_others_has_an_end() {
+    let ca = "[signers.ca]\nkind = \"ca_key\"\nkey = \"ca\"\n";
+    let way = |servers: &[(&str, &str)]| {
+        let text = servers.iter().map(|(name, jump)| behind(name, jump)).collect::<String>();
+        read(&format!("{ca}{text}[servers.old]\nauth_method = \"ssh\"\nhost = \"old\"\n"))
+    };
+    let (config, issues) = way(&[("a", "b"), ("b", "c"), ("c", "d"), ("d", "e"), ("e", "")]);
+    assert_eq!(issues, []);
+    let hops = config.hops_to(config.server("a").unwrap().0);
+    assert_eq!(hops.iter().map(|hop| hop.name.as_str()).collect::<Vec<_>>(), ["e", "d", "c", "b"]);
+    for (servers, said) in [
+        (&[("a", "a")][..], "is the server itself"),
+        (&[("a", "b"), ("b", "a")], "leads in a circle: a → b → a"),
+        (&[("a", "b"), ("b", "c"), ("c", "b")], "leads in a circle: a → b → c → b"),
+        (&[("a", "none")], "is not a server of this file"),
+        (&[("a", "old")], "is `old`, which has auth_method = \"ssh\""),
+        (&[("a", "b"), ("b", "c"), ("c", "d"), ("d", "e"), ("e", "f"), ("f", "")], "leads through more than 4 others"),
+    ] {
+        let (_, issues) = way(servers);
+        let first = issues.iter().find(|issue| issue.at == "servers.a.jump");
+        assert!(first.is_some_and(|issue| issue.message.starts_with(said) && issue.line > 0), "{issues:?}");
+    }
+    // Your own ssh finds its way by itself, and no file leads through another one's servers.
+    let (_, issues) = read(&format!("{ca}{}[servers.x]\nauth_method = \"ssh\"\nhost = \"x\"\njump = \"b\"\n", behind("b", "")));
+    assert!(issues[0].message.contains("ProxyJump"), "{issues:?}");
+    let (mut config, issues) = read(&format!("{ca}{}", behind("b", "")));
+    assert_eq!(issues, []);
+    let file = config.files()[0].clone();
+    let issues = config.add(file, &behind("a", "b"));
+    assert_eq!(issues[0].message, "is not a server of this file");
+}
