@@ -11,8 +11,8 @@ use crate::error::{Code, Error, Result};
 use crate::grant::{Certified, Endpoint, Hop};
 use crate::openssh::SshBinary;
 use crate::openssh::config::{HostKeys, Login, SessionConfig, quoted};
-use crate::origin::servers::{self, MOST_HOPS};
 use crate::origin::Terms;
+use crate::origin::servers::{self, MOST_HOPS};
 use crate::session::Sessions;
 use crate::session::keypair::Keypair;
 use crate::session::once::{self, Purpose};
@@ -81,7 +81,8 @@ impl Hops {
             server.endpoint().ok_or_else(why)
         };
         let endpoints = hops.iter().map(|hop| endpoint(&hop.server)).collect::<Result<Vec<_>>>()?;
-        let first = endpoints.first().map(|first| transport::proxy_command(first, env)).transpose()?.flatten();
+        let first =
+            endpoints.first().map(|first| transport::proxy_command(first, env)).transpose()?.flatten();
         let ssh = if hops.is_empty() { PathBuf::new() } else { SshBinary::from_env(env).find()? };
         Ok(Hops { folder, hops, endpoints, to: terms.server.endpoint(), ssh, first })
     }
@@ -174,7 +175,9 @@ impl Hops {
     /// The same, written into the folder.
     pub fn write(&self, sessions: &Sessions<'_>, event_id: &str, ttl: u64) -> Result<()> {
         let files = self.certified(sessions, event_id, ttl)?;
-        files.iter().try_for_each(|(name, content)| atomic_file::write(&self.folder.join(name), content, 0o600))
+        files
+            .iter()
+            .try_for_each(|(name, content)| atomic_file::write(&self.folder.join(name), content, 0o600))
     }
 
     /// What a session remembers of them.

@@ -124,7 +124,12 @@ impl<'a> LockedSession<'a> {
             if !meta.files.contains_key(CERTIFICATE) {
                 remove_if_there(&self.folder.join(CERTIFICATE))?;
             }
-            for name in meta.files.keys().map(String::as_str).filter(|name| NAMES.contains(name) || hops::is_file(name)) {
+            for name in meta
+                .files
+                .keys()
+                .map(String::as_str)
+                .filter(|name| NAMES.contains(name) || hops::is_file(name))
+            {
                 match fs::rename(pending.join(name), self.folder.join(name)) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                     _ => {}

@@ -106,7 +106,8 @@ impl Opened {
         control_path: PathBuf,
     ) -> Result<Opened> {
         let folder = Folder::new(sessions.store().cache())?;
-        let files = Files { control_path: Some(control_path), ..Files::of(permit, folder.path(), sessions.env())? };
+        let files =
+            Files { control_path: Some(control_path), ..Files::of(permit, folder.path(), sessions.env())? };
         files.hops.write(sessions, &permit.event_id, permit.terms.certificate_ttl)?;
         files.write_config()?;
         Ok(Opened { transport: sessions.along(files.route()), _folder: folder })
@@ -282,7 +283,10 @@ impl Files {
             AuthMethod::Certificate(_) | AuthMethod::Ssh(_) => (Opener::Certificate, RemoteCommand::forced()),
         };
         let Some(endpoint) = server.endpoint() else {
-            return Err(Error::new(Code::BadConfig, format!("`{}` has no host and user of its own", server.name)));
+            return Err(Error::new(
+                Code::BadConfig,
+                format!("`{}` has no host and user of its own", server.name),
+            ));
         };
         let hops = Hops::of(&permit.terms, folder, env)?;
         Ok(Files {

@@ -138,7 +138,8 @@ impl Contact {
 
     /// Why the login failed, from ssh's log or, if that is unclear, from a second look.
     fn refused(&self, log: &str, host: &OwnHost, first: &[OsString], folder: &Path) -> Error {
-        let on_the_way = self.through.as_ref().and_then(|it| failure_of(&it.hops, self.host.name(), self.is_sandboxed));
+        let on_the_way =
+            self.through.as_ref().and_then(|it| failure_of(&it.hops, self.host.name(), self.is_sandboxed));
         if let Some(failed) = on_the_way {
             return failed.error;
         }

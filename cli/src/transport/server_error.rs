@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use crate::error::{Code, Error};
 use crate::openssh::login::{self, Refusal};
 use crate::openssh::told;
-use crate::output::foreign;
 use crate::sys::atomic_file;
 use crate::transport::connect_error;
 use crate::transport::outcome::{Cause, Unconnected};
@@ -62,9 +61,8 @@ impl OpenedHop {
             return None;
         }
         let (words, said) = (&self.words, told::telling(&log));
-        let error = if let Some(why) = unopened(&log) {
-            let said = foreign::said("it", why);
-            let what = format!("`{words}` does not connect to `{to}`: {said}");
+        let error = if is_unopened(&log) {
+            let what = format!("`{words}` does not connect to `{to}`");
             Error::new(Code::Transport, what).hint(format!(
                 "see whether `{to}` can be reached from there, and whether sshd there lets this user forward to it \
                  (AllowTcpForwarding, PermitOpen)"
@@ -94,10 +92,10 @@ pub(super) fn failure_of(hops: &[OpenedHop], to: &str, is_sandboxed: bool) -> Op
     hops.iter().find_map(|hop| hop.failure(to, is_sandboxed))
 }
 
-/// Why the host that ssh has logged in to does not make the connection that it was asked for, in that host's words.
-fn unopened(log: &str) -> Option<&str> {
-    let failed = |line: &&str| line.starts_with("channel ") && line.contains(": open failed: ");
-    log.lines().find(failed)?.split_once(": open failed: ").map(|(_, why)| why.trim())
+/// Whether the host that ssh has logged in to does not make the connection that it was asked for. At this log level, ssh leaves out
+/// why.
+fn is_unopened(log: &str) -> bool {
+    log.lines().any(|line| line.trim_end() == "stdio forwarding failed")
 }
 
 /// Makes sense of the log. It does not try again: that would run the command that the certificate forces, or send the password again.
@@ -110,7 +108,11 @@ pub(super) fn of(log: &str, server: &OpenedServer, is_sandboxed: bool) -> Unconn
         return failed;
     }
     let Some(last) = server.hops.last() else { return connect_error::of(log, is_sandboxed) };
-    let what = format!("the connection to `{words}` through `{}` does not come up: {}", last.words, told::telling(log));
+    let what = format!(
+        "the connection to `{words}` through `{}` does not come up: {}",
+        last.words,
+        told::telling(log)
+    );
     Unconnected { cause: Cause::Unreachable, error: Error::new(Code::Transport, what) }
 }
 

@@ -51,7 +51,8 @@ impl Report for List {
         let cells = |Row { server, why_not, .. }: &Row| {
             let user = server.user.as_ref().map(|user| format!("{}@", user.as_str())).unwrap_or_default();
             let port = server.port.map(|port| format!(" port {port}")).unwrap_or_default();
-            let through = server.policy.jump.as_ref().map(|hop| format!(" through {hop}")).unwrap_or_default();
+            let through =
+                server.policy.jump.as_ref().map(|hop| format!(" through {hop}")).unwrap_or_default();
             vec![
                 server.name.clone(),
                 server.environment.clone().unwrap_or_else(|| "-".to_owned()),

@@ -227,7 +227,9 @@ impl Config {
     pub fn usable(&self, server: &Server) -> Result<(), String> {
         self.usable_alone(server)?;
         let of_hop = |hop: &Server, why| format!("is reached through `{}`, which {why}", hop.name);
-        self.hops_to(server).into_iter().try_for_each(|hop| self.usable_alone(hop).map_err(|why| of_hop(hop, why)))
+        self.hops_to(server)
+            .into_iter()
+            .try_for_each(|hop| self.usable_alone(hop).map_err(|why| of_hop(hop, why)))
     }
 
     fn usable_alone(&self, server: &Server) -> Result<(), String> {

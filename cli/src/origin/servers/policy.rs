@@ -174,7 +174,9 @@ fn way(name: &str, through: &str, word: Word, known: &Known) -> Result<String, S
         Some(None) => return Err(format!("is `{through}`, whose auth_method is none")),
         None => return Err("is not a server of this file".to_owned()),
     }
-    let next = |name: &&str| known.jumps.get(*name).map(String::as_str).filter(|next| known.methods.contains_key(*next));
+    let next = |name: &&str| {
+        known.jumps.get(*name).map(String::as_str).filter(|next| known.methods.contains_key(*next))
+    };
     let mut chain = vec![name, through];
     while let Some(next) = chain.last().and_then(next) {
         let is_circle = chain.contains(&next);

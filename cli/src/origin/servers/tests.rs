@@ -316,14 +316,20 @@ fn a_way_through_others_has_an_end() {
         (&[("a", "b"), ("b", "c"), ("c", "b")], "leads in a circle: a → b → c → b"),
         (&[("a", "none")], "is not a server of this file"),
         (&[("a", "old")], "is `old`, which has auth_method = \"ssh\""),
-        (&[("a", "b"), ("b", "c"), ("c", "d"), ("d", "e"), ("e", "f"), ("f", "")], "leads through more than 4 others"),
+        (
+            &[("a", "b"), ("b", "c"), ("c", "d"), ("d", "e"), ("e", "f"), ("f", "")],
+            "leads through more than 4 others",
+        ),
     ] {
         let (_, issues) = way(servers);
         let first = issues.iter().find(|issue| issue.at == "servers.a.jump");
         assert!(first.is_some_and(|issue| issue.message.starts_with(said) && issue.line > 0), "{issues:?}");
     }
     // Your own ssh finds its way by itself, and no file leads through another one's servers.
-    let (_, issues) = read(&format!("{ca}{}[servers.x]\nauth_method = \"ssh\"\nhost = \"x\"\njump = \"b\"\n", behind("b", "")));
+    let (_, issues) = read(&format!(
+        "{ca}{}[servers.x]\nauth_method = \"ssh\"\nhost = \"x\"\njump = \"b\"\n",
+        behind("b", "")
+    ));
     assert!(issues[0].message.contains("ProxyJump"), "{issues:?}");
     let (mut config, issues) = read(&format!("{ca}{}", behind("b", "")));
     assert_eq!(issues, []);
