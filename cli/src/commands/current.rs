@@ -6,7 +6,7 @@ use crate::app::{App, Named};
 use crate::commands::args::Which;
 use crate::error::Result;
 use crate::grant::WebUrl;
-use crate::origin::SessionKey;
+use crate::origin::{Origin as _, OriginId, SessionKey};
 use crate::output::foreign::{self, Name};
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::sanitize::short;
@@ -43,6 +43,8 @@ struct Current {
     /// Whether the attachment's folder is this one, or holds it.
     is_near: bool,
     session: Option<Session>,
+    /// What can be done on a server without a session: why the last one is over, or what may run.
+    without: Option<String>,
 }
 
 impl Report for Current {
@@ -64,7 +66,10 @@ impl Report for Current {
             "alias": meta.map(|meta| &meta.alias),
             "workdir": meta.map(|meta| &meta.workdir),
             "web_url": meta.and_then(|meta| meta.web_url.as_ref()).map(WebUrl::text),
-            "mode": meta.and_then(|meta| meta.approved.as_ref()).map(|_| "unrestricted"),
+            "mode": match meta.and_then(|meta| meta.approved.as_ref()) {
+                Some(_) => Some("unrestricted"),
+                None => self.without.as_ref().map(|_| "restricted"),
+            },
             "expires_at": meta.and_then(|meta| meta.lifetime.expires_at()).map(|end| end.to_string()),
         })
     }
@@ -87,7 +92,8 @@ impl Report for Current {
             }
             (None, Some(key)) => {
                 let title = self.attachment.as_ref().and_then(|attachment| attachment.title.as_ref());
-                text.line(format!("{}, session made at next use", key.shown(title)));
+                let what = self.without.as_deref().unwrap_or("session made at next use");
+                text.line(format!("{}, {what}", key.shown(title)));
             }
             (None, None) => match &self.named {
                 Some(named) => text.line(format!("{}, no session here yet", foreign::word(&named.words))),
@@ -129,15 +135,29 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         None => None,
     };
     // A session that is over does not count.
-    let session = match session {
-        Some(session) if session.meta.approved.is_some() => {
-            match approved::look(&sessions, &session.meta.key)? {
-                Found::Standing(session) => Some(*session),
-                Found::Over(_) | Found::None => None,
-            }
+    let (mut session, mut over) = (session, None);
+    if let Some(key) = &key
+        && session.as_ref().is_none_or(|session| session.meta.approved.is_some())
+    {
+        match approved::look(&sessions, key)? {
+            Found::Standing(standing) => session = Some(*standing),
+            Found::Over(error) => (session, over) = (None, Some(error.message().to_owned())),
+            Found::None => session = None,
         }
-        session => session,
-    };
+    }
+    let without = key.as_ref().filter(|_| session.is_none()).and_then(|key| without(app, key, over));
     let is_near = is_near && attachment.is_some();
-    Ok(Current { named, key, attachment, is_near, session }.into())
+    Ok(Current { named, key, attachment, is_near, session, without }.into())
+}
+
+/// What can be done without a session on a server that runs only profiles. `over`: why the last approved one has ended.
+fn without(app: &App, key: &SessionKey, over: Option<String>) -> Option<String> {
+    if *key.origin() != OriginId::Server {
+        return None;
+    }
+    let terms = app.servers().ok()?.terms(key).ok().flatten()?;
+    terms.is_restricted().then(|| match over {
+        Some(over) => format!("{}; {over}", terms.summary()),
+        None => terms.summary(),
+    })
 }
