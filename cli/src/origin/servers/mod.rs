@@ -92,6 +92,8 @@ pub struct Servers {
     ssh: SshBinary,
     path: Option<OsString>,
     folder: Option<PathBuf>,
+    /// What `HOME` says.
+    home: Option<PathBuf>,
     whereabouts: OnceCell<Whereabouts>,
     config: OnceCell<Config>,
     /// What ssh has said of hosts, by the options and the destination that it was asked with.
@@ -103,7 +105,8 @@ impl Servers {
     pub fn new(places: Places, env: &Env) -> Servers {
         let (ssh, path) = (SshBinary::from_env(env), env.var(Var::Path));
         let (whereabouts, config, accounts) = (OnceCell::new(), OnceCell::new(), RefCell::default());
-        Servers { places, ssh, path, folder: None, whereabouts, config, accounts }
+        let home = env.var(Var::Home).map(PathBuf::from);
+        Servers { places, ssh, path, folder: None, home, whereabouts, config, accounts }
     }
 
     /// The same for a call about `folder`, whose project counts as the working directory's does.
@@ -196,10 +199,9 @@ impl Servers {
         if server.power == Power::default() || !self.is_projects(file) {
             return None;
         }
-        let (file, name) = (foreign::path(&file.given.display().to_string()), &server.name);
-        let why = format!(
-            "{file} is inside this project, and a project must not choose programs to run, so those of `{name}` do not run"
-        );
+        let (file, name) = (self.inside(file), &server.name);
+        let why =
+            format!("{file}, and a project must not choose programs to run, so those of `{name}` do not run");
         let hint = format!("for the user to decide: to allow them, move the server to {}", self.own_place());
         Some(Refusal { why, hint })
     }
@@ -212,6 +214,21 @@ impl Servers {
         }
         let here = self.here();
         here.project.holds(&file.given) && !here.own.as_ref().is_some_and(|own| file.path.starts_with(own))
+    }
+
+    /// That the project holds the file, and why where that may surprise.
+    fn inside(&self, file: &File) -> String {
+        let shown = foreign::path(&file.given.display().to_string());
+        let home = self.home.as_ref().map(|home| home.canonicalize().unwrap_or_else(|_| home.clone()));
+        let known = project::home();
+        let why = match home.filter(|home| Some(home) != known.as_ref() && file.path.starts_with(home)) {
+            None => return format!("{shown} is inside this project"),
+            Some(_) => known.map_or_else(
+                || "the system knows no home folder for you".to_owned(),
+                |known| format!("the system has {} for you", foreign::path(&known.display().to_string())),
+            ),
+        };
+        format!("{shown} counts as inside this project, since HOME is not your home folder ({why})")
     }
 
     fn here(&self) -> &Whereabouts {
@@ -230,9 +247,9 @@ impl Servers {
         if !config.signer_of(server)?.is_elsewhere() || !self.is_projects(file) {
             return None;
         }
-        let (file, own) = (foreign::path(&file.given.display().to_string()), self.own_place());
+        let (file, own) = (self.inside(file), self.own_place());
         Some(format!(
-            "has a signer in {file}, which is inside this project, and a project must not choose where credentials go; for \
+            "has a signer in a file of this project: {file}, and a project must not choose where credentials go; for \
              the user to decide: to allow it, move the signer to {own}"
         ))
     }
