@@ -17,6 +17,7 @@ mod recorded;
 mod sessions;
 mod shown;
 mod signers;
+mod told;
 mod tools;
 mod wrong_signers;
 

@@ -172,8 +172,9 @@ impl Report for Plan {
             },
             "request": request.as_ref().map(|(_, text)| text),
         });
-        if let State::Invalid(why) = permit.approval {
+        if let State::Invalid(why, differs) = &permit.approval {
             approval["why"] = why.as_str().into();
+            approval["differs"] = differs.as_ref().map(|it| it.lines.clone()).into();
         }
         json!({
             "server": server.name,
@@ -192,7 +193,7 @@ impl Report for Plan {
             "signer": server.policy.signer,
             "requires_approval": permit.needs_approval(),
             "approval": approval,
-            "would_run": permit.terms.refuse().is_ok() && permit.approval.permits(),
+            "would_run": permit.refuse().is_ok() && permit.approval.permits(),
             "audit_log": log.as_ref().map(|log| log.to_string_lossy()),
         })
     }
@@ -209,7 +210,7 @@ impl Report for Plan {
         text.line(format!("profile:   {}", permit.profile));
         text.line(format!("command:   {}", permit.call.shown()));
         // Of a server on which nothing can run, there is no more to say than the word.
-        text.line(match permit.terms.refuse() {
+        text.line(match permit.refuse() {
             Ok(()) => format!("enforced:  {}", permit.terms.enforced.meaning()),
             Err(_) => format!("enforced:  {}", permit.terms.enforced.as_str()),
         });
@@ -218,12 +219,15 @@ impl Report for Plan {
             State::Missing => text.line("approval:  missing"),
             State::Valid { approvers, .. } => text.line(format!("approval:  by {}", approvers.join(", "))),
             State::Unverified(word) => text.line(format!("approval:  {word}, which nobody can check")),
-            State::Invalid(why) => text.line(format!("approval:  {}", why.meaning())),
+            State::Invalid(why, differs) => {
+                let said = differs.as_ref().map(|it| format!(": {}", it.said)).unwrap_or_default();
+                text.line(format!("approval:  {}{said}", why.meaning()));
+            }
         }
         if let Some((file, _)) = request {
             text.line(format!("           runcode servers approve {}", file.display()));
         }
-        match permit.terms.refuse() {
+        match permit.refuse() {
             Ok(()) if !permit.approval.permits() => text.line("It would not run without an approval."),
             Ok(()) => text.line("It would run. Leave --plan out to run it."),
             Err(why) => text.line(format!("It would not run: {}", why.message())),
@@ -269,7 +273,7 @@ impl Report for DryRun {
 }
 
 fn dry(app: &App, permit: &Permit) -> Result<DryRun> {
-    permit.terms.refuse()?;
+    permit.refuse()?;
     approval::refuse(&app.sessions()?, &permit.subject(), &permit.approval)?;
     if permit.terms.server.logs_in_per_run() {
         let files = once::Files::planned(permit, app.sessions()?.store().cache(), app.env())?;

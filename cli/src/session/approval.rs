@@ -10,12 +10,12 @@ use runcode_policy::approval::{MAX_REQUEST, Request, Stdin, Wanted, What, Why, i
 
 use crate::error::{Code, Error, Result};
 use crate::openssh::keygen::Keygen;
-use crate::origin::Terms;
-use crate::output::foreign::FileName as _;
+use crate::origin::{SessionKey, Terms};
+use crate::output::foreign::{self, FileName as _};
 use crate::output::sanitize::is_steering;
 use crate::session::Sessions;
 use crate::session::input::Input;
-use crate::session::policy::{Feed, Permit};
+use crate::session::policy::{self, Feed, Permit};
 use crate::sys::digest::sha256;
 use crate::sys::env::Env;
 use crate::sys::paths::Paths;
@@ -57,6 +57,25 @@ impl Subject<'_> {
     }
 }
 
+/// What a request names that is not what is about to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Differs {
+    /// The names of the lines.
+    pub lines: String,
+    /// The same in words, with what they say.
+    pub said: String,
+}
+
+impl Differs {
+    fn of(request: &Request, wanted: &Wanted<'_>) -> Option<Differs> {
+        let found = request.differences(wanted);
+        let said = |(name, value): &(&str, &str)| format!("`{name}` is {} in it", foreign::word(value));
+        let lines = found.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(",");
+        let said = found.iter().map(said).collect::<Vec<_>>().join(", ");
+        (!found.is_empty()).then_some(Differs { lines, said })
+    }
+}
+
 /// Whether what is about to run is approved.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum State {
@@ -78,8 +97,8 @@ pub enum State {
     },
     /// A word was named, which nobody can check: the server has no `approvers`.
     Unverified(String),
-    /// What was named is none.
-    Invalid(Why),
+    /// What was named is none. If it is for something else: what it names instead, in words, and the names of these lines.
+    Invalid(Why, Option<Differs>),
 }
 
 impl State {
@@ -90,7 +109,7 @@ impl State {
             State::Missing => "missing",
             State::Valid { .. } => "valid",
             State::Unverified(_) => "unverified",
-            State::Invalid(_) => "invalid",
+            State::Invalid(..) => "invalid",
         }
     }
 
@@ -139,7 +158,7 @@ pub(super) fn judged(
         (Some(reference), Some((allowed, owner))) => {
             match verified(sessions, subject, reference, allowed, *owner)? {
                 Ok(valid) => valid,
-                Err(why) => State::Invalid(why),
+                Err(why) => State::Invalid(why, None),
             }
         }
     })
@@ -209,8 +228,10 @@ fn verified(
     if let Some(why) = why.filter(|_| !is_enough) {
         return Ok(Err(why));
     }
-    if let Err(why) = request.fits(&subject.wanted(&subject.terms.target()), clock::now()) {
-        return Ok(Err(why));
+    let target = subject.terms.target();
+    let wanted = subject.wanted(&target);
+    if let Err(why) = request.fits(&wanted, clock::now()) {
+        return Ok(Ok(State::Invalid(why, Differs::of(&request, &wanted))));
     }
     if std::fs::symlink_metadata(spent(request.id())?).is_ok() {
         return Ok(Err(Why::Used));
@@ -231,6 +252,36 @@ pub fn read(file: &Path) -> std::result::Result<(Request, String), String> {
     let found = trusted_file::read(file, Owner::User, MAX_REQUEST).map_err(|why| why.to_string())?;
     let request = String::from_utf8(found.bytes).ok().and_then(|text| Some((Request::parse(&text)?, text)));
     request.ok_or_else(|| "is malformed".to_owned())
+}
+
+/// Whether a signature of the request would count, as far as this machine's servers.toml tells: who of the approvers made it, or that
+/// nobody of them did. None where the server is not there, or has no approvers.
+pub fn counts(
+    sessions: &Sessions<'_>,
+    request: &Request,
+    signature: &[u8],
+) -> Result<Option<Option<String>>> {
+    let Some(key) = SessionKey::server(request.server()) else { return Ok(None) };
+    let terms = match policy::terms(sessions.origins(), &key) {
+        Ok(terms) => terms,
+        Err(error) if matches!(error.code(), Code::NotFound | Code::BadConfig) => None,
+        Err(error) => return Err(error),
+    };
+    let Some((allowed, owner)) = terms.and_then(|terms| terms.server.policy.approvers) else {
+        return Ok(None);
+    };
+    let approvers = trusted_file::read(&allowed, owner, 1024 * 1024).map_err(|why| {
+        Error::new(Code::BadConfig, format!("the file of approvers {} {why}", allowed.named()))
+    })?;
+    let private = atomic_file::temporary_dir("runcode-approval-")?;
+    let (allowed, copy) = (private.path().join("allowed"), private.path().join("signature"));
+    atomic_file::write_unsynced(&allowed, &approvers.bytes, 0o600)?;
+    atomic_file::write_unsynced(&copy, signature, 0o600)?;
+    let keygen = Keygen::find(sessions.env())?;
+    let known = keygen.principals(&allowed, &copy)?.into_iter().next();
+    let verifies =
+        |who: &String| keygen.verifies(&allowed, who, &copy, request.text().as_bytes()).is_ok_and(|is| is);
+    Ok(Some(known.filter(verifies)))
 }
 
 /// The signatures of a request: `FILE.sig`, `FILE.*.sig`.
@@ -304,7 +355,7 @@ pub(super) fn spend(sessions: &Sessions<'_>, subject: &Subject<'_>, approval: &S
     match approval {
         State::None | State::Unverified(_) => Ok(()),
         State::Missing => Err(required(sessions, subject)),
-        State::Invalid(why) => Err(invalid(subject, *why)),
+        State::Invalid(why, differs) => Err(invalid(subject, *why, differs.as_ref())),
         State::Valid { id, .. } => {
             let record = spent(id)?;
             if let Some(folder) = record.parent() {
@@ -313,7 +364,9 @@ pub(super) fn spend(sessions: &Sessions<'_>, subject: &Subject<'_>, approval: &S
             }
             match atomic_file::create_new(&record, b"", 0o600) {
                 Ok(()) => Ok(()),
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(invalid(subject, Why::Used)),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    Err(invalid(subject, Why::Used, None))
+                }
                 Err(error) => Err(Error::io(format_args!("write {}", record.named()), error)
                     .hint("make room there, or allow writing: it records the approval's use")),
             }
@@ -325,9 +378,18 @@ pub(super) fn spend(sessions: &Sessions<'_>, subject: &Subject<'_>, approval: &S
 pub fn refuse(sessions: &Sessions<'_>, subject: &Subject<'_>, approval: &State) -> Result<()> {
     match approval {
         State::Missing => Err(required(sessions, subject)),
-        State::Invalid(why) => Err(invalid(subject, *why)),
+        State::Invalid(why, differs) => Err(invalid(subject, *why, differs.as_ref())),
         State::None | State::Unverified(_) | State::Valid { .. } => Ok(()),
     }
+}
+
+/// `error`, of something whose approval was used up for it: a second try needs another one.
+pub(super) fn used_up(error: Error, approval: &State) -> Error {
+    let State::Valid { .. } = approval else { return error };
+    const USED: &str = "its approval is used up: another try needs a new one (--request)";
+    let with = |hint: Option<&str>| hint.map_or_else(|| USED.to_owned(), |hint| format!("{hint}; {USED}"));
+    let (hint, of_tools) = (with(error.next_step()), with(error.next_step_with_tools()));
+    error.hint(hint).for_tools(of_tools)
 }
 
 /// That an approval is missing, with the request for one.
@@ -363,9 +425,11 @@ fn required(sessions: &Sessions<'_>, subject: &Subject<'_>) -> Error {
     }
 }
 
-fn invalid(subject: &Subject<'_>, why: Why) -> Error {
-    let what = format!("the approval for {} {}", subject.named(), why.meaning());
+fn invalid(subject: &Subject<'_>, why: Why, differs: Option<&Differs>) -> Error {
+    let said = differs.map(|it| format!(": {}", it.said)).unwrap_or_default();
+    let what = format!("the approval for {} {}{said}", subject.named(), why.meaning());
     let error = Error::new(Code::ApprovalInvalid, what).detail("why", why.as_str());
+    let error = differs.into_iter().fold(error, |error, it| error.detail("differs", it.lines.clone()));
     match subject.what {
         // Nothing is spent: whoever is missing can still sign it.
         _ if matches!(why, Why::TooFew | Why::UnknownApprover) => error

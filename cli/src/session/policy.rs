@@ -20,6 +20,7 @@ use crate::session::approval::{self, State, Subject};
 use crate::session::audit::{self, Pending};
 use crate::session::input::Input;
 use crate::session::{Sessions, approved};
+use crate::signer::Spec;
 use crate::sys::random;
 
 /// What running a profile is called in the audit log.
@@ -192,11 +193,31 @@ impl Permit {
         Subject { terms: &self.terms, what, ttl: self.terms.certificate_ttl, asked_by: String::new() }
     }
 
+    /// Refuses what the server's owner forbids, and what no certificate can be had for.
+    pub fn refuse(&self) -> Result<()> {
+        self.terms.refuse()?;
+        let is_fixed = !self.in_session && self.terms.signer.as_ref().is_some_and(Spec::fixes_commands);
+        let Some(profile) = self.terms.profiles.get(&self.profile).filter(|_| is_fixed) else {
+            return Ok(());
+        };
+        let value = |name: &str| self.call.values().find(|(own, _)| *own == name).map(|(_, value)| value);
+        let changed = profile.arguments().find(|(name, it)| value(name) != it.default.as_deref());
+        let Some((argument, _)) = changed else { return Ok(()) };
+        let what = format!(
+            "the signer's role forces one command for `{}`, and its argument `{argument}` would make it another one",
+            self.profile
+        );
+        Err(Error::new(Code::Unavailable, what).hint(
+            "with options = \"expect\", each argument needs a default in servers.toml, and no run can give it another value",
+        ))
+    }
+
     /// Uses up the approval, and says that this is about to be done. Where that cannot be said, nothing is done.
     ///
     /// The one place where a log of actions learns of an intent: everything that runs a profile calls it once, directly before it
     /// asks a signer or a host for anything.
     pub fn begin(&self, sessions: &Sessions<'_>) -> Result<Begun<'_>> {
+        self.refuse().inspect_err(|error| audit::refusal(sessions, &self.key, self.entry(), error))?;
         let approved = Approved { subject: self.subject(), state: &self.approval, event_id: &self.event_id };
         Ok(Begun { permit: self, pending: begin(sessions, &self.key, &approved, self.entry())? })
     }
@@ -267,7 +288,7 @@ pub(super) fn begin(
 /// Says which approval something had.
 pub(super) fn with_approval(entry: Entry, state: &State) -> Entry {
     let (approval_reference, approval) = match state {
-        State::None | State::Missing | State::Invalid(_) => (None, None),
+        State::None | State::Missing | State::Invalid(..) => (None, None),
         State::Unverified(word) => (Some(redact(word).text), Some(Approval::default())),
         State::Valid { approvers, id, sha256, expires_at } => {
             let approval = Approval {
@@ -310,7 +331,7 @@ impl Begun<'_> {
             pending.by(self.permit.certificate.get());
             pending.end(&outcome, |status| Some(*status));
         }
-        outcome
+        outcome.map_err(|error| approval::used_up(error, &self.permit.approval))
     }
 
     /// As [`Begun::end`], for what did not even start.
@@ -318,7 +339,7 @@ impl Begun<'_> {
         if let Some(pending) = self.pending {
             pending.failed(&error);
         }
-        error
+        approval::used_up(error, &self.permit.approval)
     }
 }
 

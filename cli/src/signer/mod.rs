@@ -124,6 +124,11 @@ impl Spec {
         }
     }
 
+    /// Whether it decides by itself which command it certifies for a profile: then that is always the same.
+    pub fn fixes_commands(&self) -> bool {
+        matches!(self, Spec::Vault(settings) if settings.expects)
+    }
+
     /// Whether the file that names it decides who is sent a credential of the user's.
     pub fn is_elsewhere(&self) -> bool {
         match self {

@@ -231,6 +231,11 @@ impl Request {
         self.lines.get("id").map_or("", String::as_str)
     }
 
+    /// The server's name.
+    pub fn server(&self) -> &str {
+        self.lines.get("server").map_or("", String::as_str)
+    }
+
     /// Whether it is for a session, in which any command may run.
     pub fn is_for_session(&self) -> bool {
         self.lines.get("mode").is_some_and(|mode| mode == SESSION)
@@ -244,6 +249,30 @@ impl Request {
     /// Until when it can be used.
     pub fn expires_at(&self) -> Timestamp {
         self.expires_at
+    }
+
+    /// What it names that is not as wanted, by the names of its lines. What follows from another one is left out: another profile
+    /// has another command.
+    pub fn differences(&self, wanted: &Wanted<'_>) -> Vec<(&'static str, &str)> {
+        let bound = bound(wanted, self.id());
+        let is_other = |name: &str| {
+            let agrees_to_any = name == "stdin" && self.stdin == Stdin::Any;
+            !agrees_to_any && self.lines.get(name) != bound.get(name)
+        };
+        let follows = |name: &str| match name {
+            "profile" => is_other("mode"),
+            "args" | "stdin" => is_other("mode") || is_other("profile"),
+            "command" => is_other("mode") || is_other("profile") || is_other("args"),
+            _ => false,
+        };
+        let mut found = Vec::new();
+        for name in ["server", "target", "mode", "profile", "args", "command", "stdin", "ttl"] {
+            let is_it = is_other(name) || (name == "command" && is_other("command-sha256"));
+            if is_it && !follows(name) {
+                found.push((name, self.lines.get(name).map_or("-", String::as_str)));
+            }
+        }
+        found
     }
 
     /// Whether it is for exactly this, now.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::openssh::keygen::{Keygen, NAMESPACE};
-use crate::output::foreign::FileName as _;
+use crate::output::foreign::{self, FileName as _};
 use crate::output::progress::note;
 use crate::output::report::{Outcome, Report, Text};
 use crate::output::sanitize;
@@ -24,12 +24,17 @@ pub(super) struct Args {
     /// Your SSH key, or its public half if ssh-agent has it [default: the first of ~/.ssh/id_ed25519, id_ecdsa, id_rsa]
     #[arg(long, value_name = "KEY", value_hint = clap::ValueHint::FilePath)]
     key: Option<PathBuf>,
+    /// Sign even if your servers.toml does not count you among the server's approvers
+    #[arg(long)]
+    anyway: bool,
 }
 
 struct Approved {
     request: PathBuf,
     signature: PathBuf,
     id: String,
+    /// Who of the server's approvers has signed; none if that cannot be told here, or nobody.
+    approver: Option<String>,
 }
 
 impl Report for Approved {
@@ -38,11 +43,14 @@ impl Report for Approved {
             "request": self.request.to_string_lossy(),
             "signature": self.signature.to_string_lossy(),
             "id": self.id,
+            "approver": self.approver,
         })
     }
 
     fn text(&self, text: &mut Text) {
-        text.line(format!("✓ Signed: {}", self.signature.display()));
+        let who =
+            self.approver.as_ref().map(|who| format!(", by {}", foreign::word(who))).unwrap_or_default();
+        text.line(format!("✓ Signed: {}{who}", self.signature.display()));
         text.line(format!("  next: whoever asked runs it again with --approval {}", self.id));
     }
 }
@@ -72,10 +80,38 @@ pub(super) fn run(args: &Args, app: &App) -> Result<Outcome> {
         None => default_key(&paths::home(app.env())?)?,
     };
     let signature = Keygen::find(app.env())?.sign(&key, text.as_bytes())?;
+    let sessions = app.sessions()?;
+    let approver = match approval::counts(&sessions, &request, &signature)? {
+        Some(None) if !args.anyway => {
+            let what = format!(
+                "the signature would not count: the approvers of `{}` do not have the key {} for this, so nothing was signed",
+                request.server(),
+                key.named()
+            );
+            return Err(Error::new(Code::ApprovalInvalid, what)
+                .hint("sign with the key of an approver (--key); `--anyway` signs all the same, for another machine's approvers")
+                .detail("why", "unknown_approver"));
+        }
+        Some(None) => {
+            note(format!(
+                "  The approvers of `{}` here do not have this key: the signature does not count here.",
+                request.server()
+            ));
+            None
+        }
+        None => {
+            note(format!(
+                "  Whether it counts cannot be told here: your servers.toml names no approvers of `{}`.",
+                request.server()
+            ));
+            None
+        }
+        Some(who) => who,
+    };
     let place = approval::next_signature(&file);
     atomic_file::create_new(&place, &signature, 0o600)
         .map_err(|error| Error::io(format_args!("write {}", place.named()), error))?;
-    Ok(Approved { id: request.id().to_owned(), request: file, signature: place }.into())
+    Ok(Approved { id: request.id().to_owned(), request: file, signature: place, approver }.into())
 }
 
 fn default_key(home: &Path) -> Result<PathBuf> {

@@ -137,7 +137,7 @@ pub fn open(sessions: &Sessions<'_>, asked: &Asked) -> Result<Session> {
         pending.by(certificate.as_ref());
         pending.end(&opened, |_| None);
     }
-    opened
+    opened.map_err(|error| approval::used_up(error, &asked.approval))
 }
 
 fn establish(
@@ -293,11 +293,7 @@ fn access(sessions: &Sessions<'_>, asked: &Asked, made: &Made<'_>) -> Result<Acc
 }
 
 /// The files of a session whose key is certified, or that a password opens.
-fn files(
-    locked: &LockedSession<'_>,
-    meta: &Meta,
-    made: Made<'_>,
-) -> Result<Files> {
+fn files(locked: &LockedSession<'_>, meta: &Meta, made: Made<'_>) -> Result<Files> {
     let Made { pair, certificate, hops, on_the_way } = made;
     let Access::Certified(Certified { endpoint, server, .. }) = &meta.access else {
         return Err(Error::new(Code::Error, "the session has no certificate"));
