@@ -322,9 +322,16 @@ fn a_chain_of_servers_leads_on() {
     let plan = run(&it.world, &["say", "--plan", "--json"]).succeeds().json();
     assert_eq!(plan["jump"], json!(["outer", "bastion"]));
     assert_eq!(calls(&it.world).lines().filter(|line| line.contains(" -W ")).count(), 2);
+    // One that says nothing is named, not the one behind it, which waits as well.
     it.bastion.stop();
     let failed = it.fails("transport");
     assert_eq!(failed["hop"], "outer", "{failed}");
+    let port = it.bastion.authorize("").0;
+    let silent = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let failed = it.fails("transport");
+    assert_eq!(failed["hop"], "outer", "{failed}");
+    assert!(message(&failed).contains("cannot connect to `outer`"), "{failed}");
+    drop(silent);
 }
 
 /// Every signer certifies the way as it does a run, and one that says anything else is refused before a connection is made.

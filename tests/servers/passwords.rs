@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::certified::{port, read};
 use super::{file, with_servers, write};
-use crate::support::real_sshd::user;
+use crate::support::real_sshd::{RealSshd, keygen, user};
 use crate::support::{CommandOutput, World, processes_with, until};
 
 /// Not ASCII, with blanks and quotes.
@@ -176,4 +176,36 @@ fn a_password_opens_an_approved_session() {
     it.run(&["disconnect"]).succeeds();
     let cache = it.world.cache("");
     until("nothing is left", || processes_with(cache.to_str().unwrap()).is_empty());
+}
+
+/// What a bastion refuses is not the password, and the password passes it unseen.
+#[test]
+fn a_password_passes_a_bastion() {
+    let Some(it) = Passworded::new() else { return };
+    let folder = it.world.home().join("jump");
+    std::fs::create_dir(&folder).unwrap();
+    let Some(mut bastion) = RealSshd::start(&folder) else { return };
+    let ca = file(&it.world).with_file_name("ca");
+    keygen(&ca, "");
+    let (port, host_key) = bastion.authorize("");
+    let host_key = host_key.split(' ').take(2).collect::<Vec<_>>().join(" ");
+    let (user, root) = (user(), if user() == "root" { "root_login_acknowledged = true\n" } else { "" });
+    let text = read(&file(&it.world)).replace("[servers.old]\n", "[servers.old]\njump = \"bastion\"\n");
+    write(
+        &it.world,
+        &format!(
+            "{text}[signers.ca]\nkind = \"ca_key\"\nkey = \"ca\"\n[servers.bastion]\nsigner = \"ca\"\nhost = \"127.0.0.1\"\n\
+             port = {port}\nuser = \"{user}\"\n{root}host_keys = [\"{}\"]\n",
+            host_key.trim()
+        ),
+    );
+    bastion.restart_with("AuthorizedKeysFile none\nBanner none\n");
+    let said = it.say("x").fails_as("transport", 255).json();
+    assert_eq!((said["hop"].as_str(), it.tries()), (Some("bastion"), 0), "{said}");
+    bastion.restart_with(&format!(
+        "TrustedUserCAKeys {}.pub\nAuthorizedKeysFile none\nBanner none\n",
+        ca.display()
+    ));
+    assert_eq!(it.say("x").succeeds().text(), "x\n");
+    assert_eq!(it.tries(), 1);
 }

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::approvals::{SAY, approved, request, sign, with};
 use super::approved::{approvable, is_over, open, until_gone};
+use super::audit::{log, verified};
 use super::certified;
-use super::{file, write};
+use super::{file, with_servers, write};
 use crate::support::World;
 
 fn run(world: &World, words: &[&str]) -> Value {
@@ -110,4 +111,17 @@ fn a_home_that_is_another_is_named() {
     let said = crate::support::CommandOutput::of(said).ends_with(255).json();
     contains(&said, &["bad_config", "since HOME is not your home folder"]);
     assert!(file(&world).exists());
+}
+
+/// What was done is done: its status is passed on, and its intent stays open.
+#[test]
+fn an_outcome_that_is_not_on_record_is_told() {
+    let Some(world) = with_servers("[servers.gpu]\nauth_method = \"ssh\"\nhost = \"box\"\n") else { return };
+    let (log, aside) = (log(&world), world.home().join("aside"));
+    let swap = format!("mv '{0}' '{1}'; mkdir '{0}'; exit 7", log.display(), aside.display());
+    let said = world.run(&["run", "gpu", "--", &swap]).ends_with(7);
+    assert!(said.stderr.contains("the outcome of this is not in the audit log"), "{said:?}");
+    std::fs::remove_dir(&log).unwrap();
+    std::fs::rename(&aside, &log).unwrap();
+    assert_eq!(verified(&world)["open_intents"].as_array().unwrap().len(), 1);
 }

@@ -28,8 +28,8 @@ pub struct SessionConfig<'a> {
     pub control_path: Option<&'a Path>,
     /// The `ProxyCommand`, quoted for a shell and for ssh; none connects by itself.
     pub through: Option<&'a [u8]>,
-    /// Whether it is only passed through.
-    pub is_hop: bool,
+    /// How many are passed before it, if it is only passed through itself.
+    pub hop: Option<usize>,
 }
 
 /// How ssh logs in; nothing else is tried.
@@ -90,8 +90,9 @@ impl SessionConfig<'_> {
         if let Some(command) = self.through {
             config.push(b"    ProxyCommand ", command, b"");
         }
-        if self.is_hop {
-            OF_HOP.into_iter().for_each(|(name, value)| config.word(name, value));
+        if let Some(before) = self.hop {
+            config.word("ConnectTimeout", &(HOP_SECONDS + before).to_string());
+            config.word("LogLevel", "ERROR"); // nothing that a host can write without end
         }
         for (name, value) in HARDENED.into_iter().chain(FIXED) {
             if is_pinned || name != "GlobalKnownHostsFile" {
@@ -145,9 +146,9 @@ const PASSWORD: [(&str, &str); 6] = [
     ("NumberOfPasswordPrompts", "1"),
 ];
 
-/// Options for a host that is only passed through. It gives up before whoever waits behind it, so that it can say why; and it logs
-/// nothing that a host can write without end.
-const OF_HOP: [(&str, &str); 2] = [("ConnectTimeout", "10"), ("LogLevel", "ERROR")];
+/// How long ssh waits for the first host that is only passed through. Each gives up before whoever waits behind it, so that it can
+/// say why.
+const HOP_SECONDS: usize = 10;
 
 /// What a session has besides.
 const FIXED: [(&str, &str); 8] = [
@@ -268,7 +269,7 @@ mod tests {
             host_keys,
             control_path: None,
             through: None,
-            is_hop: false,
+            hop: None,
         };
         let text = |host_keys| String::from_utf8(config(host_keys).render().unwrap()).unwrap();
         let pinned = text(HostKeys::Pinned { known_hosts: Path::new("/c/pins"), alias: "runcode-ws-1" });

@@ -141,7 +141,7 @@ impl Hops {
                 },
                 control_path: None,
                 through: through.as_deref(),
-                is_hop: true,
+                hop: Some(count),
             };
             Ok((hop.server.name.as_str(), config.render()?))
         })

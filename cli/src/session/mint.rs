@@ -161,7 +161,7 @@ fn files(
         host_keys,
         control_path: control_path.as_deref(),
         through: None,
-        is_hop: false,
+        hop: None,
     };
     add(store::IDENTITY, key.private_pem()?.as_bytes().to_vec());
     add(store::PUBLIC, format!("{}\n", key.public_line()?).into_bytes());

@@ -341,7 +341,7 @@ impl Files {
             host_keys,
             control_path: self.control_path.as_deref(),
             through: through.as_deref(),
-            is_hop: false,
+            hop: None,
         };
         config.render()
     }

@@ -52,8 +52,8 @@ impl OpenedHop {
         let _ = atomic_file::remove(&self.log); // an old reason is better than none
     }
 
-    /// Why the way ends here, if it does. `to`: where it leads.
-    fn failure(&self, to: &str, is_sandboxed: bool) -> Option<Unconnected> {
+    /// Why the way ends here, if it does. `before` and `next`: the servers before and after it; `to`: where the way leads.
+    fn failure(&self, before: Option<&str>, next: &str, to: &str, is_sandboxed: bool) -> Option<Unconnected> {
         let mut log = Vec::new();
         std::fs::File::open(&self.log).ok()?.take(MAX_LOG).read_to_end(&mut log).ok()?;
         let log = String::from_utf8_lossy(&log);
@@ -62,9 +62,9 @@ impl OpenedHop {
         }
         let (words, said) = (&self.words, told::telling(&log));
         let error = if is_unopened(&log) {
-            let what = format!("`{words}` does not connect to `{to}`");
+            let what = format!("`{words}` does not connect to `{next}`");
             Error::new(Code::Transport, what).hint(format!(
-                "see whether `{to}` can be reached from there, and whether sshd there lets this user forward to it \
+                "see whether `{next}` can be reached from there, and whether sshd there lets this user forward to it \
                  (AllowTcpForwarding, PermitOpen)"
             ))
         } else {
@@ -76,7 +76,11 @@ impl OpenedHop {
             };
             let failed = judged(&log, &hop).unwrap_or_else(|| {
                 let failed = connect_error::of(&log, is_sandboxed);
-                let error = Error::new(failed.error.code(), format!("cannot connect to `{words}`: {said}"));
+                let what = match before {
+                    None => format!("cannot connect to `{words}`: {said}"),
+                    Some(before) => no_answer(words, before, &said),
+                };
+                let error = Error::new(failed.error.code(), what);
                 let hint = failed.error.next_step().map(str::to_owned);
                 Unconnected { error: hint.into_iter().fold(error, Error::hint), ..failed }
             });
@@ -89,7 +93,15 @@ impl OpenedHop {
 
 /// Why the way to `to` ends at one of the hops, if it does.
 pub(super) fn failure_of(hops: &[OpenedHop], to: &str, is_sandboxed: bool) -> Option<Unconnected> {
-    hops.iter().find_map(|hop| hop.failure(to, is_sandboxed))
+    hops.iter().enumerate().find_map(|(at, hop)| {
+        let name = |at: Option<usize>| hops.get(at?).map(|hop| hop.words.as_str());
+        hop.failure(name(at.checked_sub(1)), name(Some(at + 1)).unwrap_or(to), to, is_sandboxed)
+    })
+}
+
+/// What is said where nothing comes through. That may be the doing of either.
+fn no_answer(to: &str, through: &str, said: &str) -> String {
+    format!("the connection to `{to}` through `{through}` does not come up: {said}")
 }
 
 /// Whether the host that ssh has logged in to does not make the connection that it was asked for. At this log level, ssh leaves out
@@ -108,11 +120,7 @@ pub(super) fn of(log: &str, server: &OpenedServer, is_sandboxed: bool) -> Unconn
         return failed;
     }
     let Some(last) = server.hops.last() else { return connect_error::of(log, is_sandboxed) };
-    let what = format!(
-        "the connection to `{words}` through `{}` does not come up: {}",
-        last.words,
-        told::telling(log)
-    );
+    let what = no_answer(words, &last.words, &told::telling(log));
     Unconnected { cause: Cause::Unreachable, error: Error::new(Code::Transport, what) }
 }
 

@@ -140,3 +140,27 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn what_differs_is_named_once() {
+    let words = crate::Words::argv(["echo", "{{word}}"]).unwrap();
+    let profile = crate::Profile::new(words, crate::Rules::default()).unwrap();
+    let call = |word: &str| profile.call([("word".to_owned(), word.to_owned())]).unwrap();
+    let (yes, no) = (call("yes"), call("no"));
+    let wanted = |server, name, call, ttl| Wanted {
+        server,
+        target: "me@h:22",
+        what: What::Profile { name, call, stdin: Stdin::None },
+        ttl,
+    };
+    let request = Request::new(&wanted("a", "say", &yes, 120), "x", "me", Timestamp::UNIX_EPOCH);
+    let differs = |wanted: &Wanted<'_>| {
+        request.differences(wanted).into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(differs(&wanted("a", "say", &yes, 120)), "");
+    assert_eq!(differs(&wanted("a", "say", &no, 120)), "args");
+    assert_eq!(differs(&wanted("a", "other", &no, 7)), "profile ttl");
+    assert_eq!(differs(&wanted("b", "say", &yes, 120)), "server");
+    let session = Wanted { what: What::Session, ..wanted("a", "say", &yes, 120) };
+    assert_eq!(differs(&session), "mode");
+}

@@ -337,3 +337,25 @@ fn a_way_through_others_has_an_end() {
     let issues = config.add(file, &behind("a", "b"));
     assert_eq!(issues[0].message, "is not a server of this file");
 }
+
+#[test]
+fn too_much_is_told() {
+    let many = |count: usize, of: &dyn Fn(usize) -> String| (0..count).map(of).collect::<String>();
+    let server = |number| format!("[servers.s{number}]\nauth_method = \"ssh\"\nhost = \"h\"\n");
+    let profile = |number| format!("[profiles.p{number}]\ntemplate = \"true\"\n");
+    let signer = |number| format!("[signers.s{number}]\nkind = \"ca_key\"\nkey = \"ca\"\n");
+    let argument = |number| format!("[profiles.p.args.a{number}]\n");
+    for (most, of, at) in [
+        (1000, &server as &dyn Fn(usize) -> String, "servers"),
+        (1000, &profile, "profiles"),
+        (64, &signer, "signers"),
+    ] {
+        assert_eq!(wrong_at(&many(most, of)), Vec::<String>::new());
+        assert_eq!(wrong_at(&many(most + 1, of)), [at]);
+    }
+    let words = |count| many(count, &|number| format!(" {{{{a{number}}}}}"));
+    let arguments =
+        |count| format!("[profiles.p]\ntemplate = \"x{}\"\n{}", words(count), many(count, &argument));
+    assert_eq!(wrong_at(&arguments(64)), Vec::<String>::new());
+    assert!(wrong_at(&arguments(65)).iter().any(|at| at.starts_with("profiles.p.")));
+}

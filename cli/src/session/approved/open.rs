@@ -323,7 +323,7 @@ fn files(locked: &LockedSession<'_>, meta: &Meta, made: Made<'_>) -> Result<File
         host_keys,
         control_path: control_path.as_deref(),
         through: through.as_deref(),
-        is_hop: false,
+        hop: None,
     };
     add(store::CONFIG, config.render()?);
     if let Some(certificate) = certificate {
