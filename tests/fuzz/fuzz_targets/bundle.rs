@@ -25,6 +25,8 @@ fuzz_target!(|json: &str| {
         login: Login::Key { identity: Path::new("/c/id"), certificate: None },
         host_keys: HostKeys::Pinned { known_hosts: Path::new("/c/known_hosts"), alias: "runcode-ws-1" },
         control_path: Some(Path::new("/c/master")),
+        through: None,
+        hop: None,
     };
     let text = String::from_utf8(config.render().unwrap()).unwrap();
     for (number, line) in text.lines().enumerate() {

@@ -2,7 +2,7 @@
 #![no_main]
 use libfuzzer_sys::fuzz_target;
 use runcode::grant::Destination;
-use runcode::origin::servers::{AuthMethod, Config, File};
+use runcode::origin::servers::{AuthMethod, Config, File, MOST_HOPS};
 use runcode::sys::trusted_file::Owner;
 
 fuzz_target!(|text: &str| {
@@ -29,6 +29,10 @@ fuzz_target!(|text: &str| {
             let asks = !policy.profiles.is_empty() || policy.unrestricted_sessions;
             assert!(!policy.requires_approval || asks);
         }
+        // No way through others is endless, or passes one that a certificate does not open.
+        let hops = config.hops_to(server);
+        assert!(hops.len() <= MOST_HOPS && hops.iter().all(|hop| hop.name != server.name));
+        assert!(hops.iter().all(|hop| matches!(hop.method, AuthMethod::Certificate(_))));
         for words in [&server.power.start, &server.power.stop, &server.power.state].into_iter().flatten() {
             assert!((1..=64).contains(&words.len()) && words.iter().all(|word| !word.contains('\0')));
         }
