@@ -14,7 +14,7 @@ from stage import Skip, Stage
 
 SHELLS = {
     "dash": ["dash"],
-    "bash": ["bash"],
+    "bash": ["bash", "-p"],
     "busybox ash": ["busybox", "ash"],
     "ksh93": ["ksh93"],
     "mksh": ["mksh"],

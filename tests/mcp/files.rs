@@ -176,16 +176,23 @@ fn local_files_are_those_of_the_project() {
     assert_eq!((&sent["bytes"], &sent["workspace_id"]), (&json!(4), &json!(1)));
     assert_eq!(fs::read_to_string(world.workspace().join("up/file")).unwrap(), "mine");
     fs::create_dir_all(world.workspace().join("tree/.git/hooks")).unwrap();
-    for name in ["tree/.git/hooks/post-checkout", "tree/code", "tree/.git/config"] {
+    fs::create_dir_all(world.workspace().join("tree/.claude")).unwrap();
+    let obeyed = ["tree/.envrc", "tree/.claude/settings.json", "tree/CLAUDE.md\u{200b}"];
+    for name in obeyed.into_iter().chain(["tree/.git/hooks/post-checkout", "tree/code", "tree/.git/config"]) {
         fs::write(world.workspace().join(name), "x").unwrap();
     }
     let fetched = peer.call("get", json!({ "remote": "tree", "local": "here/tree" })).json();
     assert!(fetched["skipped"].as_u64().unwrap() >= 3, "{fetched}");
     assert!(project.join("here/tree/code").exists() && !project.join("here/tree/.git").exists());
+    assert!(project.join("here/tree/.envrc").exists(), "in a folder of its own nothing looks for it");
     // Merged into the project, git's own stays what it was.
     peer.call("get", json!({ "remote": "tree", "local": "." })).fine();
     assert!(project.join("tree/code").exists() && !project.join("tree/.git").exists());
-    peer.call("get", json!({ "remote": "tree", "local": "../project" })).fine();
+    let merged = peer.call("get", json!({ "remote": "tree", "local": "../project" })).json();
+    for name in obeyed.map(|name| name.strip_prefix("tree/").unwrap()) {
+        assert!(!project.join(name).exists(), "{name}");
+    }
+    assert_eq!(merged["kept_out"].as_array().map(Vec::len), Some(3), "{merged}");
     assert!(project.join("code").exists() && fs::read_dir(project.join(".git")).unwrap().next().is_none());
     let refused = |peer: &mut Peer, tool: &str, arguments: Value, code: &str| {
         let said = peer.call(tool, arguments.clone());

@@ -114,3 +114,22 @@ fn a_variable_names_no_other_workspace_unasked() {
     assert_eq!(said.status, 255, "{said:?}");
     assert!(!it.project.join("ran").exists() && !it.box_file("ran").exists());
 }
+
+#[test]
+fn a_shell_that_takes_functions_takes_none() {
+    let it = Routed::new(World::new());
+    let asked = call("Bash", &bash("touch ran"), &it.project).to_string();
+    // As where /bin/sh is bash.
+    for name in ["sh", "id", "cat", "cd", "exec", "printf", "grep", "["] {
+        let mut command = std::process::Command::new("bash");
+        command.args(["--posix".as_ref(), super::root().join("plugin/gate").as_os_str()]);
+        let mut command = it.as_client(command);
+        let other = it.world.home().join("taken");
+        let function = format!("() {{ : >'{}'; return 0; }}", other.display());
+        command.env(format!("BASH_FUNC_{name}%%"), function);
+        let said = CommandOutput::of(feed(&mut command, asked.as_bytes()));
+        // It guards the command, or refuses the variable.
+        assert!(said.status == 2 || said.text().contains("runcode_routed"), "{name}: {said:?}");
+        assert!(!other.exists(), "{name}: {said:?}");
+    }
+}

@@ -19,8 +19,12 @@ pub(super) struct AutorunFiles {
     folder: Vec<OsString>,
     /// Which they are.
     pub(super) found: Tally,
+    /// Those that were left out since they would lie where other programs look for them.
+    pub(super) kept_out: Tally,
     /// Whether git's own do not come at all.
     is_without_git: bool,
+    /// Whether none comes at all.
+    is_without_any: bool,
     /// The folder looked at last, and whether it is git's own.
     looked_at: Option<(PathBuf, bool)>,
 }
@@ -52,9 +56,18 @@ impl AutorunFiles {
         AutorunFiles { is_without_git, ..self }
     }
 
+    /// The same, where none comes at all: in a folder that is there, other programs already look for them.
+    pub(super) fn without_any(self, is_without_any: bool) -> AutorunFiles {
+        AutorunFiles { is_without_any, ..self }
+    }
+
     /// Whether what came as `path` is left out: without a file `HEAD`, no folder becomes a repository, whatever its name.
     pub(super) fn leaves_out(&mut self, path: &[OsString], is_folder: bool) -> bool {
         let is_head = !is_folder && path.last().is_some_and(|name| is_head(name));
+        if self.is_without_any && is_autorun(self.folder.iter().chain(path)) {
+            self.kept_out.add(|| sanitize::short(&links::shown(path)));
+            return true;
+        }
         self.is_without_git
             && (is_head || path.iter().any(|name| is_git_name(name)) || self.is_in_git_folder(path))
     }
@@ -134,7 +147,7 @@ fn is_of_inner_repository<'a>(path: impl DoubleEndedIterator<Item = &'a OsString
 }
 
 fn is_well_known<'a>(path: impl Iterator<Item = &'a OsString>) -> bool {
-    let names = path.map(|name| name.to_string_lossy().to_lowercase()).collect::<Vec<_>>();
+    let names = path.map(|name| taken_for(name)).collect::<Vec<_>>();
     let Some((last, above)) = names.split_last() else { return false };
     let ends_with = |wanted: &&str| wanted.rsplit('/').eq(names.iter().rev().take(wanted.split('/').count()));
     let stands_for = |wanted: &&str| wanted.split_once('/').is_some_and(|(folder, _)| folder == last);

@@ -191,7 +191,9 @@ impl Fetch<'_> {
         let stage = install::stage(&target)?;
         let mut body = Body::new(&mut self.exchange.output, u64::MAX);
         let mut hashed = Hashed::new(&mut body, Progress::new(None));
-        let autorun = AutorunFiles::below(&target.path()).without_git(self.wanted.careful);
+        let autorun = AutorunFiles::below(&target.path())
+            .without_git(self.wanted.careful)
+            .without_any(self.wanted.careful && target.path().is_dir());
         let mut unpacked = unpack::unpack(&mut hashed, stage.folder(), &self.shown, autorun)?;
         let sha256 = hashed.hex();
         body.finish(&self.exchange.mark, &sha256, &self.shown, true)?;
@@ -211,6 +213,7 @@ impl Fetch<'_> {
         let mut summary = Summary::new(target.path().display().to_string(), Instant::now());
         (summary.files, summary.bytes, summary.skipped) = (unpacked.files, unpacked.bytes, unpacked.skipped);
         (summary.left_out, summary.autorun) = (left_out, unpacked.autorun.found);
+        summary.kept_out = unpacked.autorun.kept_out;
         (summary.missing, summary.notes) = (missing, unpacked.notes);
         summary.sha256 = Some(sha256);
         Ok(summary)

@@ -30,6 +30,8 @@ pub struct Summary {
     pub left_out: Tally,
     /// What could not be read, or disappeared.
     pub missing: Missing,
+    /// The files that were left out since other programs would have run or obeyed them.
+    pub kept_out: Tally,
     /// The files among those that travelled that other programs run or obey by themselves.
     pub autorun: Tally,
     /// What could not be as it was asked for.
@@ -51,6 +53,7 @@ impl Summary {
             skipped: 0,
             left_out: Tally::default(),
             missing: Missing::default(),
+            kept_out: Tally::default(),
             autorun: Tally::default(),
             notes: Notes::default(),
             seconds: start.elapsed().as_secs_f64(),
@@ -65,6 +68,7 @@ impl Summary {
         self.skipped += other.skipped;
         self.left_out.append(&other.left_out);
         self.missing.append(&other.missing);
+        self.kept_out.append(&other.kept_out);
         self.autorun.append(&other.autorun);
         self.notes.append(&other.notes);
         self.seconds += other.seconds;
@@ -87,6 +91,7 @@ impl Report for Summary {
             ("links_left_out", &self.left_out),
             ("unread", &self.missing.unread),
             ("vanished", &self.missing.vanished),
+            ("kept_out", &self.kept_out),
             ("runs_by_itself", &self.autorun),
         ] {
             if tally.count > 0 {

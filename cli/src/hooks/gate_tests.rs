@@ -201,7 +201,7 @@ proptest! {
 }
 
 #[test]
-fn own_tools_that_leave_the_workspace_are_asked_about() {
+fn leaving_the_workspace_is_asked_about() {
     let own = |tool: &str, input: Value| {
         decide(&call(&format!("mcp__plugin_runcode_runcode__{tool}"), input), &project(), |_| true)
     };

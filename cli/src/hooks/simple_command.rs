@@ -142,15 +142,16 @@ impl Reader<'_> {
         self.rest().trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(['<', '>'])
     }
 
-    fn digits(&mut self) -> bool {
+    /// A descriptor's number; whether there is one. zsh reads more than one digit as a word.
+    fn digits(&mut self) -> Option<bool> {
         let count = self.rest().len() - self.rest().trim_start_matches(|c: char| c.is_ascii_digit()).len();
         self.at += count;
-        count > 0
+        (count <= 1).then_some(count > 0)
     }
 
     fn redirection(&mut self, command: &mut SimpleCommand) -> Option<()> {
         let start = self.at;
-        self.digits();
+        self.digits()?;
         if self.take("<<<") {
             return None; // what it feeds cannot be quoted by itself
         }
@@ -163,7 +164,7 @@ impl Reader<'_> {
             return Some(());
         }
         if self.take("<&") || self.take(">&") {
-            (self.digits() && self.is_at_end_of_word()).then_some(())?;
+            (self.digits()? && self.is_at_end_of_word()).then_some(())?;
             command.redirections.push(Redirection::Descriptor(start..self.at));
             return Some(());
         }

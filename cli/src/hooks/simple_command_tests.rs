@@ -61,6 +61,7 @@ fn whatever_could_run_more_is_refused() {
         "runcode \"`y`\"",
         "runcode $HOME",
         "runcode x\ny",
+        "runcode 12>&1",
         "runcode <(y)",
         "runcode >(y)",
         "(runcode x)",

@@ -140,15 +140,19 @@ impl Profile {
         Ok(Call { values, secrets, rendered, shown, reads_stdin: self.rules.stdin })
     }
 
-    /// Refuses a path or a word that has a `..` only together with what stands beside it.
+    /// Refuses a path or a word that makes a `..` together with what stands beside it, in a word that may have others of its own.
     fn refuse_ways_up(&self, values: &BTreeMap<String, String>) -> Result<(), Refusal> {
         for word in &self.words.0 {
-            let mut whole = String::new();
+            let (mut whole, mut own) = (String::new(), String::new());
             let mut narrow = None;
             for part in &word.parts {
                 match part {
-                    Part::Literal(text) => whole.push_str(text),
+                    Part::Literal(text) => {
+                        whole.push_str(text);
+                        own.push_str(text);
+                    }
                     Part::Value(name) => {
+                        own.push('x');
                         whole.push_str(values.get(name).map_or("", String::as_str));
                         let kind = self.rules.arguments.get(name).map(|argument| argument.kind);
                         if matches!(kind, Some(Kind::Path | Kind::Word)) {
@@ -157,9 +161,8 @@ impl Profile {
                     }
                 }
             }
-            let literal =
-                |part: &Part| matches!(part, Part::Literal(text) if text.split('/').any(|part| part == ".."));
-            let leads_up = whole.split('/').any(|part| part == "..") && !word.parts.iter().any(literal);
+            let ways_up = |text: &str| text.split('/').filter(|part| *part == "..").count();
+            let leads_up = ways_up(&whole) > ways_up(&own);
             if let Some(name) = narrow.filter(|_| leads_up && word.parts.len() > 1) {
                 return Err(Refusal::Value(name.clone(), "makes a path with a `..` in it"));
             }
