@@ -364,12 +364,14 @@ fn understood(env: &Env) -> Result<()> {
         Err(Error::new(Code::Usage, format!("{} {what}", var.name())).hint(hint))
     };
     if let Some(name) = env.var(Var::RuncodeTransport).filter(|name| name != "mux" && name != "openssh") {
-        let name = name.to_string_lossy();
         return refuse(
             Var::RuncodeTransport,
-            &format!("is {}, which is not a transport", foreign::word(&name)),
+            &format!("is {}, which is not a transport", foreign::word(&name.to_string_lossy())),
             "it may be `mux` (the default: one warm connection) or `openssh`; or unset it",
         );
+    }
+    if env.var(Var::RuncodeSpare).is_some_and(|value| value != "on" && value != "off") {
+        return refuse(Var::RuncodeSpare, "is neither `on` nor `off`", "unset it for the default, `on`");
     }
     if env.var(Var::RuncodeClient).is_some_and(|name| !is_client_name(&name.to_string_lossy())) {
         return refuse(

@@ -157,6 +157,7 @@ verbs! {
     CodexEnvironment = codex_environment "codex-environment";
     Hook = hook "hook";
     Keeper = keeper "keeper";
+    Spare = spare "spare";
     Statusline = statusline "statusline";
     InstallStatusline = install_statusline "install-statusline";
     InstallCodex = install_codex "install-codex";

@@ -41,6 +41,7 @@ pub mod run;
 pub mod serve;
 pub mod servers;
 pub mod shell;
+pub mod spare;
 pub mod status;
 pub mod statusline;
 pub mod stop;

@@ -13,6 +13,7 @@ use crate::session::Session;
 use crate::session::approved::{self, Found};
 use crate::session::attachment::Attachment;
 use crate::sys::clock;
+use crate::transport::Transport;
 
 /// Show the sessions on this machine and when they expire.
 ///
@@ -39,6 +40,8 @@ struct Row {
     /// Whether commands in this folder mean it.
     is_attached: bool,
     is_warm: bool,
+    /// Whether a spare channel waits for the next command: `ready`, `none`, or `off` where it does not work.
+    spare: &'static str,
 }
 
 impl Row {
@@ -88,6 +91,7 @@ impl Report for Status {
                 "attached": row.is_attached,
                 "folders": row.folders.iter().map(|attachment| &attachment.folder).collect::<Vec<_>>(),
                 "connected": row.is_warm,
+                "spare": row.spare,
                 "stands_until": row.stands_until().map(|end| end.to_string()),
                 "mode": meta.approved.as_ref().map(|_| "unrestricted"),
                 "session_id": meta.approved.as_ref().map(|approved| &approved.session_id),
@@ -118,7 +122,12 @@ impl Report for Status {
                 meta.key.workspace_id().map_or_else(|| "-".to_owned(), |id| id.to_string()),
                 environment.map_or_else(|| meta.title.to_string(), |it| format!("{} ({it})", meta.title)),
                 row.left(),
-                if row.is_warm { "up" } else { "idle" }.to_owned(),
+                match (row.is_warm, row.spare) {
+                    (true, "ready") => "up, spare ready",
+                    (true, _) => "up",
+                    (false, _) => "idle",
+                }
+                .to_owned(),
                 row.attached(),
             ]
         };
@@ -128,6 +137,21 @@ impl Report for Status {
             &self.rows.iter().map(cells).collect::<Vec<_>>(),
         );
     }
+}
+
+#[cfg(unix)]
+fn spare(transport: &Transport) -> &'static str {
+    use crate::transport::spare::State;
+    match transport.spare_state() {
+        State::Ready => "ready",
+        State::None | State::Waiting => "none",
+        State::Off(_) => "off",
+    }
+}
+
+#[cfg(windows)]
+fn spare(_: &Transport) -> &'static str {
+    "none"
 }
 
 /// Reads every session that is there.
@@ -145,10 +169,12 @@ pub fn run(_args: Args, app: &App) -> Result<Outcome> {
             sessions.retire_connection(&session.meta.key)?;
             continue;
         }
+        let transport = sessions.transport(&session);
         rows.push(Row {
+            spare: spare(&transport), // before the question, for which the connection may have to make room
             seconds_left: session.meta.lifetime.seconds_left(now),
             is_attached: attached.as_ref().is_some_and(|attached| attached.key == session.meta.key),
-            is_warm: sessions.transport(&session).is_answered(),
+            is_warm: transport.is_answered(),
             folders: all.iter().filter(|it| it.key == session.meta.key).cloned().collect(),
             session,
         });

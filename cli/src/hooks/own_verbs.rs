@@ -46,8 +46,20 @@ const HARMLESS_PARTS: [(&str, &str); 5] = [
 const NAMING: [&str; 5] = ["list", "current", "status", "context", "doctor"];
 
 /// Verbs that start programs on this machine, or that are for programs.
-const STARTING: [&str; 11] =
-    ["dev", "demo", "serve", "codex", "codex-environment", "mcp", "hook", "keeper", "proxy", "shell", "edit"];
+const STARTING: [&str; 12] = [
+    "dev",
+    "demo",
+    "serve",
+    "codex",
+    "codex-environment",
+    "mcp",
+    "hook",
+    "keeper",
+    "spare",
+    "proxy",
+    "shell",
+    "edit",
+];
 
 /// What `command`, whose program is ours, may do here.
 pub fn effect(command: &SimpleCommand) -> Effect {

@@ -63,7 +63,7 @@ pub fn begin_on_terminal(
 /// What the login shell of the session's workspace gets to run it, unless that would show a secret.
 pub fn prepared(session: &Session, execution: &Execution) -> Result<RemoteCommand> {
     refuse_shown_secrets(session, &execution.env)?;
-    command(session, execution)
+    command(session, execution).map(RemoteCommand::may_use_spare)
 }
 
 /// Runs it in the session and returns the status to end with.

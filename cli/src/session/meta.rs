@@ -151,6 +151,17 @@ impl Session {
         report["workspace_id"] = self.meta.key.workspace_id().into();
     }
 
+    /// Whether any command may run in it, for as long as it is connected: only then it may have a spare channel. One that keeps a
+    /// person's login open would keep it open longer.
+    pub fn may_have_spare(&self) -> bool {
+        let is_free = match &self.meta.access {
+            Access::Gateway(_) => true,
+            Access::External(external) => external.server.as_ref().is_none_or(|server| !server.is_restricted),
+            Access::Certified(_) => false,
+        };
+        is_free && !self.meta.is_bounded()
+    }
+
     /// How the transport reaches it.
     pub fn route(&self) -> Route {
         let way = match &self.meta.access {

@@ -43,6 +43,8 @@ variables! {
     RuncodeActor = "RUNCODE_ACTOR";
     /// `openssh` runs every remote command through the ssh client, also where the connection's own socket could serve.
     RuncodeTransport = "RUNCODE_TRANSPORT";
+    /// `off` leaves out the spare channel that waits for the next command.
+    RuncodeSpare = "RUNCODE_SPARE";
     /// The proxy to gateways: `http://`, `socks5://` or `socks5h://`, instead of the usual variables.
     RuncodeProxy = "RUNCODE_PROXY";
     /// The proxy for all programs; used for the connection to a gateway.
@@ -170,6 +172,14 @@ impl Env {
     pub fn test_home() -> Option<OsString> {
         if cfg!(debug_assertions) { std::env::var_os("RUNCODE_TEST_HOME") } else { None }
     }
+
+    /// For how many seconds a test has a spare channel wait. A release has no such variable.
+    pub fn test_idle() -> Option<OsString> {
+        if cfg!(debug_assertions) { std::env::var_os(Env::TEST_IDLE) } else { None }
+    }
+
+    /// The name of that variable.
+    pub const TEST_IDLE: &str = "RUNCODE_TEST_IDLE";
 
     /// What a test uses in place of `/etc`, likewise.
     pub fn test_etc() -> Option<OsString> {

@@ -19,6 +19,9 @@ use crate::sys::random;
 use crate::transport::env_name::EnvName;
 use crate::transport::quote;
 use crate::transport::script::shorten;
+use crate::transport::snippet::{replaces_its_shell, runs_on};
+#[cfg(unix)]
+use crate::transport::spare::Form;
 
 /// The longest text that Linux takes as one argument of a program (`MAX_ARG_STRLEN`, execve(2)), less its end mark.
 pub const MAX_TEXT: usize = 131_071;
@@ -126,6 +129,10 @@ pub struct RemoteCommand {
     token: String,
     private: Option<Zeroizing<String>>,
     terminal: Option<String>,
+    #[cfg(unix)]
+    form: Form,
+    #[cfg(unix)]
+    may_use_spare: bool,
 }
 
 impl RemoteCommand {
@@ -137,16 +144,18 @@ impl RemoteCommand {
     ) -> Result<RemoteCommand> {
         let snippet = bytes(snippet.as_ref())?;
         let token = token();
+        let is_wrapped = !env.is_empty() || replaces_its_shell(snippet);
+        let is_evaluated = !is_wrapped && (runs_on(snippet) || !snippet.contains(&b'\n'));
         let text = hidden_if_it_fits(|quote| {
             let mut text = opening(&token, workdir, quote);
-            if !env.is_empty() || replaces_its_shell(snippet) {
+            if is_wrapped {
                 let mut command = env.prefix();
                 command.extend_from_slice(b"sh -c ");
                 quote::word(&mut command, LOGIN_SHELL.as_bytes());
                 command.extend_from_slice(b" runcode ");
                 quote(&mut command, snippet);
                 text.append(&mut quote::on_one_line(command, &token));
-            } else if runs_on(snippet) || !snippet.contains(&b'\n') {
+            } else if is_evaluated {
                 // Not as an option of eval's, of which some shells have none and others do not know `--`.
                 let separator: &[u8] = if snippet.starts_with(b"-") { b" " } else { b"" };
                 text.extend_from_slice(b"eval ");
@@ -157,7 +166,7 @@ impl RemoteCommand {
             text.extend_from_slice(b"\nexit");
             text
         });
-        RemoteCommand::checked(text, token, env.secrets()?)
+        RemoteCommand::checked(text, token, env.secrets()?).map(|command| command.evaluated(is_evaluated))
     }
 
     /// A program and its exact arguments, in `workdir` (in the home folder when `None`).
@@ -213,7 +222,45 @@ impl RemoteCommand {
     /// What is sent where a certificate forces the command: a word that means nothing, and that no log can be forged with.
     pub fn forced() -> RemoteCommand {
         let token = token();
-        RemoteCommand { text: token.clone().into_bytes(), token, private: None, terminal: None }
+        RemoteCommand::plain(token.clone().into_bytes(), token, None)
+    }
+
+    fn plain(text: Vec<u8>, token: String, private: Option<Zeroizing<String>>) -> RemoteCommand {
+        RemoteCommand {
+            text,
+            token,
+            private,
+            terminal: None,
+            #[cfg(unix)]
+            form: Form::Bare,
+            #[cfg(unix)]
+            may_use_spare: false,
+        }
+    }
+
+    #[cfg(unix)]
+    fn evaluated(self, is_evaluated: bool) -> RemoteCommand {
+        RemoteCommand { form: if is_evaluated { Form::Evaluated } else { Form::Bare }, ..self }
+    }
+
+    #[cfg(windows)]
+    fn evaluated(self, _: bool) -> RemoteCommand {
+        self
+    }
+
+    /// The same, which may run in the session's spare channel. It must not replace its shell: that one bears the token.
+    #[must_use]
+    pub fn may_use_spare(self) -> RemoteCommand {
+        #[cfg(unix)]
+        return RemoteCommand { may_use_spare: true, ..self };
+        #[cfg(windows)]
+        self
+    }
+
+    /// How the login shell gets it, if a spare channel may serve.
+    #[cfg(unix)]
+    pub(super) fn spare_form(&self) -> Option<Form> {
+        (self.may_use_spare && self.private.is_none() && self.terminal.is_none()).then_some(self.form)
     }
 
     /// The text that the login shell is given, for a report.
@@ -235,7 +282,7 @@ impl RemoteCommand {
                 "send it as input instead: runcode exec -- sh < script, or runcode exec -- xargs < arguments",
             ));
         }
-        Ok(RemoteCommand { text, token, private, terminal: None })
+        Ok(RemoteCommand::plain(text, token, private))
     }
 
     /// The same with what no other user may see: unlike its arguments, a process's environment is for its user alone. Where
@@ -291,7 +338,7 @@ fn hidden_if_it_fits(text: impl Fn(Quote) -> Vec<u8>) -> Vec<u8> {
     if hidden.len() <= MAX_TEXT { hidden } else { text(quote::word) }
 }
 
-fn token() -> String {
+pub(super) fn token() -> String {
     format!("runcode-{}", random::word())
 }
 
@@ -344,42 +391,6 @@ fn opening(token: &str, workdir: Option<&Workdir>, quote: Quote) -> Vec<u8> {
     text.extend_from_slice(b" || exit 255");
     text.extend_from_slice(b"; ");
     text
-}
-
-/// Whether a snippet would swallow the line after it: it ends in a backslash or an operator, or a here-document in it
-/// is never ended. Such a one is evaluated as a word of its own.
-fn runs_on(snippet: &[u8]) -> bool {
-    let end = snippet.trim_ascii_end().last();
-    matches!(end, Some(b'\\' | b'&' | b'|')) || has_open_heredoc(snippet)
-}
-
-/// Whether a snippet may have its shell become another program (`cd a && exec make`). That shell is then not the outermost
-/// one, whose arguments bear the token.
-fn replaces_its_shell(snippet: &[u8]) -> bool {
-    let passed = |word: &&[u8]| matches!(*word, b"then" | b"do" | b"else" | b"!") || word.contains(&b'=');
-    snippet.split(|byte| b";&|(){}\n".contains(byte)).any(|command| {
-        let mut words = command.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-        words.find(|word| !passed(word)) == Some(b"exec")
-    })
-}
-
-fn has_open_heredoc(snippet: &[u8]) -> bool {
-    let lines: Vec<&[u8]> = snippet.split(|&byte| byte == b'\n').collect();
-    lines.iter().enumerate().any(|(number, line)| {
-        let starts = line.windows(2).enumerate().filter(|(_, two)| two == b"<<");
-        starts.map(|(at, _)| &line[at + 2..]).any(|rest| {
-            let (tabs, rest) = rest.strip_prefix(b"-").map_or((false, rest), |rest| (true, rest));
-            let quotes = |byte: &u8| !matches!(byte, b'\'' | b'"' | b'\\');
-            let ends = |byte: &u8| byte.is_ascii_whitespace() || b";|&<>()".contains(byte);
-            let word = rest.trim_ascii_start().split(ends).next().unwrap_or_default();
-            let word: Vec<u8> = word.iter().copied().filter(quotes).collect();
-            let closes = |line: &&[u8]| {
-                let start = if tabs { line.iter().take_while(|&&byte| byte == b'\t').count() } else { 0 };
-                line[start..] == word
-            };
-            !lines[number + 1..].iter().any(closes)
-        })
-    })
 }
 
 #[cfg(all(test, unix))]

@@ -45,7 +45,22 @@ impl Passed {
     }
 }
 
+impl Passed {
+    /// The descriptors as this process's own.
+    pub(super) fn into_owned(self) -> io::Result<[OwnedFd; 3]> {
+        let [stdin, stdout, stderr] = self.streams;
+        Ok([stdin.into_owned()?, stdout.into_owned()?, stderr.into_owned()?])
+    }
+}
+
 impl Handed {
+    fn into_owned(self) -> io::Result<OwnedFd> {
+        match self {
+            Handed::Owned(fd) => Ok(fd),
+            Handed::Lent(number) => own(number).try_clone_to_owned(),
+        }
+    }
+
     fn of(stream: &Stream, number: usize) -> io::Result<Handed> {
         Ok(match stream {
             Stream::Null => Handed::Owned(null(number)?),

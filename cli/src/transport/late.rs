@@ -11,6 +11,7 @@ use {
     crate::error::Error,
     crate::transport::mux_socket::Listener,
     crate::transport::running::Process,
+    crate::transport::spare::Visit,
     crate::transport::start::{AFTER_SIGNAL, OPEN_DEADLINE},
     crate::transport::{Running, openssh},
     std::time::Instant,
@@ -42,6 +43,7 @@ pub struct Late {
     pub(super) since: Instant,
     pub(super) token: String,
     pub(super) interrupt: Option<Interrupt>,
+    pub(super) visit: Option<Box<Visit>>,
 }
 
 /// Windows has no masters, so nothing is ever late.
@@ -69,7 +71,9 @@ impl Late {
 
     /// The command, once it is confirmed.
     pub(super) fn opened(self, transport: &Transport) -> Running {
-        transport.running(self.token, self.asked.opened(), self.interrupt)
+        transport
+            .running(self.token, self.asked.opened(), self.interrupt)
+            .visiting(self.visit.map(|visit| *visit))
     }
 
     pub(super) fn is_interrupted(&self) -> bool {

@@ -165,6 +165,19 @@ fn machine() -> String {
     format!("{:.8}", digest::sha256(&platform::machine_name()))
 }
 
+/// Whether any command is claimed, on whichever machine: its client waits for it, or was killed.
+#[cfg(unix)]
+pub(super) fn has_any(session: &Path) -> bool {
+    let mut entries = std::fs::read_dir(session.join(FOLDER)).into_iter().flatten().flatten();
+    entries.any(|entry| !entry.file_name().as_encoded_bytes().starts_with(NEW.as_bytes()))
+}
+
+/// Whether the command with this token is claimed.
+#[cfg(unix)]
+pub(super) fn is_claimed(session: &Path, token: &str) -> bool {
+    claims(session).any(|(_, its)| its == token)
+}
+
 /// Whether a client on this machine has a command.
 #[cfg(unix)]
 pub(super) fn is_used(session: &Path) -> bool {

@@ -27,9 +27,9 @@ use crate::transport::mux_socket::{Connection, Listener, Trouble};
 use crate::transport::mux_wire::{self, Reply};
 use crate::transport::openssh;
 use crate::transport::outcome::{Cause, Unconnected};
-use crate::transport::{Transport, Way, retired};
+use crate::transport::{Transport, Way, retired, spare};
 
-pub(super) use ending::{SLOWEST_END, end, outlast, remove_socket, retire};
+pub(super) use ending::{SLOWEST_END, arguments, end, is_visible, outlast, remove_socket, retire};
 
 /// How long a healthy master takes to answer, on a machine that is busy.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
@@ -121,6 +121,7 @@ pub(super) fn start(transport: &Transport, control_path: &Path) -> Result<(), Un
                 acknowledge_at_once(gateway);
             }
             keep(transport, pid).map_err(other)?;
+            spare::forget_refusal(&transport.route.folder);
             if transport.is_lasting() {
                 keep_lasting(transport, pid).map_err(other)?;
             }

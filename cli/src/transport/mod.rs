@@ -45,6 +45,9 @@ mod running;
 pub mod script;
 mod second_look;
 mod server_error;
+mod snippet;
+#[cfg(unix)]
+pub mod spare;
 mod start;
 mod stream;
 
@@ -65,6 +68,8 @@ use crate::openssh::question::Resolved;
 use crate::sys::env::{Env, Var};
 use crate::sys::interrupt::{Cancel, Interrupt};
 use crate::transport::http_proxy::Proxy;
+#[cfg(unix)]
+use crate::transport::spare::Visit;
 
 #[cfg(unix)]
 pub use beside::Settled;
@@ -96,6 +101,18 @@ const SLOWEST: [Duration; 2] = [master::SLOWEST_START, master::SLOWEST_END];
 #[cfg(windows)]
 const SLOWEST: [Duration; 2] = [Duration::ZERO; 2]; // there are no masters
 
+/// Whether a transport has spare channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Spares {
+    /// Neither this client nor any other uses them there.
+    #[default]
+    Never,
+    /// Others may, but this client does not (`RUNCODE_SPARE=off`).
+    Off,
+    /// They are used.
+    On,
+}
+
 /// The way to one workspace.
 #[derive(Debug, Clone)]
 pub struct Transport {
@@ -106,6 +123,8 @@ pub struct Transport {
     proxy: Option<Proxy>,
     #[cfg_attr(windows, expect(dead_code, reason = "there are no masters"))]
     is_lasting: bool,
+    #[cfg(unix)]
+    spares: Spares,
     #[cfg(unix)]
     password: Option<Arc<Askpass>>,
     cancel: Cancel,
@@ -124,6 +143,8 @@ impl Transport {
             is_sandboxed: env.var(Var::CodexSandboxNetworkDisabled).is_some(),
             is_lasting: false,
             #[cfg(unix)]
+            spares: Spares::Never,
+            #[cfg(unix)]
             password: None,
             cancel: Cancel::default(),
         }
@@ -134,6 +155,24 @@ impl Transport {
     #[must_use]
     fn lasting(self) -> Transport {
         Transport { is_lasting: true, ..self }
+    }
+
+    /// The same transport, of a session that may have a spare channel.
+    #[must_use]
+    pub fn with_spares(self, spares: Spares) -> Transport {
+        #[cfg(windows)]
+        let _ = spares; // there are no masters
+        Transport {
+            #[cfg(unix)]
+            spares,
+            ..self
+        }
+    }
+
+    /// What the session has of spare channels.
+    #[cfg(unix)]
+    pub fn spare_state(&self) -> spare::State {
+        spare::state(&self.route.folder)
     }
 
     /// The same transport, but its login asks for a password there, and its connection ends soon after its last use.
@@ -255,7 +294,15 @@ impl Transport {
         let _claim = command
             .filter(|_| self.route.bound.is_some())
             .map(|it| lost::Claim::of(&self.route.folder, it.token()));
-        openssh::terminal(self, command)
+        #[cfg(unix)]
+        let mut visit = Visit::of_terminal(self, command);
+        let status = openssh::terminal(self, command);
+        #[cfg(unix)]
+        {
+            visit.iter_mut().for_each(Visit::is_ending);
+            visit.into_iter().for_each(Visit::finish);
+        }
+        status
     }
 
     /// Whether a command of a client on this machine runs over it, except one that ends at once.

@@ -130,7 +130,7 @@ fn ready(connection: &Connection, interrupt: Option<&Interrupt>, deadline: Deadl
 }
 
 /// A session whose command has been asked for.
-struct OpenSession {
+pub(super) struct OpenSession {
     connection: Connection,
     session: u32,
     status: Option<u32>,
@@ -138,6 +138,11 @@ struct OpenSession {
 }
 
 impl OpenSession {
+    /// The session with this number at the master.
+    pub(super) fn new(connection: Connection, session: u32) -> OpenSession {
+        OpenSession { connection, session, status: None, _flags: Flags::of_process() }
+    }
+
     /// Takes what the master has said so far: how the command ended, once the connection is over.
     fn hear(&mut self) -> Result<Option<Ended>> {
         loop {

@@ -72,6 +72,17 @@ impl Connection {
         }
     }
 
+    /// One on which another process of ours has said hello, and has heard everything so far.
+    pub(super) fn taken(socket: OwnedFd, path: &Path) -> Result<Connection, Trouble> {
+        let listener = listener(&socket, path)?;
+        Ok(Connection { socket, listener, buffer: Vec::new() })
+    }
+
+    /// Its socket, for another process; `None` if something is heard that was not taken.
+    pub(super) fn into_socket(self) -> Option<OwnedFd> {
+        self.buffer.is_empty().then_some(self.socket)
+    }
+
     /// Sends a whole packet.
     pub(super) fn send(&mut self, mut bytes: &[u8], deadline: Deadline) -> Result<(), Trouble> {
         while !bytes.is_empty() {
@@ -164,7 +175,7 @@ impl AsFd for Connection {
     }
 }
 
-fn connect(path: &Path, deadline: Deadline) -> Result<OwnedFd, Trouble> {
+pub(super) fn connect(path: &Path, deadline: Deadline) -> Result<OwnedFd, Trouble> {
     let socket = new_socket()?;
     let address = SocketAddrUnix::new(path)?;
     let mut pause = Duration::from_millis(1);

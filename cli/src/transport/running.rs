@@ -13,6 +13,8 @@ use crate::transport::lost::{Ending, Hold};
 #[cfg(unix)]
 use crate::transport::mux_socket::Listener;
 use crate::transport::outcome::{Ended, Limits};
+#[cfg(unix)]
+use crate::transport::spare::Visit;
 use crate::transport::{Bound, Transport, remote_end};
 
 /// How long the command's output may go on once its process group is gone.
@@ -52,6 +54,9 @@ pub struct Running {
     pub(super) stop: Stop,
     /// Who is told how it ended.
     pub(super) told: Option<Told>,
+    /// What the keeper of a spare channel knows of it.
+    #[cfg(unix)]
+    pub(super) visit: Option<Visit>,
 }
 
 /// What is told how a command ended.
@@ -99,6 +104,18 @@ impl Running {
         Running { told: Some(Box::new(told)), ..self }
     }
 
+    /// The same, as the keeper of a spare channel knows it.
+    #[cfg(unix)]
+    pub(super) fn visiting(self, visit: Option<Visit>) -> Running {
+        Running { visit, ..self }
+    }
+
+    /// Lets a command go on that changes nothing there.
+    pub fn let_go(self) {
+        #[cfg(unix)]
+        self.visit.into_iter().for_each(Visit::finish);
+    }
+
     /// The claim of the command, for whoever learns that it has done its work before it has ended.
     pub fn hold(&self) -> Hold {
         self.hold.clone()
@@ -119,8 +136,14 @@ impl Running {
 
     fn wait_in(mut self, limits: &Limits, look: Duration, goes_on: impl FnMut() -> bool) -> Result<Ended> {
         let (told, hold) = (self.told.take(), self.hold());
+        #[cfg(unix)]
+        let mut visit = self.visit.take();
         let ended = self.wait_untold(limits, look, goes_on);
+        #[cfg(unix)]
+        visit.iter_mut().for_each(Visit::is_ending); // before its claim goes
         hold.release();
+        #[cfg(unix)]
+        visit.into_iter().for_each(Visit::finish);
         if let Some(told) = told {
             told(&ended);
         }

@@ -19,6 +19,7 @@ use crate::transport::{
     full,
     late::{Asked, Late},
     master, mux, mux_socket,
+    spare::Visit,
 };
 
 /// How long the workspace takes to open a session on a healthy connection. After that we try another one beside it.
@@ -36,6 +37,10 @@ pub(super) const AFTER_SIGNAL: Duration = Duration::from_secs(3);
 /// connection of its own.
 const QUEUE: Duration = Duration::from_secs(60);
 
+/// How long it takes until the end of a spare channel has reached the workspace.
+#[cfg(unix)]
+const SPARE_GONE: Duration = Duration::from_millis(300);
+
 impl Transport {
     /// Asks the workspace to run `command`, and returns once it has been asked. If the connection is full, the command runs over
     /// an additional one.
@@ -44,11 +49,63 @@ impl Transport {
     /// to end does so as long as nothing was started, unless another command hears of it too; one that comes later is kept
     /// for [`Running::wait`].
     pub fn start(&self, command: &RemoteCommand, streams: &Streams) -> Result<Running, Failure> {
+        let interrupt = Interrupt::of_command(&self.cancel).map_err(Failure::NotStarted)?;
+        #[cfg(unix)]
+        if let Some(visit) = Visit::begin(self, command, streams) {
+            return self.start_visiting(visit, command, streams, interrupt);
+        }
+        self.start_directly(command, streams, interrupt, || false)
+    }
+
+    /// In the session's spare channel, if there is one for the command.
+    #[cfg(unix)]
+    fn start_visiting(
+        &self,
+        mut visit: Visit,
+        command: &RemoteCommand,
+        streams: &Streams,
+        interrupt: Interrupt,
+    ) -> Result<Running, Failure> {
+        match visit.run(self, command, streams, &interrupt) {
+            Ok(Some((token, process))) => {
+                return Ok(self.running(token, process, Some(interrupt)).visiting(Some(visit)));
+            }
+            Ok(None) => {}
+            Err(failure) => {
+                interrupt.let_pass();
+                return Err(failure);
+            }
+        }
+        let hold = Hold::default();
+        visit.claim(self, &hold);
+        match self.start_directly(command, streams, interrupt, || visit.is_full()) {
+            Ok(running) => {
+                visit.start_keeper(self);
+                Ok(Running { hold, visit: Some(visit), ..running })
+            }
+            Err(Failure::Late(late)) => Err(Failure::Late(Late { visit: Some(Box::new(visit)), ..late })),
+            Err(failure @ Failure::MayHaveStarted(_)) => Err(failure),
+            Err(failure) => {
+                visit.finish();
+                Err(failure)
+            }
+        }
+    }
+
+    /// `makes_room`: asked when the connection is full, whether there will be room in a moment.
+    fn start_directly(
+        &self,
+        command: &RemoteCommand,
+        streams: &Streams,
+        interrupt: Interrupt,
+        mut makes_room: impl FnMut() -> bool,
+    ) -> Result<Running, Failure> {
         let deadline = Deadline::after(QUEUE);
         let mut pause = Duration::from_millis(5);
         #[cfg(unix)]
-        let mut is_beside_tried = false;
-        let interrupt = Interrupt::of_command(&self.cancel).map_err(Failure::NotStarted)?;
+        let (mut is_beside_tried, mut is_spare_gone) = (false, Deadline::after(Duration::ZERO));
+        #[cfg(windows)]
+        let _ = &mut makes_room; // there is no connection that others use
         let token = command.token().to_owned();
         while !interrupt.has_any() {
             let failure = match self.start_once(command, streams, Some(&interrupt)) {
@@ -67,7 +124,11 @@ impl Transport {
             };
             #[cfg(unix)]
             let failure = match (failure, &self.route.control_path) {
-                (Failure::Busy(_), Some(path)) if !is_beside_tried => {
+                (Failure::Busy(_), Some(path)) if !is_beside_tried && is_spare_gone.is_past() => {
+                    if makes_room() {
+                        is_spare_gone = Deadline::after(SPARE_GONE);
+                        continue;
+                    }
                     is_beside_tried = true;
                     match full::start(self, path, command, streams, &interrupt) {
                         Ok((way, process)) => {
@@ -180,7 +241,7 @@ impl Transport {
                 return Ok(asked.opened());
             }
             let token = command.token().to_owned();
-            return Err(Failure::Late(Late { asked, since, token, interrupt: None }));
+            return Err(Failure::Late(Late { asked, since, token, interrupt: None, visit: None }));
         }
         openssh::start(self, command, streams, interrupt)
     }
@@ -208,6 +269,8 @@ impl Transport {
             hold: Hold::default(),
             stop: Stop::ByToken,
             told: None,
+            #[cfg(unix)]
+            visit: None,
         }
     }
 }

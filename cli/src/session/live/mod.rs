@@ -15,12 +15,12 @@ use crate::session::Session;
 use crate::session::attachment::{Applying, Attachment, Attachments};
 use crate::session::mint;
 use crate::session::store::Store;
-use crate::sys::env::Env;
+use crate::sys::env::{Env, Var};
 use crate::sys::interrupt::Cancel;
 use crate::sys::location::Location;
 use crate::sys::paths::Paths;
 use crate::sys::{clock, lock};
-use crate::transport::{Route, SLOWEST_END, SLOWEST_START, TRIES, Transport};
+use crate::transport::{Route, SLOWEST_END, SLOWEST_START, Spares, TRIES, Transport};
 
 pub use external::Wish;
 pub use obtain::{Obtained, Want};
@@ -74,7 +74,16 @@ impl<'a> Sessions<'a> {
 
     /// The connection of a session.
     pub fn transport(&self, session: &Session) -> Transport {
-        Transport::new(session.route(), self.env).cancelled_by(self.cancel.clone())
+        let transport = Transport::new(session.route(), self.env).cancelled_by(self.cancel.clone());
+        transport.with_spares(self.spares(session))
+    }
+
+    fn spares(&self, session: &Session) -> Spares {
+        match session.may_have_spare() {
+            false => Spares::Never,
+            true if self.env.var(Var::RuncodeSpare).is_some_and(|value| value == "off") => Spares::Off,
+            true => Spares::On,
+        }
     }
 
     /// The connection along a route that is no session's.

@@ -68,7 +68,7 @@ impl Sessions<'_> {
 
     /// Fails if the connection only seemed to be up, and no other could be made.
     pub(super) fn answers(&self, session: &Session) -> Result<()> {
-        self.ask_for_nothing(session).map(|_| ())
+        self.ask_for_nothing(session).map(Running::let_go)
     }
 
     fn ask_for_nothing(&self, session: &Session) -> Result<Running> {

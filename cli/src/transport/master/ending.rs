@@ -13,7 +13,7 @@ use crate::sys::clock::Deadline;
 use crate::transport::mux_socket::{Connection, Trouble};
 use crate::transport::mux_wire::{self, Reply};
 use crate::transport::outcome::Unended;
-use crate::transport::{Transport, Way, full, retired};
+use crate::transport::{Transport, Way, full, retired, spare};
 
 use crate::transport::master::{ANSWER, KILL, answers, kept, pid_path};
 
@@ -28,6 +28,7 @@ pub(in crate::transport) const SLOWEST_END: Duration = Duration::from_secs(
 /// Ends the master and the retired ones. None is fine.
 pub(in crate::transport) fn end(transport: &Transport, control_path: &Path) -> Result<(), Unended> {
     end_current(transport, control_path)?;
+    spare::end(&transport.route.folder);
     full::end_all(transport, control_path);
     Ok(retired::end_all(&transport.route.folder)?)
 }
@@ -60,6 +61,7 @@ pub(super) fn end_current(transport: &Transport, control_path: &Path) -> Result<
 
 /// Lets the master finish what runs over it and take nothing new; one that cannot be told so is ended. None is fine.
 pub(in crate::transport) fn retire(transport: &Transport, control_path: &Path) -> Result<()> {
+    spare::end(&transport.route.folder); // or its channel would keep the master from its end
     let Ok((pid, listener)) = answers(control_path, ANSWER) else {
         return Ok(end_current(transport, control_path)?);
     };
@@ -107,14 +109,24 @@ fn is_master(transport: &Transport, pid: u32) -> bool {
     let own = own.as_os_str().as_encoded_bytes();
     // A master that began beside another one has a different socket name; only the last characters differ.
     let own = own.get(..own.len().saturating_sub(4)).unwrap_or_default();
-    let arguments = if cfg!(target_os = "linux") {
+    arguments(pid).windows(own.len().max(1)).any(|part| part == own)
+}
+
+/// The arguments of a process.
+pub(in crate::transport) fn arguments(pid: u32) -> Vec<u8> {
+    if cfg!(target_os = "linux") {
         std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
     } else {
         let mut ps = std::process::Command::new("/bin/ps");
         ps.args(["-ww", "-o", "command=", "-p", &pid.to_string()]).stderr(Stdio::null());
         ps.output().map(|output| output.stdout).unwrap_or_default()
-    };
-    arguments.windows(own.len().max(1)).any(|part| part == own)
+    }
+}
+
+/// Whether the master is among the processes that this one sees. Outside of its sandbox, it is not, and a process that is started in
+/// there ends with the sandbox.
+pub(in crate::transport) fn is_visible(transport: &Transport) -> bool {
+    kept(transport).is_some_and(|pid| is_master(transport, pid))
 }
 
 pub(in crate::transport) fn remove_socket(control_path: &Path) -> Result<(), Unended> {

@@ -1,0 +1,109 @@
+//! The streams of a command in a spare channel: the master has pipes, and this process moves the bytes between them and the caller's
+//! streams, as the master would.
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::{Errno, read, write};
+
+/// How much is moved at a time, in bytes.
+const CHUNK: usize = 64 * 1024;
+
+/// The stack of a thread that moves bytes.
+const STACK: usize = CHUNK + 128 * 1024;
+
+/// Moves `first`, and then what can be read from `from`, to `to` until either ends, then closes both. `held` is dropped after that.
+pub(super) fn in_background<T: Send + 'static>(
+    first: Vec<u8>,
+    from: OwnedFd,
+    to: OwnedFd,
+    held: T,
+) -> io::Result<()> {
+    std::thread::Builder::new().stack_size(STACK).spawn(move || {
+        if all(&to, &first) {
+            let mut chunk = vec![0; CHUNK];
+            while let Some(count) = next(&from, &to, &mut chunk) {
+                if !all(&to, &chunk[..count]) {
+                    break;
+                }
+            }
+        }
+        drop((from, to));
+        drop(held);
+    })?;
+    Ok(())
+}
+
+/// The next bytes; `None` at the end, and when nobody takes them any more.
+fn next(from: &OwnedFd, to: &OwnedFd, chunk: &mut [u8]) -> Option<usize> {
+    loop {
+        let mut ends = [PollFd::new(from, PollFlags::IN), PollFd::new(to, PollFlags::empty())];
+        match poll(&mut ends, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(_) => return None,
+        }
+        if ends[1].revents().intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL) {
+            return None;
+        }
+        if ends[0].revents().is_empty() {
+            continue;
+        }
+        match read(from, &mut *chunk) {
+            Ok(0) => return None,
+            Ok(count) => return Some(count),
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Writes all of it; whether that worked.
+pub(super) fn all(to: &OwnedFd, mut bytes: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        match write(to, bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                let _ = poll(&mut [PollFd::from_borrowed_fd(to.as_fd(), PollFlags::OUT)], None);
+            }
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+    use std::io::{Read as _, Write as _};
+
+    #[test]
+    fn all_bytes_arrive_and_both_ends_close() {
+        let (from, mut feed) = io::pipe().unwrap();
+        let (mut seen, to) = io::pipe().unwrap();
+        let (over, held) = io::pipe().unwrap();
+        rustix::io::ioctl_fionbio(&to, true).unwrap();
+        in_background(Vec::new(), from.into(), to.into(), held).unwrap();
+        let bytes = (0..1 << 20).map(|at: u32| (at % 251) as u8).collect::<Vec<_>>();
+        let sent = bytes.clone();
+        let feeder = std::thread::spawn(move || feed.write_all(&sent));
+        let mut came = Vec::new();
+        seen.read_to_end(&mut came).unwrap();
+        feeder.join().unwrap().unwrap();
+        assert!(came == bytes);
+        assert_eq!({ over }.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_reader_that_goes_ends_an_idle_relay() {
+        let (from, mut feed) = io::pipe().unwrap();
+        let (seen, to) = io::pipe().unwrap();
+        let (mut over, held) = io::pipe().unwrap();
+        in_background(Vec::new(), from.into(), to.into(), held).unwrap();
+        drop(seen);
+        assert_eq!(over.read(&mut [0]).unwrap(), 0);
+        assert_eq!(feed.write(b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+}
