@@ -1,9 +1,10 @@
-//! What running a command promises, on both transports, through the embedded gateway and a real sshd: the streams and the
+//! What running a command promises, on both transports and in spare channels, through the embedded gateway and a real sshd: the streams and the
 //! status as they are, nothing run twice, nothing stuck, nothing left behind.
 
 mod descendants;
 mod killed;
 mod masters;
+mod spare;
 mod start_up;
 
 use std::fs::File;
@@ -40,7 +41,7 @@ fn with_a_plane(test: impl Fn(&Case<'_>) + Sync) {
 fn in_each(worlds: impl Iterator<Item = World>, test: impl Fn(&Case<'_>) + Sync) {
     let over = |world: World| {
         let world = world.connected();
-        for transport in ["mux", "openssh"] {
+        for transport in ["mux", "spare", "openssh"] {
             eprintln!("over {transport}, in {}", world.home().display());
             test(&Case { world: &world, transport });
         }
@@ -55,7 +56,7 @@ fn in_each(worlds: impl Iterator<Item = World>, test: impl Fn(&Case<'_>) + Sync)
     });
 }
 
-/// A world and a transport.
+/// A world and a transport; `spare` is `mux`, where a spare channel waits for each command.
 struct Case<'a> {
     world: &'a World,
     transport: &'a str,
@@ -64,7 +65,13 @@ struct Case<'a> {
 impl Case<'_> {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.world.command(&[&["exec"], arguments].concat());
-        command.env("RUNCODE_TRANSPORT", self.transport);
+        match self.transport {
+            "spare" => {
+                spare::settle(self.world);
+                command.env("RUNCODE_TRANSPORT", "mux").env("RUNCODE_SPARE", "on")
+            }
+            transport => command.env("RUNCODE_TRANSPORT", transport),
+        };
         command
     }
 
@@ -203,6 +210,7 @@ fn the_callers_streams_stay_blocking() {
 fn a_terminal_is_left_as_it_was() {
     everywhere(|case| {
         let log = case.world.home().join("typescript");
+        let _ = std::fs::remove_file(&log); // what was said over another transport
         let line = "stty -a >before; $RUNCODE exec -- 'tty; head -n 1; echo err >&2; exit 3'; echo status $?; \
                     stty -a >after; cmp before after; read -r line; echo \"read $line\"";
         let mut script = Command::new("script");

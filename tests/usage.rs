@@ -79,6 +79,7 @@ fn meaningless_variables_are_refused() {
     for (variable, value, says) in [
         ("RUNCODE_TRANSPORT", "foo", "openssh"),
         ("RUNCODE_TRANSPORT", "OpenSSH", "openssh"),
+        ("RUNCODE_SPARE", "no", "`on`"),
         ("RUNCODE_CLIENT", "a\nb", "printable"),
         ("RUNCODE_CLIENT", "böse", "printable"),
     ] {

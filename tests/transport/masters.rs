@@ -219,7 +219,12 @@ fn output_over_a_retired_master_is_whole() {
         let old = case.master();
         let state = case.world.cache("ws-1/meta.json");
         let text = std::fs::read_to_string(&state).unwrap();
-        let ttl = if case.transport == "mux" { "600" } else { "700" }; // another one than there is
+        // Another one than there is.
+        let ttl = match case.transport {
+            "mux" => "600",
+            "spare" => "650",
+            _ => "700",
+        };
         case.world.run(&["connect", "box", "--ttl", ttl]).succeeds();
         assert_ne!(std::fs::read_to_string(&state).unwrap(), text, "it was not renewed");
         let mut came = Vec::new();
@@ -277,7 +282,7 @@ fn a_flapping_gateway_runs_nothing_twice() {
     let seconds = storm.unwrap_or(8);
     let all = || World::each().into_iter().chain(World::own_host()).collect();
     let worlds = || if storm.is_some() { all() } else { vec![World::new()] };
-    let ways = ["mux", "openssh"]
+    let ways = ["mux", "spare", "openssh"]
         .into_iter()
         .flat_map(|transport| worlds().into_iter().map(move |it| (transport, it)));
     for (transport, world) in ways {
@@ -293,7 +298,11 @@ fn a_flapping_gateway_runs_nothing_twice() {
                 let id = format!("{worker}-{}", said.len());
                 let mut command = Command::new(template.get_program());
                 command.args(template.get_args()).arg(format!("echo {id} >> log"));
-                command.env_clear().envs(environment.iter().cloned()).env("RUNCODE_TRANSPORT", transport);
+                command.env_clear().envs(environment.iter().cloned());
+                match transport {
+                    "spare" => command.env("RUNCODE_TRANSPORT", "mux").env("RUNCODE_SPARE", "on"),
+                    transport => command.env("RUNCODE_TRANSPORT", transport),
+                };
                 command.current_dir(&folder).stdin(Stdio::null());
                 said.push((id, CommandOutput::of(command.output().unwrap())));
             }

@@ -153,6 +153,11 @@ impl World {
         self.own_host.is_some()
     }
 
+    /// Whether a plane of ours grants the sessions, which can do all that planes can.
+    pub fn is_own_plane(&self) -> bool {
+        self.plane.is_some()
+    }
+
     /// The sshd of a host of the user's own.
     pub fn own_sshd(&mut self) -> &mut RealSshd {
         &mut self.own_host.as_mut().unwrap().sshd
@@ -264,7 +269,9 @@ impl World {
                 .env("RUNCODE_WEB_BASE", &self.web_base)
                 .env("RUNCODE_TOKEN", &self.token),
         };
-        for variable in ["LLVM_PROFILE_FILE", "RUNCODE_TRANSPORT"] {
+        // What a test counts or kills is its own alone; tests of spare channels turn them on.
+        command.env("RUNCODE_SPARE", "off");
+        for variable in ["LLVM_PROFILE_FILE", "RUNCODE_TRANSPORT", "RUNCODE_SPARE"] {
             if let Some(value) = std::env::var_os(variable) {
                 command.env(variable, value);
             }
