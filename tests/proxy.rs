@@ -93,6 +93,35 @@ fn a_proxy_that_refuses_is_told() {
     assert!(!said.stderr.contains("hunter2") && !said.text().contains("hunter2"), "{said:?}");
     let said = run("RUNCODE_PROXY", "https://me:hunter2@proxy.test").fails_as("usage", 255);
     assert!(!said.stderr.contains("hunter2") && !said.text().contains("hunter2"), "{said:?}");
+    // Here ssh makes the connection, and hears nothing of why.
+    let ssh = runcode::sys::program::find("ssh", std::env::var_os("PATH").as_deref()).unwrap();
+    let mut command = world.command(&["run", "1", "--json", "--", "true"]);
+    command.env("RUNCODE_PROXY", &url).env("RUNCODE_SSH", ssh);
+    let said = CommandOutput::of(command.output().unwrap()).fails_as("transport", 255);
+    assert!(said.json()["message"].as_str().unwrap().contains("RUNCODE_PROXY"), "{said:?}");
+}
+
+#[test]
+fn a_dead_proxy_is_told_at_once() {
+    let Some(world) = World::real_named("gw.test") else { return };
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let run = |variable: &str, arguments: &[&str]| {
+        let mut command = world.command(arguments);
+        CommandOutput::of(command.env(variable, format!("http://{nobody}")).output().unwrap())
+    };
+    let began = Instant::now();
+    let said = run("RUNCODE_PROXY", &["connect", "1", "--wait", "--timeout", "60", "--json"]);
+    let said = said.fails_as("transport", 1);
+    assert!(
+        said.json()["message"].as_str().unwrap().contains("(RUNCODE_PROXY) cannot be reached"),
+        "{said:?}"
+    );
+    assert!(began.elapsed() < Duration::from_secs(45), "it waited");
+    for (variable, status) in [("RUNCODE_PROXY", "fail"), ("ALL_PROXY", "warn")] {
+        let said = run(variable, &["doctor", "--json"]).json();
+        let check = said["checks"].as_array().unwrap().iter().find(|check| check["name"] == "proxy").unwrap();
+        assert_eq!(check["status"], status, "{check}");
+    }
 }
 
 fn logged(credential: CredentialMode) -> EditorFixture {

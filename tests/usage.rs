@@ -35,6 +35,10 @@ fn usage_errors_say_what_to_write() {
         (&["connect", "a", "b"], "does not take `b`", "runcode connect --help"),
         (&["connect", "a", "--timeout", "soon"], "not a whole number", "runcode connect --help"),
         (&["list", "--al"], "no option `--al`", "`--all`"),
+        (&["exec", "--evn", "A=1", "--", "true"], "no option `--evn`", "did you mean `--env`?"),
+        (&["run", "a", "--profile", "x", "--name", "y"], "no option `--name`", "--arg name=VALUE"),
+        (&["codex", "--model", "x"], "no option `--model`", "runcode codex -- --model"),
+        (&["approve", "x"], "no command `approve`", "`runcode servers approve FILE`"),
         (&["exec", "-la"], "no option `-l`", "runcode exec -- ls -la"),
         (&["run", "box", "-la"], "no option `-l`", "runcode run my-ws -- ls -la"),
         (&["exec"], "<CMD>", "runcode exec [OPTIONS] [--] <CMD>..."),
@@ -56,8 +60,11 @@ fn usage_errors_say_what_to_write() {
         (&["man", "--json"], "--json is not supported", "--json"),
         (&["completions", "bash", "--json"], "--json is not supported", "--json"),
     ] {
-        let status =
-            if arguments.iter().any(|word| ["exec", "run", "wait"].contains(word)) { 255 } else { 2 };
+        let status = if arguments.iter().any(|word| ["exec", "run", "wait", "codex"].contains(word)) {
+            255
+        } else {
+            2
+        };
         let json = [&["--json"], arguments].concat();
         let said = world.run(&json).fails_as("usage", status).json();
         assert!(said["message"].as_str().unwrap().contains(message), "{arguments:?}: {said}");

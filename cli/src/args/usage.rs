@@ -21,6 +21,7 @@ pub struct Line<'a> {
     /// Whether the answer is wanted as JSON.
     pub is_json: bool,
     is_detached: bool,
+    names_profile: bool,
 }
 
 impl<'a> Line<'a> {
@@ -29,6 +30,8 @@ impl<'a> Line<'a> {
         let own = args.iter().skip(1).take_while(|arg| *arg != "--").filter_map(|arg| arg.to_str());
         let is_json = own.clone().any(|arg| arg == "--json");
         let is_detached = own.clone().any(|arg| arg == "--detach");
+        let mut profile = own.clone().filter(|arg| arg.split('=').next() == Some("--profile"));
+        let names_profile = profile.next().is_some();
         let mut words = own;
         let mut next = || {
             loop {
@@ -41,7 +44,7 @@ impl<'a> Line<'a> {
             }
         };
         let verb = next().and_then(|word| Command::NAMES.iter().find(|name| **name == word).copied());
-        Line { verb, next: verb.and_then(|_| next()), is_json, is_detached }
+        Line { verb, next: verb.and_then(|_| next()), is_json, is_detached, names_profile }
     }
 
     /// Whether the verb ends with the remote command's status.
@@ -115,10 +118,25 @@ impl<'a> Line<'a> {
         }
         let message = format!("`{command}` has no option {shown}");
         let hint = did_you_mean(error, ContextKind::SuggestedArg);
+        let hint = hint.or_else(|| self.with(|command| transposed(command?, &unknown)));
         if let Some(ours) = self.verb.and_then(|verb| option_elsewhere(verb, self.next, &unknown)) {
             return (message, Some(ours.to_owned()));
         }
+        if let (true, None, Some(name)) = (self.names_profile, &hint, unknown.strip_prefix("--")) {
+            let shown = foreign::argument(name);
+            return (
+                message,
+                Some(format!("if it is an argument of the profile, write it as --arg {shown}=VALUE")),
+            );
+        }
         let example = match self.verb {
+            Some("codex") => {
+                let own = format!(
+                    "Codex's own options go after `--`: runcode codex -- {}",
+                    foreign::argument(&unknown)
+                );
+                return (message, Some(hint.map_or(own.clone(), |hint| format!("{hint} {own}"))));
+            }
             Some("exec") => "runcode exec -- ls -la",
             Some("run") => "runcode run my-ws -- ls -la",
             Some("dev") => "runcode dev -- sh -c 'runcode list'",
@@ -160,6 +178,18 @@ impl<'a> Line<'a> {
     }
 }
 
+/// An option that has the same letters in another order, which the parser does not see.
+fn transposed(command: &clap::Command, unknown: &str) -> Option<String> {
+    let letters = |word: &str| {
+        let mut letters = word.as_bytes().to_vec();
+        letters.sort_unstable();
+        letters
+    };
+    let wanted = letters(unknown.strip_prefix("--")?);
+    let mut options = command.get_arguments().filter(|it| !it.is_hide_set()).filter_map(|it| it.get_long());
+    options.find(|long| letters(long) == wanted).map(|long| format!("did you mean `--{long}`?"))
+}
+
 /// Whether the command takes `-w`.
 fn has_which(command: &mut clap::Command) -> bool {
     command.get_arguments().any(|it| it.get_id() == "named")
@@ -190,6 +220,7 @@ fn called_elsewhere(verb: &str) -> Option<&'static str> {
         "pull" | "download" | "cat" => "get REMOTE",
         "port-forward" | "tunnel" | "expose" => "forward PORT",
         "auth" | "signin" => "login",
+        "approve" => "servers approve FILE",
         "whoami" | "check" => "doctor",
         "version" => "--version",
         _ => return None,

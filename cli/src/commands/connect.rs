@@ -335,6 +335,7 @@ fn wait(sessions: &Sessions<'_>, session: Session, patience: &Patience) -> Resul
         Err(error) => error,
     };
     patience.check()?;
+    refuse_dead_proxy(sessions, &session)?;
     note("waiting for SSH…");
     let mut pauses = Pauses::new();
     while !patience.is_over() {
@@ -344,8 +345,17 @@ fn wait(sessions: &Sessions<'_>, session: Session, patience: &Patience) -> Resul
             Ok(()) => return Ok(current),
             Err(error) => failure = error,
         }
+        refuse_dead_proxy(sessions, &current)?;
     }
     Err(not_ready(failure.message()))
+}
+
+/// Through a proxy that is not there, no wait leads anywhere.
+fn refuse_dead_proxy(sessions: &Sessions<'_>, session: &Session) -> Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let transport = sessions.transport(session);
+    let proxy = transport.proxy().filter(|proxy| proxy.is_ours());
+    proxy.map_or(Ok(()), |proxy| proxy.check(PATIENCE))
 }
 
 fn not_ready(why: &str) -> Error {

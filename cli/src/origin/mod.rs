@@ -229,7 +229,10 @@ pub fn resolve(words: &str, origins: &dyn Origins) -> Result<Target, Unresolved>
             found => found,
         }
     } else {
-        own()
+        own().map_err(|failure| match failure {
+            Unresolved::NotFound(error) => Unresolved::NotFound(without_login(error)),
+            other => other,
+        })
     };
     found.map_err(|failure| match failure {
         Unresolved::NotFound(error) => with_hint_of(error, Unresolved::NotFound(no_server)),
@@ -264,6 +267,16 @@ fn not_taken(
         found.key.words()
     );
     Err(Unresolved::Ambiguous(Error::new(Code::Ambiguous, what).hint("give one of these instead")))
+}
+
+/// The same error, for a user whose workspaces cannot be looked up before a login.
+fn without_login(error: Error) -> Error {
+    let hinted = |hint: Option<&str>| {
+        let login = "you are not logged in, which workspaces need (`runcode login`)";
+        hint.map_or_else(|| login.to_owned(), |hint| format!("{login}; {hint}"))
+    };
+    let (hint, for_tools) = (hinted(error.next_step()), hinted(error.next_step_with_tools()));
+    error.hint(hint).for_tools(for_tools)
 }
 
 /// That nobody has such a name, and what another origin offers instead.

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::time::Duration;
 
 use http::Uri;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
@@ -127,6 +128,15 @@ impl Proxy {
         format!("{}://{}:{port} ({})", scheme.word(), foreign::name(host), variable.name())
     }
 
+    /// Fails if nobody listens where the proxy should be.
+    pub fn check(&self, patience: Duration) -> Result<()> {
+        self.reach(Deadline::after(patience)).map(drop).map_err(|refusal| {
+            let what = format!("the proxy {} {refusal}", self.shown());
+            let hint = format!("start it, set {} to another one, or unset it", self.variable.name());
+            Error::new(Code::Transport, what).source(refusal).hint(hint)
+        })
+    }
+
     /// A connection to the gateway, from which nothing has been read, and to which nothing has been written.
     pub(super) fn connect(&self, gateway: &Endpoint, deadline: Deadline) -> Result<TcpStream> {
         let connected = self.try_connect(gateway, deadline);
@@ -144,13 +154,15 @@ impl Proxy {
         })
     }
 
-    fn try_connect(&self, gateway: &Endpoint, deadline: Deadline) -> Result<TcpStream, Refusal> {
+    fn reach(&self, deadline: Deadline) -> Result<TcpStream, Refusal> {
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
         let addresses =
             (host, self.port).to_socket_addrs().map_err(Refusal::Unreachable)?.collect::<Vec<_>>();
-        let stream =
-            super::dial::first(&addresses, deadline.remaining(), deadline).map_err(Refusal::Unreachable)?;
-        let mut talk = Talk { stream, deadline };
+        super::dial::first(&addresses, deadline.remaining(), deadline).map_err(Refusal::Unreachable)
+    }
+
+    fn try_connect(&self, gateway: &Endpoint, deadline: Deadline) -> Result<TcpStream, Refusal> {
+        let mut talk = Talk { stream: self.reach(deadline)?, deadline };
         match self.scheme {
             Scheme::Http => self.ask_http(&mut talk, gateway)?,
             Scheme::Socks5 | Scheme::Socks5h => self.ask_socks(&mut talk, gateway)?,

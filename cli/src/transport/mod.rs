@@ -86,6 +86,12 @@ pub use running::{Running, Signaller};
 pub use server_error::{OpenedHop, OpenedServer, Opener};
 pub use stream::{Stream, Streams};
 
+/// How the line ends that ssh writes when its `ProxyCommand` has ended. That command says why on a stderr that may be nobody's.
+const PROXY_ENDED: &str = " by UNKNOWN port 65535";
+
+/// How long it may take to find out why.
+const REDIAL: Duration = Duration::from_secs(5);
+
 /// How long [`Transport::is_warm`] waits for an answer.
 #[cfg(unix)]
 const WARM: Duration = Duration::from_secs(2);
@@ -201,6 +207,11 @@ impl Transport {
     /// Whether an `ssh` runs each command, and has its streams.
     pub fn is_through_ssh(&self) -> bool {
         self.through_ssh || self.route.control_path.is_none()
+    }
+
+    /// The proxy on the way to the gateway, if there is one.
+    pub fn proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_ref()
     }
 
     /// Whether a master is up and answers.
@@ -319,6 +330,12 @@ impl Transport {
 
     /// Why the login failed, from ssh's log or, if that is unclear, from a second look that takes at most `patience`.
     fn refusal(&self, log: &str, patience: Duration, interrupt: Option<&Interrupt>) -> Unconnected {
+        if let (Some(proxy), Some(gateway)) = (&self.proxy, self.route.gateway())
+            && log.lines().any(|line| line.trim_end().ends_with(PROXY_ENDED))
+            && let Err(error) = dial::dial(gateway, Some(proxy), patience.min(REDIAL))
+        {
+            return Unconnected { cause: Cause::Unreachable, error };
+        }
         if let Way::Config { server: Some(server), .. } = &self.route.way {
             return server_error::of(log, server, self.is_sandboxed);
         }

@@ -1,5 +1,7 @@
 //! What the control plane and the attached workspace say.
 
+use std::time::Duration;
+
 use super::{Check, machine};
 use crate::app::App;
 use crate::error::{Code, Error, Result};
@@ -19,6 +21,9 @@ use crate::session::{Session, policy};
 use crate::sys::{atomic_file, clock};
 use crate::transport::http_proxy::Proxy;
 
+/// How long a proxy may take to accept a connection.
+const PROXY_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Whether a token may be sent there at all.
 pub(super) fn api_base(app: &App) -> Check {
     match app.api_base() {
@@ -33,7 +38,14 @@ pub(super) fn proxy(app: &App) -> Option<Check> {
     let found = Proxy::of_environment(app.env()).map_err(|error| Check::failed(NAME, &error));
     let detail = |proxy: Proxy| {
         let otherwise = if proxy.is_ours() { "" } else { "; if it refuses, runcode connects without it" };
-        Check::ok(NAME, format!("gateways are reached through {}{otherwise}", proxy.shown()))
+        match proxy.check(PROXY_PATIENCE) {
+            Ok(()) => Check::ok(NAME, format!("gateways are reached through {}{otherwise}", proxy.shown())),
+            Err(error) if proxy.is_ours() => Check::failed(NAME, &error),
+            Err(error) => {
+                let why = format!("{}; runcode connects without it", error.message());
+                Check::warn(NAME, why, error.next_step().unwrap_or_default())
+            }
+        }
     };
     found.map_or_else(Some, |found| found.map(detail))
 }

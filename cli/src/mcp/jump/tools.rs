@@ -185,11 +185,16 @@ impl Tool {
         self.fields.get(name).and_then(Value::as_str)
     }
 
+    fn annotation(&self, name: &str) -> Option<&Value> {
+        self.fields.get("annotations")?.get(name)
+    }
+
     /// As a field of a JSON document.
     pub fn json(&self) -> Value {
-        let title = self.fields.get("annotations").and_then(|it| it.get("title")?.as_str());
+        let title = self.annotation("title").and_then(Value::as_str);
         neutral(json!({
             "name": self.name,
+            "destructive": self.annotation("destructiveHint"),
             "title": self.text("title").or(title),
             "description": self.text("description"),
             "autonomy": self.text("x-autonomy"),
@@ -200,7 +205,12 @@ impl Tool {
 
     /// For people: its name, what it is for, and a line for each argument.
     pub fn lines(&self) -> Vec<String> {
-        let mut lines = vec![sanitize::short(&self.name)];
+        let manual = Some("manual: for people alone").filter(|_| self.text("x-autonomy") == Some("manual"));
+        let is_destructive = self.annotation("destructiveHint") == Some(&json!(true));
+        let destructive = Some("destructive").filter(|_| is_destructive);
+        let marks = [manual, destructive].into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let marks = if marks.is_empty() { marks } else { format!("  ({marks})") };
+        let mut lines = vec![format!("{}{marks}", sanitize::short(&self.name))];
         if let Some(text) = self.text("description").filter(|text| !text.trim().is_empty()) {
             lines.extend(text.trim().lines().take(20).map(|line| format!("  {}", sanitize::line(line))));
         }
