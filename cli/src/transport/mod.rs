@@ -86,8 +86,8 @@ pub use running::{Running, Signaller};
 pub use server_error::{OpenedHop, OpenedServer, Opener};
 pub use stream::{Stream, Streams};
 
-/// How the line ends that ssh writes when its `ProxyCommand` has ended. That command says why on a stderr that may be nobody's.
-const PROXY_ENDED: &str = " by UNKNOWN port 65535";
+/// What ssh writes when its `ProxyCommand` has ended. That command says why on a stderr that may be nobody's.
+const PROXY_ENDED: [&str; 2] = ["kex_exchange_identification: ", " by UNKNOWN port 65535"];
 
 /// How long it may take to find out why.
 const REDIAL: Duration = Duration::from_secs(5);
@@ -331,7 +331,7 @@ impl Transport {
     /// Why the login failed, from ssh's log or, if that is unclear, from a second look that takes at most `patience`.
     fn refusal(&self, log: &str, patience: Duration, interrupt: Option<&Interrupt>) -> Unconnected {
         if let (Some(proxy), Some(gateway)) = (&self.proxy, self.route.gateway())
-            && log.lines().any(|line| line.trim_end().ends_with(PROXY_ENDED))
+            && PROXY_ENDED.iter().any(|said| log.contains(said))
             && let Err(error) = dial::dial(gateway, Some(proxy), patience.min(REDIAL))
         {
             return Unconnected { cause: Cause::Unreachable, error };
