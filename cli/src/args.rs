@@ -158,6 +158,7 @@ verbs! {
     Hook = hook "hook";
     Keeper = keeper "keeper";
     Spare = spare "spare";
+    Helper = helper "helper";
     Statusline = statusline "statusline";
     InstallStatusline = install_statusline "install-statusline";
     InstallCodex = install_codex "install-codex";

@@ -131,10 +131,9 @@ impl<'a> Line<'a> {
         }
         let example = match self.verb {
             Some("codex") => {
-                let own = format!(
-                    "Codex's own options go after `--`: runcode codex -- {}",
-                    foreign::argument(&unknown)
-                );
+                let is_plain = unknown.bytes().all(|byte| byte == b'-' || byte.is_ascii_lowercase());
+                let shown = if is_plain { &unknown } else { "OPTIONS" };
+                let own = format!("Codex's own options go after `--`: runcode codex -- {shown}");
                 return (message, Some(hint.map_or(own.clone(), |hint| format!("{hint} {own}"))));
             }
             Some("exec") => "runcode exec -- ls -la",

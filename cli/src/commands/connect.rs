@@ -110,6 +110,8 @@ struct Connected {
     statusline_installed: bool,
     /// Whether the folder should be routed, and afterwards whether it is.
     routing: bool,
+    /// Whether commands in agents' sandboxes reach it.
+    helper: bool,
     /// On a server that runs only its profiles: what its owner allows.
     terms: Option<Terms>,
 }
@@ -159,6 +161,7 @@ impl Report for Connected {
             "ttl_seconds": approved.map(|_| meta.ttl_seconds),
             "idle_seconds": approved.map(|approved| approved.idle_seconds),
             "routing": self.routing,
+            "sandboxes_reach_it": self.helper,
         })
     }
 
@@ -200,6 +203,11 @@ impl Report for Connected {
             }
             None if self.routing => {
                 text.line("  routed: Claude Code's Bash, Monitor and `!` in this folder run there");
+                if self.helper {
+                    text.line(
+                        "  so do commands in a client's sandbox, which run there without being asked about",
+                    );
+                }
                 text.line("  to stop routing: runcode route off");
             }
             None => text.line("  next: runcode exec -- ls"),
@@ -235,6 +243,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         started,
         statusline_installed: false,
         routing: args.route,
+        helper: false,
         terms: None,
     };
     attached(app, connected)
@@ -255,11 +264,28 @@ fn folder(here: Option<&Path>, app: &App) -> Result<Location> {
 /// Attaches, and says so.
 fn attached(app: &App, connected: Connected) -> Result<Outcome> {
     let routing = attach(&connected.session, &connected.folder, app.attachments()?, connected.routing)?;
+    let helper = routing && has_helper(app);
     if let Some(named) = app.named(None) {
         let words = foreign::word(&named.words);
         note(format!("note: RUNCODE_WORKSPACE is set, so commands mean {words} and not what is attached"));
     }
-    Ok(Connected { statusline_installed: is_statusline_installed(app), routing, ..connected }.into())
+    Ok(Connected { statusline_installed: is_statusline_installed(app), routing, helper, ..connected }.into())
+}
+
+/// Starts the helper for commands in agents' sandboxes; whether it is there. That it is not is no reason not to route.
+#[cfg(target_os = "linux")]
+fn has_helper(app: &App) -> bool {
+    let started = app.sessions().and_then(|sessions| crate::session::helper::ensure(&sessions, true));
+    if let Err(error) = &started {
+        note(format!("note: commands in a client's sandbox will fail: {}", error.message()));
+    }
+    started.is_ok()
+}
+
+/// The sandboxes of other systems have not been tried.
+#[cfg(not(target_os = "linux"))]
+fn has_helper(_: &App) -> bool {
+    false
 }
 
 /// Whether Claude Code's settings show our status line already. What cannot be read counts as no.

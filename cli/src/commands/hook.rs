@@ -182,6 +182,7 @@ fn happened(reached: Option<&Path>, is_codex: bool, app: &App) -> Result<Outcome
                 if let (Some(session), Ok(attachments)) = (&happening.session_id, app.attachments()) {
                     attachments.hear(session);
                 }
+                restart_helper(app);
                 Some(session_start::answer_routed(event, &attachment.key))
             }
             None if event == "SessionStart" => session_start(app),
@@ -195,6 +196,7 @@ fn happened(reached: Option<&Path>, is_codex: bool, app: &App) -> Result<Outcome
     if let Some(session) = &happening.session_id {
         app.attachments()?.hear(session);
     }
+    restart_helper(app);
     refuse_replaced_words()?;
     let call = serde_json::from_slice::<ToolCall>(&input).map_err(unread)?;
     let shown = attachment.shown();
@@ -207,6 +209,16 @@ fn happened(reached: Option<&Path>, is_codex: bool, app: &App) -> Result<Outcome
     };
     said(answer.document(&shown).map(|document| document.to_string()))
 }
+
+/// Starts the helper for commands in sandboxes, unless it is there. Whether it can be shows in those commands.
+#[cfg(target_os = "linux")]
+fn restart_helper(app: &App) {
+    let _ = app.sessions().and_then(|sessions| crate::session::helper::ensure(&sessions, false));
+}
+
+/// The sandboxes of other systems have not been tried.
+#[cfg(not(target_os = "linux"))]
+fn restart_helper(_: &App) {}
 
 /// Whether Codex's own tools work on the workspace already, by the variable of `runcode codex` or the file of `install-codex`.
 fn works_there(env: &Env) -> bool {

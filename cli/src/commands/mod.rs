@@ -20,6 +20,7 @@ pub mod edit;
 pub mod exec;
 pub mod forward;
 pub mod get;
+pub mod helper;
 pub mod hook;
 pub mod host_path;
 pub mod install_codex;

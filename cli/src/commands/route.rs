@@ -5,6 +5,8 @@ use serde_json::json;
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::output::foreign::Name;
+#[cfg(target_os = "linux")]
+use crate::output::progress::note;
 use crate::output::report::{Outcome, Simple};
 use crate::session::attachment::{Applying, Attachment, linked};
 use crate::session::policy;
@@ -50,6 +52,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
                 return Err(Error::new(Code::PolicyDenied, what).hint("use `runcode exec --profile …`"));
             }
             attachments.lock()?.route(near, true)?;
+            start_helper(app)?;
             (
                 true,
                 format!(
@@ -80,6 +83,21 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         "workspace_id": near.and_then(|near| near.key.workspace_id()),
     });
     Ok(Simple { json, lines: vec![line] }.into())
+}
+
+/// What it cannot do is no reason not to route.
+#[cfg(target_os = "linux")]
+fn start_helper(app: &App) -> Result<()> {
+    if let Err(error) = crate::session::helper::ensure(&app.sessions()?, true) {
+        note(format!("note: commands in a client's sandbox will fail: {}", error.message()));
+    }
+    Ok(())
+}
+
+/// The sandboxes of other systems have not been tried.
+#[cfg(not(target_os = "linux"))]
+fn start_helper(_: &App) -> Result<()> {
+    Ok(())
 }
 
 /// The attachment of this folder, or of a folder above it, but of no other project.

@@ -46,7 +46,7 @@ const HARMLESS_PARTS: [(&str, &str); 5] = [
 const NAMING: [&str; 5] = ["list", "current", "status", "context", "doctor"];
 
 /// Verbs that start programs on this machine, or that are for programs.
-const STARTING: [&str; 12] = [
+const STARTING: [&str; 13] = [
     "dev",
     "demo",
     "serve",
@@ -56,6 +56,7 @@ const STARTING: [&str; 12] = [
     "hook",
     "keeper",
     "spare",
+    "helper",
     "proxy",
     "shell",
     "edit",

@@ -163,6 +163,10 @@ impl Sessions<'_> {
         streams: &Streams,
         action: impl FnOnce() -> Action,
     ) -> Result<Running> {
+        #[cfg(target_os = "linux")]
+        if self.is_relayed() && command.terminal().is_none() {
+            return self.relay(session, command, streams); // the helper asks the policy, and records the command
+        }
         let pending = self.announce(&session.meta.key, action)?;
         let started = self.start_permitted(session, command, streams);
         let Some(pending) = pending else { return started };
@@ -193,6 +197,10 @@ impl Sessions<'_> {
     /// Says that something is about to be done. Where that cannot be said, it is not done. `None`: nobody wants to know, or it is
     /// part of something that was announced.
     fn announce(&self, key: &SessionKey, action: impl FnOnce() -> Action) -> Result<Option<Pending>> {
+        #[cfg(target_os = "linux")]
+        if self.is_relayed() {
+            return Ok(None); // the helper records each command of it
+        }
         if self.is_covered() {
             policy::refuse_unless_free(self, key)?;
             return Ok(None);

@@ -6,6 +6,8 @@ pub mod attachment;
 pub mod audit;
 pub mod execution;
 pub mod forwards;
+#[cfg(target_os = "linux")]
+pub mod helper;
 pub mod hops;
 pub mod input;
 #[cfg(unix)]

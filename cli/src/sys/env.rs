@@ -127,6 +127,8 @@ variables! {
     CodexCi = "CODEX_CI";
     /// Set by Codex when its sandbox forbids network access.
     CodexSandboxNetworkDisabled = "CODEX_SANDBOX_NETWORK_DISABLED";
+    /// Set by Claude Code in its sandbox, which forbids sockets unless its settings allow them.
+    SandboxRuntime = "SANDBOX_RUNTIME";
     /// The user's ssh-agent.
     SshAuthSock = "SSH_AUTH_SOCK";
     /// The token for a signer of the kind `vault`.

@@ -109,6 +109,11 @@ impl Paths {
         self.cache.join("routed-caches")
     }
 
+    /// What the helper and its clients, in agents' sandboxes, hear each other by.
+    pub fn helper(&self) -> PathBuf {
+        self.cache.join("helper")
+    }
+
     /// The one attachment that runcode kept before there were more.
     pub fn current(&self) -> PathBuf {
         self.cache.join("current")

@@ -50,6 +50,9 @@ const TAKE_SECRETS: &str = "[ -n \"${LC_RUNCODE-}\" ] || { \
     echo \"runcode: add LC_* to AcceptEnv in its sshd_config\" >&2; exit 255; }; \
     eval \"$LC_RUNCODE\"; unset LC_RUNCODE; exec \"$@\"";
 
+/// What every token begins with.
+const TOKEN: &str = "runcode-";
+
 /// The longest that secret variables may be together: sshd gives up a connection over more.
 const MAX_SECRETS: usize = 100_000;
 
@@ -285,6 +288,20 @@ impl RemoteCommand {
         Ok(RemoteCommand::plain(text, token, private))
     }
 
+    /// A command that another runcode has made; `None` if it is none.
+    #[cfg(target_os = "linux")]
+    pub(super) fn received(
+        text: Vec<u8>,
+        token: String,
+        private: Option<Zeroizing<String>>,
+    ) -> Option<RemoteCommand> {
+        let word = token.strip_prefix(TOKEN)?;
+        let is_word = word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_private = private.as_ref().is_none_or(|it| !it.contains('\0') && it.len() <= 2 * MAX_SECRETS);
+        let is_text = !text.contains(&0) && text.len() <= MAX_TEXT;
+        (is_word && is_private && is_text).then(|| RemoteCommand::plain(text, token, private))
+    }
+
     /// The same with what no other user may see: unlike its arguments, a process's environment is for its user alone. Where
     /// the workspace does not take it, it is not there. Without NUL bytes.
     pub fn with_private(mut self, private: String) -> RemoteCommand {
@@ -339,7 +356,7 @@ fn hidden_if_it_fits(text: impl Fn(Quote) -> Vec<u8>) -> Vec<u8> {
 }
 
 pub(super) fn token() -> String {
-    format!("runcode-{}", random::word())
+    format!("{TOKEN}{}", random::word())
 }
 
 /// The bytes of an argument. On Windows it has to be Unicode: there is no other way to tell the workspace what is meant.

@@ -19,6 +19,8 @@ pub mod env_name;
 pub mod forward;
 #[cfg(unix)]
 mod full;
+#[cfg(target_os = "linux")]
+pub mod helper;
 pub mod http_proxy;
 mod late;
 mod login_error;

@@ -78,6 +78,7 @@ pub(super) fn connect(
             statusline_installed: false,
             terms: None,
             routing: false,
+            helper: false,
         },
     )
 }

@@ -58,6 +58,7 @@ pub(super) fn connect(
             statusline_installed: false,
             terms: None,
             routing: false,
+            helper: false,
         };
         return attached(app, connected);
     }
@@ -85,8 +86,11 @@ pub(super) fn connect(
         _ => open(app, &target.key, &wish, waits, patience)?,
     };
     let Obtained { session, reused } = opened;
-    let (routing, statusline_installed) = (args.route, false);
-    attached(app, Connected { session, folder, reused, started, statusline_installed, routing, terms })
+    let (routing, statusline_installed, helper) = (args.route, false, false);
+    attached(
+        app,
+        Connected { session, folder, reused, started, statusline_installed, routing, helper, terms },
+    )
 }
 
 fn refuse_workdir(workdir: Option<&Workdir>, server: &str) -> Result<()> {

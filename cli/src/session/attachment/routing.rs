@@ -98,6 +98,8 @@ impl Locked<'_> {
         if self.all().is_ok_and(|all| all.iter().all(|attachment| !attachment.routing)) {
             remove_files(&self.attachments.paths.heard());
             elsewhere::forget(self.attachments.paths);
+            #[cfg(target_os = "linux")]
+            crate::session::helper::end(self.attachments.paths);
         }
     }
 }

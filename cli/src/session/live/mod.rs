@@ -140,6 +140,12 @@ impl<'a> Sessions<'a> {
     /// As [`Sessions::attached`], for one of the attachments.
     pub fn attached_by(&self, attachment: &Attachment) -> Result<Session> {
         let key = &attachment.key;
+        #[cfg(target_os = "linux")]
+        if self.is_relayed()
+            && let Some(session) = self.store().read(key)?
+        {
+            return Ok(session);
+        }
         let selected = self.origins.selected()?;
         let base = match key.api_base() {
             Some(base) if !selected.covers(key.origin()) => base,

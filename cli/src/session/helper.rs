@@ -1,0 +1,203 @@
+//! The helper's life: it is there as long as a folder is routed, and used.
+//!
+//! One helper serves all routed folders of a user. `connect --route`, `route on` and the hooks of a routed project start it, all of
+//! them outside of the agents' sandboxes. It ends with the last routed folder, after a while without a command (the next hook starts
+//! it again), and when its files are gone.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+
+use crate::error::{Code, Error, Result};
+use crate::origin::SessionKey;
+use crate::session::attachment::Attachments;
+use crate::session::{Session, Sessions};
+use crate::sys::clock::Deadline;
+use crate::sys::interrupt::Interrupt;
+use crate::sys::lock::Lock;
+use crate::sys::paths::Paths;
+use crate::sys::{atomic_file, new_session};
+use crate::transport::helper::{self, Exchange, SLOTS, is_cut_off, is_running};
+use crate::transport::{Ended, RemoteCommand, Running, Streams};
+
+/// The file with its process id and version.
+const PROCESS: &str = "process";
+
+/// How long it stays without a command.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// How often it checks whether it is still wanted.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How long it may take to start on a busy machine.
+const START: Duration = Duration::from_secs(10);
+
+/// How long it may take to end: it ends what runs first.
+const END: Duration = Duration::from_secs(4);
+
+/// Starts the helper, unless it is there; `waits` until it serves. Inside of a sandbox it does nothing.
+pub fn ensure(sessions: &Sessions<'_>, waits: bool) -> Result<()> {
+    let folder = sessions.paths().helper();
+    if is_cut_off(sessions.env()) {
+        return Ok(());
+    }
+    if is_running(&folder) {
+        if process(&folder).is_none_or(|(_, version)| version == env!("CARGO_PKG_VERSION")) {
+            return Ok(());
+        }
+        end(sessions.paths()); // another version may speak in another way
+    }
+    let failed = |error| Error::io("start the helper for commands in sandboxes", error);
+    // Even if another version has replaced the program.
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("runcode").arg("helper");
+    command.arg("--config-dir").arg(sessions.paths().config());
+    command.arg("--cache-dir").arg(sessions.paths().cache());
+    if let Some(file) = sessions.origins().servers_file() {
+        command.arg("--servers").arg(std::path::absolute(file).map_err(failed)?);
+    }
+    let selected = sessions.origins().selected()?;
+    if selected.is_given {
+        command.arg("--api-base").arg(selected.base.to_string());
+    }
+    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    new_session::lead_alone(&mut command);
+    let mut child = command.spawn().map_err(failed)?;
+    let deadline = Deadline::after(START);
+    while waits && process(&folder).is_none() {
+        let has_ended = child.try_wait().map_err(failed)?.is_some() && !is_running(&folder);
+        if has_ended || deadline.is_past() {
+            return Err(Error::new(Code::Error, "the helper for commands in sandboxes did not start"));
+        }
+        deadline.pause(Duration::from_millis(5));
+    }
+    // A parent that outlives it must not leave a zombie.
+    std::thread::spawn(move || child.wait());
+    Ok(())
+}
+
+/// Ends the helper, and removes its files. Nobody starts it meanwhile: the caller has the lock of the attachments, and none is routed.
+pub fn end(paths: &Paths) {
+    let folder = paths.helper();
+    if !atomic_file::is_own_dir(&folder).unwrap_or_default() || std::fs::symlink_metadata(&folder).is_err() {
+        return;
+    }
+    let deadline = Deadline::after(END);
+    let mut signal = Signal::TERM;
+    while is_running(&folder) && !deadline.is_past() {
+        // The holder of the lock is alive, so its process id means nobody else.
+        if let Some((pid, _)) = process(&folder) {
+            if pid.as_raw_nonzero().get().unsigned_abs() == std::process::id() {
+                return;
+            }
+            let _ = rustix::process::kill_process(pid, signal);
+            signal = Signal::CONT; // a second TERM would end it at once
+        }
+        deadline.pause(Duration::from_millis(5));
+    }
+    if let Some((pid, _)) = process(&folder).filter(|_| is_running(&folder)) {
+        let _ = rustix::process::kill_process(pid, Signal::KILL);
+    }
+    let _ = std::fs::remove_dir_all(&folder);
+}
+
+/// Which process it is, and of which version.
+fn process(folder: &Path) -> Option<(Pid, String)> {
+    let text = String::from_utf8(atomic_file::read(&folder.join(PROCESS), 128).ok()??).ok()?;
+    let (pid, version) = text.split_once(' ')?;
+    Some((Pid::from_raw(pid.parse::<i32>().ok().filter(|pid| *pid > 1)?)?, version.to_owned()))
+}
+
+/// Serves every slot until nobody needs it any more. `run` runs one command and says how it ended.
+pub fn keep(
+    paths: &Paths,
+    run: impl Fn(&mut Exchange) -> Result<Ended> + Clone + Send + 'static,
+) -> Result<()> {
+    let folder = paths.helper();
+    let interrupt = Interrupt::listen()?;
+    atomic_file::private_dir(paths.cache())?;
+    atomic_file::private_dir(&folder)?;
+    let Ok(_lock) = Lock::acquire(&helper::lock_file(&folder), Duration::from_secs(1)) else {
+        return Ok(()); // another one serves
+    };
+    let mut busy = Vec::new();
+    for number in 0..SLOTS {
+        let (slot, is_busy, run) = (helper::slot(&folder, number), Arc::<AtomicBool>::default(), run.clone());
+        atomic_file::private_dir(&slot)?;
+        busy.push(Arc::clone(&is_busy));
+        std::thread::Builder::new()
+            .spawn(move || helper::serve(&slot, &is_busy, run))
+            .map_err(|error| Error::io("start a thread", error))?;
+    }
+    let is_any_busy = || busy.iter().any(|is_busy| is_busy.load(Ordering::SeqCst));
+    let line = format!("{} {}", std::process::id(), env!("CARGO_PKG_VERSION"));
+    atomic_file::write(&folder.join(PROCESS), line.as_bytes(), 0o600)?;
+    let mut idle = Deadline::after(IDLE);
+    loop {
+        if interrupt.comes_within(LOOK) {
+            // What runs hears of the signal, too, and ends.
+            let patience = Deadline::after(END / 2);
+            while is_any_busy() && !patience.is_past() {
+                patience.pause(Duration::from_millis(10));
+            }
+            return Ok(()); // whoever ends it removes the files
+        }
+        if is_any_busy() {
+            idle = Deadline::after(IDLE);
+        }
+        let is_there = helper::slot(&folder, 0).exists();
+        if !is_there || idle.is_past() || !is_wanted(paths) {
+            // Without these, clients see at once that it has gone.
+            let _ = std::fs::remove_dir_all(&folder);
+            return Ok(());
+        }
+    }
+}
+
+/// Whether any folder is routed. What cannot be read may be.
+fn is_wanted(paths: &Paths) -> bool {
+    Attachments::new(paths).all().is_ok_and(|all| all.iter().any(|it| it.routing))
+}
+
+/// Runs a command that a client in a sandbox has asked for: on a workspace that a folder is routed to, and on no other.
+pub fn run(sessions: &Sessions<'_>, exchange: &mut Exchange) -> Result<Ended> {
+    let key = serde_json::from_value::<SessionKey>(exchange.session.clone()).ok();
+    let all = sessions.attachments().all()?;
+    let attachment = all.into_iter().find(|it| it.routing && Some(&it.key) == key.as_ref());
+    let attachment = attachment.ok_or_else(|| {
+        Error::new(
+            Code::PolicyDenied,
+            "inside of this sandbox, commands reach only workspaces that a folder is routed to",
+        )
+        .hint("for the user: run `runcode connect NAME --route` in the project, outside of the sandbox")
+    })?;
+    let session = sessions.attached_by(&attachment)?;
+    let running = sessions.start(&session, &exchange.command, &exchange.streams)?;
+    exchange.streams = Streams::null(); // a pipe ends when nobody holds its other end
+    exchange.started();
+    running.wait(&crate::transport::Limits { timeout: None, interruptible: true })
+}
+
+impl Sessions<'_> {
+    /// Whether this is a sandbox of an agent that forbids sockets, and a helper was started for it.
+    pub(in crate::session) fn is_relayed(&self) -> bool {
+        is_cut_off(self.env()) && self.paths().helper().is_dir()
+    }
+
+    /// Has the helper run the command.
+    pub(in crate::session) fn relay(
+        &self,
+        session: &Session,
+        command: &RemoteCommand,
+        streams: &Streams,
+    ) -> Result<Running> {
+        let key = serde_json::to_value(&session.meta.key);
+        let key = key.map_err(|error| Error::new(Code::Error, error.to_string()))?;
+        helper::start(&self.transport(session), &self.paths().helper(), key, command, streams)
+    }
+}

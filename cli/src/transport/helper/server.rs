@@ -1,0 +1,176 @@
+//! The side outside of the sandbox: one slot, and the commands that come through it.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use base64ct::{Base64, Encoding as _};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use zeroize::Zeroizing;
+
+use super::{
+    Answer, END, ERRORS, INPUT, LOCK, MAX_REQUEST, OUTPUT, REQUEST, Request, VERSION, open, wait_on,
+};
+use crate::error::{Code, Error, Result};
+use crate::sys::clock::Deadline;
+use crate::sys::interrupt::Cancel;
+use crate::sys::{atomic_file, platform};
+use crate::transport::command::RemoteCommand;
+use crate::transport::outcome::Ended;
+use crate::transport::stream::{Stream, Streams};
+
+/// How long a client may take to write its request.
+const ASK: Duration = Duration::from_secs(10);
+
+/// How often to check whether the client still waits.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How long to wait after something failed that should not.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A command that a client has asked for.
+pub struct Exchange {
+    /// Which workspace, as the client says.
+    pub session: serde_json::Value,
+    /// The command.
+    pub command: RemoteCommand,
+    /// Its streams.
+    pub streams: Streams,
+    /// Cancelled once the client has gone.
+    pub cancel: Cancel,
+    answers: File,
+}
+
+impl Exchange {
+    /// Tells the client that the command was started.
+    pub fn started(&mut self) {
+        self.answer(&Answer::Started);
+    }
+
+    /// A client that has gone hears nothing.
+    fn answer(&mut self, answer: &Answer) {
+        if let Ok(mut line) = serde_json::to_vec(answer) {
+            line.push(b'\n');
+            let _ = self.answers.write_all(&line);
+        }
+    }
+}
+
+/// Serves a slot for good: `run` runs each command that comes and says how it ended. `is_busy` is set meanwhile.
+pub fn serve(folder: &Path, is_busy: &AtomicBool, run: impl Fn(&mut Exchange) -> Result<Ended>) {
+    loop {
+        if serve_one(folder, is_busy, &run).is_err() {
+            std::thread::sleep(PAUSE);
+        }
+        is_busy.store(false, Ordering::SeqCst);
+    }
+}
+
+fn serve_one(
+    folder: &Path,
+    is_busy: &AtomicBool,
+    run: &impl Fn(&mut Exchange) -> Result<Ended>,
+) -> io::Result<()> {
+    let (request, input) = prepare(folder)?;
+    let Some((request, mut asked)) = hear(request)? else { return Ok(()) };
+    is_busy.store(true, Ordering::SeqCst);
+    // One that has gone reads none of them.
+    let opened = [OUTPUT, ERRORS, END].map(|name| open(&folder.join(name), true));
+    let [Ok(output), Ok(errors), Ok(answers)] = opened else { return Ok(()) };
+    for stream in [&input, &output, &errors, &answers] {
+        wait_on(stream)?;
+    }
+    let stdin = if asked.reads { Stream::from(input) } else { Stream::Null };
+    let streams = Streams { stdin, stdout: output.into(), stderr: errors.into() };
+    let cancel = Cancel::default();
+    let command = read(&mut asked);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                if is_let_go(&request) {
+                    return cancel.cancel();
+                }
+            }
+        });
+        match command {
+            Ok(command) => {
+                let cancel = cancel.clone();
+                let mut exchange = Exchange { session: asked.session, command, streams, cancel, answers };
+                let answer = match run(&mut exchange) {
+                    Ok(ended) => Answer::of_end(ended),
+                    Err(error) => Answer::of_error(&error),
+                };
+                // The outputs end before the answer: the client waits for both.
+                exchange.streams = Streams::null();
+                exchange.answer(&answer);
+            }
+            Err(error) => {
+                drop(streams);
+                let mut line = serde_json::to_vec(&Answer::of_error(&error)).unwrap_or_default();
+                line.push(b'\n');
+                let _ = (&answers).write_all(&line);
+            }
+        }
+        is_over.store(true, Ordering::SeqCst);
+    });
+    Ok(())
+}
+
+/// Makes the slot's FIFOs anew, while no client has it.
+fn prepare(folder: &Path) -> io::Result<(File, File)> {
+    let lock = platform::open_private(&folder.join(LOCK))?;
+    lock.lock()?;
+    for name in [REQUEST, INPUT, OUTPUT, ERRORS, END] {
+        let path = folder.join(name);
+        atomic_file::remove(&path).map_err(|error| io::Error::other(error.to_string()))?;
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+    }
+    Ok((open(&folder.join(REQUEST), false)?, open(&folder.join(INPUT), false)?))
+}
+
+/// Waits for a request. `None`: the client went away before it had written one.
+fn hear(mut request: File) -> io::Result<Option<(File, Request)>> {
+    let (mut line, mut bytes) = (Zeroizing::new(Vec::new()), Zeroizing::new([0; 16 * 1024]));
+    let mut deadline = None;
+    loop {
+        let patience = deadline.map(Deadline::remaining).and_then(|rest| Timespec::try_from(rest).ok());
+        rustix::event::poll(&mut [PollFd::new(&request, PollFlags::IN)], patience.as_ref())?;
+        match request.read(&mut *bytes) {
+            Ok(0) => return Ok(None),
+            Ok(count) => line.extend_from_slice(bytes.get(..count).unwrap_or_default()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error) => return Err(error),
+        }
+        if line.last() == Some(&b'\n') {
+            return Ok(serde_json::from_slice(&line).ok().map(|asked| (request, asked)));
+        }
+        let deadline = *deadline.get_or_insert_with(|| Deadline::after(ASK));
+        if line.len() > MAX_REQUEST || deadline.is_past() {
+            return Ok(None);
+        }
+    }
+}
+
+/// The command, if it is one that runcode could have made.
+fn read(asked: &mut Request) -> Result<RemoteCommand> {
+    let refused = |why: &str| Error::new(Code::Usage, format!("runcode's helper cannot run this: {why}"));
+    if asked.version != VERSION {
+        let other = refused("it is another version of runcode");
+        return Err(other.hint("for the user: run `runcode route on` in the project, outside of the sandbox"));
+    }
+    let text = Base64::decode_vec(&asked.text).map_err(|_| refused("the command is not base64"))?;
+    RemoteCommand::received(text, std::mem::take(&mut asked.token), asked.private.take().map(Zeroizing::new))
+        .ok_or_else(|| refused("the command is not whole"))
+}
+
+/// Whether nobody waits for the command any more. Waits a moment to see.
+fn is_let_go(request: &File) -> bool {
+    let patience = Timespec::try_from(LOOK).ok();
+    let mut polled = [PollFd::new(request, PollFlags::empty())];
+    let _ = rustix::event::poll(&mut polled, patience.as_ref());
+    polled.iter().any(|fd| fd.revents().intersects(PollFlags::HUP | PollFlags::ERR))
+}
