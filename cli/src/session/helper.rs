@@ -164,18 +164,21 @@ fn is_wanted(paths: &Paths) -> bool {
     Attachments::new(paths).all().is_ok_and(|all| all.iter().any(|it| it.routing))
 }
 
+/// Why a command in a sandbox does not reach a workspace.
+pub(in crate::session) fn not_routed() -> Error {
+    Error::new(
+        Code::PolicyDenied,
+        "inside of this sandbox, commands reach only workspaces that a folder is routed to",
+    )
+    .hint("for the user: run `runcode connect NAME --route` in the project, outside of the sandbox")
+}
+
 /// Runs a command that a client in a sandbox has asked for: on a workspace that a folder is routed to, and on no other.
 pub fn run(sessions: &Sessions<'_>, exchange: &mut Exchange) -> Result<Ended> {
     let key = serde_json::from_value::<SessionKey>(exchange.session.clone()).ok();
     let all = sessions.attachments().all()?;
     let attachment = all.into_iter().find(|it| it.routing && Some(&it.key) == key.as_ref());
-    let attachment = attachment.ok_or_else(|| {
-        Error::new(
-            Code::PolicyDenied,
-            "inside of this sandbox, commands reach only workspaces that a folder is routed to",
-        )
-        .hint("for the user: run `runcode connect NAME --route` in the project, outside of the sandbox")
-    })?;
+    let attachment = attachment.ok_or_else(not_routed)?;
     let session = sessions.attached_by(&attachment)?;
     let running = sessions.start(&session, &exchange.command, &exchange.streams)?;
     exchange.streams = Streams::null(); // a pipe ends when nobody holds its other end

@@ -18,9 +18,9 @@ use crate::error::{Error, Result};
 use platform::{Inbox, Subscription};
 
 /// What a cancelled command does: the same as at Ctrl-C. The number is the same everywhere.
-const SIGINT: i32 = 2;
+const SIGINT: u8 = 2;
 
-/// In an inbox, in place of a signal's number.
+/// In an inbox, with the number of the signal that the command would get from a terminal or a shell.
 const CANCELLED: usize = 1 << 16;
 
 /// Hears that something is to end.
@@ -84,7 +84,7 @@ impl Interrupt {
     pub fn let_pass(mut self) -> bool {
         let last = self.inbox.take();
         let is_sole = self.signals.take().is_some_and(Subscription::end);
-        if let Some(signal) = number(last).filter(|_| is_sole && last != CANCELLED) {
+        if let Some(signal) = number(last).filter(|_| is_sole && last < CANCELLED) {
             platform::act_by_default(signal);
         }
         last != 0
@@ -112,8 +112,7 @@ impl std::os::fd::AsFd for Interrupt {
 fn number(last: usize) -> Option<i32> {
     match last {
         0 => None,
-        CANCELLED => Some(SIGINT),
-        signal => i32::try_from(signal).ok(),
+        signal => i32::try_from(signal % CANCELLED).ok(),
     }
 }
 
@@ -127,29 +126,36 @@ pub struct Cancel(Arc<Mutex<Cancelled>>);
 
 #[derive(Debug, Default)]
 struct Cancelled {
-    is_cancelled: bool,
+    /// Nothing, or what is in the inboxes.
+    what: usize,
     inboxes: Vec<Weak<Inbox>>,
 }
 
 impl Cancel {
     /// Interrupts what runs, as Ctrl-C would, and whatever starts later.
     pub fn cancel(&self) {
+        self.cancel_by(SIGINT);
+    }
+
+    /// As [`Cancel::cancel`], as another signal would.
+    pub fn cancel_by(&self, signal: u8) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.is_cancelled = true;
+        state.what = CANCELLED + usize::from(signal);
+        let what = state.what;
         for inbox in state.inboxes.drain(..).filter_map(|inbox| inbox.upgrade()) {
-            inbox.put(CANCELLED);
+            inbox.put(what);
         }
     }
 
     /// Whether it was.
     pub fn is_cancelled(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_cancelled
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).what != 0
     }
 
     fn tell(&self, inbox: &Arc<Inbox>) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.is_cancelled {
-            inbox.put(CANCELLED);
+        if state.what != 0 {
+            inbox.put(state.what);
             return;
         }
         state.inboxes.retain(|inbox| inbox.strong_count() > 0);

@@ -1,6 +1,8 @@
 //! A remote command that runs: waiting for it, passing a signal on, ending it when its time is up.
 
 use std::io::PipeWriter;
+#[cfg(target_os = "linux")]
+use std::io::Write as _;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
@@ -69,6 +71,9 @@ pub(super) enum Stop {
     ByToken,
     /// By the end of its stdin, for whose sake this is held. No second command can be sent. None: it has no such end.
     ByStdin(Option<PipeWriter>),
+    /// By the helper that runs it, which gets the signal's number through this and ends the command once this is closed.
+    #[cfg(target_os = "linux")]
+    ByHelper(Option<PipeWriter>),
 }
 
 /// Sends signals to a command that runs, while another thread waits for it.
@@ -245,6 +250,13 @@ impl Running {
         if let Stop::ByStdin(lifeline) = &mut self.stop {
             let has_one = lifeline.take().is_some(); // and drops it
             return if has_one { self.wait_out(interrupt) } else { Ok(false) };
+        }
+        #[cfg(target_os = "linux")]
+        if let Stop::ByHelper(helper) = &mut self.stop {
+            if let (Some(mut helper), Ok(signal)) = (helper.take(), u8::try_from(signal)) {
+                let _ = helper.write_all(&[signal]); // one that has gone has ended its commands
+            }
+            return self.wait_out(interrupt);
         }
         let (sender, told) = mpsc::channel();
         let (transport, token) = (self.transport.clone(), self.token.clone());

@@ -10,6 +10,8 @@ use crate::origin::{OriginId, SessionKey, Ungranted};
 use crate::session::approved::{self, Found};
 #[cfg(unix)]
 use crate::session::forwards;
+#[cfg(target_os = "linux")]
+use crate::session::helper;
 use crate::session::live::{Sessions, end};
 use crate::session::locked::LockedSession;
 use crate::session::mint::{self, Order};
@@ -68,10 +70,9 @@ impl Sessions<'_> {
     fn obtain_any(&self, key: &SessionKey, want: Want) -> Result<Obtained, Ungranted> {
         // Whatever it lacks by now, the helper sees to it.
         #[cfg(target_os = "linux")]
-        if self.is_relayed()
-            && let Some(session) = self.store().read(key)?
-        {
-            return Ok(Obtained::there(session));
+        if self.is_relayed() {
+            let session = self.store().read(key)?;
+            return session.map(Obtained::there).ok_or_else(|| Ungranted::Refused(helper::not_routed()));
         }
         let over = match approved::look(self, key)? {
             Found::Standing(session) => return Ok(Obtained::there(*session)),

@@ -1,10 +1,10 @@
 //! The side inside of the sandbox.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{self, PipeWriter, Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use base64ct::{Base64, Encoding as _};
@@ -12,8 +12,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{
-    Answer, END, ERRORS, INPUT, LOCK, OUTPUT, REQUEST, Request, SLOTS, VERSION, error_of, is_running, open,
-    slot, wait_on,
+    Answer, END, ERRORS, INPUT, LOCK, Line, OUTPUT, REQUEST, Request, SLOTS, VERSION, error_of, is_running,
+    open, slot, wait_on,
 };
 use crate::error::{Code, Error, Result};
 use crate::sys::clock::Deadline;
@@ -33,7 +33,7 @@ const QUEUE: Duration = Duration::from_secs(60);
 /// The longest that the helper may take to start a command: it may have to renew the session first, and wait for others that do.
 const START: Duration = Duration::from_secs(300);
 
-/// How often to check that the helper lives, where the system does not tell.
+/// The longest wait at a time.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// How much is passed on at a time, in bytes.
@@ -48,8 +48,7 @@ pub fn start(
     streams: &Streams,
 ) -> Result<Running> {
     let interrupt = Interrupt::of_command(&transport.cancel)?;
-    let asked = ask(folder, session, command, streams, &interrupt);
-    match asked {
+    match ask(folder, session, command, streams, &interrupt) {
         Ok((process, request)) => Ok(Running {
             process: Box::new(process),
             transport: transport.clone(),
@@ -57,7 +56,7 @@ pub fn start(
             interrupt: Some(interrupt),
             ending: None,
             hold: Hold::default(),
-            stop: Stop::ByStdin(Some(request)),
+            stop: Stop::ByHelper(Some(request)),
             told: None,
         }),
         Err(failure) => {
@@ -74,7 +73,6 @@ fn ask(
     streams: &Streams,
     interrupt: &Interrupt,
 ) -> Result<(Relayed, PipeWriter), Failure> {
-    let io = |error| Failure::NotStarted(Error::io("ask runcode's helper", error));
     let mut request = Request {
         version: VERSION,
         session,
@@ -83,93 +81,114 @@ fn ask(
         private: command.private().map(str::to_owned),
         reads: !matches!(streams.stdin, Stream::Null),
     };
-    let line = serde_json::to_vec(&request).map(Zeroizing::new).map_err(|error| io(error.into()))?;
+    let line = serde_json::to_vec(&request).map(Zeroizing::new);
     request.private.zeroize();
-    let slot = Slot::take(folder, interrupt)?;
-    let answers = open(&slot.folder.join(END), false).map_err(io)?;
-    let [output, errors] = [OUTPUT, ERRORS].map(|name| open(&slot.folder.join(name), false));
-    let (output, errors) = (output.map_err(io)?, errors.map_err(io)?);
-    let input = open(&slot.folder.join(INPUT), true).map_err(|_| Failure::NotStarted(gone()))?;
-    let mut to = slot.request.try_clone().map_err(io)?;
-    wait_on(&to).map_err(io)?;
-    to.write_all(&line).and_then(|()| to.write_all(b"\n")).map_err(|_| Failure::NotStarted(gone()))?;
-    drop(to);
-    let Slot { folder: _, request, lock } = slot;
-    let (sender, delivered) = mpsc::channel();
-    let mut relayed = Relayed {
-        helper: folder.to_owned(),
-        answers,
-        heard: Vec::new(),
-        delivered,
-        outputs: 2,
-        ended: None,
-        _lock: lock,
-    };
-    relayed.is_started(interrupt)?;
-    let copied = |stream: &Stream, own: BorrowedFd<'_>| match stream {
-        Stream::Inherit => own.try_clone_to_owned().map(Some),
-        Stream::Given(handle) => handle.try_clone().map(Some),
-        Stream::Null => Ok(None),
-    };
-    let begun = |error| Failure::MayHaveStarted(Error::io("pass on the command's streams", error));
-    if let Some(from) = copied(&streams.stdin, rustix::stdio::stdin()).map_err(begun)? {
-        wait_on(&input).map_err(begun)?;
-        std::thread::spawn(move || pass_on(from.into(), Some(input)));
+    let mut line =
+        line.map_err(|error| Failure::NotStarted(Error::io("ask runcode's helper", error.into())))?;
+    line.push(b'\n');
+    let deadline = Deadline::after(QUEUE);
+    loop {
+        for number in 0..SLOTS {
+            if let Some(slot) = Slot::take(&slot(folder, number))
+                && let Some(slot) = slot.ask(&line, command.token(), interrupt)?
+            {
+                return slot.pass_on(streams);
+            }
+        }
+        if !is_running(folder) {
+            return Err(Failure::NotStarted(gone()));
+        }
+        if deadline.is_past() {
+            let what = format!("{SLOTS} commands are running for this sandbox already");
+            let error = Error::new(Code::Transport, what).hint("wait until one of them has ended");
+            return Err(Failure::NotStarted(error));
+        }
+        if interrupt.comes_within(Duration::from_millis(20)) {
+            return Err(Failure::Interrupted(Error::interrupted()));
+        }
     }
-    for (from, stream, own) in [
-        (output, &streams.stdout, rustix::stdio::stdout()),
-        (errors, &streams.stderr, rustix::stdio::stderr()),
-    ] {
-        let to = copied(stream, own).map_err(begun)?.map(File::from);
-        wait_on(&from).map_err(begun)?;
-        let sender = sender.clone();
-        std::thread::spawn(move || {
-            pass_on(from, to);
-            sender.send(())
-        });
-    }
-    Ok((relayed, PipeWriter::from(OwnedFd::from(request))))
 }
 
 /// A slot that is ours.
 struct Slot {
-    folder: std::path::PathBuf,
     request: File,
-    lock: File,
+    input: File,
+    output: File,
+    errors: File,
+    relayed: Relayed,
+    delivered: Sender<()>,
 }
 
 impl Slot {
-    fn take(folder: &Path, interrupt: &Interrupt) -> Result<Slot, Failure> {
-        let deadline = Deadline::after(QUEUE);
-        loop {
-            for number in 0..SLOTS {
-                let folder = slot(folder, number);
-                let Ok(lock) = File::open(folder.join(LOCK)) else { continue };
-                match lock.try_lock() {
-                    Ok(()) => {}
-                    Err(TryLockError::WouldBlock) => continue,
-                    Err(TryLockError::Error(error)) => {
-                        return Err(Failure::NotStarted(Error::io("lock a slot of runcode's helper", error)));
-                    }
-                }
-                // Without a reader, the helper has gone.
-                if let Ok(request) = open(&folder.join(REQUEST), true) {
-                    return Ok(Slot { folder, request, lock });
-                }
-            }
-            if !is_running(folder) {
-                return Err(Failure::NotStarted(gone()));
-            }
-            if deadline.is_past() {
-                let what = format!("{SLOTS} commands are running for this sandbox already");
-                return Err(Failure::NotStarted(
-                    Error::new(Code::Transport, what).hint("wait until one of them has ended"),
-                ));
-            }
-            if interrupt.comes_within(Duration::from_millis(20)) {
-                return Err(Failure::Interrupted(Error::interrupted()));
-            }
+    /// The slot in this folder, if it is free and ready.
+    fn take(folder: &Path) -> Option<Slot> {
+        let lock = File::open(folder.join(LOCK)).ok()?;
+        lock.try_lock().ok()?;
+        let reader = |name: &str| open(&folder.join(name), false).ok();
+        let (output, errors, answers) = (reader(OUTPUT)?, reader(ERRORS)?, reader(END)?);
+        let input = open(&folder.join(INPUT), true).ok()?;
+        let request = open(&folder.join(REQUEST), true).ok()?;
+        let (delivered, receiver) = mpsc::channel();
+        let relayed =
+            Relayed { answers, heard: Vec::new(), delivered: receiver, outputs: 2, ended: None, _lock: lock };
+        Some(Slot { request, input, output, errors, relayed, delivered })
+    }
+
+    /// Writes the request and waits until the command was started. `None`: the slot was still another client's, and nothing was.
+    fn ask(mut self, line: &[u8], token: &str, interrupt: &Interrupt) -> Result<Option<Slot>, Failure> {
+        if wait_on(&self.request).and_then(|()| self.request.write_all(line)).is_err() {
+            return Ok(None);
         }
+        let mut heard = self.relayed.hear(Some(&self.request), Some(interrupt), Deadline::after(START));
+        if matches!(heard, Ok(Heard::Nothing)) {
+            // If it was started, it must be ended.
+            heard = self.relayed.hear(Some(&self.request), None, Deadline::after(AFTER_SIGNAL));
+        }
+        match heard.map_err(Failure::MayHaveStarted)? {
+            Heard::Answer(line) if line.token != token => Ok(None),
+            Heard::Answer(Line { answer: Answer::Started, .. }) => Ok(Some(self)),
+            Heard::Answer(Line {
+                answer: Answer::Failed { code, message, hint, may_have_begun }, ..
+            }) => {
+                let error = error_of(&code, message, hint, may_have_begun);
+                Err(if may_have_begun { Failure::MayHaveStarted(error) } else { Failure::NotStarted(error) })
+            }
+            Heard::Answer(_) => Err(Failure::MayHaveStarted(nonsense())),
+            Heard::Unread => Ok(None),
+            Heard::Nothing if interrupt.has_any() => Err(Failure::MayHaveStarted(Error::interrupted())),
+            Heard::Nothing | Heard::Gone => Err(Failure::MayHaveStarted(
+                Error::new(Code::Transport, "runcode's helper does not say whether the command started")
+                    .hint("it may have run, and was not run again"),
+            )),
+        }
+    }
+
+    /// Begins to pass the streams on.
+    fn pass_on(self, streams: &Streams) -> Result<(Relayed, PipeWriter), Failure> {
+        let copied = |stream: &Stream, own: BorrowedFd<'_>| match stream {
+            Stream::Inherit => own.try_clone_to_owned().map(Some),
+            Stream::Given(handle) => handle.try_clone().map(Some),
+            Stream::Null => Ok(None),
+        };
+        let begun = |error| Failure::MayHaveStarted(Error::io("pass on the command's streams", error));
+        if let Some(from) = copied(&streams.stdin, rustix::stdio::stdin()).map_err(begun)? {
+            let input = self.input;
+            wait_on(&input).map_err(begun)?;
+            std::thread::spawn(move || pass_on(from.into(), Some(input)));
+        }
+        for (from, stream, own) in [
+            (self.output, &streams.stdout, rustix::stdio::stdout()),
+            (self.errors, &streams.stderr, rustix::stdio::stderr()),
+        ] {
+            let to = copied(stream, own).map_err(begun)?.map(File::from);
+            wait_on(&from).map_err(begun)?;
+            let delivered = self.delivered.clone();
+            std::thread::spawn(move || {
+                pass_on(from, to);
+                delivered.send(())
+            });
+        }
+        Ok((self.relayed, PipeWriter::from(OwnedFd::from(self.request))))
     }
 }
 
@@ -183,7 +202,6 @@ fn gone() -> Error {
 
 /// A command that the helper runs for us.
 struct Relayed {
-    helper: std::path::PathBuf,
     answers: File,
     heard: Vec<u8>,
     delivered: Receiver<()>,
@@ -195,62 +213,53 @@ struct Relayed {
 
 /// What can be heard of the helper.
 enum Heard {
-    Answer(Answer),
+    Answer(Line),
     Nothing,
-    /// It has gone.
+    /// It has gone, and may have begun.
     Gone,
+    /// It takes no request from here.
+    Unread,
 }
 
 impl Relayed {
-    /// The next answer, if it comes before the deadline and before a signal.
-    fn hear(&mut self, interrupt: Option<&Interrupt>, deadline: Deadline) -> Result<Heard> {
+    /// The next answer, if it comes before the deadline and before a signal. `request`: what the helper reads until then.
+    fn hear(
+        &mut self,
+        request: Option<&File>,
+        interrupt: Option<&Interrupt>,
+        deadline: Deadline,
+    ) -> Result<Heard> {
         loop {
             if let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
                 let line = self.heard.drain(..=end).collect::<Vec<_>>();
-                let answer = serde_json::from_slice(&line);
-                return answer.map(Heard::Answer).map_err(|_| nonsense());
+                return serde_json::from_slice(&line).map(Heard::Answer).map_err(|_| nonsense());
             }
-            let mut bytes = [0; 4096];
             let mut polled = [PollFd::new(&self.answers, PollFlags::IN)].to_vec();
-            if let Some(interrupt) = interrupt {
-                polled.push(PollFd::new(interrupt, PollFlags::IN));
-            }
+            polled.extend(request.map(|request| PollFd::new(request, PollFlags::empty())));
+            polled.extend(interrupt.map(|interrupt| PollFd::new(interrupt, PollFlags::IN)));
             let pause = Timespec::try_from(LOOK.min(deadline.remaining())).ok();
             let _ = rustix::event::poll(&mut polled, pause.as_ref());
-            let has_news = polled.first().is_some_and(|fd| !fd.revents().is_empty());
-            if has_news {
+            let mut news = polled.iter().map(|fd| !fd.revents().is_empty());
+            let has_answer = news.next().unwrap_or_default();
+            let is_unread = request.is_some() && news.next().unwrap_or_default();
+            let mut bytes = [0; 4096];
+            if has_answer {
                 match self.answers.read(&mut bytes) {
                     Ok(0) => return Ok(Heard::Gone),
                     Ok(count) => self.heard.extend_from_slice(bytes.get(..count).unwrap_or_default()),
                     Err(error) if is_passing(&error) => {}
                     Err(error) => return Err(Error::io("hear of runcode's helper", error)),
                 }
+            } else if is_unread {
+                // It may have answered since, and only then let go of the request.
+                let mut again = [PollFd::new(&self.answers, PollFlags::IN)];
+                let _ = rustix::event::poll(&mut again, Some(&Timespec::default()));
+                if again.iter().all(|fd| fd.revents().is_empty()) {
+                    return Ok(Heard::Unread);
+                }
             } else if deadline.is_past() || interrupt.is_some_and(Interrupt::has_any) {
                 return Ok(Heard::Nothing);
-            } else if !is_running(&self.helper) {
-                return Ok(Heard::Gone); // before it opened its end, the system does not tell
             }
-        }
-    }
-
-    /// Waits until the command was started.
-    fn is_started(&mut self, interrupt: &Interrupt) -> Result<(), Failure> {
-        let mut heard = self.hear(Some(interrupt), Deadline::after(START));
-        if matches!(heard, Ok(Heard::Nothing)) {
-            heard = self.hear(None, Deadline::after(AFTER_SIGNAL)); // if it was started, it must be ended
-        }
-        match heard.map_err(Failure::MayHaveStarted)? {
-            Heard::Answer(Answer::Started) => Ok(()),
-            Heard::Answer(Answer::Failed { code, message, hint, may_have_begun }) => {
-                let error = error_of(&code, message, hint, may_have_begun);
-                Err(if may_have_begun { Failure::MayHaveStarted(error) } else { Failure::NotStarted(error) })
-            }
-            Heard::Answer(_) => Err(Failure::MayHaveStarted(nonsense())),
-            Heard::Nothing if interrupt.has_any() => Err(Failure::MayHaveStarted(Error::interrupted())),
-            Heard::Nothing | Heard::Gone => Err(Failure::MayHaveStarted(
-                Error::new(Code::Transport, "runcode's helper does not say whether the command started")
-                    .hint("it may have run, and was not run again"),
-            )),
         }
     }
 }
@@ -267,17 +276,18 @@ impl Process for Relayed {
 
     fn wait(&mut self, interrupt: Option<&Interrupt>, deadline: Deadline) -> Result<Option<Ended>> {
         while self.ended.is_none() {
-            self.ended = Some(match self.hear(interrupt, deadline)? {
+            self.ended = Some(match self.hear(None, interrupt, deadline)? {
                 Heard::Nothing => return Ok(None),
-                Heard::Gone | Heard::Answer(Answer::NoStatus) => Ended::NoStatus,
-                Heard::Answer(Answer::Started) => continue,
-                Heard::Answer(Answer::Status(status)) => Ended::Status(status),
-                Heard::Answer(Answer::GivenUp(remote_ended)) => {
-                    Ended::Interrupted { signal: 15, remote_ended }
-                }
-                Heard::Answer(Answer::Failed { code, message, hint, may_have_begun }) => {
-                    return Err(error_of(&code, message, hint, may_have_begun));
-                }
+                Heard::Gone | Heard::Unread => Ended::NoStatus,
+                Heard::Answer(line) => match line.answer {
+                    Answer::Started => continue,
+                    Answer::Status(status) => Ended::Status(status),
+                    Answer::NoStatus => Ended::NoStatus,
+                    Answer::GivenUp(remote_ended) => Ended::Interrupted { signal: 15, remote_ended },
+                    Answer::Failed { code, message, hint, may_have_begun } => {
+                        return Err(error_of(&code, message, hint, may_have_begun));
+                    }
+                },
             });
         }
         while self.outputs > 0 {

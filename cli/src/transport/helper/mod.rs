@@ -63,6 +63,14 @@ struct Request {
     reads: bool,
 }
 
+/// A line of the helper's: what it answers, and to whom. A client that took a slot just when another one died there may see what
+/// was meant for that one.
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    token: String,
+    answer: Answer,
+}
+
 /// What the helper answers.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -12,7 +12,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use zeroize::Zeroizing;
 
 use super::{
-    Answer, END, ERRORS, INPUT, LOCK, MAX_REQUEST, OUTPUT, REQUEST, Request, VERSION, open, wait_on,
+    Answer, END, ERRORS, INPUT, LOCK, Line, MAX_REQUEST, OUTPUT, REQUEST, Request, VERSION, open, wait_on,
 };
 use crate::error::{Code, Error, Result};
 use crate::sys::clock::Deadline;
@@ -41,21 +41,29 @@ pub struct Exchange {
     pub streams: Streams,
     /// Cancelled once the client has gone.
     pub cancel: Cancel,
-    answers: File,
+    answers: Answers,
+}
+
+/// Where the answers go.
+struct Answers {
+    to: File,
+    token: String,
+}
+
+impl Answers {
+    /// A client that has gone hears nothing.
+    fn say(&mut self, answer: Answer) {
+        if let Ok(mut line) = serde_json::to_vec(&Line { token: self.token.clone(), answer }) {
+            line.push(b'\n');
+            let _ = self.to.write_all(&line);
+        }
+    }
 }
 
 impl Exchange {
     /// Tells the client that the command was started.
     pub fn started(&mut self) {
-        self.answer(&Answer::Started);
-    }
-
-    /// A client that has gone hears nothing.
-    fn answer(&mut self, answer: &Answer) {
-        if let Ok(mut line) = serde_json::to_vec(answer) {
-            line.push(b'\n');
-            let _ = self.answers.write_all(&line);
-        }
+        self.answers.say(Answer::Started);
     }
 }
 
@@ -75,7 +83,10 @@ fn serve_one(
     run: &impl Fn(&mut Exchange) -> Result<Ended>,
 ) -> io::Result<()> {
     let (request, input) = prepare(folder)?;
-    let Some((request, mut asked)) = hear(request)? else { return Ok(()) };
+    let heard = hear(request)?;
+    // Who takes the slot before it is made anew finds it closed.
+    atomic_file::remove(&folder.join(REQUEST)).map_err(|error| io::Error::other(error.to_string()))?;
+    let Some((request, asked)) = heard else { return Ok(()) };
     is_busy.store(true, Ordering::SeqCst);
     // One that has gone reads none of them.
     let opened = [OUTPUT, ERRORS, END].map(|name| open(&folder.join(name), true));
@@ -83,6 +94,12 @@ fn serve_one(
     for stream in [&input, &output, &errors, &answers] {
         wait_on(stream)?;
     }
+    let mut answers = Answers { to: answers, token: String::new() };
+    let Some(mut asked) = asked else {
+        answers.say(Answer::NoStatus); // for nobody: two clients have written
+        return Ok(());
+    };
+    answers.token.clone_from(&asked.token);
     let stdin = if asked.reads { Stream::from(input) } else { Stream::Null };
     let streams = Streams { stdin, stdout: output.into(), stderr: errors.into() };
     let cancel = Cancel::default();
@@ -91,8 +108,8 @@ fn serve_one(
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !is_over.load(Ordering::SeqCst) {
-                if is_let_go(&request) {
-                    return cancel.cancel();
+                if let Some(signal) = let_go(&request) {
+                    return cancel.cancel_by(signal);
                 }
             }
         });
@@ -106,13 +123,11 @@ fn serve_one(
                 };
                 // The outputs end before the answer: the client waits for both.
                 exchange.streams = Streams::null();
-                exchange.answer(&answer);
+                exchange.answers.say(answer);
             }
             Err(error) => {
                 drop(streams);
-                let mut line = serde_json::to_vec(&Answer::of_error(&error)).unwrap_or_default();
-                line.push(b'\n');
-                let _ = (&answers).write_all(&line);
+                answers.say(Answer::of_error(&error));
             }
         }
         is_over.store(true, Ordering::SeqCst);
@@ -132,8 +147,8 @@ fn prepare(folder: &Path) -> io::Result<(File, File)> {
     Ok((open(&folder.join(REQUEST), false)?, open(&folder.join(INPUT), false)?))
 }
 
-/// Waits for a request. `None`: the client went away before it had written one.
-fn hear(mut request: File) -> io::Result<Option<(File, Request)>> {
+/// Waits for a request. `None`: the client went away before it had written one. The inner `None`: what came is none.
+fn hear(mut request: File) -> io::Result<Option<(File, Option<Request>)>> {
     let (mut line, mut bytes) = (Zeroizing::new(Vec::new()), Zeroizing::new([0; 16 * 1024]));
     let mut deadline = None;
     loop {
@@ -145,8 +160,10 @@ fn hear(mut request: File) -> io::Result<Option<(File, Request)>> {
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Err(error) => return Err(error),
         }
-        if line.last() == Some(&b'\n') {
-            return Ok(serde_json::from_slice(&line).ok().map(|asked| (request, asked)));
+        // Whatever follows is of another client, which will ask again.
+        if let Some(end) = line.iter().position(|byte| *byte == b'\n') {
+            let asked = serde_json::from_slice(line.get(..end).unwrap_or_default()).ok();
+            return Ok(Some((request, asked)));
         }
         let deadline = *deadline.get_or_insert_with(|| Deadline::after(ASK));
         if line.len() > MAX_REQUEST || deadline.is_past() {
@@ -167,10 +184,20 @@ fn read(asked: &mut Request) -> Result<RemoteCommand> {
         .ok_or_else(|| refused("the command is not whole"))
 }
 
-/// Whether nobody waits for the command any more. Waits a moment to see.
-fn is_let_go(request: &File) -> bool {
+/// The signal to end the command with, once nobody waits for it any more. Waits a moment to see.
+fn let_go(mut request: &File) -> Option<u8> {
+    const TERM: u8 = 15;
     let patience = Timespec::try_from(LOOK).ok();
-    let mut polled = [PollFd::new(request, PollFlags::empty())];
+    let mut polled = [PollFd::new(request, PollFlags::IN)];
     let _ = rustix::event::poll(&mut polled, patience.as_ref());
-    polled.iter().any(|fd| fd.revents().intersects(PollFlags::HUP | PollFlags::ERR))
+    if polled.iter().all(|fd| fd.revents().is_empty()) {
+        return None;
+    }
+    let mut byte = [0];
+    match request.read(&mut byte) {
+        Ok(1) => byte.first().copied().filter(|signal| matches!(signal, 1..=31)).or(Some(TERM)),
+        Ok(_) => Some(TERM),
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => None,
+        Err(_) => Some(TERM),
+    }
 }
