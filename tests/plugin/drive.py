@@ -14,6 +14,7 @@ import traceback
 import models
 import protocol
 import routed
+import sandboxed
 import tools
 from models import Call, Plain, Say
 from stage import MARKETPLACE, ROOT, Machine, Release
@@ -457,7 +458,7 @@ def attempt(test, release):
 
 def main():
     failed, began, part = 0, time.monotonic(), "_".join(sys.argv[3:])
-    named = [*globals().items(), *vars(tools).items()]
+    named = [*globals().items(), *vars(tools).items(), *vars(sandboxed).items()]
     if shutil.which("mcp-inspector", path=sys.argv[1]) and shutil.which("conformance", path=sys.argv[1]):
         named += vars(protocol).items()
     else:
