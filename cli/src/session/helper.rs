@@ -67,9 +67,10 @@ pub fn ensure(sessions: &Sessions<'_>, waits: bool) -> Result<()> {
     }
     command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     new_session::lead_alone(&mut command);
+    let stale = process(&folder); // of one that was killed
     let mut child = command.spawn().map_err(failed)?;
     let deadline = Deadline::after(START);
-    while waits && process(&folder).is_none() {
+    while waits && (!is_running(&folder) || process(&folder) == stale) {
         let has_ended = child.try_wait().map_err(failed)?.is_some() && !is_running(&folder);
         if has_ended || deadline.is_past() {
             return Err(Error::new(Code::Error, "the helper for commands in sandboxes did not start"));

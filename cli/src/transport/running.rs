@@ -235,8 +235,8 @@ impl Running {
     fn wait_out(&mut self, interrupt: Option<&Interrupt>) -> Result<bool> {
         let patience = Deadline::after(remote_end::PATIENCE);
         while !patience.is_past() {
-            if self.process.wait(interrupt, Deadline::after(Duration::from_millis(20)))?.is_some() {
-                return Ok(true);
+            if let Some(ended) = self.process.wait(interrupt, Deadline::after(Duration::from_millis(20)))? {
+                return Ok(!matches!(ended, Ended::Interrupted { remote_ended: false, .. }));
             }
             if interrupt.is_some_and(|interrupt| interrupt.take().is_some()) {
                 return Ok(false);

@@ -36,6 +36,9 @@ const START: Duration = Duration::from_secs(300);
 /// The longest wait at a time.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// How long the output of a command that was ended may go on.
+const LATE_OUTPUT: Duration = Duration::from_millis(500);
+
 /// How much is passed on at a time, in bytes.
 const ROOM: usize = 64 * 1024;
 
@@ -129,8 +132,15 @@ impl Slot {
         let input = open(&folder.join(INPUT), true).ok()?;
         let request = open(&folder.join(REQUEST), true).ok()?;
         let (delivered, receiver) = mpsc::channel();
-        let relayed =
-            Relayed { answers, heard: Vec::new(), delivered: receiver, outputs: 2, ended: None, _lock: lock };
+        let relayed = Relayed {
+            answers,
+            heard: Vec::new(),
+            delivered: receiver,
+            outputs: 2,
+            ended: None,
+            late: None,
+            _lock: lock,
+        };
         Some(Slot { request, input, output, errors, relayed, delivered })
     }
 
@@ -208,6 +218,8 @@ struct Relayed {
     /// How many outputs have not come whole.
     outputs: usize,
     ended: Option<Ended>,
+    /// Until when what is left of a command that was given up may hold the outputs.
+    late: Option<Deadline>,
     _lock: File,
 }
 
@@ -283,14 +295,17 @@ impl Process for Relayed {
                     Answer::Started => continue,
                     Answer::Status(status) => Ended::Status(status),
                     Answer::NoStatus => Ended::NoStatus,
-                    Answer::GivenUp(remote_ended) => Ended::Interrupted { signal: 15, remote_ended },
+                    Answer::GivenUp(remote_ended) => {
+                        self.late = Some(Deadline::after(LATE_OUTPUT));
+                        Ended::Interrupted { signal: 15, remote_ended }
+                    }
                     Answer::Failed { code, message, hint, may_have_begun } => {
                         return Err(error_of(&code, message, hint, may_have_begun));
                     }
                 },
             });
         }
-        while self.outputs > 0 {
+        while self.outputs > 0 && self.late.is_none_or(|late| !late.is_past()) {
             match self.delivered.recv_timeout(Duration::from_millis(10).min(deadline.remaining())) {
                 Ok(()) => self.outputs -= 1,
                 Err(RecvTimeoutError::Disconnected) => self.outputs = 0,

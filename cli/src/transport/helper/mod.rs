@@ -169,3 +169,6 @@ fn wait_on(file: &File) -> io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(file)?;
     Ok(rustix::fs::fcntl_setfl(file, flags - OFlags::NONBLOCK)?)
 }
+
+#[cfg(test)]
+mod tests;
