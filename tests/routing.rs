@@ -286,6 +286,7 @@ fn asked(world: &World, key: &Value) -> (Vec<Value>, String) {
         told.ends_with(b"\n") && !told.ends_with(b"\"started\"}\n")
     });
     let _ = output.read_to_end(&mut printed);
+    drop(lock);
     let lines = told.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let answer = |line| serde_json::from_slice::<Value>(line).unwrap()["answer"].take();
     (lines.map(answer).collect(), String::from_utf8(printed).unwrap())
