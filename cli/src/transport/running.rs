@@ -73,7 +73,7 @@ pub(super) enum Stop {
     ByStdin(Option<PipeWriter>),
     /// By the helper that runs it, which gets the signal's number through this and ends the command once this is closed.
     #[cfg(target_os = "linux")]
-    ByHelper(Option<PipeWriter>),
+    Helper(Option<PipeWriter>),
 }
 
 /// Sends signals to a command that runs, while another thread waits for it.
@@ -252,7 +252,7 @@ impl Running {
             return if has_one { self.wait_out(interrupt) } else { Ok(false) };
         }
         #[cfg(target_os = "linux")]
-        if let Stop::ByHelper(helper) = &mut self.stop {
+        if let Stop::Helper(helper) = &mut self.stop {
             if let (Some(mut helper), Ok(signal)) = (helper.take(), u8::try_from(signal)) {
                 let _ = helper.write_all(&[signal]); // one that has gone has ended its commands
             }

@@ -59,7 +59,7 @@ pub fn start(
             interrupt: Some(interrupt),
             ending: None,
             hold: Hold::default(),
-            stop: Stop::ByHelper(Some(request)),
+            stop: Stop::Helper(Some(request)),
             told: None,
         }),
         Err(failure) => {
