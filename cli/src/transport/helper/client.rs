@@ -61,6 +61,7 @@ pub fn start(
             hold: Hold::default(),
             stop: Stop::Helper(Some(request)),
             told: None,
+            visit: None,
         }),
         Err(failure) => {
             interrupt.let_pass();
