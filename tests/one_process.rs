@@ -32,6 +32,7 @@ fn in_session<T>(
         (Var::Home, home.as_os_str().to_owned()),
         (Var::Path, path),
         (Var::RuncodeTransport, OsString::from(transport)),
+        (Var::RuncodeSpare, OsString::from("off")), // a keeper would be this test's own program
     ]);
     let (fake, paths) = (Fake::new(sshd, Workdir::default()), Paths::below(home));
     let sessions = Sessions::new(&paths, &env, &fake).cancelled_by(cancel.clone());

@@ -192,7 +192,9 @@ fn an_external_session_has_no_key_of_ours() {
 
 fn env(home: &Path) -> Env {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    Env::fixed([(Var::Home, home.as_os_str().to_owned()), (Var::Path, path)])
+    // A keeper would be this test's own program.
+    let no_spare = (Var::RuncodeSpare, "off".into());
+    Env::fixed([(Var::Home, home.as_os_str().to_owned()), (Var::Path, path), no_spare])
 }
 
 /// What it takes to let somebody in, as any origin would find out in its own way.

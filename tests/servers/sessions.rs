@@ -275,6 +275,7 @@ fn a_command_never_goes_on_elsewhere() {
     let env = Env::fixed([
         (Var::Home, world.home().as_os_str().to_owned()),
         (Var::RuncodeSsh, world.home().join("ssh").into_os_string()),
+        (Var::RuncodeSpare, "off".into()), // a keeper would be this test's own program
     ]);
     let paths = Paths::below(world.home());
     let own = || Own {
