@@ -66,8 +66,11 @@ pub struct Bundle {
     pub host: String,
     /// The gateway's TCP port.
     pub port: u16,
-    /// The SSH user: the workspace's title.
+    /// The SSH user; the workspace's title, unless `title` says another.
     pub user: String,
+    /// The workspace's title, where the SSH user is not it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
     /// Host keys in known_hosts format (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
     pub known_hosts: String,
     /// When the session ends, RFC 3339.

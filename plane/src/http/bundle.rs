@@ -31,6 +31,7 @@ pub(super) fn bundle(site: &Site, workspace: &Workspace, grant: &Grant) -> ssh_k
             title = workspace.title
         )),
         user: workspace.title.clone(),
+        title: None,
         host,
         port,
     })
