@@ -23,18 +23,25 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Parses a certificate that must be: one line, of user type, for `key`, for exactly the principal `user`,
-    /// valid now, for no longer than `ttl`, and without critical options that we do not know.
+    /// Parses a certificate that must be: one line, of user type, for `key`, for exactly one principal, valid now, for no longer
+    /// than `ttl`, and without critical options that we do not know. The principal is the user, or the name that a control plane
+    /// gives to the workspace with this number: `runcode-ws-7.9f2c41ab`, perhaps followed by `.` and the user.
     pub fn parse(
         text: &str,
         key: &PublicKey,
         user: &SshUser,
+        workspace: u64,
         now: Timestamp,
         ttl: Duration,
     ) -> Result<Certificate, &'static str> {
+        let certificate = runcode_sshcert::Certificate::parse(text).map_err(|refusal| refusal.as_str())?;
+        let principal = match certificate.principals() {
+            [one] if is_of_workspace(one, workspace, user) => one,
+            _ => user.as_str(),
+        };
         let expected = Expected {
             key: key.key_data(),
-            principal: user.as_str(),
+            principal,
             now: u64::try_from(now.as_second()).unwrap_or(0),
             skew: SKEW.as_secs(),
             longest: Some(ttl.as_secs()),
@@ -43,7 +50,6 @@ impl Certificate {
             // it is verified here.
             authority: None,
         };
-        let certificate = runcode_sshcert::Certificate::parse(text).map_err(|refusal| refusal.as_str())?;
         certificate.check(&expected).map_err(|refusal| refusal.as_str())?;
         let expires_at = Expiry::from_unix(certificate.valid_before(), now, ttl)?;
         Ok(Certificate { line: certificate.as_str().to_owned(), expires_at })
@@ -58,6 +64,14 @@ impl Certificate {
     pub fn expires_at(&self) -> Expiry {
         self.expires_at
     }
+}
+
+/// Whether a principal is that of the workspace with this number, for everybody or for this user alone.
+fn is_of_workspace(principal: &str, workspace: u64, user: &SshUser) -> bool {
+    let Some(rest) = principal.strip_prefix(&format!("runcode-ws-{workspace}.")) else { return false };
+    let Some((digits, whose)) = rest.split_at_checked(8) else { return false };
+    digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        && (whose.is_empty() || whose.strip_prefix('.') == Some(user.as_str()))
 }
 
 #[cfg(test)]
@@ -90,7 +104,7 @@ mod tests {
 
     fn parse(text: &str, key: &PrivateKey) -> Result<Certificate, &'static str> {
         let now = Timestamp::from_second(NOW.cast_signed()).unwrap();
-        Certificate::parse(text, key.public_key(), &SshUser::parse("ws").unwrap(), now, TTL)
+        Certificate::parse(text, key.public_key(), &SshUser::parse("ws").unwrap(), 7, now, TTL)
     }
 
     #[test]
@@ -107,6 +121,29 @@ mod tests {
         let key = key();
         let ahead = signed(&key, "ws", NOW + 300, NOW + 2100);
         assert_eq!(parse(&ahead, &key).unwrap().expires_at().time().as_second().cast_unsigned(), NOW + 1800);
+    }
+
+    #[test]
+    fn a_workspace_s_principal_is_accepted() {
+        let key = key();
+        for good in ["runcode-ws-7.9f2c41ab", "runcode-ws-7.9f2c41ab.ws"] {
+            assert!(parse(&signed(&key, good, NOW - 60, NOW + 60), &key).is_ok(), "{good}");
+        }
+        for bad in [
+            "runcode-ws-8.9f2c41ab",
+            "runcode-ws-77.9f2c41ab",
+            "runcode-ws-07.9f2c41ab",
+            "runcode-ws-7.9F2C41AB",
+            "runcode-ws-7.9f2c41a",
+            "runcode-ws-7.9f2c41abc",
+            "runcode-ws-7.9f2c41ab.root",
+            "runcode-ws-7.9f2c41ab.",
+            "runcode-ws-7.9f2c41abws",
+            "runcode-ws-7",
+            "",
+        ] {
+            assert!(parse(&signed(&key, bad, NOW - 60, NOW + 60), &key).is_err(), "{bad}");
+        }
     }
 
     #[test]

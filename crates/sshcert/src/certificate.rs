@@ -124,6 +124,11 @@ impl Certificate {
         &self.line
     }
 
+    /// Whom it is for.
+    pub fn principals(&self) -> &[String] {
+        self.parsed.valid_principals()
+    }
+
     /// The certified key.
     pub fn key(&self) -> &KeyData {
         self.parsed.public_key()

@@ -20,6 +20,7 @@ struct RawBundle {
     host: Option<Value>,
     port: Option<Value>,
     user: Option<Value>,
+    title: Option<Value>,
     known_hosts: Option<Value>,
     expires_at: Option<Value>,
     credential: Option<Value>,
@@ -38,6 +39,8 @@ struct RawCredential {
 
 /// What we asked for, which a bundle must answer.
 pub struct Asked<'a> {
+    /// The number of the workspace.
+    pub workspace: u64,
     /// The public key that was sent.
     pub key: &'a PublicKey,
     /// The lifetime that was asked for.
@@ -62,6 +65,11 @@ pub fn validate(json: &str, asked: &Asked<'_>) -> Result<Grant> {
     let host = field("host", Host::parse(text("host", raw.host.as_ref())?))?;
     let port = field("port", Port::from_json(present("port", raw.port.as_ref())?))?;
     let user = field("user", SshUser::parse(text("user", raw.user.as_ref())?))?;
+    // The user is the title, unless the control plane tells them apart.
+    let title = match optional_text("title", raw.title.as_ref())? {
+        Some(title) => field("title", SshUser::parse(title))?,
+        None => user.clone(),
+    };
     let pins =
         field("known_hosts", Pins::parse(text("known_hosts", raw.known_hosts.as_ref())?, &host, port))?;
     let expires_at = text("expires_at", raw.expires_at.as_ref())?;
@@ -73,7 +81,7 @@ pub fn validate(json: &str, asked: &Asked<'_>) -> Result<Grant> {
     let display = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
     let workdir = display(raw.workdir.as_ref()).and_then(|path| Workdir::parse(&path).ok());
     Ok(Grant {
-        title: user.as_str().into(),
+        title: title.as_str().into(),
         custom_title: None,
         shared: None,
         credential: Credential::Key {
@@ -97,7 +105,8 @@ fn certificate(raw: Option<&Value>, user: &SshUser, asked: &Asked<'_>) -> Result
     match (raw.kind.as_deref(), certificate) {
         (Some("key"), None) => Ok(None),
         (Some("certificate"), Some(Value::String(text))) => {
-            let certificate = Certificate::parse(&text, asked.key, user, asked.now, asked.ttl);
+            let certificate =
+                Certificate::parse(&text, asked.key, user, asked.workspace, asked.now, asked.ttl);
             Ok(Some(field("certificate", certificate)?))
         }
         _ => Err(refused("credential", "is neither a key nor a certificate")),

@@ -22,7 +22,8 @@ pub fn from_row(row: &Value, base: &BaseUrl, shared: bool) -> Option<Workspace> 
         environment: None,
         state: Some(state.unwrap_or_else(|| "unknown".into())),
         shared,
-        ssh_capable: row.get("provider").and_then(Value::as_str) == Some("aws"),
+        ssh_capable: row.get("ssh") == Some(&Value::Bool(true))
+            || row.get("provider").and_then(Value::as_str) == Some("aws"),
     })
 }
 
@@ -63,5 +64,12 @@ mod tests {
         let row = json!({"id": 7, "title": "a", "provider": "gcp", "current_state": "running", "interim_state": ""});
         let workspace = parsed(&row, false).unwrap();
         assert!(workspace.is_running() && !workspace.is_connectable());
+        for (ssh, is_capable) in
+            [(json!(true), true), (json!("true"), false), (json!(1), false), (json!(false), false)]
+        {
+            let row =
+                json!({"id": 7, "title": "a", "provider": "own", "ssh": ssh, "current_state": "running"});
+            assert_eq!(parsed(&row, false).unwrap().is_connectable(), is_capable, "{ssh}");
+        }
     }
 }
