@@ -1,5 +1,7 @@
 //! What a command may ask for. Everything is made when it is first asked for, so the warm path pays for nothing.
 
+mod login;
+
 use std::cell::OnceCell;
 use std::path::Path;
 
@@ -7,7 +9,7 @@ use crate::args::Globals;
 use crate::error::{Code, Error, Result};
 use crate::openssh::SshBinary;
 use crate::origin::hosted::token::{Given, Source};
-use crate::origin::hosted::{BaseUrl, Client, refuse_authorities_of, saved_token, token};
+use crate::origin::hosted::{BaseUrl, Client, kept_base, refuse_authorities_of, saved_token, token};
 use crate::origin::servers::{Places, trail_of_all};
 use crate::origin::{
     self, Origin, OriginId, Origins, Selected, Servers, SessionKey, SshHosts, Target, Trail,
@@ -101,11 +103,14 @@ impl App {
         get_or_try(&self.paths, || Ok(Paths::from_env(&self.env)?.with(config, cache)))
     }
 
-    /// The control plane's base: `--api-base`, else `RUNCODE_API_BASE`, else the hosted one.
+    /// The control plane's base: `--api-base`, else `RUNCODE_API_BASE`, else the one that `login URL` kept, else the hosted one.
     pub fn api_base(&self) -> Result<&BaseUrl> {
         get_or_try(&self.api_base, || match self.given_api_base() {
             Some(text) => BaseUrl::parse(&text),
-            None => BaseUrl::parse(BaseUrl::HOSTED_API),
+            None => match kept_base::read(self.paths()?)? {
+                Some(kept) => Ok(kept),
+                None => BaseUrl::parse(BaseUrl::HOSTED_API),
+            },
         })
     }
 
@@ -148,63 +153,9 @@ impl App {
         match self.given_api_base() {
             _ if self.globals.api_base.is_some() => "named by --api-base",
             Some(_) => "named by RUNCODE_API_BASE",
+            None if self.kept_base().is_ok_and(|kept| kept.is_some()) => "kept by `runcode login URL`",
             None => "the hosted control plane",
         }
-    }
-
-    /// The control plane that a login makes a token for. A project's settings can set `RUNCODE_API_BASE`, so one on another
-    /// machine is taken from the command line alone.
-    pub fn login_base(&self) -> Result<&BaseUrl> {
-        let base = self.api_base()?;
-        if self.globals.api_base.is_some() || base.is_hosted() || base.is_loopback() {
-            return Ok(base);
-        }
-        Err(Error::new(Code::Usage, format!("only RUNCODE_API_BASE names the control plane at {base}"))
-            .hint(format!("for the user to decide: to log in there, add --api-base {}", base.word())))
-    }
-
-    /// The web host that a login is authorized on: `given`, else `RUNCODE_WEB_BASE`, else the hosted one. One on another
-    /// machine is taken from the command line alone. A page and a control plane belong together where they are the hosted ones,
-    /// have one origin, or are both named in the same place: else a page could hand out tokens of its own account.
-    pub fn web_base(&self, given: Option<&str>) -> Result<BaseUrl> {
-        let from_env = self.env.var(Var::RuncodeWebBase).map(|base| base.to_string_lossy().into_owned());
-        let web = BaseUrl::parse(given.or(from_env.as_deref()).unwrap_or(BaseUrl::HOSTED_WEB))?;
-        let api = self.login_base()?;
-        if given.is_none() && !web.is_hosted_web() && !web.is_loopback() {
-            return Err(Error::new(
-                Code::Usage,
-                format!("only RUNCODE_WEB_BASE names the login page at {web}"),
-            )
-            .hint(format!("for the user to decide: to log in there, add --web-base {}", web.word())));
-        }
-        if web.is_hosted_web() && !api.is_hosted() {
-            return Err(Error::new(
-                Code::Usage,
-                format!("{web} has no login page for the control plane at {api}"),
-            )
-            .hint("add --web-base with the address of its own, or use `runcode login --paste`"));
-        }
-        if api.is_hosted() && !web.is_hosted_web() {
-            return Err(Error::new(
-                Code::Usage,
-                format!("the login page at {web} is not that of the hosted control plane, {api}"),
-            )
-            .hint(
-                "unset RUNCODE_WEB_BASE and leave --web-base out; or name the page's own control plane with --api-base",
-            ));
-        }
-        let is_one_origin = api.is_origin_of(&web.join(""));
-        if !is_one_origin && given.is_some() != self.globals.api_base.is_some() {
-            let what = format!(
-                "nobody says that the login page at {web} and the control plane at {api} belong together"
-            );
-            return Err(Error::new(Code::Usage, what).hint(format!(
-                "for the user to decide: to log in there, add --api-base {} --web-base {}",
-                api.word(),
-                web.word()
-            )));
-        }
-        Ok(web)
     }
 
     /// The control plane, with our token. Nothing is sent yet.

@@ -188,6 +188,15 @@ impl Command {
         waits || Command::passes_status_as(self.name()) && !only_shows
     }
 
+    /// `login URL` names the control plane, as `--api-base URL` does.
+    pub fn name_base(&self, globals: &mut Globals) {
+        if let Command::Login(args) = self
+            && let Some(url) = args.url()
+        {
+            globals.api_base = Some(url.to_owned());
+        }
+    }
+
     /// Whether stdin is passed on to the workspace, and so must bring no secret of ours.
     pub fn passes_stdin(&self) -> bool {
         match self {

@@ -70,7 +70,9 @@ pub fn main() -> ExitCode {
         .hint("set RUNCODE_TOKEN or run `runcode login`; a command that needs no stdin takes --no-stdin");
         return ExitCode::from(failed(&error, is_json, passes_status));
     }
-    let app = App::new(cli.globals, Env::of_process());
+    let mut globals = cli.globals;
+    cli.command.name_base(&mut globals);
+    let app = App::new(globals, Env::of_process());
     let status = match cli.command.run(&app).and_then(|outcome| render(outcome, is_json)) {
         Ok(status) => status,
         Err(error) => failed(&error, is_json, passes_status),

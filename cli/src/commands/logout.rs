@@ -4,8 +4,8 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::error::Result;
-use crate::origin::hosted::Client;
 use crate::origin::hosted::saved_token::{self, Forgotten};
+use crate::origin::hosted::{Client, kept_base};
 use crate::origin::names::few;
 use crate::output::report::{Outcome, Simple};
 use crate::sys::env::Var;
@@ -34,6 +34,7 @@ const STILL_VALID: &str = "anyone who has a copy of it can use it until you revo
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let (paths, base) = (app.paths()?, app.api_base()?);
     let Forgotten { had, tokens, has_unreadable } = saved_token::forget(paths, (!args.all).then_some(base))?;
+    kept_base::forget(paths, (!args.all).then_some(base))?;
     if args.all {
         app.sessions()?.end_approved()?;
     }

@@ -84,6 +84,11 @@ impl Paths {
         self.config.join("token.origin")
     }
 
+    /// The control plane that `login URL` keeps.
+    pub fn kept_base(&self) -> PathBuf {
+        self.config.join("plane")
+    }
+
     /// The saved tokens of further control planes, a file each.
     pub fn tokens(&self) -> PathBuf {
         self.config.join("tokens")

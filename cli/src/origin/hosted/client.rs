@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde_json::value::RawValue;
+use zeroize::Zeroizing;
 
 use runcode_wire::{API_PREFIX, SessionRequest};
 
@@ -51,10 +52,17 @@ pub(super) struct Listed {
     pub(super) custom_title: Option<Name>,
 }
 
+/// The answer to a login code.
+#[derive(serde::Deserialize)]
+struct Login {
+    token: String,
+    email: Option<String>,
+}
+
 /// The control plane at one base, spoken to with one token. Nothing is set up before the first call.
 pub struct Client {
     http: Http,
-    token: Token,
+    token: Option<Token>,
     is_sandboxed: bool,
     ahead: Cell<Option<SignedDuration>>,
     /// The workspaces of the last list.
@@ -64,8 +72,13 @@ pub struct Client {
 impl Client {
     /// A client; no I/O.
     pub fn new(base: BaseUrl, token: Token) -> Client {
+        Client { token: Some(token), ..Client::without_token(base) }
+    }
+
+    /// One for a login that is under way.
+    pub fn without_token(base: BaseUrl) -> Client {
         let http = Http::new(base, Trust::System, MAX_BODY, MAX_REDIRECTS);
-        Client { http, token, is_sandboxed: false, ahead: Cell::new(None), listed: RefCell::default() }
+        Client { http, token: None, is_sandboxed: false, ahead: Cell::new(None), listed: RefCell::default() }
     }
 
     /// The same client, which knows that a sandbox may be why nothing can be reached.
@@ -145,6 +158,17 @@ impl Client {
         }
     }
 
+    /// Exchanges a code of the consent page for the token, and the account when it is told.
+    pub fn exchange(&self, code: &str, verifier: &str) -> Result<(Token, Option<Name>)> {
+        let body = serde_json::json!({ "code": code, "verifier": verifier }).to_string().into_bytes();
+        let answer = Zeroizing::new(self.call(Method::POST, "/login/token", &[], Some(body))?);
+        let Login { token, email } = parse(&answer)?;
+        let token = Token::parse(&Zeroizing::new(token))
+            .map_err(|why| Error::new(Code::BadResponse, format!("the control plane's token {why}")))?;
+        let email = email.filter(|email| !email.is_empty() && email.len() <= 320).map(Name::from);
+        Ok((token, email))
+    }
+
     /// Asks for a connection bundle for `request`'s public key: its JSON, not yet looked into.
     pub(super) fn ssh_session(&self, id: u64, request: &SessionRequest) -> Result<Box<RawValue>, Ungranted> {
         let body = serde_json::to_vec(request).map_err(|error| Error::new(Code::Error, error.to_string()))?;
@@ -166,11 +190,14 @@ impl Client {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let mut secret = HeaderValue::from_str(&format!("Token {}", self.token.expose()))
-            .map_err(|_| Error::new(Code::NoToken, "the token contains an invalid character"))?;
-        secret.set_sensitive(true);
         let json = HeaderValue::from_static("application/json");
-        let mut headers = vec![(ACCEPT, json.clone()), (AUTHORIZATION, secret)];
+        let mut headers = vec![(ACCEPT, json.clone())];
+        if let Some(token) = &self.token {
+            let mut secret = HeaderValue::from_str(&format!("Token {}", token.expose()))
+                .map_err(|_| Error::new(Code::NoToken, "the token contains an invalid character"))?;
+            secret.set_sensitive(true);
+            headers.push((AUTHORIZATION, secret));
+        }
         headers.extend(body.is_some().then_some((CONTENT_TYPE, json)));
         let sent = self.http.send(Call { method, url, headers, body }, Deadline::after(DEADLINE));
         let mut answer = sent.map_err(|failure| self.unanswered(failure))?;

@@ -6,8 +6,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
+use base64ct::{Base64UrlUnpadded, Encoding as _};
 use rand::RngExt as _;
 use rand::distr::Alphanumeric;
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
 use crate::error::{Code, Error, Result};
 use crate::origin::hosted::{BaseUrl, Token};
@@ -33,15 +36,18 @@ const MAX_REQUEST: usize = 16 * 1024;
 const UNKNOWN: &str = "note: a connection was refused, since this system does not say whose it is; if it was your browser's, use \
      `runcode login --paste`";
 
-/// How many characters the state has: 62^43 is about 2^256.
+/// The longest code that is taken, in bytes.
+const MAX_CODE: usize = 512;
+
+/// How many characters the state and the verifier have: 62^43 is about 2^256.
 const STATE_CHARS: usize = 43;
 
 /// What the browser brought.
-pub struct Callback {
-    /// The token.
-    pub token: Token,
-    /// The account, when it was told.
-    pub email: Option<Name>,
+pub enum Callback {
+    /// A token, and the account when it was told.
+    Token(Token, Option<Name>),
+    /// A code that the control plane exchanges for a token, for whoever has the verifier (RFC 7636).
+    Code(String),
 }
 
 /// Listens on a free port of 127.0.0.1 for one callback.
@@ -49,6 +55,7 @@ pub struct CallbackServer {
     tcp: TcpListener,
     port: u16,
     state: Arc<str>,
+    verifier: Zeroizing<String>,
 }
 
 impl CallbackServer {
@@ -58,15 +65,24 @@ impl CallbackServer {
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
         tcp.set_nonblocking(true).map_err(failed)?;
         let port = tcp.local_addr().map_err(failed)?.port();
-        let state =
-            rand::rng().sample_iter(Alphanumeric).take(STATE_CHARS).map(char::from).collect::<String>();
-        Ok(CallbackServer { tcp, port, state: state.into() })
+        let draw =
+            || rand::rng().sample_iter(Alphanumeric).take(STATE_CHARS).map(char::from).collect::<String>();
+        Ok(CallbackServer { tcp, port, state: draw().into(), verifier: draw().into() })
+    }
+
+    /// What shows that a code was asked for here.
+    pub fn verifier(&self) -> &str {
+        &self.verifier
     }
 
     /// The page that the user authorizes on.
     pub fn authorize_url(&self, web: &BaseUrl) -> String {
         let mut url = web.join(CLI_LOGIN_PATH);
-        url.query_pairs_mut().append_pair("port", &self.port.to_string()).append_pair("state", &self.state);
+        let challenge = Base64UrlUnpadded::encode_string(&Sha256::digest(self.verifier.as_bytes()));
+        url.query_pairs_mut()
+            .append_pair("port", &self.port.to_string())
+            .append_pair("state", &self.state)
+            .append_pair("challenge", &challenge);
         url.into()
     }
 
@@ -214,8 +230,8 @@ pub fn judge(head: &[u8], state: &str, port: u16) -> Verdict {
     {
         return no(REFUSED);
     }
-    let mut fields: [(&str, Option<String>); 4] =
-        [("state", None), ("token", None), ("email", None), ("error", None)];
+    let mut fields: [(&str, Option<String>); 5] =
+        [("state", None), ("token", None), ("email", None), ("error", None), ("code", None)];
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         if let Some((_, slot)) = fields.iter_mut().find(|(field, _)| *field == name) {
             if slot.is_some() || value.chars().any(char::is_control) {
@@ -224,7 +240,7 @@ pub fn judge(head: &[u8], state: &str, port: u16) -> Verdict {
             *slot = Some(value.into_owned());
         }
     }
-    let [(_, given), (_, token), (_, email), (_, error)] = fields;
+    let [(_, given), (_, token), (_, email), (_, error), (_, code)] = fields;
     if !is_equal(given.unwrap_or_default().as_bytes(), state.as_bytes()) {
         return no(REFUSED);
     }
@@ -233,17 +249,21 @@ pub fn judge(head: &[u8], state: &str, port: u16) -> Verdict {
             .hint("run `runcode login` again");
         return ("200 OK", "The login was denied. You can close this page.", Some(Err(denied)));
     }
-    match token.as_deref().map(Token::parse) {
-        Some(Ok(token)) => {
+    const DONE: &str = "You are logged in. You can close this page and go back to the terminal.";
+    match (token.as_deref().map(Token::parse), code) {
+        (Some(Ok(token)), None) => {
             let email = email.filter(|email| !email.is_empty() && email.len() <= 320).map(Name::from);
-            (
-                "200 OK",
-                "You are logged in. You can close this page and go back to the terminal.",
-                Some(Ok(Callback { token, email })),
-            )
+            ("200 OK", DONE, Some(Ok(Callback::Token(token, email))))
+        }
+        (None, Some(code)) if (1..=MAX_CODE).contains(&code.len()) && code.bytes().all(is_code_byte) => {
+            ("200 OK", "You can close this page and go back to the terminal.", Some(Ok(Callback::Code(code))))
         }
         _ => no(REFUSED),
     }
+}
+
+fn is_code_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
 
 /// Path, query and `Host` of a GET request with exactly one of each.
@@ -282,11 +302,16 @@ mod tests {
     fn the_right_callback_ends_the_login() {
         let (status, _, outcome) =
             get("/callback?state=s3cret&token=abc&email=a%40b.example", "127.0.0.1:4000");
-        let callback = outcome.unwrap().ok().unwrap();
+        let Callback::Token(token, email) = outcome.unwrap().ok().unwrap() else { panic!("no token") };
         assert_eq!(
-            (status, callback.token.expose(), callback.email.as_ref().map(Name::raw)),
+            (status, token.expose(), email.as_ref().map(Name::raw)),
             ("200 OK", "abc", Some("a@b.example"))
         );
+        let code = get("/callback?state=s3cret&code=a-b_c", "127.0.0.1:4000").2.unwrap().ok().unwrap();
+        assert!(matches!(code, Callback::Code(code) if code == "a-b_c"));
+        for odd in ["code=a%20b", "code=", "code=a&token=b", "code=a&code=b"] {
+            assert!(get(&format!("/callback?state=s3cret&{odd}"), "127.0.0.1:4000").2.is_none(), "{odd}");
+        }
         let denied = get("/callback?state=s3cret&error=access_denied", "localhost:4000").2.unwrap();
         assert_eq!(denied.err().unwrap().code(), Code::Forbidden);
     }
@@ -314,7 +339,7 @@ mod tests {
         let half_closed = ask("theirs");
         half_closed.shutdown(Shutdown::Write).unwrap();
         let callback = server.wait(Deadline::after(CONNECTION_DEADLINE), || false).ok().unwrap();
-        assert_eq!(callback.token.expose(), "theirs");
+        assert!(matches!(callback, Callback::Token(token, _) if token.expose() == "theirs"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod answer;
 pub mod bundle;
 pub mod client;
+pub mod kept_base;
 pub mod login;
 mod logins;
 pub mod saved_token;
@@ -56,12 +57,13 @@ impl Origin for Client {
             ttl: request.ttl.as_secs(),
             client: request.client.to_owned(),
         };
-        let answer = self.ssh_session(number(key).map_err(Ungranted::Refused)?, &asked)?;
+        let workspace = number(key).map_err(Ungranted::Refused)?;
+        let answer = self.ssh_session(workspace, &asked)?;
         // Its times are by its own clock; ours may be off, as that of a virtual machine is after a sleep.
         let ahead = self.ahead();
         let now = clock::now();
-        let asked =
-            bundle::Asked { key: request.key, ttl: request.ttl, now: now.checked_add(ahead).unwrap_or(now) };
+        let now = now.checked_add(ahead).unwrap_or(now);
+        let asked = bundle::Asked { workspace, key: request.key, ttl: request.ttl, now };
         let mut grant = bundle::validate(answer.get(), &asked).map_err(Ungranted::Refused)?;
         grant.lifetime = grant.lifetime.by_a_clock_behind(ahead);
         if let Some(listed) = self.listed(key) {
