@@ -27,12 +27,12 @@ pub use fault::{Fault, FaultRule, Faults};
 pub use gateway::{Gateway, Route};
 #[cfg(feature = "faults")]
 pub use http::Switchboard;
-pub use http::{Addresses, Site, Started, Tickets, serve};
+pub use http::{Addresses, Page, Site, Started, Tickets, serve};
 pub use power::{Declined, Power};
 pub use spec::{CredentialMode, Rules, UserSpec, WorkspaceSpec};
 pub use state::{
     Grant, Lifecycle, Refusal, STATE_FILE, Sqlite, State, Store, TokenHash, Transaction, Whose, Workspace,
-    nonce,
+    make_private, nonce,
 };
 pub use visit::{Side, Visit};
 

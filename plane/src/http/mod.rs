@@ -33,6 +33,7 @@ use crate::state::State;
 pub use addresses::Addresses;
 #[cfg(feature = "faults")]
 pub use control::Switchboard;
+pub use page::Page;
 use socket::{Link, Socket};
 pub use started::Started;
 pub use tickets::Tickets;

@@ -6,17 +6,18 @@ use axum::response::{IntoResponse, Response};
 use crate::state::token;
 
 /// A page to be answered with. It loads nothing, runs nothing and can be framed by nobody.
-pub(super) struct Page<'a> {
+pub struct Page<'a> {
     /// The document, with blanks as `{{name}}`; `nonce` is filled in by itself.
-    pub(super) template: &'a str,
+    pub template: &'a str,
     /// What stands in the blanks; all of it is text.
-    pub(super) values: &'a [(&'a str, &'a str)],
+    pub values: &'a [(&'a str, &'a str)],
     /// Where forms may lead, as `form-action` of a Content Security Policy has it.
-    pub(super) forms: &'a str,
+    pub forms: &'a str,
 }
 
 impl Page<'_> {
-    pub(super) fn answer(&self, status: StatusCode, more: &[(HeaderName, &str)]) -> Response {
+    /// The page with `status`, and `more` headers beside those of every page.
+    pub fn answer(&self, status: StatusCode, more: &[(HeaderName, &str)]) -> Response {
         let nonce = token::nonce();
         let policy = format!(
             "default-src 'none'; style-src 'nonce-{nonce}'; form-action {}; frame-ancestors 'none'; base-uri 'none'",

@@ -23,6 +23,7 @@ use crate::error::{Error, StoreError};
 use crate::spec::{CredentialMode, Rules};
 pub use grant::{Grant, Whose};
 pub use lifecycle::Lifecycle;
+pub use private_folder::make_private;
 pub use sqlite::{STATE_FILE, Sqlite};
 pub use store::{Store, Transaction};
 pub use token::{TokenHash, nonce};

@@ -12,8 +12,11 @@ const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// Makes the folder and the database, or sees that they are ours, and closes them to everybody else. Once the folder is
 /// closed, nobody can put another file in the place of one that was looked at.
+///
+/// # Errors
+/// When one of them is a symlink, not of the kind that is wanted, or another user's.
 #[cfg(unix)]
-pub(super) fn make_private(folder: &Path) -> Result<(), Error> {
+pub fn make_private(folder: &Path) -> Result<(), Error> {
     use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
     // Without a slash at the end, behind which a symlink would be followed.
     let folder = folder.components().as_path();
@@ -75,8 +78,12 @@ fn close_to_others(path: &Path, folder: bool) -> Result<bool, Error> {
     Ok(true)
 }
 
+/// Makes the folder.
+///
+/// # Errors
+/// When the system refuses it.
 #[cfg(not(unix))]
-pub(super) fn make_private(folder: &Path) -> Result<(), Error> {
+pub fn make_private(folder: &Path) -> Result<(), Error> {
     std::fs::create_dir_all(folder).map_err(Error::io(format!("the state folder {}", folder.display())))
 }
 
