@@ -43,8 +43,23 @@ const GATEWAY: &[&[&str]] = &[
     &["folders", "gate", "options", "workspace"],
 ];
 
+/// The self-hosted control plane's.
+const SERVER: &[&[&str]] = &[
+    &["lib", "main"],
+    &["verbs"],
+    &["args"],
+    &["http"],
+    &["site"],
+    &["core", "krl"],
+    &["store", "config", "config_tests"],
+    &["log"],
+    &["clock", "random"],
+    &["failure"],
+];
+
 /// Each crate with layers, and where its sources are.
-const CRATES: &[(&str, &[&[&str]])] = &[("cli/src", CLIENT), ("plane/src", PLANE), ("gateway/src", GATEWAY)];
+const CRATES: &[(&str, &[&[&str]])] =
+    &[("cli/src", CLIENT), ("plane/src", PLANE), ("gateway/src", GATEWAY), ("server/src", SERVER)];
 
 /// Upward by design: `args` is what `app` was told, what dispatch reads, and what the manual and the completions are
 /// made from. On one row: a tool of `mcp` is its verb, and the verb `mcp` serves them; `codex` has the lines of messages from `mcp`.
@@ -66,6 +81,7 @@ fn sources() -> Vec<(PathBuf, String)> {
         root.join("crates"),
         root.join("gateway"),
         root.join("plane"),
+        root.join("server"),
         root.join("tests"),
     ];
     let mut found = Vec::new();

@@ -41,6 +41,8 @@ mod proxy;
 mod python_clients;
 mod round_trips;
 mod routing;
+#[cfg(target_os = "linux")]
+mod self_hosting;
 mod serve;
 mod servers;
 mod sessions;

@@ -59,7 +59,7 @@ fn security_md_names_real_tests() {
     let text = std::fs::read_to_string(root.join("SECURITY.md")).unwrap();
     let mut sources = String::new();
     let mut folders =
-        ["cli/src", "crates", "plane", "gateway", "tests"].map(|folder| root.join(folder)).to_vec();
+        ["cli/src", "crates", "plane", "gateway", "server", "tests"].map(|folder| root.join(folder)).to_vec();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap().flatten() {
             let path = entry.path();

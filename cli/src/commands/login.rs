@@ -24,10 +24,10 @@ use crate::sys::clock::Deadline;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  runcode login                     open the browser
+  runcode login                         open the browser
   runcode login https://plane.example   a control plane of your own
-  runcode login --no-browser        print the address to open yourself
-  runcode login --paste < token     take the token from stdin")]
+  runcode login --no-browser            print the address to open yourself
+  runcode login --paste < token         take the token from stdin")]
 pub struct Args {
     /// The control plane, which later commands use too
     #[arg(value_name = "URL", conflicts_with = "api_base")]
