@@ -14,7 +14,7 @@ fuzz_target!(|json: &str| {
     let key = ssh_key::PublicKey::from_openssh(KEY).unwrap();
     let now: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
     let ttl = Duration::from_secs(1800);
-    let Ok(grant) = validate(json, &Asked { key: &key, ttl, now }) else { return };
+    let Ok(grant) = validate(json, &Asked { workspace: 7, key: &key, ttl, now }) else { return };
     assert!(grant.lifetime.seconds_left(now).is_some_and(|left| (1..=1800).contains(&left)));
     let Credential::Key { gateway, .. } = grant.credential else { panic!("a control plane grants our own key") };
     let Trust::Pinned(pins) = gateway.trust else { panic!("a control plane's gateway is pinned") };

@@ -1,7 +1,7 @@
 //! What connects to the login's port: only the right state on the right Host ends the login; nothing is echoed.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
-use runcode::origin::hosted::login::judge;
+use runcode::origin::hosted::login::{Callback, judge};
 
 const STATE: &str = "s3cret-state-of-this-login";
 
@@ -14,14 +14,18 @@ fuzz_target!(|head: &[u8]| {
         let text = String::from_utf8_lossy(head);
         assert!(text.starts_with("GET /callback?"));
         assert!(text.to_ascii_lowercase().contains("host:") && text.contains("4000"));
-        if let Ok(callback) = outcome {
-            let token = callback.token.expose();
-            assert!(
-                !token.is_empty() && token.len() <= 4096 && token.bytes().all(|byte| byte.is_ascii_graphic())
-            );
-            assert!(
-                callback.email.is_none_or(|email| email.raw().len() <= 320 && !email.raw().chars().any(char::is_control))
-            );
+        let is_plain = |text: &str, longest: usize| {
+            !text.is_empty() && text.len() <= longest && text.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        match outcome {
+            Ok(Callback::Token(token, email)) => {
+                assert!(is_plain(token.expose(), 4096));
+                assert!(
+                    email.is_none_or(|email| email.raw().len() <= 320 && !email.raw().chars().any(char::is_control))
+                );
+            }
+            Ok(Callback::Code(code)) => assert!(is_plain(&code, 512)),
+            Err(_) => {}
         }
     }
 });
