@@ -28,7 +28,7 @@ fn nobody_signs_what_would_not_count() {
     let asked = ["servers", "approve", &id, "--json", "--key"];
     let signature = file.with_file_name(format!("{id}.request.sig"));
     let said = world.run(&[&asked[..], &[&eve]].concat()).fails_as("approval_invalid", 2).json();
-    contains(&said, &["unknown_approver", "the approvers of `prod` do not have the key", "--anyway"]);
+    contains(&said, &["unknown_approver", "no approver of `prod` may sign this with the key", "--anyway"]);
     assert!(!signature.exists());
     let said = world.run(&[&asked[..], &[&eve, "--anyway"]].concat()).succeeds();
     assert!(said.json()["approver"].is_null() && said.stderr.contains("does not count here"), "{said:?}");
@@ -39,7 +39,7 @@ fn nobody_signs_what_would_not_count() {
     let text = std::fs::read_to_string(super::file(&world)).unwrap();
     write(&world, &text.replace("[servers.prod]", "[servers.other]"));
     let said = world.run(&[&asked[..], &[&eve]].concat()).succeeds();
-    assert!(said.stderr.contains("cannot be told here"), "{said:?}");
+    assert!(said.stderr.contains("cannot tell whether the signature counts"), "{said:?}");
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn an_error_says_that_the_approval_is_used_up() {
     let (file, id) = request(&world, &say);
     sign(&world, &file, "anna");
     world.own_sshd().stop();
-    contains(&run(&world, &with(&id, &say)), &["transport", "its approval is used up"]);
+    contains(&run(&world, &with(&id, &say)), &["transport", "the approval is used up"]);
     let said = run(&world, &with(&id, &say));
     assert_eq!((&said["why"], said.to_string().contains("used up")), (&json!("used"), false), "{said}");
 }

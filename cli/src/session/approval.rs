@@ -69,7 +69,7 @@ pub struct Differs {
 impl Differs {
     fn of(request: &Request, wanted: &Wanted<'_>) -> Option<Differs> {
         let found = request.differences(wanted);
-        let said = |(name, value): &(&str, &str)| format!("`{name}` is {} in it", foreign::word(value));
+        let said = |(name, value): &(&str, &str)| format!("its `{name}` is {}", foreign::word(value));
         let lines = found.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(",");
         let said = found.iter().map(said).collect::<Vec<_>>().join(", ");
         (!found.is_empty()).then_some(Differs { lines, said })
@@ -386,7 +386,7 @@ pub fn refuse(sessions: &Sessions<'_>, subject: &Subject<'_>, approval: &State) 
 /// `error`, of something whose approval was used up for it: a second try needs another one.
 pub(super) fn used_up(error: Error, approval: &State) -> Error {
     let State::Valid { .. } = approval else { return error };
-    const USED: &str = "its approval is used up: another try needs a new one (--request)";
+    const USED: &str = "the approval is used up: another try needs a new one (--request)";
     let with = |hint: Option<&str>| hint.map_or_else(|| USED.to_owned(), |hint| format!("{hint}; {USED}"));
     let (hint, of_tools) = (with(error.next_step()), with(error.next_step_with_tools()));
     error.hint(hint).for_tools(of_tools)

@@ -33,7 +33,7 @@ struct Approved {
     request: PathBuf,
     signature: PathBuf,
     id: String,
-    /// Who of the server's approvers has signed; none if that cannot be told here, or nobody.
+    /// Which of the server's approvers has signed; `None` if no approver has, or if this machine cannot tell.
     approver: Option<String>,
 }
 
@@ -84,24 +84,24 @@ pub(super) fn run(args: &Args, app: &App) -> Result<Outcome> {
     let approver = match approval::counts(&sessions, &request, &signature)? {
         Some(None) if !args.anyway => {
             let what = format!(
-                "the signature would not count: the approvers of `{}` do not have the key {} for this, so nothing was signed",
+                "no approver of `{}` may sign this with the key {}: the signature would not count, so nothing was signed",
                 request.server(),
                 key.named()
             );
             return Err(Error::new(Code::ApprovalInvalid, what)
-                .hint("sign with the key of an approver (--key); `--anyway` signs all the same, for another machine's approvers")
+                .hint("sign with an approver's key (--key); `--anyway` signs with this one, for a machine that has other approvers")
                 .detail("why", "unknown_approver"));
         }
         Some(None) => {
             note(format!(
-                "  The approvers of `{}` here do not have this key: the signature does not count here.",
+                "  No approver of `{}` here may sign this with this key: the signature does not count here.",
                 request.server()
             ));
             None
         }
         None => {
             note(format!(
-                "  Whether it counts cannot be told here: your servers.toml names no approvers of `{}`.",
+                "  runcode cannot tell whether the signature counts: your servers.toml names no approvers of `{}`.",
                 request.server()
             ));
             None
