@@ -110,7 +110,7 @@ struct Connected {
     statusline_installed: bool,
     /// Whether the folder should be routed, and afterwards whether it is.
     routing: bool,
-    /// Whether commands in agents' sandboxes reach it.
+    /// Whether commands in agents' sandboxes reach the workspace.
     helper: bool,
     /// On a server that runs only its profiles: what its owner allows.
     terms: Option<Terms>,
@@ -204,9 +204,7 @@ impl Report for Connected {
             None if self.routing => {
                 text.line("  routed: Claude Code's Bash, Monitor and `!` in this folder run there");
                 if self.helper {
-                    text.line(
-                        "  so do commands in a client's sandbox, which run there without being asked about",
-                    );
+                    text.line("  so do commands in an agent's sandbox; nobody is asked about those");
                 }
                 text.line("  to stop routing: runcode route off");
             }
@@ -272,12 +270,12 @@ fn attached(app: &App, connected: Connected) -> Result<Outcome> {
     Ok(Connected { statusline_installed: is_statusline_installed(app), routing, helper, ..connected }.into())
 }
 
-/// Starts the helper for commands in agents' sandboxes; whether it is there. That it is not is no reason not to route.
+/// Starts the helper for commands in agents' sandboxes, and says whether it runs. A folder is routed even if it does not.
 #[cfg(target_os = "linux")]
 fn has_helper(app: &App) -> bool {
     let started = app.sessions().and_then(|sessions| crate::session::helper::ensure(&sessions, true));
     if let Err(error) = &started {
-        note(format!("note: commands in a client's sandbox will fail: {}", error.message()));
+        note(format!("note: commands in an agent's sandbox will fail: {}", error.message()));
     }
     started.is_ok()
 }

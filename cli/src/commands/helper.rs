@@ -30,5 +30,5 @@ pub fn run(Args {}: Args, app: &App) -> Result<Outcome> {
 #[cfg(not(target_os = "linux"))]
 pub fn run(Args {}: Args, _: &App) -> Result<Outcome> {
     use crate::error::{Code, Error};
-    Err(Error::new(Code::Unavailable, "the helper for sandboxes runs only on Linux"))
+    Err(Error::new(Code::Unavailable, "the helper for commands in sandboxes runs only on Linux"))
 }

@@ -85,11 +85,11 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     Ok(Simple { json, lines: vec![line] }.into())
 }
 
-/// What it cannot do is no reason not to route.
+/// Starts the helper for commands in agents' sandboxes. A folder is routed even if that fails.
 #[cfg(target_os = "linux")]
 fn start_helper(app: &App) -> Result<()> {
     if let Err(error) = crate::session::helper::ensure(&app.sessions()?, true) {
-        note(format!("note: commands in a client's sandbox will fail: {}", error.message()));
+        note(format!("note: commands in an agent's sandbox will fail: {}", error.message()));
     }
     Ok(())
 }

@@ -169,9 +169,9 @@ fn is_wanted(paths: &Paths) -> bool {
 pub(in crate::session) fn not_routed() -> Error {
     Error::new(
         Code::PolicyDenied,
-        "inside of this sandbox, commands reach only workspaces that a folder is routed to",
+        "inside this sandbox, commands reach only workspaces that a folder is routed to",
     )
-    .hint("for the user: run `runcode connect NAME --route` in the project, outside of the sandbox")
+    .hint("for the user: run `runcode connect NAME --route` in the project, outside the sandbox")
 }
 
 /// Runs a command that a client in a sandbox has asked for: on a workspace that a folder is routed to, and on no other.

@@ -103,7 +103,7 @@ fn ask(
             return Err(Failure::NotStarted(gone()));
         }
         if deadline.is_past() {
-            let what = format!("{SLOTS} commands are running for this sandbox already");
+            let what = format!("{SLOTS} commands already run for agents' sandboxes");
             let error = Error::new(Code::Transport, what).hint("wait until one of them has ended");
             return Err(Failure::NotStarted(error));
         }
@@ -206,9 +206,9 @@ impl Slot {
 fn gone() -> Error {
     Error::new(
         Code::Transport,
-        "runcode's helper outside of this sandbox is not running, and sockets are forbidden here",
+        "this sandbox forbids sockets, and runcode's helper outside it is not running",
     )
-    .hint("for the user: run `runcode route on` in the project, outside of the sandbox; it starts the helper")
+    .hint("for the user: run `runcode route on` in the project, outside the sandbox; it starts the helper")
 }
 
 /// A command that the helper runs for us.
@@ -261,7 +261,7 @@ impl Relayed {
                     Ok(0) => return Ok(Heard::Gone),
                     Ok(count) => self.heard.extend_from_slice(bytes.get(..count).unwrap_or_default()),
                     Err(error) if is_passing(&error) => {}
-                    Err(error) => return Err(Error::io("hear of runcode's helper", error)),
+                    Err(error) => return Err(Error::io("hear from runcode's helper", error)),
                 }
             } else if is_unread {
                 // It may have answered since, and only then let go of the request.
@@ -278,8 +278,8 @@ impl Relayed {
 }
 
 fn nonsense() -> Error {
-    Error::new(Code::Transport, "runcode's helper does not answer as this version of runcode expects")
-        .hint("for the user: run `runcode route on` in the project, outside of the sandbox")
+    Error::new(Code::Transport, "runcode's helper gave an answer that this version of runcode does not know")
+        .hint("for the user: run `runcode route on` in the project, outside the sandbox")
 }
 
 impl Process for Relayed {

@@ -176,12 +176,12 @@ fn hear(mut request: File) -> io::Result<Option<(File, Option<Request>)>> {
 fn read(asked: &mut Request) -> Result<RemoteCommand> {
     let refused = |why: &str| Error::new(Code::Usage, format!("runcode's helper cannot run this: {why}"));
     if asked.version != VERSION {
-        let other = refused("it is another version of runcode");
-        return Err(other.hint("for the user: run `runcode route on` in the project, outside of the sandbox"));
+        let other = refused("it comes from another version of runcode");
+        return Err(other.hint("for the user: run `runcode route on` in the project, outside the sandbox"));
     }
     let text = Base64::decode_vec(&asked.text).map_err(|_| refused("the command is not base64"))?;
     RemoteCommand::received(text, std::mem::take(&mut asked.token), asked.private.take().map(Zeroizing::new))
-        .ok_or_else(|| refused("the command is not whole"))
+        .ok_or_else(|| refused("the command is incomplete"))
 }
 
 /// The signal to end the command with, once nobody waits for it any more. Waits a moment to see.
