@@ -266,7 +266,7 @@ impl Report for DryRun {
             text.line(format!("forced: {command}"));
         }
         for (server, config) in &self.hops {
-            text.line(format!("on the way, {server} (forced: {FORCED}):"));
+            text.line(format!("for {server}, on the way (forced: {FORCED}):"));
             config.lines().for_each(|line| text.line(line));
         }
     }

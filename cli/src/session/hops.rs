@@ -77,7 +77,8 @@ impl Hops {
     pub fn of(terms: &Terms, folder: &Path, env: &Env) -> Result<Hops> {
         let (folder, hops) = (folder.to_owned(), terms.hops.clone());
         let endpoint = |server: &servers::Server| {
-            let why = || Error::new(Code::BadConfig, format!("`{}` cannot be passed through", server.name));
+            let why =
+                || Error::new(Code::BadConfig, format!("`jump` does not work through `{}`", server.name));
             server.endpoint().ok_or_else(why)
         };
         let endpoints = hops.iter().map(|hop| endpoint(&hop.server)).collect::<Result<Vec<_>>>()?;

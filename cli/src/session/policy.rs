@@ -204,11 +204,11 @@ impl Permit {
         let changed = profile.arguments().find(|(name, it)| value(name) != it.default.as_deref());
         let Some((argument, _)) = changed else { return Ok(()) };
         let what = format!(
-            "the signer's role forces one command for `{}`, and its argument `{argument}` would make it another one",
+            "the signer's role certifies one command only for `{}`, and the argument `{argument}` would change it",
             self.profile
         );
         Err(Error::new(Code::Unavailable, what).hint(
-            "with options = \"expect\", each argument needs a default in servers.toml, and no run can give it another value",
+            "with options = \"expect\", each argument needs a default in servers.toml, and a run cannot give it another value",
         ))
     }
 

@@ -101,7 +101,7 @@ pub(super) fn failure_of(hops: &[OpenedHop], to: &str, is_sandboxed: bool) -> Op
 
 /// What is said where nothing comes through. That may be the doing of either.
 fn no_answer(to: &str, through: &str, said: &str) -> String {
-    format!("the connection to `{to}` through `{through}` does not come up: {said}")
+    format!("cannot connect to `{to}` through `{through}`: {said}")
 }
 
 /// Whether the host that ssh has logged in to does not make the connection that it was asked for. At this log level, ssh leaves out

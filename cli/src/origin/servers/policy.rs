@@ -159,7 +159,7 @@ impl Policy {
 /// The name of the server through which the server `name` is reached; else why it cannot be.
 fn way(name: &str, through: &str, word: Word, known: &Known) -> Result<String, String> {
     if word == Word::Ssh {
-        let how = "is not for auth_method = \"ssh\": your own ssh finds the way there, so write ProxyJump into its config";
+        let how = "does not go with auth_method = \"ssh\": your own ssh connects there, so write ProxyJump into its config";
         return Err(how.to_owned());
     }
     match known.methods.get(through) {
@@ -167,11 +167,11 @@ fn way(name: &str, through: &str, word: Word, known: &Known) -> Result<String, S
         Some(Some(Word::Certificate)) => {}
         Some(Some(other)) => {
             return Err(format!(
-                "is `{through}`, which has auth_method = \"{}\"; only one with \"certificate\" can be passed through",
+                "is `{through}`, which has auth_method = \"{}\"; `jump` works only through a server with \"certificate\"",
                 other.as_str()
             ));
         }
-        Some(None) => return Err(format!("is `{through}`, whose auth_method is none")),
+        Some(None) => return Err(format!("is `{through}`, whose auth_method is not valid")),
         None => return Err("is not a server of this file".to_owned()),
     }
     let next = |name: &&str| {
