@@ -368,7 +368,7 @@ fn travel(project: &Path, text: &str, app: &App) -> Result<Outcome> {
     if gate::own_command(asked::take_off(text).0, &programs(app)).is_some() {
         return Err(Error::new(
             Code::Conflict,
-            "this command would work on this machine, and the user has not been asked, so nothing was run",
+            "this command would run on this machine, and the user has not been asked, so nothing was run",
         )
         .hint("run it with the Bash tool, by itself"));
     }

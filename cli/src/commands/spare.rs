@@ -8,7 +8,7 @@ use crate::output::report::Outcome;
 
 /// Keep a spare channel for the next command of a session.
 ///
-/// `exec` starts this; there is no need to run it yourself. `RUNCODE_SPARE=off` leaves it out.
+/// `exec` starts this; there is no need to run it yourself. `RUNCODE_SPARE=off` turns it off.
 #[derive(clap::Args)]
 #[command(hide = true)]
 pub struct Args {
@@ -16,7 +16,7 @@ pub struct Args {
     control_path: PathBuf,
     /// The session's folder
     folder: PathBuf,
-    /// Forward the user's agent if the user's ssh config says so
+    /// Forward the user's ssh-agent if the user's ssh config says so
     #[arg(long)]
     with_agent: bool,
 }

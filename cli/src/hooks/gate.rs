@@ -12,7 +12,7 @@ use crate::hooks::simple_command::{self, Redirection, SimpleCommand};
 /// Our own tools, for what the client's tools cannot do there.
 const TOOLS: &str = "mcp__plugin_runcode_runcode__";
 
-const ANOTHER: &str = "runcode: this may work on another workspace than the routed one";
+const ANOTHER: &str = "runcode: this may use another workspace than the routed one";
 
 /// A call that the client is about to make.
 #[derive(Debug, Deserialize)]

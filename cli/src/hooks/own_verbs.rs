@@ -68,11 +68,11 @@ pub fn effect(command: &SimpleCommand) -> Effect {
     const LEADS: &str = "it has an option that leads to other servers, logins or folders";
     if command.depends_on_locale {
         return Effect::Refused(
-            "a character outside ASCII stands outside '…', where shells may read it in different ways",
+            "it has a non-ASCII character outside '…', which shells may read in different ways",
         );
     }
     let words = command.words.iter().skip(1).map(|word| word.value.as_deref()).collect::<Vec<_>>();
-    // What follows `--` is exec's command there. For every other verb it is one more of its words, as if the `--` were not there.
+    // After exec's `--` comes its command. For every other verb, the words after `--` count as if the `--` were not there.
     let end = words.iter().position(|word| *word == Some("--")).unwrap_or(words.len());
     let (before, after) = words.split_at(end);
     let is_exec = before.iter().find(|word| **word != Some("--json")) == Some(&Some("exec"));
@@ -86,7 +86,7 @@ pub fn effect(command: &SimpleCommand) -> Effect {
     }
     let touches_file =
         command.redirections.iter().any(|redirection| matches!(redirection, Redirection::File));
-    let touched = Effect::Asked("runcode: this reads or writes a file of this machine");
+    let touched = Effect::Asked("runcode: this reads or writes a file on this machine");
     let verb = match words.first() {
         None | Some(&("--help" | "-h" | "--version" | "-V")) if touches_file => return touched,
         None => return Effect::Harmless, // help
@@ -117,7 +117,7 @@ pub fn effect(command: &SimpleCommand) -> Effect {
     match allowed {
         Some(options) if is_allowed(options) => Effect::Harmless,
         Some(_) => Effect::Asked(
-            "runcode: this uses a file, a program or a port of this machine, or another workspace than the routed one",
+            "runcode: this uses a file, a program or a port on this machine, or another workspace than the routed one",
         ),
         None if matches!(verb, "route" | "disconnect" | "stop" | "clean" | "logout") => {
             Effect::Asked("runcode: this ends routing; tools will run on this machine again")

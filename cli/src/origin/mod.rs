@@ -272,7 +272,7 @@ fn not_taken(
 /// The same error, for a user whose workspaces cannot be looked up before a login.
 fn without_login(error: Error) -> Error {
     let hinted = |hint: Option<&str>| {
-        let login = "you are not logged in, which workspaces need (`runcode login`)";
+        let login = "you are not logged in; for the workspaces of a control plane, run `runcode login`";
         hint.map_or_else(|| login.to_owned(), |hint| format!("{login}; {hint}"))
     };
     let (hint, for_tools) = (hinted(error.next_step()), hinted(error.next_step_with_tools()));

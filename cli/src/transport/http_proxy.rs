@@ -132,7 +132,8 @@ impl Proxy {
     pub fn check(&self, patience: Duration) -> Result<()> {
         self.reach(Deadline::after(patience)).map(drop).map_err(|refusal| {
             let what = format!("the proxy {} {refusal}", self.shown());
-            let hint = format!("start it, set {} to another one, or unset it", self.variable.name());
+            let hint =
+                format!("start the proxy, or set {} to another one, or unset it", self.variable.name());
             Error::new(Code::Transport, what).source(refusal).hint(hint)
         })
     }

@@ -205,7 +205,7 @@ impl Tool {
 
     /// For people: its name, what it is for, and a line for each argument.
     pub fn lines(&self) -> Vec<String> {
-        let manual = Some("manual: for people alone").filter(|_| self.text("x-autonomy") == Some("manual"));
+        let manual = Some("manual: for people only").filter(|_| self.text("x-autonomy") == Some("manual"));
         let is_destructive = self.annotation("destructiveHint") == Some(&json!(true));
         let destructive = Some("destructive").filter(|_| is_destructive);
         let marks = [manual, destructive].into_iter().flatten().collect::<Vec<_>>().join(", ");

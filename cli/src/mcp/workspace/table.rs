@@ -323,7 +323,7 @@ static TOOLS: &[Tool] = &[
     Tool {
         name: "get",
         title: "Fetch a file from the workspace",
-        about: "Fetch a file or folder to this machine, below the project. What is below a .git is left out, and from a folder that is there already also what other programs obey, such as .envrc.",
+        about: "Fetch a file or folder to this machine, below the project. Anything below a .git is left out. In a local folder that already exists, so is what other programs obey, such as .envrc.",
         hints: Hints::Writes { is_idempotent: true },
         found: Found::By("download remote files to this machine"),
         args: &[

@@ -31,7 +31,7 @@ pub(super) fn remember(paths: &Paths) -> Result<()> {
     if !cache.to_str().is_some_and(|text| cache.is_absolute() && !text.contains('\n')) {
         return Err(Error::new(
             Code::Conflict,
-            "no folder can be routed: the name of your cache cannot be noted",
+            "no folder can be routed: the path of your cache is relative, not Unicode, or has a line break",
         )
         .hint("set XDG_CACHE_HOME to another folder, or unset it"));
     }
