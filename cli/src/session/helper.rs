@@ -1,8 +1,8 @@
-//! The helper's life: it is there as long as a folder is routed, and used.
+//! When the helper starts and ends.
 //!
-//! One helper serves all routed folders of a user. `connect --route`, `route on` and the hooks of a routed project start it, all of
-//! them outside of the agents' sandboxes. It ends with the last routed folder, after a while without a command (the next hook starts
-//! it again), and when its files are gone.
+//! One helper serves all routed folders of a user. `connect --route`, `route on` and the hooks of a routed project start it, always
+//! outside the agents' sandboxes. It ends when no folder is routed any more, after an hour without a command (the next hook starts it
+//! again), and when its files are gone.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -28,7 +28,7 @@ use crate::transport::{Ended, RemoteCommand, Running, Streams};
 /// The file with its process id and version.
 const PROCESS: &str = "process";
 
-/// How long it stays without a command.
+/// How long the helper stays without a command.
 const IDLE: Duration = Duration::from_secs(3600);
 
 /// How often it checks whether it is still wanted.
@@ -40,7 +40,7 @@ const START: Duration = Duration::from_secs(10);
 /// How long it may take to end: it ends what runs first.
 const END: Duration = Duration::from_secs(4);
 
-/// Starts the helper, unless it is there; `waits` until it serves. Inside of a sandbox it does nothing.
+/// Starts the helper unless it runs. With `waits`, waits until it serves. Does nothing inside a sandbox.
 pub fn ensure(sessions: &Sessions<'_>, waits: bool) -> Result<()> {
     let folder = sessions.paths().helper();
     if is_cut_off(sessions.env()) {
@@ -50,10 +50,10 @@ pub fn ensure(sessions: &Sessions<'_>, waits: bool) -> Result<()> {
         if process(&folder).is_none_or(|(_, version)| version == env!("CARGO_PKG_VERSION")) {
             return Ok(());
         }
-        end(sessions.paths()); // another version may speak in another way
+        end(sessions.paths()); // another version may use another protocol
     }
     let failed = |error| Error::io("start the helper for commands in sandboxes", error);
-    // Even if another version has replaced the program.
+    // This very program, even if another version has replaced its file.
     let mut command = Command::new("/proc/self/exe");
     command.arg0("runcode").arg("helper");
     command.arg("--config-dir").arg(sessions.paths().config());
@@ -82,7 +82,7 @@ pub fn ensure(sessions: &Sessions<'_>, waits: bool) -> Result<()> {
     Ok(())
 }
 
-/// Ends the helper, and removes its files. Nobody starts it meanwhile: the caller has the lock of the attachments, and none is routed.
+/// Ends the helper and removes its files. Nobody starts it meanwhile: the caller holds the attachments' lock, and none is routed.
 pub fn end(paths: &Paths) {
     let folder = paths.helper();
     if !atomic_file::is_own_dir(&folder).unwrap_or_default() || std::fs::symlink_metadata(&folder).is_err() {
@@ -91,7 +91,7 @@ pub fn end(paths: &Paths) {
     let deadline = Deadline::after(END);
     let mut signal = Signal::TERM;
     while is_running(&folder) && !deadline.is_past() {
-        // The holder of the lock is alive, so its process id means nobody else.
+        // The lock is held, so the process is alive and the process id is its own.
         if let Some((pid, _)) = process(&folder) {
             if pid.as_raw_nonzero().get().unsigned_abs() == std::process::id() {
                 return;
@@ -107,14 +107,14 @@ pub fn end(paths: &Paths) {
     let _ = std::fs::remove_dir_all(&folder);
 }
 
-/// Which process it is, and of which version.
+/// The helper's process id and version.
 fn process(folder: &Path) -> Option<(Pid, String)> {
     let text = String::from_utf8(atomic_file::read(&folder.join(PROCESS), 128).ok()??).ok()?;
     let (pid, version) = text.split_once(' ')?;
     Some((Pid::from_raw(pid.parse::<i32>().ok().filter(|pid| *pid > 1)?)?, version.to_owned()))
 }
 
-/// Serves every slot until nobody needs it any more. `run` runs one command and says how it ended.
+/// Serves every slot until no helper is needed any more. `run` runs one command and says how it ended.
 pub fn keep(
     paths: &Paths,
     run: impl Fn(&mut Exchange) -> Result<Ended> + Clone + Send + 'static,
@@ -141,7 +141,7 @@ pub fn keep(
     let mut idle = Deadline::after(IDLE);
     loop {
         if interrupt.comes_within(LOOK) {
-            // What runs hears of the signal, too, and ends.
+            // Running commands get the signal, too, and end.
             let patience = Deadline::after(END / 2);
             while is_any_busy() && !patience.is_past() {
                 patience.pause(Duration::from_millis(10));
@@ -153,14 +153,14 @@ pub fn keep(
         }
         let is_there = helper::slot(&folder, 0).exists();
         if !is_there || idle.is_past() || !is_wanted(paths) {
-            // Without these, clients see at once that it has gone.
+            // Without these files, clients see at once that the helper has gone.
             let _ = std::fs::remove_dir_all(&folder);
             return Ok(());
         }
     }
 }
 
-/// Whether any folder is routed. What cannot be read may be.
+/// Whether any folder is routed. An attachment that cannot be read counts as routed.
 fn is_wanted(paths: &Paths) -> bool {
     Attachments::new(paths).all().is_ok_and(|all| all.iter().any(|it| it.routing))
 }

@@ -1,4 +1,4 @@
-//! The side inside of the sandbox.
+//! The client inside the sandbox.
 
 use std::fs::File;
 use std::io::{self, PipeWriter, Read as _, Write as _};
@@ -30,19 +30,19 @@ use crate::transport::stream::{Stream, Streams};
 /// How long a command waits for a slot.
 const QUEUE: Duration = Duration::from_secs(60);
 
-/// The longest that the helper may take to start a command: it may have to renew the session first, and wait for others that do.
+/// How long the helper may take to start a command: it may first have to renew the session, or wait for others that do.
 const START: Duration = Duration::from_secs(300);
 
 /// The longest wait at a time.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How long the output of a command that was ended may go on.
+/// How long output may still come after the command was ended.
 const LATE_OUTPUT: Duration = Duration::from_millis(500);
 
-/// How much is passed on at a time, in bytes.
+/// How many bytes are copied at a time.
 const ROOM: usize = 64 * 1024;
 
-/// Has the helper in `folder` run the command on the workspace of `session`.
+/// Makes the helper in `folder` run the command on the workspace of `session`.
 pub fn start(
     transport: &Transport,
     folder: &Path,
@@ -113,7 +113,7 @@ fn ask(
     }
 }
 
-/// A slot that is ours.
+/// A slot that this client holds.
 struct Slot {
     request: File,
     input: File,
@@ -145,14 +145,14 @@ impl Slot {
         Some(Slot { request, input, output, errors, relayed, delivered })
     }
 
-    /// Writes the request and waits until the command was started. `None`: the slot was still another client's, and nothing was.
+    /// Writes the request and waits until the command starts. `None`: the slot still belonged to another client, and nothing started.
     fn ask(mut self, line: &[u8], token: &str, interrupt: &Interrupt) -> Result<Option<Slot>, Failure> {
         if wait_on(&self.request).and_then(|()| self.request.write_all(line)).is_err() {
             return Ok(None);
         }
         let mut heard = self.relayed.hear(Some(&self.request), Some(interrupt), Deadline::after(START));
         if matches!(heard, Ok(Heard::Nothing)) {
-            // If it was started, it must be ended.
+            // If the command was started, it must be ended.
             heard = self.relayed.hear(Some(&self.request), None, Deadline::after(AFTER_SIGNAL));
         }
         match heard.map_err(Failure::MayHaveStarted)? {
@@ -174,7 +174,7 @@ impl Slot {
         }
     }
 
-    /// Begins to pass the streams on.
+    /// Starts to copy the streams.
     fn pass_on(self, streams: &Streams) -> Result<(Relayed, PipeWriter), Failure> {
         let copied = |stream: &Stream, own: BorrowedFd<'_>| match stream {
             Stream::Inherit => own.try_clone_to_owned().map(Some),
@@ -216,26 +216,26 @@ struct Relayed {
     answers: File,
     heard: Vec<u8>,
     delivered: Receiver<()>,
-    /// How many outputs have not come whole.
+    /// How many outputs are not complete yet.
     outputs: usize,
     ended: Option<Ended>,
-    /// Until when what is left of a command that was given up may hold the outputs.
+    /// After the command was given up: until when its remains may hold the outputs open.
     late: Option<Deadline>,
     _lock: File,
 }
 
-/// What can be heard of the helper.
+/// What the client can learn from the helper.
 enum Heard {
     Answer(Line),
     Nothing,
-    /// It has gone, and may have begun.
+    /// The helper has gone. It may have started the command.
     Gone,
-    /// It takes no request from here.
+    /// The helper does not read this client's request.
     Unread,
 }
 
 impl Relayed {
-    /// The next answer, if it comes before the deadline and before a signal. `request`: what the helper reads until then.
+    /// The next answer, if it comes before the deadline and before a signal. `request`: the FIFO that the helper has to read.
     fn hear(
         &mut self,
         request: Option<&File>,
@@ -264,7 +264,7 @@ impl Relayed {
                     Err(error) => return Err(Error::io("hear from runcode's helper", error)),
                 }
             } else if is_unread {
-                // It may have answered since, and only then let go of the request.
+                // It may have answered meanwhile, before it closed the request.
                 let mut again = [PollFd::new(&self.answers, PollFlags::IN)];
                 let _ = rustix::event::poll(&mut again, Some(&Timespec::default()));
                 if again.iter().all(|fd| fd.revents().is_empty()) {
@@ -322,7 +322,7 @@ impl Process for Relayed {
     }
 }
 
-/// Copies to the end, or until nobody takes what is written.
+/// Copies to the end, or until nobody reads any more.
 fn pass_on(mut from: File, mut to: Option<File>) {
     let mut buffer = vec![0; ROOM];
     loop {
@@ -346,7 +346,7 @@ fn pass_on(mut from: File, mut to: Option<File>) {
     }
 }
 
-/// Whether to try again: a descriptor that others share may not wait.
+/// Whether to try again: another process may have made a shared descriptor non-blocking.
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

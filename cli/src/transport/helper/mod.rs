@@ -1,16 +1,16 @@
-//! The helper: a process outside of an agent's sandbox that runs remote commands for the runcodes inside of it.
+//! The helper: a process outside an agent's sandbox that runs remote commands for the runcodes inside.
 //!
-//! The sandboxes of Claude Code and Codex let no program connect to a socket or write to the cache. But a FIFO can be opened for
-//! writing there, and a read-only descriptor can be locked. So each command takes one of the slots, folders below
-//! `<cache>/helper/` that only the user can enter:
+//! In the sandboxes of Claude Code and Codex, a program cannot connect to a socket or write to the cache. But it can open a FIFO for
+//! writing, and lock a read-only descriptor. So each command takes one of the slots, which are folders below `<cache>/helper/` that
+//! only the user can enter:
 //!
 //! - `lock`: held while a client has the slot, and while the helper prepares it;
-//! - `req`: the client's request, one line. It stays open as long as somebody waits for the command;
+//! - `req`: the client's request, one line. The client keeps it open as long as it waits for the command;
 //! - `in`, `out`, `err`: the command's streams;
-//! - `end`: what the helper answers, a line each.
+//! - `end`: the helper's answers, one per line.
 //!
-//! The helper makes the FIFOs of a slot anew for each client: nothing that one leaves behind reaches the next. Either side notices
-//! that the other has died because its ends close.
+//! The helper makes new FIFOs for each client of a slot, so nothing that one leaves behind reaches the next. Each side notices the
+//! other's death because the other's ends close.
 
 mod client;
 mod server;
@@ -39,7 +39,7 @@ pub const SLOTS: usize = 16;
 /// The longest request, in bytes: the longest command and the longest secrets, as base64.
 const MAX_REQUEST: usize = 512 * 1024;
 
-/// The version of what the two say to each other.
+/// The version of the protocol between helper and client.
 const VERSION: u32 = 1;
 
 const LOCK: &str = "lock";
@@ -53,9 +53,9 @@ const END: &str = "end";
 #[derive(Serialize, Deserialize)]
 struct Request {
     version: u32,
-    /// Which workspace: a key of a session.
+    /// The session key of the workspace.
     session: serde_json::Value,
-    /// The command's text, as base64: it is not always Unicode.
+    /// The command's text, as base64 because it need not be Unicode.
     text: String,
     token: String,
     private: Option<String>,
@@ -63,27 +63,27 @@ struct Request {
     reads: bool,
 }
 
-/// A line of the helper's: what it answers, and to whom. A client that took a slot just when another one died there may see what
-/// was meant for that one.
+/// A line from the helper: an answer, and the client it is for. A client that takes a slot just when another one dies there may see
+/// an answer to the other.
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
     token: String,
     answer: Answer,
 }
 
-/// What the helper answers.
+/// An answer from the helper.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
     /// The command was started, or may have been.
     Started,
-    /// It ended with this status.
+    /// The command ended with this status.
     Status(u8),
-    /// Nothing tells how it ended.
+    /// How the command ended is unknown.
     NoStatus,
-    /// The client gave it up; whether it has ended for certain.
+    /// The client gave the command up. Says whether it has certainly ended.
     GivenUp(bool),
-    /// It was not started, or its end is unknown.
+    /// The command was not started, or how it ended is unknown.
     Failed { code: String, message: String, hint: Option<String>, may_have_begun: bool },
 }
 
@@ -108,7 +108,7 @@ impl Answer {
     }
 }
 
-/// An error of the helper's.
+/// An error from the helper.
 fn error_of(code: &str, message: String, hint: Option<String>, may_have_begun: bool) -> Error {
     let code = Code::ALL.iter().find(|known| known.as_str() == code).copied().unwrap_or(Code::Error);
     let error = Error::new(code, message);
@@ -124,13 +124,13 @@ pub fn slot(folder: &Path, number: usize) -> PathBuf {
     folder.join(format!("slot-{number}"))
 }
 
-/// Whether this process runs in a sandbox of an agent that lets it connect to no socket.
+/// Whether this process runs in an agent's sandbox that forbids sockets.
 pub fn is_cut_off(env: &Env) -> bool {
     let marks = [Var::CodexSandboxNetworkDisabled, Var::SandboxRuntime];
     marks.into_iter().any(|mark| env.var(mark).is_some()) && is_connecting_forbidden()
 }
 
-/// Whether the system refuses to connect a socket, wherever it would lead. Nobody listens at the place that this tries.
+/// Whether the system refuses to connect any socket. Nothing can listen at the path that this tries.
 fn is_connecting_forbidden() -> bool {
     let connected = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).and_then(|socket| {
         let nowhere = SocketAddrUnix::new("/dev/null/none")?;
@@ -139,18 +139,18 @@ fn is_connecting_forbidden() -> bool {
     matches!(connected, Err(Errno::PERM | Errno::ACCESS))
 }
 
-/// Whether a helper has this folder.
+/// Whether a helper serves this folder.
 pub fn is_running(folder: &Path) -> bool {
     let file = File::open(folder.join(LOCK));
     file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
-/// The file that a helper has locked for as long as it lives.
+/// The file that a helper keeps locked as long as it lives.
 pub fn lock_file(folder: &Path) -> PathBuf {
     folder.join(LOCK)
 }
 
-/// Opens a FIFO of this user's without waiting for its other end, and nothing else. Reads and writes on it do not wait either.
+/// Opens a FIFO that this user owns, and nothing else, without waiting for its other end. Reads and writes do not wait either.
 fn open(path: &Path, writes: bool) -> io::Result<File> {
     let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
     let file =
@@ -164,7 +164,7 @@ fn open(path: &Path, writes: bool) -> io::Result<File> {
     }
 }
 
-/// Has reads and writes wait from now on.
+/// Makes reads and writes wait from now on.
 fn wait_on(file: &File) -> io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(file)?;
     Ok(rustix::fs::fcntl_setfl(file, flags - OFlags::NONBLOCK)?)

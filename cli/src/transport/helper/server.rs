@@ -1,4 +1,4 @@
-//! The side outside of the sandbox: one slot, and the commands that come through it.
+//! The helper outside the sandbox: one slot, and the commands that come through it.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -28,10 +28,10 @@ const ASK: Duration = Duration::from_secs(10);
 /// How often to check whether the client still waits.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How long to wait after something failed that should not.
+/// How long to wait after an unexpected failure.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A command that a client has asked for.
+/// A command that a client asked for.
 pub struct Exchange {
     /// Which workspace, as the client says.
     pub session: serde_json::Value,
@@ -51,7 +51,7 @@ struct Answers {
 }
 
 impl Answers {
-    /// A client that has gone hears nothing.
+    /// Sends an answer. A client that has gone gets none.
     fn say(&mut self, answer: Answer) {
         if let Ok(mut line) = serde_json::to_vec(&Line { token: self.token.clone(), answer }) {
             line.push(b'\n');
@@ -67,7 +67,7 @@ impl Exchange {
     }
 }
 
-/// Serves a slot for good: `run` runs each command that comes and says how it ended. `is_busy` is set meanwhile.
+/// Serves a slot for good: `run` runs each command and says how it ended. `is_busy` is set while a command runs.
 pub fn serve(folder: &Path, is_busy: &AtomicBool, run: impl Fn(&mut Exchange) -> Result<Ended>) {
     loop {
         if serve_one(folder, is_busy, &run).is_err() {
@@ -84,11 +84,11 @@ fn serve_one(
 ) -> io::Result<()> {
     let (request, input) = prepare(folder)?;
     let heard = hear(request)?;
-    // Who takes the slot before it is made anew finds it closed.
+    // A client that takes the slot before the new FIFOs are there finds it closed.
     atomic_file::remove(&folder.join(REQUEST)).map_err(|error| io::Error::other(error.to_string()))?;
     let Some((request, asked)) = heard else { return Ok(()) };
     is_busy.store(true, Ordering::SeqCst);
-    // One that has gone reads none of them.
+    // A client that has gone reads none of them.
     let opened = [OUTPUT, ERRORS, END].map(|name| open(&folder.join(name), true));
     let [Ok(output), Ok(errors), Ok(answers)] = opened else { return Ok(()) };
     for stream in [&input, &output, &errors, &answers] {
@@ -135,7 +135,7 @@ fn serve_one(
     Ok(())
 }
 
-/// Makes the slot's FIFOs anew, while no client has it.
+/// Makes new FIFOs for the slot while no client holds it.
 fn prepare(folder: &Path) -> io::Result<(File, File)> {
     let lock = platform::open_private(&folder.join(LOCK))?;
     lock.lock()?;
@@ -147,7 +147,7 @@ fn prepare(folder: &Path) -> io::Result<(File, File)> {
     Ok((open(&folder.join(REQUEST), false)?, open(&folder.join(INPUT), false)?))
 }
 
-/// Waits for a request. `None`: the client went away before it had written one. The inner `None`: what came is none.
+/// Waits for a request. `None`: the client went away before it had written one. The inner `None`: the line is not a request.
 fn hear(mut request: File) -> io::Result<Option<(File, Option<Request>)>> {
     let (mut line, mut bytes) = (Zeroizing::new(Vec::new()), Zeroizing::new([0; 16 * 1024]));
     let mut deadline = None;
@@ -160,7 +160,7 @@ fn hear(mut request: File) -> io::Result<Option<(File, Option<Request>)>> {
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Err(error) => return Err(error),
         }
-        // Whatever follows is of another client, which will ask again.
+        // Whatever follows comes from another client, which will ask again.
         if let Some(end) = line.iter().position(|byte| *byte == b'\n') {
             let asked = serde_json::from_slice(line.get(..end).unwrap_or_default()).ok();
             return Ok(Some((request, asked)));
@@ -184,7 +184,7 @@ fn read(asked: &mut Request) -> Result<RemoteCommand> {
         .ok_or_else(|| refused("the command is incomplete"))
 }
 
-/// The signal to end the command with, once nobody waits for it any more. Waits a moment to see.
+/// Waits a moment; returns the signal to end the command with if nobody waits for it any more.
 fn let_go(mut request: &File) -> Option<u8> {
     const TERM: u8 = 15;
     let patience = Timespec::try_from(LOOK).ok();
