@@ -1,4 +1,4 @@
-//! A spare channel in the keeper: opened, its shell's start-up files, ready, handed over.
+//! A spare channel in the keeper: from opening it, over its shell's start-up files, to handing it over.
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -17,7 +17,7 @@ use crate::transport::spare::{Form, relay, shell};
 /// How long the shell's start-up files may take.
 const START: Duration = Duration::from_secs(15);
 
-/// How old a spare may become: the time in which what others change on the workspace may go unnoticed.
+/// How old a spare may become. For that long, a change that others make on the workspace may go unnoticed.
 const AGE: Duration = Duration::from_secs(60);
 
 const NOT_EXACT: &str = "the login shell or its start-up files do not allow it";
@@ -33,22 +33,22 @@ pub(super) struct Channel {
     printed: Vec<u8>,
     ready: Option<shell::Answer>,
     since: Instant,
-    /// The other clock stops while the machine sleeps.
+    /// Wall-clock time, because the monotonic clock stops while the machine sleeps.
     since_by_wall: SystemTime,
 }
 
 /// What became of a channel.
 pub(super) enum Progress {
-    /// It waits, or will.
+    /// It is ready, or will be.
     Goes,
     /// It is over.
     Gone,
-    /// It is over, and so would be every other one.
+    /// It is over, and every further one would be, too.
     Refused(&'static str),
 }
 
 impl Channel {
-    /// Asks the master for one; `None` if that fails.
+    /// Asks the master for a channel; `None` if that fails.
     pub(super) fn open(control_path: &Path, with_agent: bool) -> Option<Channel> {
         let deadline = Deadline::after(wire::MASTER);
         let (since, since_by_wall) = (Instant::now(), SystemTime::now());
@@ -81,7 +81,7 @@ impl Channel {
         })
     }
 
-    /// Hears what the master and the shell have said.
+    /// Reads what the master and the shell have sent.
     pub(super) fn advance(&mut self) -> Progress {
         loop {
             match self.connection.next() {
@@ -117,7 +117,7 @@ impl Channel {
         Progress::Goes
     }
 
-    /// Reads what the shell has printed so far; whether it may print more.
+    /// Reads what the shell has printed so far. Returns whether it may print more.
     fn hear_shell(&mut self) -> bool {
         let mut chunk = vec![0; MAX_PRINTED];
         let now = Timespec::default();
@@ -135,17 +135,17 @@ impl Channel {
         }
     }
 
-    /// Whether a command can have it.
+    /// Whether the spare is ready for a command.
     pub(super) fn is_ready(&self) -> bool {
         self.ready.is_some() && self.session.is_some()
     }
 
-    /// Whether a command of this form may have it, as far as that is known.
+    /// Whether a command of this form may have the spare, as far as that is known.
     pub(super) fn suits(&self, form: Form) -> bool {
         form == Form::Evaluated || self.ready.as_ref().is_none_or(|answer| answer.is_bash)
     }
 
-    /// What speaks when something happens.
+    /// The descriptors to wait on.
     pub(super) fn watched(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let output = self.ready.is_none().then(|| self.output.as_fd());
         [self.connection.as_fd()].into_iter().chain(output)

@@ -1,4 +1,4 @@
-//! The end of a keeper, and what its file says.
+//! How a keeper ends, and what its file says.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::transport::spare::{FILE, OFF};
 /// How long a keeper takes to end once it is killed.
 const END: Duration = Duration::from_secs(2);
 
-/// What a session has of spare channels.
+/// The state of a session's spare.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
     /// No keeper runs.
@@ -27,7 +27,7 @@ pub enum State {
     Off(String),
 }
 
-/// What the session in `folder` has.
+/// The state of the spare of the session in `folder`.
 pub fn state(folder: &Path) -> State {
     let said = read(folder);
     if let Some(why) = said.strip_prefix(OFF) {
@@ -40,13 +40,13 @@ pub fn state(folder: &Path) -> State {
     }
 }
 
-/// Ends the keeper of the session in `folder`, and with it the spare. None is fine.
+/// Ends the keeper of the session in `folder` and so its spare. It is fine if there is none.
 pub(in crate::transport) fn end(folder: &Path) {
     let deadline = Deadline::after(END);
     while is_held(folder) && !deadline.is_past() {
         let said = read(folder);
         let pid = said.split(' ').next().and_then(|word| word.parse::<u32>().ok()).filter(|pid| *pid > 1);
-        // Whoever starts a keeper has the lock for a moment, and the process id of the one before may be given anew.
+        // A client that starts a keeper holds the lock for a moment, and the last keeper's process id may belong to another process.
         if let Some(pid) = pid.filter(|pid| is_keeper(*pid, folder)) {
             let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
             let _ = pid.map(|pid| rustix::process::kill_process(pid, Signal::KILL));
@@ -60,7 +60,7 @@ fn is_keeper(pid: u32, folder: &Path) -> bool {
     !folder.is_empty() && arguments.windows(folder.len()).any(|part| part == folder)
 }
 
-/// A new connection may allow what the one before did not.
+/// Forgets that spares did not work: they may on a new connection.
 pub(in crate::transport) fn forget_refusal(folder: &Path) {
     if matches!(state(folder), State::Off(_)) {
         let _ = atomic_file::remove(&folder.join(FILE));

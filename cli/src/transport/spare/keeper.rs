@@ -1,7 +1,7 @@
 //! The keeper of a session's spare channel: a process that opens one when nothing runs, and hands it to the next command.
 //!
-//! It lives as long as the session's master and until a minute after the last command, and holds neither keys nor secrets. Every
-//! command of the session has a connection to it for as long as it runs, so that it knows when nothing does.
+//! It ends with the session's master, or a minute after the last command, and holds neither keys nor secrets. The client of every
+//! command of the session stays connected to the keeper while the command runs, so the keeper knows when nothing does.
 
 use std::fs::File;
 use std::io;
@@ -22,29 +22,29 @@ use crate::transport::spare::channel::{Channel, Progress};
 use crate::transport::spare::wire::{self, ENDED, FULL, Hello, LEFT, NONE};
 use crate::transport::spare::{FILE, Form, OFF, say_state, socket_beside};
 
-/// How long there is a spare, and a keeper, after the last command.
+/// How long the keeper and its spare stay after the last command.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// How long a client takes to introduce its command.
+/// How long a client may take to introduce its command.
 const INTRODUCTION: Duration = Duration::from_millis(100);
 
-/// How long handing over may take.
+/// How long it may take to hand a spare over.
 const HAND: Duration = Duration::from_secs(1);
 
-/// How often to look for what nobody tells: the session's files, commands that no keeper knew.
+/// How often to check what nobody reports: the session's files, and commands that no keeper knew.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// As [`LOOK`], while a command that no keeper knew is under way.
+/// Like [`LOOK`], while a command that no keeper knew is running.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// How long to wait before the next spare after one that no command could use; each further one doubles it.
+/// How long to wait before the next spare after one that no command could use. Each further one doubles the wait.
 const WASTED: Duration = Duration::from_millis(50);
 
-/// How often it is doubled.
+/// How many times the wait is doubled at most.
 const DOUBLED: u32 = 7;
 
-/// Keeps a spare for the session in `folder`, whose master listens at `control_path`, until that is over. Stdin is the session's file
-/// for this, which whoever started the process has locked.
+/// Keeps a spare for the session in `folder`, whose master listens at `control_path`, until that ends. Stdin is the session's [`FILE`],
+/// which the process that started this one has locked.
 pub fn keep(control_path: &Path, folder: &Path, with_agent: bool) -> Result<()> {
     let failed = |error| Error::io("keep a spare channel", error);
     let mut file = File::from(rustix::stdio::stdin().try_clone_to_owned().map_err(failed)?);
@@ -94,10 +94,10 @@ fn idle() -> Duration {
     tested.map_or(IDLE, Duration::from_secs)
 }
 
-/// Which file it is.
+/// What identifies a file.
 fn identity(path: &Path) -> Option<[i64; 4]> {
     use std::os::unix::fs::MetadataExt as _;
-    // The number of one that was removed may be given anew.
+    // A new file may get the inode number of a removed one.
     std::fs::symlink_metadata(path)
         .ok()
         .map(|file| [file.dev().cast_signed(), file.ino().cast_signed(), file.ctime(), file.ctime_nsec()])
@@ -112,7 +112,7 @@ struct Visitor {
     socket: OwnedFd,
     /// The token by which it is found on the workspace.
     token: Option<String>,
-    /// What it wants the spare for, while it waits for it.
+    /// The form of a command that still waits for the spare.
     waits: Option<Form>,
 }
 
@@ -122,17 +122,17 @@ struct Keeper {
     with_agent: bool,
     file: File,
     listener: UnixListener,
-    /// Held only to learn of its end.
+    /// Held only to notice when it ends.
     master: Connection,
-    /// Another master's socket may take the place of this one's.
+    /// Identifies the master's socket: another master's may take its place.
     masters_file: Option<[i64; 4]>,
     visitors: Vec<Visitor>,
     channel: Option<Channel>,
-    /// Whether to open a spare once nothing runs.
+    /// Whether to open a spare when no command runs.
     is_wanted: bool,
     /// Whether a command may still run that nobody waits for.
     is_doubtful: bool,
-    /// How many spares no command could use, in a row.
+    /// How many spares in a row no command could use.
     wasted: u32,
     not_before: Instant,
     last_use: Instant,
@@ -159,7 +159,7 @@ impl Keeper {
         }
     }
 
-    /// Takes new commands in, in the order in which they came.
+    /// Accepts new commands, in the order in which they came.
     fn accept(&mut self) {
         while let Ok((socket, _)) = self.listener.accept() {
             let socket = OwnedFd::from(socket);
@@ -168,13 +168,13 @@ impl Keeper {
             }
             let hello = introduction(&socket);
             self.last_use = Instant::now();
-            // A command of another machine, or one that found no keeper, is claimed.
+            // A command from another machine, or one that found no keeper, is claimed.
             let is_alone = self.visitors.is_empty() && !lost::has_any(&self.folder);
             let wish = hello.as_ref().and_then(|hello| hello.wants);
             let suits = |channel: &Channel| wish.is_some_and(|form| channel.suits(form));
             let waits = wish.filter(|_| is_alone && self.channel.as_ref().is_some_and(suits));
             if waits.is_none() {
-                // It runs beside whatever comes next, and may change what the shell has read.
+                // It runs beside the next command, and may change what the shell has read.
                 self.waste();
                 if wish.is_some() {
                     let _ = wire::say(&socket, &[NONE]);
@@ -201,7 +201,7 @@ impl Keeper {
         }
     }
 
-    /// Takes what the commands' clients say: how they end.
+    /// Reads from the clients how their commands end.
     fn hear(&mut self) {
         let (folder, mut has_ended) = (self.folder.clone(), false);
         let (refused, is_doubtful) = (&mut self.refused, &mut self.is_doubtful);
@@ -226,7 +226,7 @@ impl Keeper {
         }
     }
 
-    /// Hears what the spare's master and shell say.
+    /// Reads what the master and the spare's shell have sent.
     fn advance(&mut self) {
         let Some(channel) = &mut self.channel else { return };
         match channel.advance() {
@@ -253,7 +253,7 @@ impl Keeper {
         is_idle || is_gone || is_replaced || self.refused.is_some()
     }
 
-    /// Hands the spare to whoever waits for it.
+    /// Hands the spare to a client that waits for it.
     fn hand_over(&mut self) {
         let Some(visitor) = self.visitors.iter_mut().find(|visitor| visitor.waits.is_some()) else { return };
         let Some(channel) = self.channel.take_if(|channel| channel.is_ready()) else { return };
@@ -271,7 +271,7 @@ impl Keeper {
         }
     }
 
-    /// Opens a spare if it is time; how long nothing needs to be done otherwise.
+    /// Opens a spare if it is time. Otherwise, returns how long nothing needs to be done.
     fn open(&mut self) -> Duration {
         if !self.is_wanted || self.is_doubtful || !self.visitors.is_empty() || self.channel.is_some() {
             return LOOK;
@@ -298,7 +298,7 @@ impl Keeper {
         let _ = rustix::event::poll(&mut watched, timeout.as_ref());
     }
 
-    /// Says in the session's folder how things are, where that has changed.
+    /// Writes the state to the session's folder if it has changed.
     fn say_state(&mut self) {
         let word = match &self.channel {
             _ if !self.visitors.is_empty() => "busy",
@@ -313,7 +313,7 @@ impl Keeper {
     }
 }
 
-/// How the client introduces its command. One that says nothing in time still has one.
+/// How the client introduces its command. A client that says nothing in time still counts as having one.
 fn introduction(socket: &OwnedFd) -> Option<Hello> {
     let mut bytes = [0; wire::HELLO];
     let timeout = Timespec::try_from(INTRODUCTION).ok();
@@ -323,7 +323,7 @@ fn introduction(socket: &OwnedFd) -> Option<Hello> {
     bytes.get(..count).and_then(Hello::parse)
 }
 
-/// Leaves a command whose client was killed to the next client; whether that could be done.
+/// Leaves a command whose client was killed to the next client. Returns whether that worked.
 fn leave(folder: &Path, token: &str) -> bool {
     lost::is_claimed(folder, token) || Claim::of(folder, token).map(Claim::leave).is_some()
 }

@@ -1,13 +1,13 @@
-//! Spare channels: a session channel in which the login shell has started and waits for one command, so that the command costs neither
-//! a round trip for the channel nor the shell's start-up files.
+//! Spare channels. A spare is a session channel in which the login shell has started and waits for one command, so the command waits
+//! neither for a round trip to open the channel nor for the shell's start-up files.
 //!
 //! A process of ours, the [`keeper`], opens the channel over the session's master and holds it. A client takes it over, with its
 //! descriptors, and writes the command to it. Each channel serves one command. The rules:
 //!
-//! - The result is that of an ordinary channel. Whatever is not certain goes the ordinary way ([`shell`]).
+//! - The result is that of an ordinary channel. If that is not certain, the command gets an ordinary channel ([`shell`]).
 //! - A spare that was opened while another command ran, or before one ended, is never used: that command may have changed what the
-//!   shell has already read. So every command of the session introduces itself to the keeper ([`Visit`]), also those that use no spare.
-//! - The command counts as begun with the first byte that is written to the spare.
+//!   shell has already read. So the client introduces every command of the session to the keeper ([`Visit`]), even if it uses no spare.
+//! - The command counts as begun once the client has written its first byte to the spare.
 
 mod channel;
 mod end;
@@ -45,10 +45,10 @@ pub use end::{State, state};
 pub(super) use end::{end, forget_refusal};
 pub use shell::Form;
 
-/// The file in the session's folder that its keeper locks. It says who that is, and in which state.
+/// The file in the session's folder that the keeper locks. It contains the keeper's process id and state.
 pub(super) const FILE: &str = "spare";
 
-/// What the file says where spares do not work on this connection.
+/// What the file says if spares do not work on this connection.
 const OFF: &str = "off";
 
 /// How long a client waits for a spare that is being opened: as long as a healthy connection takes to open a channel.
@@ -57,7 +57,7 @@ const WAIT: Duration = Duration::from_millis(1500);
 /// How long a client waits for a keeper to accept its connection.
 const ACCEPT: Duration = Duration::from_millis(200);
 
-/// A command that runs in a spare: the token by which it is found there, and what to wait for.
+/// A command that runs in a spare: the token that it is found by on the workspace, and the process to wait for.
 type Begun = (String, Box<dyn Process>);
 
 /// A command of this client, as far as the keeper knows it.
@@ -73,7 +73,7 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    /// Introduces a command before it starts; `None` where there are no spares.
+    /// Introduces a command before it starts; `None` if the transport has no spares.
     pub(super) fn begin(transport: &Transport, command: &RemoteCommand, streams: &Streams) -> Option<Visit> {
         let is_on = transport.spares == Spares::On && !transport.through_ssh;
         let types =
@@ -85,7 +85,7 @@ impl Visit {
         Some(visit)
     }
 
-    /// As [`Visit::begin`], for what a person does at a terminal.
+    /// Like [`Visit::begin`], for a command or a shell of a person at a terminal.
     pub(super) fn of_terminal(transport: &Transport, command: Option<&RemoteCommand>) -> Option<Visit> {
         let token = command.map_or_else(token, |command| command.token().to_owned());
         Visit::introduced(transport, Hello { token, wants: None })
@@ -159,7 +159,7 @@ impl Visit {
         }
     }
 
-    /// Says that the connection has no room; whether a spare may have been in the way.
+    /// Tells the keeper that the connection has no room. Returns whether a spare may have taken it.
     pub(super) fn is_full(&mut self) -> bool {
         self.starts_keeper = false;
         let was_told = std::mem::replace(&mut self.has_told, true);
@@ -169,14 +169,14 @@ impl Visit {
     /// Introduces the command to a keeper that does not know it yet, because it started later or replaced one that was killed.
     pub(super) fn is_ending(&mut self) {
         let is_known = self.socket.as_ref().is_some_and(|socket| {
-            !matches!(wire::hear(socket, &mut [0]), Ok(0)) // the keeper says nothing any more, except by its end
+            !matches!(wire::hear(socket, &mut [0]), Ok(0)) // the keeper sends nothing more; only its end can come
         });
         if !is_known {
             self.socket = introduce(&self.place, &Hello { token: self.token.clone(), wants: None });
         }
     }
 
-    /// Says that the command has ended, or never began.
+    /// Tells the keeper that the command has ended, or never began.
     pub(super) fn finish(mut self) {
         self.is_over = true;
         if let Some(socket) = self.socket.take() {
@@ -201,8 +201,8 @@ fn introduce(place: &Path, hello: &Hello) -> Option<OwnedFd> {
     (wire::is_own(&socket) && wire::say(&socket, &hello.bytes()).is_ok()).then_some(socket)
 }
 
-/// Where the keeper listens, beside the master's socket. The name is no longer than that one's, because socket paths are limited in
-/// length.
+/// Where the keeper listens, beside the master's socket. The name is no longer than the master's, because the length of socket paths is
+/// limited.
 fn socket_beside(control_path: &Path) -> PathBuf {
     use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
     let mut name = control_path.file_name().unwrap_or_default().as_bytes().to_vec();
@@ -212,13 +212,13 @@ fn socket_beside(control_path: &Path) -> PathBuf {
     control_path.with_file_name(std::ffi::OsString::from_vec(name))
 }
 
-/// Whether a keeper has found that spares do not work here.
+/// Whether a keeper has found that spares do not work on this connection.
 fn is_refused(folder: &Path) -> bool {
     let said = atomic_file::read(&folder.join(FILE), 256).ok().flatten();
     said.is_some_and(|said| said.starts_with(OFF.as_bytes()))
 }
 
-/// Starts the keeper, which inherits the lock: so there is never more than one, nor a second that waits.
+/// Starts the keeper, which inherits the lock. So there is never a second one, not even one that waits.
 fn start_keeper(transport: &Transport) -> io::Result<()> {
     let (route, path) = (&transport.route, transport.route.folder.join(FILE));
     let Some(control_path) = route.control_path.as_ref().filter(|_| master::is_visible(transport)) else {
@@ -229,7 +229,7 @@ fn start_keeper(transport: &Transport) -> io::Result<()> {
         return Ok(());
     }
     say_state(&mut file, "")?;
-    // Even if another version has replaced the program.
+    // This very program, even if another version has replaced its file.
     let own = if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() };
     let mut keeper = Command::new(own?);
     keeper.arg0("runcode").arg("spare").arg(control_path).arg(&route.folder);

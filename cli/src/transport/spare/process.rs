@@ -66,7 +66,7 @@ enum Sent {
     All,
 }
 
-/// A pipe that nobody has written to takes it all at once.
+/// An empty pipe takes all of it at once.
 fn send(to: &OwnedFd, bytes: &[u8]) -> Sent {
     loop {
         match rustix::io::write(to, bytes) {
@@ -78,11 +78,11 @@ fn send(to: &OwnedFd, bytes: &[u8]) -> Sent {
     }
 }
 
-/// A command that runs in what was a spare.
+/// A command that runs in a former spare.
 struct Spared {
     session: OpenSession,
     ended: Option<Ended>,
-    /// Ends when both outputs have been passed on.
+    /// Closes when both outputs have been copied.
     delivered: PipeReader,
 }
 

@@ -1,4 +1,4 @@
-//! The streams of a command in a spare channel: the master has pipes, and this process moves the bytes between them and the caller's
+//! The streams of a command in a spare channel: the master has pipes, and this process copies the bytes between these and the caller's
 //! streams, as the master would.
 
 use std::io;
@@ -7,13 +7,13 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, read, write};
 
-/// How much is moved at a time, in bytes.
+/// How many bytes are copied at a time.
 const CHUNK: usize = 64 * 1024;
 
-/// The stack of a thread that moves bytes.
+/// The stack size of a thread that copies bytes.
 const STACK: usize = CHUNK + 128 * 1024;
 
-/// Moves `first`, and then what can be read from `from`, to `to` until either ends, then closes both. `held` is dropped after that.
+/// Copies `first`, and then everything from `from`, to `to` until either ends, then closes both. Drops `held` after that.
 pub(super) fn in_background<T: Send + 'static>(
     first: Vec<u8>,
     from: OwnedFd,
@@ -35,7 +35,7 @@ pub(super) fn in_background<T: Send + 'static>(
     Ok(())
 }
 
-/// The next bytes; `None` at the end, and when nobody takes them any more.
+/// The next bytes; `None` at the end, and when nobody reads them any more.
 fn next(from: &OwnedFd, to: &OwnedFd, chunk: &mut [u8]) -> Option<usize> {
     loop {
         let mut ends = [PollFd::new(from, PollFlags::IN), PollFd::new(to, PollFlags::empty())];
@@ -58,7 +58,7 @@ fn next(from: &OwnedFd, to: &OwnedFd, chunk: &mut [u8]) -> Option<usize> {
     }
 }
 
-/// Writes all of it; whether that worked.
+/// Writes all of it. Returns whether that worked.
 pub(super) fn all(to: &OwnedFd, mut bytes: &[u8]) -> bool {
     while !bytes.is_empty() {
         match write(to, bytes) {

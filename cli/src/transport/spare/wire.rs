@@ -1,7 +1,7 @@
-//! What a client and the keeper of a spare channel say to each other, over a socket that only this user can reach.
+//! The protocol between a client and the keeper of a spare, over a socket that only this user can reach.
 //!
-//! A client says one [`Hello`] for each command. If it wants the spare, the keeper answers with [`HANDED`] and all of the spare, or
-//! with [`NONE`]. Then the connection stands for the command, and [`ENDED`] says that the command has ended.
+//! A client sends one [`Hello`] for each command. If it wants the spare, the keeper answers with [`HANDED`] and all of the spare, or
+//! with [`NONE`]. From then on the connection stands for the command, and [`ENDED`] says that the command has ended.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -19,7 +19,7 @@ use crate::sys::clock::Deadline;
 use crate::transport::spare::Form;
 use crate::transport::{master, remote_end};
 
-/// The version of this protocol. A keeper hands nothing to a client of another one.
+/// The version of this protocol. A keeper hands nothing to a client with another version.
 const VERSION: u8 = 1;
 
 /// The command has ended for certain.
@@ -36,7 +36,7 @@ pub(super) const NONE: u8 = b'N';
 
 const HANDED: u8 = b'S';
 
-/// How long a master takes to say hello, on a machine that is busy.
+/// How long a master may take to say hello on a busy machine.
 pub(super) const MASTER: Duration = master::ANSWER;
 
 /// How long a token is.
@@ -45,7 +45,7 @@ const TOKEN: usize = 40;
 /// How long a hello is.
 pub(super) const HELLO: usize = 2 + TOKEN;
 
-/// The longest text that comes with a spare: what its start-up files printed.
+/// The most output of start-up files that comes with a spare, in bytes.
 pub(super) const MAX_PRINTED: usize = 32 * 1024;
 
 /// How a client introduces its command.
@@ -67,7 +67,7 @@ impl Hello {
         [&[VERSION, wish], self.token.as_bytes()].concat()
     }
 
-    /// `None` for what no client of this version says.
+    /// `None` if no client of this version sends that.
     pub(super) fn parse(bytes: &[u8]) -> Option<Hello> {
         let (&[version, wish], token) = bytes.split_first_chunk()?;
         let token = std::str::from_utf8(token).ok().filter(|token| remote_end::is_token(token))?;
@@ -92,7 +92,7 @@ pub(super) struct Handed {
     pub(super) printed: Vec<u8>,
 }
 
-/// Hands the spare over. Afterwards the sender has to drop its own copies.
+/// Hands the spare over. The sender then has to drop its own copies.
 pub(super) fn hand(socket: impl AsFd, handed: &Handed, deadline: Deadline) -> io::Result<()> {
     let length = u32::try_from(handed.printed.len()).unwrap_or(u32::MAX);
     let head = [
@@ -121,7 +121,7 @@ pub(super) fn hand(socket: impl AsFd, handed: &Handed, deadline: Deadline) -> io
     Ok(())
 }
 
-/// Takes what the keeper answers, without waiting: `WouldBlock` where nothing has come yet. `None`: it has no spare for us.
+/// Takes the keeper's answer without waiting: `WouldBlock` if nothing has come yet. `None`: it has no spare for us.
 pub(super) fn take(socket: impl AsFd, deadline: Deadline) -> io::Result<Option<Handed>> {
     const HEAD: usize = 1 + TOKEN + 8;
     let mut bytes = vec![0; HEAD];
