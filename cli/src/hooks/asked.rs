@@ -1,9 +1,9 @@
-//! The word behind a command that the user was asked about, and that runs on this machine if they agree. Only the gate makes one, and
-//! it is good once: lines of a skill or a slash command run in the same shell, but no gate has seen them.
+//! A one-time word at the end of a command that the user was asked about, and that runs on this machine if they agree. Only the gate
+//! makes such words: lines of a skill or a slash command run in the same shell, but no gate has seen them.
 
 const MARK: &str = "\n#runcode-asked-";
 
-/// The digits of a word.
+/// How many digits a word has.
 const DIGITS: usize = 32;
 
 /// The command with its word, as a comment that every shell skips.

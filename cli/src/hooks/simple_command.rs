@@ -38,8 +38,8 @@ pub struct SimpleCommand {
     pub words: Vec<Word>,
     /// Its redirections, in order.
     pub redirections: Vec<Redirection>,
-    /// Whether the locale may change what it means: it has a character outside ASCII that does not stand in `'…'`. In GBK, Big5 and
-    /// Shift_JIS, the last byte of a UTF-8 character can take the `\` or `"` behind it into a character of two bytes.
+    /// Whether the locale may change what it means: it has a non-ASCII character outside `'…'`. In GBK, Big5 and Shift_JIS, the last
+    /// byte of a UTF-8 character and the `\` or `"` after it can form one character of two bytes.
     pub depends_on_locale: bool,
 }
 
@@ -82,7 +82,7 @@ struct Reader<'a> {
     text: &'a str,
     at: usize,
     waiting: Vec<Waiting>,
-    /// Whether all characters so far are ASCII, but for those in `'…'` and here-documents.
+    /// Whether all characters so far are ASCII, except those in `'…'` and here-documents.
     is_ascii: bool,
 }
 
@@ -142,7 +142,7 @@ impl Reader<'_> {
         self.rest().trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(['<', '>'])
     }
 
-    /// A descriptor's number; whether there is one. zsh reads more than one digit as a word.
+    /// Reads a descriptor's number; returns whether there is one. zsh reads more than one digit as a word.
     fn digits(&mut self) -> Option<bool> {
         let count = self.rest().len() - self.rest().trim_start_matches(|c: char| c.is_ascii_digit()).len();
         self.at += count;

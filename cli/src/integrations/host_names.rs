@@ -123,7 +123,7 @@ pub fn names(listed: &[Listed<'_>], taken: &Taken) -> HashMap<u64, Name> {
         } else if taken.elsewhere.has(&host(title)) {
             Some(TitleClash::InConfig)
         } else if !before.contains_key(title) && taken.elsewhere.fit(&host(title), HOST) {
-            // The user may mean such a pattern for a name that they have used before.
+            // If they used the name before, the user may have written the pattern for it.
             Some(TitleClash::InConfig)
         } else {
             before.get(&format!("{title}-{}", one.id)).map(|_| TitleClash::HadId)
@@ -247,7 +247,7 @@ mod tests {
             written_after(&elsewhere, &all),
             [Some("prod-7".to_owned()), None, Some("api".to_owned()), Some("5-2".to_owned())]
         );
-        // A pattern may mean the id too, which nobody types by chance.
+        // A pattern may match the name with the id, too: nobody types that by chance.
         let theirs = listed(7, "api", false);
         for pattern in ["ap?", "*", "a*"] {
             let taken = config(&[pattern]);

@@ -26,9 +26,9 @@ pub struct SessionConfig<'a> {
     pub host_keys: HostKeys<'a>,
     /// The master's socket; none where there is no multiplexing.
     pub control_path: Option<&'a Path>,
-    /// The `ProxyCommand`, quoted for a shell and for ssh; none connects by itself.
+    /// The `ProxyCommand`, quoted for a shell and for ssh; without one, ssh connects directly.
     pub through: Option<&'a [u8]>,
-    /// How many are passed before it, if it is only passed through itself.
+    /// Set if this host is only a hop: how many hops come before it.
     pub hop: Option<usize>,
 }
 
@@ -146,8 +146,7 @@ const PASSWORD: [(&str, &str); 6] = [
     ("NumberOfPasswordPrompts", "1"),
 ];
 
-/// How long ssh waits for the first host that is only passed through. Each gives up before whoever waits behind it, so that it can
-/// say why.
+/// How long ssh waits for the first hop. Each hop gives up before the ones behind it, so that it can say why.
 const HOP_SECONDS: usize = 10;
 
 /// What a session has besides.

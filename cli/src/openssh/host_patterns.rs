@@ -1,4 +1,4 @@
-//! Which host names the `Host` and `Match` lines of an ssh config fit, as far as the lines alone can tell.
+//! Which host names the `Host` and `Match` lines of an ssh config match, as far as the lines alone can tell.
 
 use std::collections::HashSet;
 
@@ -7,17 +7,17 @@ use crate::openssh::pattern::Pattern;
 /// How many names and patterns are kept.
 const MAX_PATTERNS: usize = 2000;
 
-/// What no host is called: a pattern that fits it fits all.
+/// A name that no host has: a pattern that matches it matches every name.
 const NOBODY: &str = "0123456789-nobody-0123456789";
 
-/// Lines with names and patterns. Names are compared without regard to case, as ssh does in some places and people do in all.
+/// Lines with names and patterns. The case of names does not matter: not to ssh in some places, and not to people anywhere.
 #[derive(Debug, Clone, Default)]
 pub struct HostPatterns {
     names: HashSet<String>,
     lines: Vec<Line>,
 }
 
-/// The patterns of a line: it fits a name that one of `fits` and none of `unless` fits.
+/// The patterns of a line. It matches a name that at least one of `fits` and none of `unless` matches.
 #[derive(Debug, Clone, Default)]
 struct Line {
     fits: Vec<Pattern>,
@@ -25,12 +25,12 @@ struct Line {
 }
 
 impl HostPatterns {
-    /// Takes a config line by its words; other keywords than `Host` and `Match` say nothing of names.
+    /// Adds a config line, given as words. Keywords other than `Host` and `Match` are ignored.
     pub fn add(&mut self, keyword: &str, arguments: &[String]) {
         if keyword.eq_ignore_ascii_case("host") {
             self.add_list(arguments.iter().map(String::as_str));
         } else if keyword.eq_ignore_ascii_case("match") {
-            // Each criterion by itself: whether the others hold cannot be told from here.
+            // Each criterion by itself: runcode cannot tell whether the others hold.
             let mut words = arguments.iter().map(String::as_str);
             while let Some(word) = words.next() {
                 let (criterion, mut list) =
@@ -64,13 +64,13 @@ impl HostPatterns {
         }
     }
 
-    /// Whether a line has this very name.
+    /// Whether a line has exactly this name.
     pub fn has(&self, name: &str) -> bool {
         self.names.contains(&name.to_lowercase())
     }
 
-    /// Whether a line has a pattern that fits this name, other than one that fits all, such as `*`. If the pattern itself
-    /// begins with `ours`, it is about such names even if it fits all of them.
+    /// Whether a line has a pattern that matches this name, except for patterns that match every name, such as `*`. A pattern that
+    /// begins with `ours` counts even if it matches every such name.
     pub fn fit(&self, name: &str, ours: &str) -> bool {
         let name = name.to_lowercase();
         let is_about = |pattern: &Pattern| {

@@ -1,11 +1,11 @@
-//! Patterns: those of ssh_config(5), and those of glob(7), which know sets such as `[a-z]` too.
+//! The patterns of ssh_config(5), and those of glob(7), which also have sets such as `[a-z]`.
 
 use std::path::{Path, PathBuf};
 
-/// How many names of a folder are looked at.
+/// How many names in a folder are read at most.
 const MAX_NAMES: usize = 2000;
 
-/// A pattern, for a whole name.
+/// A pattern that has to match the whole name.
 #[derive(Debug, Clone)]
 pub(super) struct Pattern(Vec<Part>);
 
@@ -16,7 +16,7 @@ enum Part {
     Any,
     /// `*`.
     Some,
-    /// `[…]`: the ranges, and whether it stands for what they do not have.
+    /// `[…]`: the ranges, and whether it matches only letters outside them.
     Set {
         is_negated: bool,
         ranges: Vec<Range>,
@@ -32,7 +32,7 @@ enum Range {
 /// Whether a letter is in a class.
 type Class = fn(char) -> bool;
 
-/// The classes of POSIX. ssh takes the letters of the user's locale, which we take to be Unicode's.
+/// The classes of POSIX. ssh uses the letters of the user's locale; we assume that it is a Unicode locale.
 const CLASSES: [(&str, Class); 8] = [
     ("[:alnum:]", char::is_alphanumeric),
     ("[:alpha:]", char::is_alphabetic),
@@ -76,19 +76,19 @@ impl Pattern {
         Pattern(parts)
     }
 
-    /// The name that this stands for alone, if it does.
+    /// The only name that this matches, if there is just one.
     pub(super) fn literal(&self) -> Option<String> {
         let letter = |part: &Part| if let Part::Letter(letter) = part { Some(*letter) } else { None };
         self.0.iter().map(letter).collect()
     }
 
-    /// Whether every name that fits starts so.
+    /// Whether every name that this matches begins with `start`.
     pub(super) fn starts_with(&self, start: &str) -> bool {
         let mut parts = self.0.iter();
         start.chars().all(|letter| matches!(parts.next(), Some(Part::Letter(own)) if *own == letter))
     }
 
-    /// Whether `name` is what this stands for. Linear in their product: only the last `*` is gone back to.
+    /// Whether this matches `name`. Takes time proportional to the product of their lengths: it only goes back to the last `*`.
     pub(super) fn fits(&self, name: &str) -> bool {
         let name = name.chars().collect::<Vec<_>>();
         let (mut at, mut of, mut star) = (0, 0, None);
@@ -128,7 +128,7 @@ impl Part {
     }
 }
 
-/// The set that stands after a `[`, and what follows it; none where no `]` closes it.
+/// The set after a `[`, and the rest of the text; `None` if no `]` closes the set.
 fn set(text: &str) -> Option<(Part, &str)> {
     let (is_negated, mut rest) = match text.strip_prefix(['!', '^']) {
         Some(rest) => (true, rest),
@@ -160,7 +160,7 @@ fn letter(text: &str) -> Option<(char, &str)> {
     Some((letter, &text[letter.len_utf8()..]))
 }
 
-/// At most so many files that a pattern stands for, sorted, as glob(7) does: a leading dot has to be written.
+/// The files that a pattern matches, sorted, up to a limit. As in glob(7), a pattern matches a leading dot only if it has one.
 pub(super) fn files(pattern: &Path, most: usize) -> Vec<PathBuf> {
     let mut found = vec![PathBuf::new()];
     for part in pattern.components() {

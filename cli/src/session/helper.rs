@@ -160,7 +160,7 @@ pub fn keep(
     }
 }
 
-/// Whether any folder is routed. An attachment that cannot be read counts as routed.
+/// Whether any folder is routed. If an attachment cannot be read, none counts.
 fn is_wanted(paths: &Paths) -> bool {
     Attachments::new(paths).all().is_ok_and(|all| all.iter().any(|it| it.routing))
 }

@@ -1,6 +1,6 @@
-//! The servers through which another one is reached. Each gets a key and a certificate of its own, which open nothing there but the
-//! way on, and an ssh of its own, which the next one runs as its `ProxyCommand`. So each checks its own host's key, and the target's
-//! is checked from here.
+//! The servers through which another one is reached. For each hop there is a key and a certificate, which permit nothing there but port
+//! forwarding, and an ssh process, which the next hop's ssh runs as its `ProxyCommand`. So each ssh checks the key of its own host, and
+//! this machine checks the target's.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -21,13 +21,13 @@ use crate::sys::atomic_file;
 use crate::sys::env::Env;
 use crate::transport::{self, OpenedHop, quote};
 
-/// What a certificate for the way on is for, in place of a profile.
+/// The purpose of a hop's certificate, in place of a profile.
 const PURPOSE: &str = "jump";
 
-/// The one command that it would run: none that does anything.
+/// The only command of a hop's certificate. It does nothing.
 pub const FORCED: &str = "false";
 
-/// The one thing that it permits (OpenSSH PROTOCOL.certkeys).
+/// The only thing that a hop's certificate permits (OpenSSH PROTOCOL.certkeys).
 const FORWARDING: &str = "permit-port-forwarding";
 
 /// The names of the files of one hop.
@@ -51,29 +51,29 @@ macro_rules! names {
     }),*]};
 }
 
-/// Those of each, from here to there.
+/// The names for each hop, from here to there.
 const NAMES: [Names; MOST_HOPS] = names!(1 2 3 4);
 
-/// Whether a hop of a session has a file of this name that is kept with it.
+/// Whether a session keeps a file of this name for one of its hops.
 pub(super) fn is_file(name: &str) -> bool {
     NAMES.iter().any(|it| [it.config, it.identity, it.public, it.certificate, it.known_hosts].contains(&name))
 }
 
-/// The way to a server through others, as ssh reads of it in one folder.
+/// The way to a server through others, as the ssh files in one folder describe it.
 pub struct Hops {
     folder: PathBuf,
     hops: Vec<servers::Hop>,
     endpoints: Vec<Endpoint>,
-    /// Where it leads.
+    /// The server's endpoint.
     to: Option<Endpoint>,
-    /// The ssh that each runs.
+    /// The ssh program of every hop.
     ssh: PathBuf,
-    /// How the first one is reached, if not directly.
+    /// The `ProxyCommand` for the first hop, if it is not reached directly.
     first: Option<Vec<u8>>,
 }
 
 impl Hops {
-    /// The way to a server, in this folder. Nothing is written.
+    /// The way to a server, in this folder. Writes nothing.
     pub fn of(terms: &Terms, folder: &Path, env: &Env) -> Result<Hops> {
         let (folder, hops) = (folder.to_owned(), terms.hops.clone());
         let endpoint = |server: &servers::Server| {
@@ -88,12 +88,12 @@ impl Hops {
         Ok(Hops { folder, hops, endpoints, to: terms.server.endpoint(), ssh, first })
     }
 
-    /// What the ssh to the server runs to get there; none without others on the way.
+    /// The `ProxyCommand` of the ssh to the server; `None` without hops.
     pub fn command(&self) -> Result<Option<Vec<u8>>> {
         self.to.as_ref().map_or(Ok(None), |to| self.command_to(self.hops.len(), to))
     }
 
-    /// What the ssh to `to` runs, which has so many hops before it.
+    /// The `ProxyCommand` of the ssh to `to`, which has `count` hops before it.
     fn command_to(&self, count: usize, to: &Endpoint) -> Result<Option<Vec<u8>>> {
         let Some(last) = count.checked_sub(1) else { return Ok(self.first.clone()) };
         let (Some(names), Some(hop)) = (NAMES.get(last), self.hops.get(last)) else { return Ok(None) };
@@ -149,7 +149,7 @@ impl Hops {
         .collect()
     }
 
-    /// The files that ssh reads on the way, with a new key for each server, certified for so many seconds. Nothing is connected to.
+    /// The files that ssh reads for the hops, with a new key for each, certified for `ttl` seconds. Makes no connection to them.
     pub(super) fn certified(&self, sessions: &Sessions<'_>, event_id: &str, ttl: u64) -> Result<Files> {
         let mut files = Files::new();
         let configs = self.configs()?;
@@ -181,7 +181,7 @@ impl Hops {
             .try_for_each(|(name, content)| atomic_file::write(&self.folder.join(name), content, 0o600))
     }
 
-    /// What a session remembers of them.
+    /// What a session remembers of the hops.
     pub(super) fn remembered(&self) -> Vec<Hop> {
         let remember = |hop: &servers::Hop| Hop {
             name: hop.server.name.clone(),
@@ -191,7 +191,7 @@ impl Hops {
     }
 }
 
-/// Where the ssh of each leaves its errors.
+/// The hops, each with the file to which its ssh writes errors.
 pub(super) fn opened(hops: &[Hop], folder: &Path) -> Vec<OpenedHop> {
     let each = hops.iter().zip(&NAMES);
     each.map(|(hop, names)| OpenedHop {
@@ -202,7 +202,7 @@ pub(super) fn opened(hops: &[Hop], folder: &Path) -> Vec<OpenedHop> {
     .collect()
 }
 
-/// The same, of a session.
+/// The same, for a session.
 pub(super) fn of_session(certified: &Certified, folder: &Path) -> Vec<OpenedHop> {
     opened(&certified.hops, folder)
 }

@@ -132,7 +132,7 @@ pub struct Look {
     _folder: Folder,
 }
 
-/// Has the way to a server opened, if others are on it. `event_id` names the occasion.
+/// Prepares the way to a server, if it leads through others. `event_id` names the occasion.
 pub fn look(sessions: &Sessions<'_>, terms: &Terms, event_id: &str) -> Result<Look> {
     terms.refuse()?;
     let folder = Folder::new(sessions.store().cache())?;

@@ -251,7 +251,7 @@ impl RemoteCommand {
         self
     }
 
-    /// The same, which may run in the session's spare channel. It must not replace its shell: that one bears the token.
+    /// The same, allowed to run in the session's spare channel. It must not replace its shell, whose arguments carry the token.
     #[must_use]
     pub fn may_use_spare(self) -> RemoteCommand {
         #[cfg(unix)]
@@ -260,7 +260,7 @@ impl RemoteCommand {
         self
     }
 
-    /// How the login shell gets it, if a spare channel may serve.
+    /// How the login shell gets the command, if it may run in a spare channel.
     #[cfg(unix)]
     pub(super) fn spare_form(&self) -> Option<Form> {
         (self.may_use_spare && self.private.is_none() && self.terminal.is_none()).then_some(self.form)
@@ -288,7 +288,7 @@ impl RemoteCommand {
         Ok(RemoteCommand::plain(text, token, private))
     }
 
-    /// A command that another runcode has made; `None` if it is none.
+    /// A command that another runcode process sent; `None` if it is not valid.
     #[cfg(target_os = "linux")]
     pub(super) fn received(
         text: Vec<u8>,

@@ -88,7 +88,7 @@ pub use running::{Running, Signaller};
 pub use server_error::{OpenedHop, OpenedServer, Opener};
 pub use stream::{Stream, Streams};
 
-/// What ssh writes when its `ProxyCommand` has ended. That command says why on a stderr that may be nobody's.
+/// What ssh writes when its `ProxyCommand` has ended. The command says why, but perhaps to a stderr that nobody reads.
 const PROXY_ENDED: [&str; 2] = ["kex_exchange_identification: ", " by UNKNOWN port 65535"];
 
 /// How long it may take to find out why.
@@ -112,12 +112,12 @@ const SLOWEST: [Duration; 2] = [Duration::ZERO; 2]; // there are no masters
 /// Whether a transport has spare channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Spares {
-    /// Neither this client nor any other uses them there.
+    /// No client uses spares for this session.
     #[default]
     Never,
-    /// Others may, but this client does not (`RUNCODE_SPARE=off`).
+    /// This client does not use spares (`RUNCODE_SPARE=off`), but others may.
     Off,
-    /// They are used.
+    /// This client uses spares.
     On,
 }
 
@@ -177,7 +177,7 @@ impl Transport {
         }
     }
 
-    /// What the session has of spare channels.
+    /// The state of the session's spare.
     #[cfg(unix)]
     pub fn spare_state(&self) -> spare::State {
         spare::state(&self.route.folder)
@@ -351,7 +351,7 @@ impl Transport {
         }
     }
 
-    /// Forgets what an earlier ssh to a server on the way had to say.
+    /// Forgets the errors of an earlier ssh to a hop.
     fn forget_hops(&self) {
         if let Way::Config { server: Some(server), .. } = &self.route.way {
             server.hops.iter().for_each(OpenedHop::forget);
@@ -396,7 +396,7 @@ impl Transport {
     }
 }
 
-/// What an ssh of ours must run to get to `gateway` through the proxy that `env` names, if it names one for it.
+/// The `ProxyCommand` for an ssh of ours to reach `gateway` through a proxy, if `env` names one for it.
 pub fn proxy_command(gateway: &Endpoint, env: &Env) -> Result<Option<Vec<u8>>> {
     let proxy = Proxy::to(gateway, env).ok().flatten();
     proxy.map(|_| over_proxy(gateway).map(String::into_bytes)).transpose()

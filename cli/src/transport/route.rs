@@ -1,4 +1,4 @@
-//! What leads to one workspace: how ssh gets there, where its master listens, and for how long it may be used.
+//! The route to one workspace: how ssh gets there, where its master listens, and how long it may be used.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::grant::Endpoint;
 use crate::openssh::external::OwnHost;
 use crate::transport::OpenedServer;
 
-/// What leads to one workspace.
+/// The route to one workspace.
 #[derive(Debug, Clone)]
 pub struct Route {
     /// How ssh gets there.
@@ -32,7 +32,7 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// How long a command may still take. The keeper, which can say more, goes first.
+    /// How long a command may still take. The grace lets the keeper, which can say more, end it first.
     pub(super) fn left(self) -> Duration {
         const GRACE: Duration = Duration::from_secs(1);
         Duration::try_from(self.end.duration_since(Timestamp::now())).unwrap_or_default() + GRACE
@@ -66,8 +66,7 @@ impl Route {
         }
     }
 
-    /// The gateway that this process may dial for ssh; none where only the user's config says how to get there, or others are on
-    /// the way.
+    /// The gateway that this process may dial for ssh; `None` if only the user's config says how to get there, or if there are hops.
     pub fn gateway(&self) -> Option<&Endpoint> {
         match &self.way {
             Way::Config { server: Some(server), .. } if !server.hops.is_empty() => None,

@@ -71,7 +71,7 @@ pub(super) enum Stop {
     ByToken,
     /// By the end of its stdin, for whose sake this is held. No second command can be sent. None: it has no such end.
     ByStdin(Option<PipeWriter>),
-    /// By the helper that runs it, which gets the signal's number through this and ends the command once this is closed.
+    /// By the helper that runs it. It reads the signal's number from this pipe, and ends the command once the pipe is closed.
     #[cfg(target_os = "linux")]
     Helper(Option<PipeWriter>),
 }
@@ -115,7 +115,7 @@ impl Running {
         Running { visit, ..self }
     }
 
-    /// Lets a command go on that changes nothing there.
+    /// Lets a command go on that changes nothing on the workspace.
     pub fn let_go(self) {
         #[cfg(unix)]
         self.visit.into_iter().for_each(Visit::finish);

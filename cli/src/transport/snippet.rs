@@ -1,14 +1,14 @@
-//! What a piece of shell of the user's looks like, as far as it matters for the words around it.
+//! Looks at a user's piece of shell code, as far as it matters for the code around it.
 
 /// Whether a snippet would swallow the line after it: it ends in a backslash or an operator, or a here-document in it
-/// is never ended. Such a one is evaluated as a word of its own.
+/// is never closed. Such a snippet goes to `eval` as a separate word.
 pub(super) fn runs_on(snippet: &[u8]) -> bool {
     let end = snippet.trim_ascii_end().last();
     matches!(end, Some(b'\\' | b'&' | b'|')) || has_open_heredoc(snippet)
 }
 
-/// Whether a snippet may have its shell become another program (`cd a && exec make`). That shell is then not the outermost
-/// one, whose arguments bear the token.
+/// Whether a snippet may replace its shell by another program (`cd a && exec make`). It must then not run in the outermost shell, whose
+/// arguments carry the token.
 pub(super) fn replaces_its_shell(snippet: &[u8]) -> bool {
     let passed = |word: &&[u8]| matches!(*word, b"then" | b"do" | b"else" | b"!") || word.contains(&b'=');
     snippet.split(|byte| b";&|(){}\n".contains(byte)).any(|command| {

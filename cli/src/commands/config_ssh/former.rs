@@ -1,5 +1,5 @@
-//! The names that hosts had which are in the config no longer, because the whole block is gone or another control plane's. Nobody
-//! else's workspace may take them when the hosts come back.
+//! The names of hosts that are no longer in the config, because the block was removed or belongs to another control plane now. When the
+//! hosts come back, no workspace of another user may take their names.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -13,12 +13,12 @@ use crate::sys::paths::Paths;
 
 const MAX_FILE: usize = 1024 * 1024;
 
-/// One file for each control plane, in lines like those of the block.
+/// The file of a control plane. Its lines are like those of the block.
 fn file(paths: &Paths, plane: &str) -> PathBuf {
     paths.former_hosts().join(&sha256(plane.as_bytes())[..32])
 }
 
-/// `block`, the names of hosts of `plane` in the config, and those that are kept. Where both have one, the config is newer.
+/// `block`, the names of hosts of `plane` in the config, with the names that are kept. If both have a name, the config is newer.
 pub(super) fn with_kept(paths: &Paths, plane: &str, mut block: Vec<Former>) -> Result<Vec<Former>> {
     let kept = atomic_file::read(&file(paths, plane), MAX_FILE)?.unwrap_or_default();
     let known = block.iter().map(|former| former.name.to_lowercase()).collect::<HashSet<_>>();
@@ -26,7 +26,7 @@ pub(super) fn with_kept(paths: &Paths, plane: &str, mut block: Vec<Former>) -> R
     Ok(block)
 }
 
-/// Keeps the names in `block`, whose hosts are those of `plane`, before it goes.
+/// Keeps the names in `block`, which has the hosts of `plane`, before the block is removed.
 pub(super) fn keep(paths: &Paths, plane: &str, block: &[u8]) -> Result<()> {
     let all = with_kept(paths, plane, names_in(block))?;
     if all.is_empty() {

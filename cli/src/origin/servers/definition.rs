@@ -1,4 +1,4 @@
-//! What of a server's lines in servers.toml a session is made from.
+//! The parts of a server's section in servers.toml that a session depends on.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::origin::SessionKey;
 use crate::origin::servers::{Config, Server};
 use crate::sys::digest::sha256;
 
-/// What the file says of it, for whoever calls ssh.
+/// What the file says of a server, for the code that calls ssh.
 pub(super) fn named(server: &Server, key: &SessionKey) -> NamedServer {
     NamedServer {
         words: key.words(),
@@ -20,7 +20,7 @@ pub(super) fn named(server: &Server, key: &SessionKey) -> NamedServer {
     }
 }
 
-/// Everything that an approved session is made from.
+/// Everything that an approved session depends on.
 pub(super) fn approved_definition(config: &Config, server: &Server) -> String {
     let policy = &server.policy;
     let of_hop = |hop: &Server| {
@@ -41,7 +41,7 @@ pub(super) fn approved_definition(config: &Config, server: &Server) -> String {
     sha256(said.to_string().as_bytes())
 }
 
-/// All that a session is made from; what starts the machine is not.
+/// Everything that a session depends on; the programs that start the machine are not part of it.
 pub(super) fn definition(server: &Server) -> String {
     let said = json!([
         server.method.host(),

@@ -1,4 +1,4 @@
-//! The log that a file wants of what is done on workspaces that no file names.
+//! The audit log of what is done on workspaces that no servers.toml names.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -8,8 +8,8 @@ use crate::origin::servers::Trail;
 use crate::origin::servers::places::{self, Places};
 use crate::sys::env::Env;
 
-/// The log of what is done on workspaces that no file names, if a file wants it: the operator's, whichever file is named instead,
-/// or `own`. Who has neither pays for two looks.
+/// The log of what is done on workspaces that no servers.toml names, if one asks for it: the operator's, even if another file is named,
+/// or `own`. Without either file, this costs two look-ups.
 pub fn trail_of_all(env: &Env, own: Option<&Path>) -> Result<Option<Trail>> {
     trail_in(&places::operators(env), own)
 }

@@ -1,5 +1,5 @@
-//! Caches in which a folder is routed, besides the usual one. A project's settings can set `XDG_CACHE_HOME` and so hide such a cache;
-//! what is noted here lies below the home folder of the password database, which no variable moves. `plugin/attached` reads it, too.
+//! Caches in which a folder is routed, besides the usual one. A project's settings can set `XDG_CACHE_HOME` and so hide such a cache.
+//! The notes are below the home folder in the password database, which no variable can change. `plugin/attached` reads them, too.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::sys::{atomic_file, project};
 
 const MAX_FILE: usize = 64 << 10;
 
-/// The user's folders if no variable moves them.
+/// The user's folders, whatever the environment says.
 fn usual() -> Option<Paths> {
     let home = Env::test_home().map(PathBuf::from).or_else(project::home);
     home.map(|home| Paths::below(&home))
@@ -45,7 +45,7 @@ pub(super) fn remember(paths: &Paths) -> Result<()> {
     })
 }
 
-/// Forgets this cache, in which nothing is routed any more. If that fails, the note says too much, which does no harm.
+/// Forgets this cache, in which nothing is routed any more. If that fails, the note stays, which does no harm.
 pub(super) fn forget(paths: &Paths) {
     let Some(usual) = usual().filter(|usual| usual.cache() != paths.cache()) else { return };
     let _ = change(&usual, |caches| {

@@ -13,7 +13,7 @@ use crate::sys::random;
 
 const DIGITS: usize = 32;
 
-/// The beginning of the file names of words for what the user is asked about.
+/// How the file names of words for commands begin that the user is asked about.
 const ASKED: &str = "asked-";
 
 /// How long the user may take to answer.
@@ -47,7 +47,7 @@ impl Attachments<'_> {
         self.heard_file(session).exists()
     }
 
-    /// Makes the word for a command that the user is about to be asked about.
+    /// Makes the word for a command before the user is asked about it.
     pub fn ask(self) -> Result<String> {
         let folder = self.paths.heard();
         atomic_file::private_dir(&folder)?;
@@ -57,7 +57,7 @@ impl Attachments<'_> {
         Ok(word)
     }
 
-    /// Whether this word was made and not used yet. It is used then.
+    /// Uses up this word. Returns whether it was made and not used before.
     pub fn take_asked(self, word: &str) -> Result<bool> {
         let folder = self.paths.heard();
         Ok(atomic_file::is_own_dir(&folder)? && atomic_file::remove(&asked_file(&folder, word))?)
@@ -70,7 +70,7 @@ impl Attachments<'_> {
     }
 }
 
-/// The routed one of a folder's attachments. An error if there are several, and one of them is routed.
+/// The routed attachment of a folder. It is an error if the folder has several, and one of them is routed.
 pub fn routed_one(nearest: &[Attachment]) -> Result<Option<Attachment>> {
     match nearest {
         [only] => Ok(only.routing.then(|| only.clone())),

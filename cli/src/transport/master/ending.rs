@@ -1,4 +1,4 @@
-//! How a master ends: told to, after it has finished what runs over it, or killed if it no longer answers.
+//! How a master ends: at once when told to, after it has finished what runs over it, or killed if it no longer answers.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -61,7 +61,7 @@ pub(super) fn end_current(transport: &Transport, control_path: &Path) -> Result<
 
 /// Lets the master finish what runs over it and take nothing new; one that cannot be told so is ended. None is fine.
 pub(in crate::transport) fn retire(transport: &Transport, control_path: &Path) -> Result<()> {
-    spare::end(&transport.route.folder); // or its channel would keep the master from its end
+    spare::end(&transport.route.folder); // or its channel would keep the master from ending
     let Ok((pid, listener)) = answers(control_path, ANSWER) else {
         return Ok(end_current(transport, control_path)?);
     };
