@@ -43,7 +43,8 @@ const NOT_LOGGED_IN: &str = "run `runcode login` first: config-ssh adds the work
 /// again after you create or rename a workspace. The host of a stopped workspace works once you start the workspace.
 /// The block has the workspaces of one control plane; `--replace` makes it another's.
 /// If the title of a workspace shared with you could mean another workspace or another host of your ssh config, the name of
-/// its host includes the id. `--remove` keeps a list of the names outside the file, so that this stays true.
+/// its host includes the id. `--remove` keeps the names elsewhere, so that this also holds when you write the hosts
+/// again.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
