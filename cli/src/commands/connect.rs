@@ -374,7 +374,7 @@ fn wait(sessions: &Sessions<'_>, session: Session, patience: &Patience) -> Resul
     Err(not_ready(failure.message()))
 }
 
-/// Through a proxy that is not there, no wait leads anywhere.
+/// Fails if the proxy does not answer: then waiting is of no use.
 fn refuse_dead_proxy(sessions: &Sessions<'_>, session: &Session) -> Result<()> {
     const PATIENCE: Duration = Duration::from_secs(5);
     let transport = sessions.transport(session);

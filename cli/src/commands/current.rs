@@ -43,7 +43,7 @@ struct Current {
     /// Whether the attachment's folder is this one, or holds it.
     is_near: bool,
     session: Option<Session>,
-    /// What can be done on a server without a session: why the last one is over, or what may run.
+    /// For a server without a session: what may run there, and why the last session ended.
     without: Option<String>,
 }
 
@@ -150,7 +150,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     Ok(Current { named, key, attachment, is_near, session, without }.into())
 }
 
-/// What can be done without a session on a server that runs only profiles. `over`: why the last approved one has ended.
+/// What may run without a session on a server that runs only profiles. `over`: why the last approved session ended.
 fn without(app: &App, key: &SessionKey, over: Option<String>) -> Option<String> {
     if *key.origin() != OriginId::Server {
         return None;

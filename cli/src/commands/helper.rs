@@ -11,7 +11,7 @@ use crate::output::report::Outcome;
 #[command(hide = true)]
 pub struct Args {}
 
-/// Stays for as long as a folder is routed.
+/// Runs as long as a folder is routed and the helper is used.
 #[cfg(target_os = "linux")]
 pub fn run(Args {}: Args, app: &App) -> Result<Outcome> {
     use crate::app::Reach;

@@ -122,7 +122,7 @@ fn is_for_here(text: &str, app: &App) -> Result<bool> {
     })
 }
 
-/// Whether a variable names another workspace than the one that this project is routed to.
+/// Whether a variable names a workspace other than the one that this project is routed to.
 fn is_another_named(app: &App) -> Result<bool> {
     let Some(named) = app.named(None) else { return Ok(false) };
     let folder = std::env::current_dir().map_err(|error| Error::io("find the current folder", error))?;
@@ -130,7 +130,7 @@ fn is_another_named(app: &App) -> Result<bool> {
     Ok(routed.is_none_or(|routed| !names(&routed, app).contains(&named.words)))
 }
 
-/// What names this workspace, and no other.
+/// The names that mean this workspace and no other.
 fn names(attachment: &Attachment, app: &App) -> Vec<String> {
     let leads_there = |title: &String| {
         app.sessions()
@@ -141,7 +141,7 @@ fn names(attachment: &Attachment, app: &App) -> Vec<String> {
     [attachment.key.words()].into_iter().chain(title).collect()
 }
 
-/// A command that the user is asked about gets a word, by which the road knows it again.
+/// A command that the user is asked about gets a word by which the road recognizes it.
 fn with_word(answer: Answer, call: &ToolCall, app: &App) -> Result<Answer> {
     let text = call.tool_input.get("command").and_then(serde_json::Value::as_str);
     match (answer, text) {
@@ -210,7 +210,7 @@ fn happened(reached: Option<&Path>, is_codex: bool, app: &App) -> Result<Outcome
     said(answer.document(&shown).map(|document| document.to_string()))
 }
 
-/// Starts the helper for commands in sandboxes, unless it is there. Whether it can be shows in those commands.
+/// Starts the helper for commands in sandboxes unless it runs. If that fails, those commands say so.
 #[cfg(target_os = "linux")]
 fn restart_helper(app: &App) {
     let _ = app.sessions().and_then(|sessions| crate::session::helper::ensure(&sessions, false));

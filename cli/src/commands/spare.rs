@@ -21,7 +21,7 @@ pub struct Args {
     with_agent: bool,
 }
 
-/// Stays until a minute after the session's last command.
+/// Runs until a minute after the session's last command.
 #[cfg(unix)]
 pub fn run(args: Args, _: &App) -> Result<Outcome> {
     crate::transport::spare::keeper::keep(&args.control_path, &args.folder, args.with_agent)

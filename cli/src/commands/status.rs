@@ -40,7 +40,7 @@ struct Row {
     /// Whether commands in this folder mean it.
     is_attached: bool,
     is_warm: bool,
-    /// Whether a spare channel waits for the next command: `ready`, `none`, or `off` where it does not work.
+    /// Whether a spare waits for the next command: `ready`, `none`, or `off` if spares do not work on this connection.
     spare: &'static str,
 }
 

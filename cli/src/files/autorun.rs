@@ -19,11 +19,11 @@ pub(super) struct AutorunFiles {
     folder: Vec<OsString>,
     /// Which they are.
     pub(super) found: Tally,
-    /// Those that were left out since they would lie where other programs look for them.
+    /// The files that were left out because they would be where other programs look for them.
     pub(super) kept_out: Tally,
     /// Whether git's own do not come at all.
     is_without_git: bool,
-    /// Whether none comes at all.
+    /// Whether to leave out every such file.
     is_without_any: bool,
     /// The folder looked at last, and whether it is git's own.
     looked_at: Option<(PathBuf, bool)>,
@@ -56,7 +56,7 @@ impl AutorunFiles {
         AutorunFiles { is_without_git, ..self }
     }
 
-    /// The same, where none comes at all: in a folder that is there, other programs already look for them.
+    /// The same, leaving out every such file if `is_without_any`: in an existing folder, other programs already look for them.
     pub(super) fn without_any(self, is_without_any: bool) -> AutorunFiles {
         AutorunFiles { is_without_any, ..self }
     }

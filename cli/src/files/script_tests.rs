@@ -275,7 +275,7 @@ fn searched(files: &[(&str, &str)], path: &str, arguments: &[&str]) -> String {
         std::fs::write(&file, content).unwrap();
         std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     }
-    // A checkout's programs are in what is relative.
+    // The relative entries lead to a checkout's programs.
     let programs = format!(".::./x:{}:{}", home.path().join("bin").display(), std::env::var("PATH").unwrap());
     let mut sh = std::process::Command::new("sh");
     sh.args(["-c", &shorten(&Script::Search.readable()), "sh", "m", "ark", path]).args(arguments);

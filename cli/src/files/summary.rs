@@ -30,7 +30,7 @@ pub struct Summary {
     pub left_out: Tally,
     /// What could not be read, or disappeared.
     pub missing: Missing,
-    /// The files that were left out since other programs would have run or obeyed them.
+    /// The files that were left out because other programs would have run or obeyed them.
     pub kept_out: Tally,
     /// The files among those that travelled that other programs run or obey by themselves.
     pub autorun: Tally,

@@ -30,7 +30,7 @@ use crate::output::foreign::Name;
 pub struct Grant {
     /// What the workspace is called.
     pub title: Name,
-    /// The name that a user gave it; known if `shared` is.
+    /// The custom title; known if `shared` is.
     pub custom_title: Option<Name>,
     /// Whether it is somebody else's, shared with the user; `None` if unknown.
     pub shared: Option<bool>,

@@ -57,12 +57,12 @@ impl Subject<'_> {
     }
 }
 
-/// What a request names that is not what is about to run.
+/// How a request differs from what is about to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Differs {
-    /// The names of the lines.
+    /// The names of the lines that differ.
     pub lines: String,
-    /// The same in words, with what they say.
+    /// The same in words, with the values in the request.
     pub said: String,
 }
 
@@ -97,7 +97,7 @@ pub enum State {
     },
     /// A word was named, which nobody can check: the server has no `approvers`.
     Unverified(String),
-    /// What was named is none. If it is for something else: what it names instead, in words, and the names of these lines.
+    /// The named approval is not valid. If it is for something else, says how it differs.
     Invalid(Why, Option<Differs>),
 }
 
@@ -254,8 +254,8 @@ pub fn read(file: &Path) -> std::result::Result<(Request, String), String> {
     request.ok_or_else(|| "is malformed".to_owned())
 }
 
-/// Whether a signature of the request would count, as far as this machine's servers.toml tells: who of the approvers made it, or that
-/// nobody of them did. None where the server is not there, or has no approvers.
+/// Whether a signature of the request would count by this machine's servers.toml: `Some(Some(…))` is the approver who made it,
+/// `Some(None)` means that no approver did. `None` if the server is unknown here, or has no approvers.
 pub fn counts(
     sessions: &Sessions<'_>,
     request: &Request,
@@ -383,7 +383,7 @@ pub fn refuse(sessions: &Sessions<'_>, subject: &Subject<'_>, approval: &State) 
     }
 }
 
-/// `error`, of something whose approval was used up for it: a second try needs another one.
+/// Adds to `error` that the approval was used up, and that another try needs a new one.
 pub(super) fn used_up(error: Error, approval: &State) -> Error {
     let State::Valid { .. } = approval else { return error };
     const USED: &str = "the approval is used up: another try needs a new one (--request)";

@@ -33,7 +33,7 @@ pub struct Meta {
     /// What the workspace is called; empty in files from before that was kept.
     #[serde(default)]
     pub title: Name,
-    /// The name that a user gave it, as the list last said.
+    /// The custom title, as in the last list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom_title: Option<Name>,
     /// Whether it is somebody else's, shared with the user; `None` if unknown.
@@ -151,8 +151,8 @@ impl Session {
         report["workspace_id"] = self.meta.key.workspace_id().into();
     }
 
-    /// Whether any command may run in it, for as long as it is connected: only then it may have a spare channel. One that keeps a
-    /// person's login open would keep it open longer.
+    /// Whether any command may run in the session as long as it is connected. Only then may it have a spare: where a person logged in,
+    /// a spare would keep that login open longer.
     pub fn may_have_spare(&self) -> bool {
         let is_free = match &self.meta.access {
             Access::Gateway(_) => true,

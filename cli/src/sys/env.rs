@@ -43,7 +43,7 @@ variables! {
     RuncodeActor = "RUNCODE_ACTOR";
     /// `openssh` runs every remote command through the ssh client, also where the connection's own socket could serve.
     RuncodeTransport = "RUNCODE_TRANSPORT";
-    /// `off` leaves out the spare channel that waits for the next command.
+    /// `off` turns off the spare channel that waits for the next command.
     RuncodeSpare = "RUNCODE_SPARE";
     /// The proxy to gateways: `http://`, `socks5://` or `socks5h://`, instead of the usual variables.
     RuncodeProxy = "RUNCODE_PROXY";
@@ -175,7 +175,7 @@ impl Env {
         if cfg!(debug_assertions) { std::env::var_os("RUNCODE_TEST_HOME") } else { None }
     }
 
-    /// For how many seconds a test has a spare channel wait. A release has no such variable.
+    /// How many seconds a spare waits in a test. A release does not read this variable.
     pub fn test_idle() -> Option<OsString> {
         if cfg!(debug_assertions) { std::env::var_os(Env::TEST_IDLE) } else { None }
     }

@@ -20,7 +20,7 @@ use platform::{Inbox, Subscription};
 /// What a cancelled command does: the same as at Ctrl-C. The number is the same everywhere.
 const SIGINT: u8 = 2;
 
-/// In an inbox, with the number of the signal that the command would get from a terminal or a shell.
+/// In an inbox, added to the number of the signal that the command would get from a terminal or a shell.
 const CANCELLED: usize = 1 << 16;
 
 /// Hears that something is to end.
@@ -126,7 +126,7 @@ pub struct Cancel(Arc<Mutex<Cancelled>>);
 
 #[derive(Debug, Default)]
 struct Cancelled {
-    /// Nothing, or what is in the inboxes.
+    /// 0, or the value in the inboxes.
     what: usize,
     inboxes: Vec<Weak<Inbox>>,
 }
@@ -137,7 +137,7 @@ impl Cancel {
         self.cancel_by(SIGINT);
     }
 
-    /// As [`Cancel::cancel`], as another signal would.
+    /// Like [`Cancel::cancel`], with another signal.
     pub fn cancel_by(&self, signal: u8) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.what = CANCELLED + usize::from(signal);

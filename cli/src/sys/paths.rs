@@ -109,12 +109,12 @@ impl Paths {
         self.cache.join("heard")
     }
 
-    /// Caches other than this one in which a folder is routed: a path per line.
+    /// Other caches in which a folder is routed, one path per line.
     pub fn routed_caches(&self) -> PathBuf {
         self.cache.join("routed-caches")
     }
 
-    /// What the helper and its clients, in agents' sandboxes, hear each other by.
+    /// The folder through which the helper and its clients in agents' sandboxes talk to each other.
     pub fn helper(&self) -> PathBuf {
         self.cache.join("helper")
     }
@@ -129,7 +129,7 @@ impl Paths {
         self.state.join("approvals")
     }
 
-    /// The names in the user's ssh config that led to workspaces before its hosts were removed.
+    /// The folder with the names of hosts that were removed from the user's ssh config.
     pub fn former_hosts(&self) -> PathBuf {
         self.state.join("former-hosts")
     }

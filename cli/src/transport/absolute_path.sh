@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# Leaves of PATH what is absolute: in a folder of the user's project, an empty or relative part would run the programs of a
-# checkout, and so would an empty PATH. An empty or relative folder of libraries would load its libraries.
+# Keeps only the absolute entries of PATH: in a folder of the user's project, an empty or relative one would run programs of the
+# checkout, and so would an empty PATH. In LD_LIBRARY_PATH, it would load libraries of the checkout.
 keep_absolute() {
   kept_parts=
   left_parts=$1:

@@ -34,7 +34,7 @@ pub struct Contact {
     program: PathBuf,
     user: Resolved,
     is_sandboxed: bool,
-    /// What ssh runs to get there, if others are on the way.
+    /// The way through others, if there are any.
     through: Option<OnTheWay>,
 }
 
@@ -43,7 +43,7 @@ pub struct Contact {
 pub struct OnTheWay {
     /// The `ProxyCommand`.
     pub command: OsString,
-    /// The servers on the way.
+    /// The hops.
     pub hops: Vec<OpenedHop>,
 }
 

@@ -165,7 +165,7 @@ fn machine() -> String {
     format!("{:.8}", digest::sha256(&platform::machine_name()))
 }
 
-/// Whether any command is claimed, on whichever machine: its client waits for it, or was killed.
+/// Whether any command is claimed, by any machine: its client waits for it, or was killed.
 #[cfg(unix)]
 pub(super) fn has_any(session: &Path) -> bool {
     let mut entries = std::fs::read_dir(session.join(FOLDER)).into_iter().flatten().flatten();

@@ -10,7 +10,7 @@ use crate::sys::atomic_file;
 use crate::transport::connect_error;
 use crate::transport::outcome::{Cause, Unconnected};
 
-/// How much of what the ssh to a server on the way says is read, in bytes.
+/// How much is read of the errors of a hop's ssh, in bytes.
 const MAX_LOG: u64 = 64 * 1024;
 
 /// What a server in servers.toml accepts.
@@ -31,28 +31,28 @@ pub struct OpenedServer {
     pub words: String,
     /// Whether its host keys are pinned.
     pub is_pinned: bool,
-    /// The servers on the way there.
+    /// The hops on the way there.
     pub hops: Vec<OpenedHop>,
 }
 
-/// A server on the way, and what its ssh had to say.
+/// A hop on the way to a server, and the errors of its ssh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenedHop {
     /// Its name.
     pub words: String,
     /// Whether its host keys are pinned.
     pub is_pinned: bool,
-    /// Where its ssh leaves its errors.
+    /// The file to which its ssh writes errors.
     pub log: PathBuf,
 }
 
 impl OpenedHop {
-    /// Forgets what an earlier ssh had to say.
+    /// Forgets the errors of an earlier ssh.
     pub(super) fn forget(&self) {
         let _ = atomic_file::remove(&self.log); // an old reason is better than none
     }
 
-    /// Why the way ends here, if it does. `before` and `next`: the servers before and after it; `to`: where the way leads.
+    /// Why the connection failed at this hop, if it did. `before` and `next`: the servers before and after it; `to`: the destination.
     fn failure(&self, before: Option<&str>, next: &str, to: &str, is_sandboxed: bool) -> Option<Unconnected> {
         let mut log = Vec::new();
         std::fs::File::open(&self.log).ok()?.take(MAX_LOG).read_to_end(&mut log).ok()?;
@@ -86,12 +86,12 @@ impl OpenedHop {
             });
             failed.error.context(format_args!("on the way to `{to}`"))
         };
-        // What has refused us, or is out of reach, is not the server itself.
+        // A hop refused us or is out of reach, not the server itself.
         Some(Unconnected { cause: Cause::Other, error: error.detail("hop", words) })
     }
 }
 
-/// Why the way to `to` ends at one of the hops, if it does.
+/// Why the connection to `to` failed at one of the hops, if it did.
 pub(super) fn failure_of(hops: &[OpenedHop], to: &str, is_sandboxed: bool) -> Option<Unconnected> {
     hops.iter().enumerate().find_map(|(at, hop)| {
         let name = |at: Option<usize>| hops.get(at?).map(|hop| hop.words.as_str());
@@ -99,13 +99,12 @@ pub(super) fn failure_of(hops: &[OpenedHop], to: &str, is_sandboxed: bool) -> Op
     })
 }
 
-/// What is said where nothing comes through. That may be the doing of either.
+/// The message if nothing comes through. It names both servers, because either may be the cause.
 fn no_answer(to: &str, through: &str, said: &str) -> String {
     format!("cannot connect to `{to}` through `{through}`: {said}")
 }
 
-/// Whether the host that ssh has logged in to does not make the connection that it was asked for. At this log level, ssh leaves out
-/// why.
+/// Whether the host that ssh has logged in to did not make the connection that ssh asked for. At this log level, ssh does not say why.
 fn is_unopened(log: &str) -> bool {
     log.lines().any(|line| line.trim_end() == "stdio forwarding failed")
 }

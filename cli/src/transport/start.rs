@@ -37,7 +37,7 @@ pub(super) const AFTER_SIGNAL: Duration = Duration::from_secs(3);
 /// connection of its own.
 const QUEUE: Duration = Duration::from_secs(60);
 
-/// How long it takes until the end of a spare channel has reached the workspace.
+/// How long the end of a spare may take to reach the workspace.
 #[cfg(unix)]
 const SPARE_GONE: Duration = Duration::from_millis(300);
 
@@ -57,7 +57,7 @@ impl Transport {
         self.start_directly(command, streams, interrupt, || false)
     }
 
-    /// In the session's spare channel, if there is one for the command.
+    /// Starts the command in the session's spare, if there is one for it.
     #[cfg(unix)]
     fn start_visiting(
         &self,
@@ -92,7 +92,7 @@ impl Transport {
         }
     }
 
-    /// `makes_room`: asked when the connection is full, whether there will be room in a moment.
+    /// `makes_room`: if the connection is full, says whether there will be room in a moment.
     fn start_directly(
         &self,
         command: &RemoteCommand,
@@ -105,7 +105,7 @@ impl Transport {
         #[cfg(unix)]
         let (mut is_beside_tried, mut is_spare_gone) = (false, Deadline::after(Duration::ZERO));
         #[cfg(windows)]
-        let _ = &mut makes_room; // there is no connection that others use
+        let _ = &mut makes_room; // no other client uses the connection
         let token = command.token().to_owned();
         while !interrupt.has_any() {
             let failure = match self.start_once(command, streams, Some(&interrupt)) {

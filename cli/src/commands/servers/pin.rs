@@ -162,7 +162,7 @@ pub(super) fn run(args: Args, app: &App) -> Result<Outcome> {
     Ok(shown.into())
 }
 
-/// The keys of a server behind others, which certify a key for this: so it is on record.
+/// The host keys of a server behind others. To reach it, a key is certified for each hop, so this goes on record.
 fn through_others(app: &App, server: &Server, contact: Contact) -> Result<Vec<ServerPin>> {
     let gone = || Error::new(Code::NotFound, format!("no server is called `{}`", server.name));
     let key = SessionKey::server(&server.name).ok_or_else(gone)?;

@@ -135,8 +135,8 @@ if [ -n "$is_beside" ] && [ -f "$to_path" ]; then
 fi
 [ -z "$new_mode" ] || chmod "$new_mode" "$temp_file" 2>/dev/null
 [ ! -d "$to_path" ] || fail_with folder
-# A folder that others put in its place in between is not gone into. Where mv has no -T, the file goes under its own name into the
-# folder above, which is a rename.
+# A folder that others put there meanwhile must not be entered. If mv has no -T, the file goes under its own name into the folder
+# above, which is a rename.
 move_file() {
   mv -fT "$temp_file" "$to_path" 2>/dev/null && return
   [ ! -d "$to_path" ] || return 1

@@ -56,8 +56,8 @@ clean_up() {
   close_folder
 } 2>/dev/null
 
-# As `mv -T`, for a mv without it: under its own name into the folder above, which is a rename. A folder that others put in its
-# place in between is not gone into.
+# Like `mv -T`, for a mv without it: under its own name into the folder above, which is a rename. A folder that others put there
+# meanwhile is not entered.
 move_named() {
   case $1 in */"${2##*/}") mv -f "$1" "${2%/*}/"; return ;; esac
   mkdir ./n && mv "$1" "./n/${2##*/}" || return 1

@@ -43,12 +43,12 @@ const MAX_REDIRECTS: usize = 3;
 /// What to do when an answer was cut off.
 const AGAIN: &str = "try again, or run `runcode doctor`";
 
-/// What a list says of a workspace that its session remembers.
+/// The facts from a list that a session remembers about its workspace.
 #[derive(Debug, Clone)]
 pub(super) struct Listed {
-    /// Whether it is somebody else's.
+    /// Whether somebody else shares it.
     pub(super) shared: bool,
-    /// The name that a user gave it.
+    /// Its custom title.
     pub(super) custom_title: Option<Name>,
 }
 
@@ -124,7 +124,7 @@ impl Client {
         Ok(found.into_values().collect())
     }
 
-    /// What the last list says of it, if one that contains it was read. Sends no request.
+    /// What the last list says about it, if that list contains it. Sends no request.
     pub(super) fn listed(&self, key: &SessionKey) -> Option<Listed> {
         self.listed.borrow().get(&key.workspace_id()?).cloned()
     }

@@ -15,7 +15,7 @@ use crate::sys::trusted_file::Owner;
 /// The longest that an approved session may last, in seconds.
 const LONGEST_SESSION: u64 = 3600;
 
-/// Through how many servers another one may be reached. Each makes a connection and needs a certificate.
+/// How many hops there may be on the way to a server. Each takes a connection and a certificate.
 pub const MOST_HOPS: usize = 4;
 
 /// What a file may refer to.
@@ -25,9 +25,9 @@ pub(super) struct Known {
     pub(super) profiles: BTreeSet<String>,
     /// The signers that there are.
     pub(super) signers: BTreeSet<String>,
-    /// The servers of the file that is read, and how each is logged in to; none for a word that means nothing.
+    /// The servers in this file, each with its `auth_method`; `None` if that is not valid.
     pub(super) methods: BTreeMap<String, Option<Word>>,
-    /// Those of them that are reached through another one.
+    /// The servers that are reached through another one, each with that one.
     pub(super) jumps: BTreeMap<String, String>,
     /// The file that is read.
     pub(super) file: Option<File>,
@@ -69,7 +69,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Reads what stands in the section of the server of this name. `word`: how that is logged in to; none is unclear.
+    /// Reads the section of the server of this name. `word`: its `auth_method`; `None` if that is unclear.
     pub(super) fn read(name: &str, section: &mut Section<'_>, word: Option<Word>, known: &Known) -> Policy {
         let (is_unclear, word) = (word.is_none(), word.unwrap_or(Word::Certificate));
         let profiles = profiles(section, known);
@@ -156,7 +156,7 @@ impl Policy {
     }
 }
 
-/// The name of the server through which the server `name` is reached; else why it cannot be.
+/// The name of the server through which `name` is reached, or why it cannot be reached so.
 fn way(name: &str, through: &str, word: Word, known: &Known) -> Result<String, String> {
     if word == Word::Ssh {
         let how = "does not go with auth_method = \"ssh\": your own ssh connects there, so write ProxyJump into its config";

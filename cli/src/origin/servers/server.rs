@@ -55,7 +55,7 @@ impl Server {
         format!("runcode-{}", self.name)
     }
 
-    /// Its address, and the user there; none where the user's own ssh config decides.
+    /// Its address, and the user there; `None` if the user's own ssh config decides.
     pub fn endpoint(&self) -> Option<Endpoint> {
         let (AuthMethod::Certificate(host) | AuthMethod::LegacyPassword(host)) = &self.method else {
             return None;

@@ -197,12 +197,12 @@ fn clear(sessions: &Sessions<'_>, locked: &LockedSession<'_>) -> Result<()> {
     over::forget(locked.folder())
 }
 
-/// What lets us in.
+/// What a login needs.
 struct Made<'a> {
     pair: &'a Keypair,
     certificate: Option<&'a Certificate>,
     hops: &'a Hops,
-    /// The files for the servers on the way.
+    /// The files for the hops.
     on_the_way: Files,
 }
 

@@ -68,7 +68,7 @@ impl Sessions<'_> {
 
     /// An approved session is used as long as it stands, whatever is wanted.
     fn obtain_any(&self, key: &SessionKey, want: Want) -> Result<Obtained, Ungranted> {
-        // Whatever it lacks by now, the helper sees to it.
+        // If the session lacks anything by now, the helper obtains it.
         #[cfg(target_os = "linux")]
         if self.is_relayed() {
             let session = self.store().read(key)?;

@@ -43,8 +43,8 @@ const WASTED: Duration = Duration::from_millis(50);
 /// How many times the wait is doubled at most.
 const DOUBLED: u32 = 7;
 
-/// Keeps a spare for the session in `folder`, whose master listens at `control_path`, until that ends. Stdin is the session's [`FILE`],
-/// which the process that started this one has locked.
+/// Keeps a spare for the session in `folder`, whose master listens at `control_path`, until that ends. Stdin is the session's `spare`
+/// file, which the process that started this one has locked.
 pub fn keep(control_path: &Path, folder: &Path, with_agent: bool) -> Result<()> {
     let failed = |error| Error::io("keep a spare channel", error);
     let mut file = File::from(rustix::stdio::stdin().try_clone_to_owned().map_err(failed)?);
