@@ -158,7 +158,7 @@ impl Client {
         }
     }
 
-    /// Exchanges a code of the consent page for the token, and the account when it is told.
+    /// Exchanges a code of the consent page for the token, and the account if the answer names it.
     pub fn exchange(&self, code: &str, verifier: &str) -> Result<(Token, Option<Name>)> {
         let body = serde_json::json!({ "code": code, "verifier": verifier }).to_string().into_bytes();
         let answer = Zeroizing::new(self.call(Method::POST, "/login/token", &[], Some(body))?);

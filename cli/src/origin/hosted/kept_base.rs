@@ -8,7 +8,7 @@ use crate::sys::paths::Paths;
 /// The longest base that is kept, in bytes.
 const MAX_BYTES: usize = 2048;
 
-/// The base that is kept. A file that holds anything else is none.
+/// The kept base. A file that holds anything else counts as none.
 pub fn read(paths: &Paths) -> Result<Option<BaseUrl>> {
     let file = paths.kept_base();
     if !file.exists() || !atomic_file::is_own_dir(paths.config())? {
@@ -27,7 +27,7 @@ pub fn keep(paths: &Paths, base: &BaseUrl) -> Result<()> {
     atomic_file::write(&paths.kept_base(), format!("{base}\n").as_bytes(), 0o600)
 }
 
-/// Keeps this base no more; with none named, whichever it is.
+/// Forgets this base, or whichever base is kept if none is given.
 pub fn forget(paths: &Paths, base: Option<&BaseUrl>) -> Result<()> {
     if base.is_none() || read(paths)?.as_ref() == base {
         atomic_file::remove(&paths.kept_base())?;

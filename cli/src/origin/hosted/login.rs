@@ -44,7 +44,7 @@ const STATE_CHARS: usize = 43;
 
 /// What the browser brought.
 pub enum Callback {
-    /// A token, and the account when it was told.
+    /// A token, and the account if the page named it.
     Token(Token, Option<Name>),
     /// A code that the control plane exchanges for a token, for whoever has the verifier (RFC 7636).
     Code(String),
@@ -70,7 +70,7 @@ impl CallbackServer {
         Ok(CallbackServer { tcp, port, state: draw().into(), verifier: draw().into() })
     }
 
-    /// What shows that a code was asked for here.
+    /// The verifier, which proves that this process asked for the code.
     pub fn verifier(&self) -> &str {
         &self.verifier
     }
