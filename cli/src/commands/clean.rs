@@ -10,8 +10,8 @@ use crate::commands::args::OneOf;
 use crate::error::{Code, Error, Result};
 use crate::output::foreign::FileName as _;
 use crate::output::report::{Outcome, Simple};
-use crate::session::resolve::resolve_here;
-use crate::session::{approved, once};
+use crate::session::resolve::{meant_now, resolve_here, shown};
+use crate::session::{Sessions, approved, once};
 use crate::sys::atomic_file;
 
 /// Remove sessions from this machine.
@@ -53,32 +53,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
             approved::forget_all(store.cache());
         }
     } else {
-        let applying = sessions.applying()?;
-        let named = app.named(args.which.words());
-        let (key, attachment) = match &named {
-            Some(named) => {
-                let key = resolve_here(&named.words, &sessions).map_err(|error| named.explain(error))?;
-                (key, applying.one().ok().flatten())
-            }
-            None => match applying.one()? {
-                Some(attachment) => (attachment.key.clone(), Some(attachment)),
-                None => {
-                    return Err(Error::new(
-                        Code::Usage,
-                        "no workspace is attached, so it is not clear what to clean",
-                    )
-                    .hint("name a workspace, or use `runcode clean --all`"));
-                }
-            },
-        };
-        if store.has_any(&key) {
-            cleaned.push(key.workspace_id().map_or_else(|| json!(key.id()), |id| json!(id)));
-        }
-        // Another folder that it is attached to makes a new session at its next use.
-        if let Some(attachment) = attachment.filter(|attachment| attachment.key == key) {
-            sessions.attachments().lock()?.remove(&attachment)?;
-        }
-        sessions.drop_session(&key)?;
+        return one(&args, app, &sessions);
     }
     let line = match cleaned.len() {
         0 => "there was nothing to clean".to_owned(),
@@ -86,6 +61,49 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         count => format!("✓ Removed {count} sessions"),
     };
     Ok(Simple { json: json!({ "cleaned": cleaned }), lines: vec![line] }.into())
+}
+
+/// Removes the session of the named workspace, or of the one attached to this folder.
+fn one(args: &Args, app: &App, sessions: &Sessions<'_>) -> Result<Outcome> {
+    let applying = sessions.applying()?;
+    let named = app.named(args.which.words());
+    let (key, attachment) = match &named {
+        Some(named) => {
+            let key = resolve_here(&named.words, sessions).map_err(|error| named.explain(error))?;
+            (key, applying.one().ok().flatten())
+        }
+        None => match applying.here("clean")? {
+            Some(attachment) => (attachment.key.clone(), Some(attachment)),
+            None => {
+                return Err(Error::new(
+                    Code::Usage,
+                    "no workspace is attached, so it is not clear what to clean",
+                )
+                .hint("name a workspace, or use `runcode clean --all`"));
+            }
+        },
+    };
+    let name = shown(&key, sessions);
+    let is_there = sessions.store().has_any(&key);
+    let cleaned = is_there.then(|| key.workspace_id().map_or_else(|| json!(key.id()), |id| json!(id)));
+    // Another folder that it is attached to makes a new session at its next use.
+    let detached = match attachment.filter(|attachment| attachment.key == key) {
+        Some(attachment) => {
+            sessions.attachments().lock()?.remove(&attachment)?.then(|| attachment.shown_folder())
+        }
+        None => None,
+    };
+    sessions.drop_session(&key)?;
+    let mut lines = match (is_there, &detached) {
+        (true, _) => vec![format!("✓ Removed the session of {name}")],
+        (false, Some(_)) => Vec::new(),
+        (false, None) => vec!["there was nothing to clean".to_owned()],
+    };
+    if let Some(folder) = detached {
+        lines.push(format!("✓ Detached {folder} from {name}"));
+        lines.extend(meant_now(sessions));
+    }
+    Ok(Simple { json: json!({ "cleaned": cleaned.as_slice() }), lines }.into())
 }
 
 /// Removes what the tools of `mcp` keep of what commands printed.

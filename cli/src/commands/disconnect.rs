@@ -10,8 +10,8 @@ use crate::origin::{OriginId, SessionKey};
 use crate::output::foreign::{self, Name};
 use crate::output::report::{Outcome, Simple};
 use crate::session::Sessions;
-use crate::session::attachment::{Applying, Attachment, ambiguous};
-use crate::session::resolve::{resolve_here, shown};
+use crate::session::attachment::{Applying, Attachment, ambiguous, elsewhere_only};
+use crate::session::resolve::{meant_now, resolve_here, shown};
 
 /// Detach this folder from its workspace and drop the session.
 ///
@@ -70,16 +70,14 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         "folder": attachment.folder,
         "still_attached_to": others.iter().map(|other| &other.folder).collect::<Vec<_>>(),
     });
-    let mut lines = vec![format!("✓ Detached from {name}; it keeps running")];
+    let mut lines = vec![format!("✓ Detached {} from {name}; it keeps running", attachment.shown_folder())];
     if !others.is_empty() {
         let folders = few(others.iter().map(Attachment::shown_folder));
         lines.push(format!("  its session stays: it is attached to {folders}, too"));
     } else if matches!(key.origin(), OriginId::Plane(_)) {
         lines.push(format!("  power it down with: runcode stop {}", key.words()));
     }
-    if let Some(now) = sessions.applying()?.one().ok().flatten() {
-        lines.push(format!("  commands here mean {} now", now.shown_with_folder()));
-    }
+    lines.extend(meant_now(&sessions));
     Ok(Simple { json, lines }.into())
 }
 
@@ -92,24 +90,37 @@ fn meant(args: &Args, app: &App, sessions: &Sessions<'_>) -> Result<Option<Attac
     let key = key.transpose()?;
     let applying = match sessions.applying()? {
         Applying::Near(near) => vec![*near],
-        Applying::Only(all) | Applying::Several(all) | Applying::Linked(all) | Applying::Gone(all) => all,
+        Applying::Linked(all) | Applying::Gone(all) => all,
         Applying::None => Vec::new(),
+        // Those are other folders', whoever is named.
+        Applying::Only(all) | Applying::Several(all) if named.is_some() => {
+            return Err(unattached(named.as_ref().map_or("", |named| &named.words), &all));
+        }
+        Applying::Only(all) => {
+            let only = |_: &str| "run it there; `runcode disconnect --all` detaches every folder".to_owned();
+            return Err(elsewhere_only(&all, only).for_tools("it is another project's: leave it as it is"));
+        }
+        Applying::Several(all) => return Err(several(&all)),
     };
     let is_named = |attachment: &&Attachment| key.as_ref().is_none_or(|key| *key == attachment.key);
     match (&applying.iter().filter(is_named).collect::<Vec<_>>()[..], named) {
         ([attachment], _) => Ok(Some((*attachment).clone())),
         ([], None) => Ok(None),
         ([], Some(named)) => Err(unattached(&named.words, &applying)),
-        _ => Err(ambiguous(&applying)
-            .hint("run it in one of these folders, or use `runcode disconnect --all`")
-            .for_tools("none of them is this project's: leave them as they are")),
+        _ => Err(several(&applying)),
     }
+}
+
+fn several(all: &[Attachment]) -> Error {
+    ambiguous(all)
+        .hint("run it in one of these folders, or use `runcode disconnect --all`")
+        .for_tools("none of them is this project's: leave them as they are")
 }
 
 fn unattached(name: &str, applying: &[Attachment]) -> Error {
     let what = match applying {
         [] => "nothing is attached".to_owned(),
-        [one] => format!("{} is attached", one.shown()),
+        [one] => format!("{} is attached to {}", one.shown(), one.shown_folder()),
         several => format!("attached are {}", few(several.iter().map(Attachment::shown_with_folder))),
     };
     Error::new(Code::NotFound, format!("{} is not attached to this folder ({what})", foreign::word(name)))

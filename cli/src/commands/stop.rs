@@ -10,7 +10,7 @@ use crate::output::foreign::Name;
 use crate::output::report::{Outcome, Simple};
 use crate::session::attachment::Applying;
 use crate::session::audit::Action;
-use crate::session::resolve::title_here;
+use crate::session::resolve::{meant_now, title_here};
 
 /// Power a workspace down.
 ///
@@ -42,7 +42,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let named = app.named(args.which.words());
     let target = match &named {
         Some(named) => app.resolve(&named.words).map_err(|error| named.explain(error))?,
-        None => Target { key: sessions.attached_key()?, row: None },
+        None => Target { key: sessions.key_here("stop")?, row: None },
     };
     let key = &target.key;
     let origin = app.origin(key.origin())?;
@@ -80,9 +80,10 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let was_stopped = row.as_ref().is_some_and(|row| row.is_in("stopped"));
     let how = if was_stopped { "was stopped already" } else { "is stopping" };
     let again = named.map_or_else(|| key.words(), |named| named.words);
-    let lines = vec![
+    let mut lines = vec![
         format!("✓ {name} {how}{}", if detached { ", and is detached" } else { "" }),
         format!("  boot it again with: runcode connect {again} --start"),
     ];
+    lines.extend(meant_now(&sessions).filter(|_| detached));
     Ok(Simple { json, lines }.into())
 }

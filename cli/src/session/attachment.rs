@@ -8,6 +8,7 @@ mod routing;
 mod store;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::path::{Path, PathBuf};
 
@@ -120,6 +121,15 @@ impl Applying {
         }
     }
 
+    /// As [`Applying::one`], for a verb that ends or removes something: only what is attached to this folder or to one that
+    /// holds it. The only attachment elsewhere belongs to other work; `command` is offered, with the name that it needs.
+    pub fn here(self, command: &str) -> Result<Option<Attachment>> {
+        match self {
+            Applying::Only(all) => Err(elsewhere_only(&all, |key| format!("runcode {command} {key}"))),
+            other => other.one(),
+        }
+    }
+
     /// The attachment that applies, where its folder holds `project` or lies within it.
     pub fn of_project(self, project: &Location) -> Option<Attachment> {
         match self {
@@ -141,6 +151,18 @@ pub fn ambiguous(all: &[Attachment]) -> Error {
     )
     .hint("name one with `-w NAME`, or attach one to this folder with `runcode connect NAME`")
     .for_tools("ask the user which; name it as `workspace`, or attach it with `connect`")
+}
+
+/// The error where the folder has no attachment, and one elsewhere is not to be taken for it. `command` acts on it by name.
+pub fn elsewhere_only(all: &[Attachment], command: impl Fn(&str) -> String) -> Error {
+    let error = Error::new(Code::NotFound, "no workspace is attached to this folder");
+    let Some(first) = all.first() else { return error };
+    let folders = few(all.iter().map(Attachment::shown_folder));
+    let what = format!("{} is attached to {folders}", first.shown());
+    let key = first.key.words();
+    error.hint(format!("{what}: {}", command(foreign::argument(&key)))).for_tools(format!(
+        "{what}: leave it as it is, unless the user means it; then name it as `workspace`"
+    ))
 }
 
 /// The error for a folder that a link led to, where both ends of the link have an attachment of their own.

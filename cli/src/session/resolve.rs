@@ -133,6 +133,12 @@ fn several(name: &str, here: &[SessionKey]) -> Error {
         .hint(hint)
 }
 
+/// Where commands in this folder go now that it has been detached, if they go anywhere.
+pub fn meant_now(sessions: &Sessions<'_>) -> Option<String> {
+    let now = sessions.applying().ok()?.one().ok().flatten()?;
+    Some(format!("  commands here reach {} now", now.shown_with_folder()))
+}
+
 /// A workspace as a person knows it, `web (#2)`, as far as this machine knows that, too.
 pub fn shown(key: &SessionKey, sessions: &Sessions<'_>) -> String {
     key.shown(title_here(key, sessions).as_ref())

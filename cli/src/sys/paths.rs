@@ -119,6 +119,11 @@ impl Paths {
         self.cache.join("helper")
     }
 
+    /// The folders without an attachment whose user has been told which workspace commands there reach: one per line.
+    pub fn told(&self) -> PathBuf {
+        self.cache.join("told")
+    }
+
     /// The one attachment that runcode kept before there were more.
     pub fn current(&self) -> PathBuf {
         self.cache.join("current")

@@ -141,6 +141,7 @@ impl<'a> Attachments<'a> {
         if older.is_some() {
             atomic_file::remove(&self.paths.current())?;
         }
+        self.forget_told();
         drop(locked);
         Ok(before)
     }
@@ -269,6 +270,7 @@ impl Locked<'_> {
         }
         atomic_file::sweep(&attachment.file)?;
         let is_removed = atomic_file::remove(&attachment.file)?;
+        self.attachments.forget_told();
         self.forget_heard();
         Ok(is_removed)
     }
@@ -285,6 +287,7 @@ impl Locked<'_> {
             atomic_file::remove(&entry.path())?;
         }
         self.forget_heard();
+        self.attachments.forget_told();
         atomic_file::sweep(&paths.current())?;
         atomic_file::remove(&paths.current()).map(|_| ())
     }

@@ -339,3 +339,36 @@ fn an_attachment_names_its_folder_and_session() {
     assert_eq!(read.key, key(1));
     assert!(!Path::new(&read.file).is_absolute(), "where it is kept is not in it");
 }
+
+#[test]
+fn what_ends_something_takes_no_other_folders() {
+    let world = World::with(&["a", "b", "c"]);
+    world.save("b", 2);
+    let error = world.applying("a").here("stop").unwrap_err();
+    assert_eq!(error.message(), "no workspace is attached to this folder");
+    assert!(error.next_step().unwrap().ends_with("/b\": runcode stop 2"), "{error:?}");
+    assert_eq!(world.applying("b").here("stop").unwrap().unwrap().key, key(2));
+    world.save("c", 3);
+    assert_eq!(world.applying("a").here("stop").unwrap_err().code(), Code::Ambiguous);
+    world.remove("b");
+    world.remove("c");
+    assert_eq!(world.applying("a").here("stop").unwrap(), None);
+}
+
+#[test]
+fn a_folder_is_told_once_until_something_changes() {
+    let world = World::with(&["a", "b", "c"]);
+    world.save("b", 2);
+    let tell = |folder: &str| match world.applying(folder) {
+        Applying::Only(all) => world.attachments().tell(&world.at(folder), &all[0]),
+        other => panic!("{other:?}"),
+    };
+    assert!(tell("a").unwrap().contains("#2") && tell("c").is_some());
+    assert_eq!((tell("a"), tell("c")), (None, None));
+    world.save("a", 1);
+    world.remove("a");
+    assert!(tell("a").is_some());
+    std::fs::write(world.paths.told(), "x".repeat(16 * 1024)).unwrap();
+    assert!(tell("a").is_some());
+    assert!(std::fs::metadata(world.paths.told()).unwrap().len() < 1024, "it does not grow forever");
+}

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::{Code, Error, Result};
 use crate::origin::{Origins, SLOWEST_GRANT, SessionKey};
+use crate::output::progress::note;
 use crate::session::Session;
 use crate::session::attachment::{Applying, Attachment, Attachments};
 use crate::session::mint;
@@ -160,20 +161,46 @@ impl<'a> Sessions<'a> {
 
     /// The attachment that applies here; none is an error that says what to do.
     pub fn attachment(&self) -> Result<Attachment> {
-        self.applying()?.one()?.ok_or_else(|| {
-            Error::new(Code::NotFound, "no workspace is attached")
-                .hint("run `runcode connect <workspace>` first")
-                .for_tools("call `connect` first; `list` says what there is")
-        })
+        let applying = self.applying()?;
+        if let Applying::Only(all) = &applying {
+            self.tell_of(all);
+        }
+        applying.one()?.ok_or_else(none_attached)
+    }
+
+    /// Tells the user, once, that commands in this folder reach what is attached to another one. A caller with folders of its
+    /// own says so in its own way.
+    fn tell_of(&self, only: &[Attachment]) {
+        let folder = if self.folder.is_none() { Location::current(self.env).ok() } else { None };
+        let told = folder.zip(only.first()).and_then(|(folder, only)| self.attachments().tell(&folder, only));
+        if let Some(line) = told {
+            note(line);
+        }
     }
 
     /// The attached workspace, as far as this command may ask its origin.
     pub fn attached_key(&self) -> Result<SessionKey> {
-        let key = self.attachment()?.key;
+        self.askable(self.attachment()?.key)
+    }
+
+    /// As [`Sessions::attached_key`], for `command`, which ends something: the only attachment elsewhere is not enough.
+    pub fn key_here(&self, command: &str) -> Result<SessionKey> {
+        let attachment = self.applying()?.here(command)?.ok_or_else(none_attached)?;
+        self.askable(attachment.key)
+    }
+
+    fn askable(&self, key: SessionKey) -> Result<SessionKey> {
         let selected = self.origins.selected()?;
         match key.api_base() {
             Some(base) if !selected.covers(key.origin()) => Err(selected.elsewhere(base)),
             _ => Ok(key),
         }
     }
+}
+
+/// The error where nothing is attached anywhere.
+fn none_attached() -> Error {
+    Error::new(Code::NotFound, "no workspace is attached")
+        .hint("run `runcode connect <workspace>` first")
+        .for_tools("call `connect` first; `list` says what there is")
 }
