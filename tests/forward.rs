@@ -56,7 +56,7 @@ fn forwards_are_listed_and_cancelled() {
             1
         );
         world.run(&["forward", "--cancel"]).succeeds();
-        world.run(&["forward", "--cancel", &first]).succeeds();
+        world.run(&["forward", "--cancel", &first, "--json"]).fails_as("not_found", 2);
         assert_eq!(world.run(&["forward", "--list"]).succeeds().text(), "nothing is forwarded\n");
     }
 }
@@ -71,8 +71,14 @@ fn a_port_pair_is_local_then_remote() {
     assert!(greeted(local));
     let said = world.run(&["forward", "--cancel", &pair]).succeeds();
     assert!(said.text().starts_with("ended: ") && !greeted(local), "{said:?}");
-    let said = world.run(&["forward", "--cancel", &pair]).succeeds();
-    assert!(said.text().starts_with("no such forward"), "{said:?}");
+    let said = world.run(&["forward", "--cancel", &pair, "--json"]).fails_as("not_found", 2).json();
+    assert_eq!(said["message"], format!("{pair} is no forward of box (#1)"));
+    // One wrong number ends nothing.
+    world.run(&["forward", &pair]).succeeds();
+    let said = world.run(&["forward", "--cancel", &pair, "9", "--json"]).fails_as("not_found", 2).json();
+    assert!(said["hint"].as_str().unwrap().ends_with(&format!(": {pair}")), "{said}");
+    assert!(greeted(local));
+    world.run(&["forward", "--cancel"]).succeeds();
     let said = world.run(&["forward", &format!(":{there}"), "--json"]).succeeds().json();
     assert!(greeted(u16::try_from(said["forwards"][0]["local"].as_u64().unwrap()).unwrap()), "{said}");
 }

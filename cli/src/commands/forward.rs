@@ -12,6 +12,7 @@ use crate::session::{Session, Sessions, policy};
 use crate::transport::Way;
 #[cfg(unix)]
 use crate::{
+    origin::names::few,
     output::progress::{self, note},
     remote::listening::is_listening,
 };
@@ -154,10 +155,7 @@ impl Report for Forwards {
 
     fn text(&self, text: &mut Text) {
         if self.rows.is_empty() {
-            return text.line(match self.what {
-                What::Cancelled => "no such forward (`runcode forward --list` shows them)",
-                _ => "nothing is forwarded",
-            });
+            return text.line("nothing is forwarded");
         }
         let workspace = self.session.shown();
         for Row { kept, is_active, .. } in &self.rows {
@@ -227,19 +225,25 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
 fn act(args: &Args, is_json: bool, sessions: &Sessions<'_>, session: Session) -> Result<Outcome> {
     let is_read = is_json || progress::is_watched();
     if args.cancel {
+        let listed =
+            forwards::list(sessions, &session)?.into_iter().map(|(kept, _)| kept).collect::<Vec<_>>();
         // A port of this machine before one of the workspace: the same number may be both, of two forwards.
-        let mine = forwards::list(sessions, &session)?
-            .into_iter()
-            .map(|(kept, _)| ports(&kept).0)
-            .collect::<Vec<_>>();
-        let chosen = |kept: &Kept| {
+        let mine = listed.iter().map(|kept| ports(kept).0).collect::<Vec<_>>();
+        let is_meant = |asked: &Asked, kept: &Kept| {
             let (local, remote) = ports(kept);
-            let is_named = args.ports.iter().any(|asked| match asked.local {
-                Some(here) => (here, asked.remote) == (local, remote),
-                None => asked.remote == local || (asked.remote == remote && !mine.contains(&remote)),
-            });
-            args.ports.is_empty() || (args.reverse == kept.reverse && is_named)
+            args.reverse == kept.reverse
+                && match asked.local {
+                    Some(here) => (here, asked.remote) == (local, remote),
+                    None => asked.remote == local || (asked.remote == remote && !mine.contains(&remote)),
+                }
         };
+        // Before any of them ends: who mistypes one of several is told so with all of them as they were.
+        let is_unknown = |asked: &&Asked| !listed.iter().any(|kept| is_meant(asked, kept));
+        if let Some(unknown) = args.ports.iter().find(is_unknown) {
+            return Err(not_forwarded(*unknown, &listed, &session));
+        }
+        let chosen =
+            |kept: &Kept| args.ports.is_empty() || args.ports.iter().any(|asked| is_meant(asked, kept));
         let ended = forwards::cancel(sessions, &session, chosen)?;
         let row = |kept| Row { kept, is_active: false, is_listening: None };
         let rows = ended.into_iter().map(row).collect();
@@ -266,6 +270,24 @@ fn act(args: &Args, is_json: bool, sessions: &Sessions<'_>, session: Session) ->
         rows.push(Row { kept, is_active: true, is_listening });
     }
     Ok(Forwards { session, rows, what: What::Opened }.into())
+}
+
+/// The error for a port that leads nowhere, so that nothing can be ended.
+#[cfg(unix)]
+fn not_forwarded(asked: Asked, listed: &[Kept], session: &Session) -> Error {
+    let port = match asked.local {
+        Some(local) => format!("{local}:{}", asked.remote),
+        None => asked.remote.to_string(),
+    };
+    let error = Error::new(Code::NotFound, format!("{port} is no forward of {}", session.shown()));
+    if listed.is_empty() {
+        return error.hint("nothing is forwarded");
+    }
+    let shown = listed.iter().map(|kept| {
+        let (local, remote) = ports(kept);
+        format!("{local}:{remote}{}", if kept.reverse { " (-R)" } else { "" })
+    });
+    error.hint(format!("what is forwarded, as LOCAL:PORT: {}", few(shown)))
 }
 
 #[cfg(unix)]
