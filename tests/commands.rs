@@ -109,6 +109,10 @@ fn exec_runs_only_in_its_workdir() {
         std::fs::rename(world.workspace(), world.home().join("gone")).unwrap();
         let said = world.run(&["exec", "--", "false || echo ran"]).ends_with(255);
         assert!(!said.text().contains("ran") && !said.stderr.is_empty(), "{said:?}");
+        let said =
+            world.run(&["exec", "--json", "--cwd", "no", "--", "ls"]).fails_as("not_found", 255).json();
+        assert!(said["hint"].as_str().unwrap().contains("use --home alone"), "{said}");
+        assert_eq!(world.run(&["exec", "--json", "--home", "--", "exit 255"]).ends_with(255).text(), "");
     }
 }
 
@@ -311,7 +315,8 @@ fn disconnect_unattached_points_to_clean() {
 #[test]
 fn clean_counts_what_it_removes() {
     let world = World::new().connected();
-    assert_eq!(world.run(&["clean", "box"]).succeeds().text(), "✓ Removed the session of box (#1)\n");
+    let said = world.run(&["clean", "box"]).succeeds();
+    assert!(said.text().starts_with("✓ Removed the session of box (#1)\n✓ Detached \"/"), "{said:?}");
     assert_eq!(world.run(&["clean", "box"]).succeeds().text(), "there was nothing to clean\n");
     assert_eq!(world.run(&["clean", "1", "--json"]).succeeds().text(), "{\"cleaned\":[]}\n");
 }

@@ -8,7 +8,7 @@ use crate::commands::profiled::{Profiled, neither};
 use crate::error::Result;
 use crate::origin::{Servers, SessionKey};
 use crate::output::report::Outcome;
-use crate::session::execution::execute;
+use crate::session::execution::{execute, execute_for_programs};
 
 /// Run a command on the workspace.
 ///
@@ -69,6 +69,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     if args.detached.detach {
         return detached::start(&args.detached, &sessions, &session, &execution).map(Outcome::from);
     }
+    let execute = if app.is_json() { execute_for_programs } else { execute };
     execute(&sessions, &session, &execution).map(Outcome::Status)
 }
 

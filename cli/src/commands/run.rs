@@ -6,7 +6,7 @@ use crate::commands::profiled::{Profiled, neither};
 use crate::error::Result;
 use crate::origin::{Servers, SessionKey};
 use crate::output::report::Outcome;
-use crate::session::execution::execute;
+use crate::session::execution::{execute, execute_for_programs};
 use crate::session::live::Want;
 
 /// Run a command on a workspace by name.
@@ -48,5 +48,6 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let execution = args.remote.execution()?;
     let target = app.resolve(&args.workspace)?;
     let session = sessions.obtain(&target.key, Want::Fresh)?.session;
+    let execute = if app.is_json() { execute_for_programs } else { execute };
     execute(&sessions, &session, &execution).map(Outcome::Status)
 }

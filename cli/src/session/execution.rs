@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::error::{Code, Error, Result};
 use crate::grant::Workdir;
 use crate::origin::OriginId;
+use crate::output::foreign;
 use crate::output::progress::note;
 use crate::output::stdout;
 use crate::session::audit::Action;
@@ -17,6 +18,12 @@ use crate::transport::{Ended, Limits, RemoteCommand, Running, Stream, Streams, V
 /// How long the last output of a command that was ended may take to be written.
 #[cfg(unix)]
 const LAST_WORDS: Duration = Duration::from_millis(300);
+
+/// How long a look at a folder may take.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// The status with which the workspace says that the folder cannot be entered.
+const OWN_FAILURE: u8 = 255;
 
 /// A remote command and how to run it.
 #[derive(Debug)]
@@ -86,6 +93,29 @@ pub fn execute(sessions: &Sessions<'_>, session: &Session, execution: &Execution
         ));
     }
     Ok(status)
+}
+
+/// As [`execute`], for a caller that reads errors as JSON: the line by which the workspace says that the folder cannot be
+/// entered is only for people.
+pub fn execute_for_programs(sessions: &Sessions<'_>, session: &Session, execution: &Execution) -> Result<u8> {
+    let status = execute(sessions, session, execution)?;
+    let Some(folder) = folder(session, execution)?.filter(|_| status == OWN_FAILURE) else {
+        return Ok(status);
+    };
+    let nothing = RemoteCommand::arguments(Some(&folder), &Variables::default(), &["true".into()])?;
+    let streams = Streams { stdin: Stream::Null, stdout: Stream::Null, stderr: Stream::Null };
+    let limits = Limits { timeout: Some(LOOK), interruptible: true };
+    let looked =
+        sessions.start_permitted(session, &nothing, &streams).and_then(|running| running.wait(&limits));
+    if !matches!(looked, Ok(Ended::Status(OWN_FAILURE))) {
+        return Ok(status); // it can be entered, so the status is the command's own
+    }
+    let what = format!(
+        "cannot enter {} on the workspace: it is not a folder, or you may not enter it",
+        foreign::path(&folder.brief())
+    );
+    Err(Error::new(Code::NotFound, what)
+        .hint("name a folder that is there, or use --home alone to start in the home folder"))
 }
 
 /// Starts a command with these streams and waits for it; the status to end with. `raise`: what to do when its time is up.
@@ -180,18 +210,22 @@ fn without_status(is_warm: bool) -> Error {
 }
 
 fn command(session: &Session, execution: &Execution) -> Result<RemoteCommand> {
+    let workdir = folder(session, execution)?;
+    match &execution.words[..] {
+        [snippet] if !execution.is_exact => RemoteCommand::snippet(workdir.as_ref(), &execution.env, snippet),
+        arguments => RemoteCommand::arguments(workdir.as_ref(), &execution.env, arguments),
+    }
+}
+
+/// The folder that it starts in; `None` is the home folder.
+fn folder(session: &Session, execution: &Execution) -> Result<Option<Workdir>> {
     let workdir = session.meta.workdir.as_ref().filter(|_| !execution.from_home);
     let named = execution.folder.as_ref().map(|folder| {
         Workdir::below(workdir, folder).map_err(|why| {
             Error::new(Code::Usage, format!("--cwd {why}")).hint("name a folder on the workspace: --cwd DIR")
         })
     });
-    let named = named.transpose()?;
-    let workdir = named.as_ref().or(workdir);
-    match &execution.words[..] {
-        [snippet] if !execution.is_exact => RemoteCommand::snippet(workdir, &execution.env, snippet),
-        arguments => RemoteCommand::arguments(workdir, &execution.env, arguments),
-    }
+    Ok(named.transpose()?.or_else(|| workdir.cloned()))
 }
 
 #[cfg(test)]

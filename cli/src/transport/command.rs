@@ -393,7 +393,7 @@ fn opening(token: &str, workdir: Option<&Workdir>, quote: Quote) -> Vec<u8> {
         " ] || exec sh -c ",
         quote::word,
         b"printf \"runcode: cannot enter %s on the workspace: it is not a folder, or you may not enter it\\n\" \"$1\" >&2; \
-          echo \"runcode: use --home to run in the home folder\" >&2; exit 255",
+          echo \"  hint: name a folder that is there, or use --home alone to start in the home folder\" >&2; exit 255",
     );
     say(" runcode ", quote, workdir.brief().as_bytes());
     say(&format!("; {IS_POSIX} || cd {home}"), quote, path.as_bytes());
