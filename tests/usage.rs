@@ -127,5 +127,8 @@ fn a_missing_ssh_client_says_how_to_get_one() {
         let said =
             CommandOutput::of(command.env(variable, value).output().unwrap()).fails_as("ssh_missing", 255);
         assert!(said.json()["hint"].is_string(), "{said:?}");
+        // Nor can anybody say then whether a bare name is a host of the ssh config.
+        let mut command = world.command(&["connect", "buildhost", "--json"]);
+        CommandOutput::of(command.env(variable, value).output().unwrap()).fails_as("ssh_missing", 1);
     }
 }

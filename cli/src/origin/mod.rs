@@ -250,6 +250,7 @@ fn not_taken(
     let mut ours = match host {
         Ok(host) => vec![host.key],
         Err(Unresolved::NotFound(_)) => Vec::new(),
+        Err(Unresolved::Failed(error)) if error.code() == Code::SshMissing => Vec::new(),
         Err(other) => return Err(other),
     };
     let selected = origins.selected()?;
@@ -281,7 +282,13 @@ fn without_login(error: Error) -> Error {
 
 /// That nobody has such a name, and what another origin offers instead.
 fn with_hint_of(error: Error, other: Unresolved) -> Unresolved {
-    let Unresolved::NotFound(other) = other else { return Unresolved::NotFound(error) };
+    let other = match other {
+        Unresolved::NotFound(other) => other,
+        Unresolved::Failed(missing) if missing.code() == Code::SshMissing => {
+            return Unresolved::Failed(missing);
+        }
+        _ => return Unresolved::NotFound(error),
+    };
     let joined = |one: Option<&str>, other: Option<&str>| {
         let hints = one.into_iter().chain(other).collect::<Vec<_>>();
         (!hints.is_empty()).then(|| hints.join("; "))

@@ -95,11 +95,10 @@ impl Origin for SshHosts {
     /// A bare name is one that the user's ssh config knows.
     fn resolve(&self, name: &str) -> Result<Target, Unresolved> {
         let Ok(destination) = Destination::parse(name) else { return Err(self.not_found(name)) };
-        match self.ssh.find() {
-            Ok(ssh) if question::knows(&ssh, &destination)? => {
-                Ok(Target { key: SessionKey::ssh(&destination), row: None })
-            }
-            _ => Err(self.not_found(name)),
+        // Without ssh, nobody can tell.
+        match question::knows(&self.ssh.find()?, &destination)? {
+            true => Ok(Target { key: SessionKey::ssh(&destination), row: None }),
+            false => Err(self.not_found(name)),
         }
     }
 
