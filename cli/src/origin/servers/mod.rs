@@ -15,6 +15,7 @@ mod terms;
 #[cfg(test)]
 mod tests;
 mod trail;
+mod unclosed;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;

@@ -141,5 +141,5 @@ pub(super) fn bad_config(issues: Vec<Issue>) -> Error {
         1 => "servers.toml has a mistake, and no server of it is used".to_owned(),
         count => format!("servers.toml has {count} mistakes, and no server of it is used"),
     };
-    Error::new(Code::BadConfig, what).hint("`runcode servers check` shows whether it is right").issues(issues)
+    Error::new(Code::BadConfig, what).hint("fix it, then look with `runcode servers check`; until then every command stops here, since the file may forbid some").issues(issues)
 }

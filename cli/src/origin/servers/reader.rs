@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use crate::error::Issue;
+use crate::origin::servers::unclosed::{self, Unclosed};
 use crate::output::sanitize;
 
 /// A file as TOML.
@@ -18,6 +19,8 @@ pub(super) struct Document<'a> {
     root: Spanned<DeTable<'a>>,
     notes: RefCell<Vec<Note>>,
     is_broken: bool,
+    /// Whether nothing more is noted.
+    is_cut: bool,
 }
 
 struct Note {
@@ -33,8 +36,13 @@ impl<'a> Document<'a> {
     /// Parses `text`. What is no TOML is noted, and what can be understood all the same is there.
     pub(super) fn parse(text: &'a str, file: String) -> Document<'a> {
         let (root, errors) = DeTable::parse_recoverable(text);
-        let document =
-            Document { text, file, root, notes: RefCell::default(), is_broken: !errors.is_empty() };
+        let (notes, is_broken) = (RefCell::default(), !errors.is_empty());
+        let document = Document { text, file, root, notes, is_broken, is_cut: false };
+        // What follows is taken for a part of it, so nothing that seems wrong there is worth telling.
+        if let Some(Unclosed { offset, message }) = unclosed::find(text).filter(|_| is_broken) {
+            document.note(offset, key_at(text, offset), message);
+            return Document { is_cut: true, ..document };
+        }
         for error in errors.into_iter().take(MAX_ISSUES) {
             // `Display` would show the line, and so perhaps a secret; the message says only what TOML wants.
             let offset = error.span().map_or(text.len(), |span| span.start);
@@ -78,6 +86,9 @@ impl<'a> Document<'a> {
     }
 
     fn note(&self, offset: usize, at: String, message: impl Display) {
+        if self.is_cut {
+            return;
+        }
         self.notes.borrow_mut().push(Note { offset, at, message: message.to_string() });
     }
 }
@@ -351,6 +362,16 @@ mod tests {
                 "f:6: s.list[1] is a number, and has to be a text in quotes",
             ]
         );
+    }
+
+    #[test]
+    fn one_missing_bracket_is_one_mistake() {
+        let text = "[a.b]\nkeys = [\n\nport = 1\n[a.c]\nx = \"y\"\n";
+        let found = issues(text, |root| {
+            root.has("a");
+            root.complain("derived");
+        });
+        assert_eq!(found, ["f:2: a.b.keys is a list that is not closed: its `]` is missing"]);
     }
 
     #[test]
