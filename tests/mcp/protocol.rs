@@ -84,6 +84,21 @@ fn it_ends_with_its_client() {
     }
 }
 
+/// A script pipes its messages in, and still reads the answers.
+#[test]
+fn piped_calls_are_answered_after_the_last() {
+    let world = World::new().connected();
+    let call = |id: u64, command: &str| {
+        let params = json!({ "name": "exec", "arguments": { "command": command } });
+        format!("{}\n", json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params }))
+    };
+    let said = world.run_with(&["mcp"], call(1, "echo done").as_bytes()).succeeds();
+    assert!(said.text().contains("done\\n[exit 0"), "{said:?}");
+    let said = world.run_with(&["mcp"], call(1, "sleep 600").as_bytes()).succeeds();
+    assert_eq!(said.text(), "");
+    assert!(said.stderr.contains("stdin ended before 1 call was answered; it is cancelled"), "{said:?}");
+}
+
 #[test]
 fn a_cancelled_command_ends_unanswered() {
     let world = World::new().connected();

@@ -170,6 +170,12 @@ impl Calls {
         cancel.cancel();
     }
 
+    /// Waits for the answers to what was asked; how many are missing then.
+    pub(super) fn finish(&self, patience: Duration) -> usize {
+        self.wait(patience);
+        self.state().live.len()
+    }
+
     /// Cancels everything, and waits for the end of what runs.
     pub(super) fn close(&self, patience: Duration) {
         let mut state = self.state();

@@ -12,6 +12,7 @@ use crate::mcp::era::{self, Era};
 use crate::mcp::framing::{self, Line, Lines};
 use crate::mcp::message::{self, INVALID_PARAMS, Message, NO_METHOD, PARSE_ERROR, RpcError};
 use crate::mcp::outbox::Outbox;
+use crate::output::progress::note;
 use crate::sys::interrupt::{Cancel, Interrupt};
 
 /// How long what runs may take to end once the client is gone.
@@ -44,6 +45,12 @@ pub trait Service: Send + Sync + 'static {
 
     /// The result of a call that there is no room for.
     fn busy(&self) -> Map<String, Value>;
+
+    /// How long what was asked may take to be answered once the client says no more: one that pipes its messages in still
+    /// reads the answers.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// What a client says of itself.
@@ -82,6 +89,19 @@ impl<S: Service> Server<S> {
                 }
                 Ok(Line::End) | Err(_) => return,
             }
+        }
+    }
+
+    /// At the end of the client's messages: answers what was asked, if that takes no longer than the service has patience.
+    fn finish(&self) {
+        let patience = self.service.patience();
+        if patience.is_zero() {
+            return;
+        }
+        let missing = self.calls.finish(patience);
+        if missing > 0 {
+            let (calls, they) = if missing == 1 { ("call was", "it is") } else { ("calls were", "they are") };
+            note(format!("runcode: stdin ended before {missing} {calls} answered; {they} cancelled"));
         }
     }
 
@@ -199,6 +219,7 @@ pub fn serve(service: impl Service) -> Result<()> {
     let reading = Arc::clone(&server);
     std::thread::Builder::new().spawn(move || {
         reading.read(std::io::stdin().lock());
+        reading.finish();
         gone.cancel();
     })?;
     interrupt.wait();

@@ -26,6 +26,7 @@ mod transfer;
 
 use std::cell::RefCell;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -176,5 +177,9 @@ impl Service for Workspace {
             Error::new(Code::Unavailable, "16 calls are running and 64 are waiting; this one was not begun")
                 .hint("wait for an answer, then call again");
         Answer::failed(&error).result()
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_millis(1500)
     }
 }
