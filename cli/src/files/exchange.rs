@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::error::{Code, Error, Result};
-use crate::files::failure::ScriptFailure;
+use crate::files::failure::{FailureKind, ScriptFailure};
 use crate::files::notes::Notes;
 use crate::files::script::Script;
 use crate::files::watchdog::{self, RemoteEnd, Watchdog};
@@ -50,6 +50,13 @@ pub(super) enum ExchangeError {
     Script(ScriptFailure),
     /// Anything that can be told as it is.
     Told(Error),
+}
+
+impl ExchangeError {
+    /// Whether something else arrived than what was sent.
+    pub(super) fn is_about_content(&self) -> bool {
+        matches!(self, ExchangeError::Script(failure) if failure.kind == FailureKind::Differs)
+    }
 }
 
 impl From<Error> for ExchangeError {

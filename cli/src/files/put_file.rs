@@ -1,11 +1,11 @@
 //! One file to the workspace.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, BufReader, PipeWriter, Read, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Instant, UNIX_EPOCH};
 
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::files::exchange::{CHUNK, Exchange, ExchangeError, Exchanges, Task};
 use crate::files::hashing::{self, Stop, pump};
 use crate::files::local_file;
@@ -54,7 +54,8 @@ pub(super) fn put_opened(
         expects: None,
     };
     let total = metadata.is_file().then_some(metadata.len());
-    let content = Content { source: Source::File(file), doing: doing(), total };
+    let watched = file.try_clone().ok().map(|file| Watched { file, before: metadata, shown: shown.into() });
+    let content = Content { source: Source::File(file), doing: doing(), total, watched };
     send::<io::Empty>(exchanges, content, attributes, remote, name)
 }
 
@@ -75,7 +76,12 @@ pub(super) fn write(
     Writing { mode, expects }: Writing,
 ) -> Result<Summary> {
     let attributes = Attributes { mode, modified: None, expects };
-    let content = Content { source: Source::Stream(source), doing: "read stdin".to_owned(), total: None };
+    let content = Content {
+        source: Source::Stream(source),
+        doing: "read stdin".to_owned(),
+        total: None,
+        watched: None,
+    };
     send(exchanges, content, attributes, remote, None)
 }
 
@@ -84,6 +90,27 @@ struct Content<R> {
     source: Source<R>,
     doing: String,
     total: Option<u64>,
+    watched: Option<Watched>,
+}
+
+/// A file that another program may write to while it is read.
+struct Watched {
+    file: File,
+    before: Metadata,
+    shown: PathBuf,
+}
+
+impl Watched {
+    /// The error if the file is not what it was: then it is no wonder that something else arrived.
+    fn changed(&self) -> Option<Error> {
+        let now = self.file.metadata().ok()?;
+        let facts = |metadata: &Metadata| (metadata.len(), metadata.modified().ok());
+        (facts(&now) != facts(&self.before)).then(|| {
+            let what = format!("{} changed while it was read", self.shown.named());
+            Error::new(Code::Io, what)
+                .hint("what was there before is unchanged; run the command again once nothing writes to it")
+        })
+    }
 }
 
 /// Whence content comes.
@@ -219,10 +246,10 @@ fn stream(
     exchanges: &Exchanges<'_>,
     task: &Task<'_>,
     head: Vec<u8>,
-    content: Content<impl Read + Send + 'static>,
+    mut content: Content<impl Read + Send + 'static>,
     mut small: Option<Small>,
 ) -> Result<Sent> {
-    let doing = content.doing.clone();
+    let (doing, watched) = (content.doing.clone(), content.watched.take());
     let done = exchanges.run(task, move |exchange| {
         let (mark, input) = (exchange.mark.clone(), exchange.input.take());
         let (sender, sent) = std::sync::mpsc::channel();
@@ -252,6 +279,9 @@ fn stream(
                 Ok(Sent { bytes, sha256, went_into, is_new, notes })
             }
             (_, Ok(Err(Stop::Read(error)))) => Err(Error::io(doing, error).into()),
+            (Err(fault), _) if fault.is_about_content() => {
+                Err(watched.and_then(|watched| watched.changed()).map_or(fault, ExchangeError::from))
+            }
             (Err(fault), _) => Err(fault),
             (Ok(_), _) => Err(ExchangeError::Cut),
         }
