@@ -122,13 +122,13 @@ fn failed(error: &Error, is_json: bool, passes_status: bool) -> u8 {
         }
         let _ = stdout::write(format!("{document}\n").as_bytes());
     } else {
-        progress::note(format!("runcode: {}", error.message()));
+        progress::note_wrapped(&format!("runcode: {}", error.message()));
         error
             .each_issue()
             .iter()
-            .for_each(|issue| progress::note(format!("  {}", report::issue_line(issue))));
+            .for_each(|issue| progress::note_wrapped(&format!("  {}", report::issue_line(issue))));
         if let Some(hint) = error.next_step() {
-            progress::note(format!("  hint: {hint}"));
+            progress::note_wrapped(&format!("  hint: {hint}"));
         }
     }
     match (error.own_status(), error.code()) {
