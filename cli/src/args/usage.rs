@@ -222,6 +222,8 @@ fn called_elsewhere(verb: &str) -> Option<&'static str> {
         "approve" => "servers approve FILE",
         "whoami" | "check" => "doctor",
         "version" => "--version",
+        "kill" => "jobs kill ID",
+        "logs" | "tail" => "jobs output ID",
         _ => return None,
     })
 }
@@ -236,6 +238,7 @@ fn option_elsewhere(verb: &str, next: Option<&str>, option: &str) -> Option<&'st
         ("put" | "get", "-r" | "-R" | "-a" | "--recursive" | "-p") => {
             "it is not needed: folders are sent whole, with modes and times"
         }
+        ("exec" | "run", "--workdir" | "--dir" | "-C") => "did you mean `--cwd`?",
         ("exec", "--host") => "name another workspace with -w: runcode exec -w my-ws -- ls -la",
         ("run", "--workspace" | "-w") => {
             "`run` takes the workspace as its first argument: runcode run my-ws -- ls -la"

@@ -15,8 +15,9 @@ use crate::session::resolve::{meant_now, resolve_here, shown};
 
 /// Detach this folder from its workspace and drop the session.
 ///
-/// The workspace keeps running; `runcode stop` powers it down. A session that another folder is attached to stays. With a
-/// name, it fails unless that workspace is the one attached to this folder; `runcode clean <workspace>` drops any session.
+/// The workspace keeps running; `runcode stop` powers it down. A session that another folder is attached to stays. It fails if a
+/// workspace is attached to other folders only, and with a name, unless that workspace is the one attached to this folder.
+/// `runcode clean <workspace>` drops any session.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -41,13 +41,13 @@ pub struct Profiled {
     /// Name the approval: the id or the file of a signed request, or any word where the server has no approvers
     #[arg(long, value_name = "REF", requires = "profile", conflicts_with = "command")]
     approval: Option<String>,
-    /// Write the request that an approver signs, and run nothing
+    /// With --profile: write the request that an approver signs, and run nothing
     #[arg(long, requires = "profile", conflicts_with_all = ["plan", "dry_run", "approval", "command"])]
     request: bool,
-    /// Show what would run, without connecting
+    /// With --profile: show what would run, without connecting
     #[arg(long, requires = "profile", conflicts_with_all = ["dry_run", "command"])]
     plan: bool,
-    /// Show the exact ssh command, without connecting
+    /// With --profile: show the exact ssh command, without connecting
     #[arg(long, requires = "profile", conflicts_with = "command")]
     dry_run: bool,
 }
