@@ -196,7 +196,7 @@ impl App {
     pub fn sessions(&self) -> Result<Sessions<'_>> {
         understood(&self.env)?;
         let sessions = Sessions::new(self.paths()?, &self.env, self).cancelled_by(self.cancel.clone());
-        Ok(sessions.about(self.folder.clone()))
+        Ok(sessions.about(self.folder.clone()).for_verb(self.globals.verb))
     }
 
     /// What is attached to which folder.

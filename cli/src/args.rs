@@ -75,6 +75,9 @@ pub struct Globals {
     /// The cache folder, likewise
     #[arg(long, global = true, hide = true, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
+    /// The verb that they apply to
+    #[arg(skip)]
+    pub verb: Option<&'static str>,
 }
 
 fn secret(text: &str) -> Result<Zeroizing<String>, std::convert::Infallible> {
@@ -102,7 +105,8 @@ macro_rules! verbs {
                 }
             }
 
-            fn name(&self) -> &'static str {
+            /// The verb.
+            pub fn name(&self) -> &'static str {
                 match self {
                     $($(#[$only])? Command::$variant(_) => $name,)+
                 }

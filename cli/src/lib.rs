@@ -32,7 +32,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::app::App;
-use crate::args::{Cli, usage};
+use crate::args::{Cli, Globals, usage};
 use crate::error::{Code, Error, Result};
 use crate::output::report::{self, Outcome, Text};
 use crate::output::{progress, sanitize, stdout};
@@ -70,7 +70,7 @@ pub fn main() -> ExitCode {
         .hint("set RUNCODE_TOKEN or run `runcode login`; a command that needs no stdin takes --no-stdin");
         return ExitCode::from(failed(&error, is_json, passes_status));
     }
-    let mut globals = cli.globals;
+    let mut globals = Globals { verb: Some(cli.command.name()), ..cli.globals };
     cli.command.name_base(&mut globals);
     let app = App::new(globals, Env::of_process());
     let status = match cli.command.run(&app).and_then(|outcome| render(outcome, is_json)) {

@@ -112,4 +112,5 @@ fn a_session_that_is_refused_is_on_record() {
     let all = records(&world);
     assert_eq!(said(&all), ["session_open event denied"]);
     assert_eq!(all[0]["server_alias"], "prod");
+    assert!(all[0]["message"].as_str().unwrap().starts_with("for `exec`: policy_denied: "), "{all:?}");
 }

@@ -20,7 +20,7 @@ use crate::integrations::claude_settings;
 use crate::origin::{OriginId, Origins as _, SessionKey, Target, Terms, Ungranted};
 use crate::output::foreign::FileName as _;
 use crate::output::foreign::{self, Name};
-use crate::output::progress::note;
+use crate::output::progress::{Waiting, note};
 use crate::output::report::{Outcome, Report, Text};
 use crate::session::attachment::attach;
 use crate::session::audit::Action;
@@ -217,6 +217,10 @@ impl Report for Connected {
 pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let patience = Patience::new(&args.workspace, args.timeout, args.start || args.wait, app.cancel())?;
     let folder = folder(args.here.as_deref(), app)?;
+    // Other ways have words of their own.
+    let is_silent = !(args.start || args.wait || args.interactive);
+    let waited = || format!("connecting to {}…", foreign::word(&args.workspace));
+    let _waiting = is_silent.then(|| Waiting::begin(waited()));
     let sessions = app.sessions()?;
     let target = app.resolve(&args.workspace)?;
     if matches!(target.key.origin(), OriginId::Ssh | OriginId::Server) {

@@ -1,8 +1,13 @@
 //! Notes on stderr while a command is at work. stdout stays the report's alone.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::time::Duration;
 
 use crate::output::sanitize;
+
+/// How long a person is left without a word.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Writes one filtered line to stderr at once. A stderr that is gone is not an error.
 pub fn note(line: impl AsRef<str>) {
@@ -52,6 +57,27 @@ fn wrapped(line: &str, width: usize) -> String {
         used += length;
     }
     text
+}
+
+/// Says `line` once a person at a terminal has waited for two seconds; not after it was dropped.
+pub struct Waiting {
+    _done: Option<Sender<()>>,
+}
+
+impl Waiting {
+    /// From now on.
+    pub fn begin(line: String) -> Waiting {
+        if !is_watched() {
+            return Waiting { _done: None };
+        }
+        let (done, is_done) = mpsc::channel();
+        let spawned = std::thread::Builder::new().spawn(move || {
+            if is_done.recv_timeout(SILENCE) == Err(RecvTimeoutError::Timeout) {
+                note(line);
+            }
+        });
+        Waiting { _done: spawned.ok().map(|_| done) }
+    }
 }
 
 /// The words of a line; what stands between backticks, or is a command after a colon, is one.

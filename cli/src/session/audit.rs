@@ -228,7 +228,7 @@ pub(super) fn begin(sessions: &Sessions<'_>, trail: &Trail, event_id: &str, entr
     Ok(Pending { log, entry, began: Instant::now(), is_open: true })
 }
 
-/// Records a refusal. It stands whether or not that can be written.
+/// Records a refusal, with the reason after what the entry says. It stands whether or not that can be written.
 pub(in crate::session) fn refusal(sessions: &Sessions<'_>, key: &SessionKey, entry: Entry, error: &Error) {
     let outcome = match error.code() {
         Code::PolicyDenied => Outcome::Denied,
@@ -237,7 +237,8 @@ pub(in crate::session) fn refusal(sessions: &Sessions<'_>, key: &SessionKey, ent
         Code::SessionExpired => Outcome::Expired,
         _ => Outcome::Failed,
     };
-    let entry = Entry { outcome, message: Some(told(error)), ..entry };
+    let before = entry.message.as_ref().map(|before| format!("{before}: ")).unwrap_or_default();
+    let entry = Entry { outcome, message: Some(before + &told(error)), ..entry };
     if let Err(why) = event(sessions, key, entry) {
         note(format!("runcode: the refusal is not in the audit log: {}", why.message()));
     }

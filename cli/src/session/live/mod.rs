@@ -41,6 +41,7 @@ pub struct Sessions<'a> {
     origins: &'a dyn Origins,
     cancel: Cancel,
     folder: Option<Location>,
+    verb: Option<&'static str>,
     /// How many actions are under way that the audit log knows as a whole.
     covers: AtomicUsize,
 }
@@ -48,7 +49,8 @@ pub struct Sessions<'a> {
 impl<'a> Sessions<'a> {
     /// The sessions below `paths`, granted by `origins`; no I/O.
     pub fn new(paths: &'a Paths, env: &'a Env, origins: &'a dyn Origins) -> Sessions<'a> {
-        Sessions { paths, env, origins, cancel: Cancel::default(), folder: None, covers: AtomicUsize::new(0) }
+        let (cancel, folder, verb, covers) = (Cancel::default(), None, None, AtomicUsize::new(0));
+        Sessions { paths, env, origins, cancel, folder, verb, covers }
     }
 
     /// The same sessions, whose commands `cancel` interrupts. What only prepares them, such as a login, is not cut short.
@@ -61,6 +63,17 @@ impl<'a> Sessions<'a> {
     #[must_use]
     pub fn about(self, folder: Option<Location>) -> Sessions<'a> {
         Sessions { folder, ..self }
+    }
+
+    /// The same sessions, for a command of this name.
+    #[must_use]
+    pub fn for_verb(self, verb: Option<&'static str>) -> Sessions<'a> {
+        Sessions { verb, ..self }
+    }
+
+    /// The name of the command that they are for, if it is known.
+    pub(in crate::session) fn verb(&self) -> Option<&'static str> {
+        self.verb
     }
 
     /// Where they are kept.

@@ -61,7 +61,9 @@ impl Sessions<'_> {
                 && matches!(error.code(), Code::PolicyDenied | Code::SessionExpired)
                 && !self.is_covered()
             {
-                audit::refusal(self, key, Entry::new(Phase::Event, "session_open", Outcome::Denied), error);
+                let message = self.verb().map(|verb| format!("for `{verb}`"));
+                let entry = Entry::new(Phase::Event, "session_open", Outcome::Denied);
+                audit::refusal(self, key, Entry { message, ..entry }, error);
             }
         })
     }
