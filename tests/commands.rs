@@ -106,13 +106,13 @@ fn exec_runs_only_in_its_workdir() {
             std::fs::canonicalize(pwd.text().trim()).unwrap(),
             std::fs::canonicalize(world.workspace()).unwrap()
         );
-        std::fs::rename(world.workspace(), world.home().join("gone")).unwrap();
-        let said = world.run(&["exec", "--", "false || echo ran"]).ends_with(255);
-        assert!(!said.text().contains("ran") && !said.stderr.is_empty(), "{said:?}");
         let said =
             world.run(&["exec", "--json", "--cwd", "no", "--", "ls"]).fails_as("not_found", 255).json();
         assert!(said["hint"].as_str().unwrap().contains("use --home alone"), "{said}");
-        assert_eq!(world.run(&["exec", "--json", "--home", "--", "exit 255"]).ends_with(255).text(), "");
+        assert_eq!(world.run(&["exec", "--json", "--", "exit 255"]).ends_with(255).text(), "");
+        std::fs::rename(world.workspace(), world.home().join("gone")).unwrap();
+        let said = world.run(&["exec", "--", "false || echo ran"]).ends_with(255);
+        assert!(!said.text().contains("ran") && !said.stderr.is_empty(), "{said:?}");
     }
 }
 
@@ -308,7 +308,7 @@ fn disconnect_unattached_points_to_clean() {
     assert!(said["hint"].as_str().unwrap().contains("runcode clean web"), "{said}");
     assert!(world.cache("attachments").exists() && world.cache("ws-1").exists());
     let said = world.run(&["disconnect", "box"]).succeeds();
-    assert!(said.text().contains(" from box (#1)") && said.text().contains("runcode stop 1"));
+    assert!(said.text().contains("Detached from box (#1)") && said.text().contains("runcode stop 1"));
     assert!(!world.cache("attachments").exists());
 }
 

@@ -183,6 +183,9 @@ impl Report for Connected {
         }
         let left = match (meta.lifetime.seconds_left(clock::now()), meta.personal_keep) {
             (Some(seconds), _) => format!(", {} min left", seconds.div_ceil(60)),
+            (None, Some(keep)) if keep % 3600 == 0 => {
+                format!(", kept for {} h after its last use", keep / 3600)
+            }
             (None, Some(keep)) => format!(", kept for {} min after its last use", keep / 60),
             (None, None) => String::new(),
         };

@@ -71,7 +71,10 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         "folder": attachment.folder,
         "still_attached_to": others.iter().map(|other| &other.folder).collect::<Vec<_>>(),
     });
-    let mut lines = vec![format!("✓ Detached {} from {name}; it keeps running", attachment.shown_folder())];
+    let mut lines = vec![
+        format!("✓ Detached from {name}; it keeps running"),
+        format!("  it was attached to {}", attachment.shown_folder()),
+    ];
     if !others.is_empty() {
         let folders = few(others.iter().map(Attachment::shown_folder));
         lines.push(format!("  its session stays: it is attached to {folders}, too"));

@@ -34,8 +34,12 @@ impl SshHosts {
             None => return None,
         };
         Some(Destination::parse(named).map_err(|why| {
-            Error::new(Code::Usage, format!("the destination {} {why}", foreign::file(named)))
-                .hint("write it as ssh:HOST, ssh:USER@HOST or ssh://USER@HOST:PORT")
+            Error::new(Code::Usage, format!("the destination {} {why}", foreign::file(named))).hint(
+                match with_port(named) {
+                    Some(address) => format!("write it as ssh://{address}"),
+                    None => "write it as ssh:HOST, ssh:USER@HOST or ssh://USER@HOST:PORT".to_owned(),
+                },
+            )
         }))
     }
 
@@ -62,6 +66,13 @@ impl SshHosts {
             error
         })
     }
+}
+
+/// The words, if they are a destination and a port, as many other tools write it.
+fn with_port(words: &str) -> Option<&str> {
+    let (destination, port) = words.rsplit_once(':')?;
+    let is_one = Destination::parse(destination).is_ok() && port.parse::<u16>().is_ok_and(|port| port > 0);
+    is_one.then_some(words)
 }
 
 /// What ssh makes of a destination, and of what servers.toml says of it.

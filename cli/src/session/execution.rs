@@ -102,7 +102,7 @@ pub fn execute_for_programs(sessions: &Sessions<'_>, session: &Session, executio
     let Some(folder) = folder(session, execution)?.filter(|_| status == OWN_FAILURE) else {
         return Ok(status);
     };
-    let nothing = RemoteCommand::arguments(Some(&folder), &Variables::default(), &["true".into()])?;
+    let nothing = RemoteCommand::arguments(Some(&folder), &Variables::default(), &["true"])?;
     let streams = Streams { stdin: Stream::Null, stdout: Stream::Null, stderr: Stream::Null };
     let limits = Limits { timeout: Some(LOOK), interruptible: true };
     let looked =

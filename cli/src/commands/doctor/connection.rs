@@ -101,7 +101,8 @@ pub(super) fn auth(app: &App) -> Check {
     match plane.workspaces() {
         Ok(workspaces) => {
             let usable = workspaces.iter().filter(|workspace| workspace.ssh_capable).count();
-            Check::ok(NAME, format!("the control plane accepts the token; {usable} workspaces with SSH"))
+            let workspaces = if usable == 1 { "workspace" } else { "workspaces" };
+            Check::ok(NAME, format!("the control plane accepts the token; {usable} {workspaces} with SSH"))
         }
         Err(error) => Check::failed(NAME, &error),
     }

@@ -226,6 +226,8 @@ impl Client {
                     "check this machine's clock (`date`): by it, the server's certificate is not valid now"
                 } else if self.is_sandboxed {
                     SANDBOXED
+                } else if base.is_loopback() {
+                    "nothing listens there: if that was `runcode dev`, it has ended; unset RUNCODE_API_BASE, RUNCODE_TOKEN and RUNCODE_WEB_BASE"
                 } else {
                     "check the network and RUNCODE_API_BASE, or run `runcode doctor`"
                 }))
