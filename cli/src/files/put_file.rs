@@ -288,3 +288,21 @@ fn stream(
     });
     Ok(done?)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing step is the test's failure")]
+    use super::*;
+
+    #[test]
+    fn a_file_that_others_write_to_is_blamed() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"before").unwrap();
+        let opened = File::open(file.path()).unwrap();
+        let before = opened.metadata().unwrap();
+        let watched = Watched { file: opened, before, shown: PathBuf::from("big") };
+        assert!(watched.changed().is_none());
+        file.write_all(b" and after").unwrap();
+        assert!(watched.changed().unwrap().message().contains("changed while it was read"));
+    }
+}

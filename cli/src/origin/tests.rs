@@ -155,7 +155,7 @@ fn a_port_after_the_host_is_shown_right() {
     for (words, hint) in [
         ("ssh:me@10.0.0.7:2222", "write it as ssh://me@10.0.0.7:2222"),
         ("me@box:22", "write it as ssh://me@box:22"),
-        ("ssh:me@box:x", "write it as ssh:HOST, ssh:USER@HOST or ssh://USER@HOST:PORT"),
+        ("ssh:a/b", "write it as ssh:HOST, ssh:USER@HOST or ssh://USER@HOST:PORT"),
     ] {
         let error = SshHosts::explicit(words).unwrap().unwrap_err();
         assert_eq!(error.next_step(), Some(hint), "{words}");
