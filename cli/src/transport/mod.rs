@@ -65,7 +65,9 @@ use crate::openssh::SshBinary;
 #[cfg(unix)]
 use crate::openssh::askpass::Askpass;
 use crate::openssh::config::PRIVATE;
-use crate::openssh::external::{self, OwnHost, Purpose};
+#[cfg(unix)]
+use crate::openssh::external::OwnHost;
+use crate::openssh::external::{self, Purpose};
 use crate::openssh::question::Resolved;
 use crate::sys::env::{Env, Var};
 use crate::sys::interrupt::{Cancel, Interrupt};

@@ -41,8 +41,12 @@ pub(in crate::transport) fn run(
     }
     let relays = || -> io::Result<PipeReader> {
         let (delivered, undelivered) = io::pipe()?;
-        relay::in_background(printed, output, stdout, undelivered.try_clone()?)?;
-        relay::in_background(Vec::new(), errors, stderr, undelivered)?;
+        if relay::is_same(&stdout, &stderr) {
+            relay::both_in_background(printed, [output, errors], [stdout, stderr], undelivered)?;
+        } else {
+            relay::in_background(printed, output, stdout, undelivered.try_clone()?)?;
+            relay::in_background(Vec::new(), errors, stderr, undelivered)?;
+        }
         if !matches!(streams.stdin, Stream::Null) {
             relay::in_background(Vec::new(), stdin, input, ())?;
         }

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read, write};
 
 /// How many bytes are copied at a time.
@@ -33,6 +33,61 @@ pub(super) fn in_background<T: Send + 'static>(
         drop(held);
     })?;
     Ok(())
+}
+
+/// The same for two streams whose bytes go to one place: what came first there is written first.
+pub(super) fn both_in_background<T: Send + 'static>(
+    first: Vec<u8>,
+    from: [OwnedFd; 2],
+    to: [OwnedFd; 2],
+    held: T,
+) -> io::Result<()> {
+    std::thread::Builder::new().stack_size(STACK).spawn(move || {
+        if all(&to[0], &first) {
+            pass_both(from, &to);
+        }
+        drop(to);
+        drop(held);
+    })?;
+    Ok(())
+}
+
+/// Until both end, or nobody reads them any more.
+fn pass_both(from: [OwnedFd; 2], to: &[OwnedFd; 2]) {
+    let mut chunk = vec![0; CHUNK];
+    let mut from = from.map(Some);
+    while from.iter().any(Option::is_some) {
+        let mut ends = vec![PollFd::new(&to[0], PollFlags::empty())];
+        ends.extend(from.iter().flatten().map(|from| PollFd::new(from, PollFlags::IN)));
+        match poll(&mut ends, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(_) => return,
+        }
+        if ends[0].revents().intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL) {
+            return;
+        }
+        // Stdout first, as sshd sends them. Each is looked at again: poll(2) saw the first before the second.
+        for (from, to) in from.iter_mut().zip(to) {
+            let Some(open) = from.as_ref().filter(|from| is_ready(from)) else { continue };
+            match read(open, &mut *chunk) {
+                Ok(0) => *from = None,
+                Ok(count) if !all(to, &chunk[..count]) => return,
+                Ok(_) | Err(Errno::INTR | Errno::AGAIN) => {}
+                Err(_) => *from = None,
+            }
+        }
+    }
+}
+
+/// Whether there is something to read, or the end.
+fn is_ready(from: &OwnedFd) -> bool {
+    poll(&mut [PollFd::new(from, PollFlags::IN)], Some(&Timespec::default())).is_ok_and(|count| count > 0)
+}
+
+/// Whether both lead to the same file, pipe or terminal.
+pub(super) fn is_same(one: &OwnedFd, other: &OwnedFd) -> bool {
+    let [one, other] = [one, other].map(rustix::fs::fstat);
+    matches!((one, other), (Ok(one), Ok(other)) if one.st_dev == other.st_dev && one.st_ino == other.st_ino)
 }
 
 /// The next bytes; `None` at the end, and when nobody reads them any more.
@@ -94,6 +149,24 @@ mod tests {
         feeder.join().unwrap().unwrap();
         assert!(came == bytes);
         assert_eq!({ over }.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn two_streams_into_one_keep_their_order() {
+        for _ in 0..200 {
+            let ((out, mut say_out), (err, mut say_err)) = (io::pipe().unwrap(), io::pipe().unwrap());
+            let (mut seen, to) = io::pipe().unwrap();
+            let same = to.try_clone().unwrap();
+            let (to, same) = (OwnedFd::from(to), OwnedFd::from(same));
+            assert!(is_same(&to, &same) && !is_same(&to, &OwnedFd::from(say_out.try_clone().unwrap())));
+            both_in_background(b"first ".to_vec(), [out.into(), err.into()], [to, same], ()).unwrap();
+            say_out.write_all(b"out ").unwrap();
+            say_err.write_all(b"err ").unwrap();
+            drop((say_err, say_out));
+            let mut text = String::new();
+            seen.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "first out err ");
+        }
     }
 
     #[test]
