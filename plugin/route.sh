@@ -4,7 +4,7 @@
 # of it. The shell was started as `… && . route.sh … && eval '<the command>' …`.
 # Functions that variables brought (bash(1), `export -f`) go before the shell's own words, but not before its special ones in this mode.
 POSIXLY_CORRECT=1
-unset -f builtin command type exec eval cd export sh runcode id exit return echo printf test '[' false true grep read shift 2>/dev/null || :
+unset -f builtin command type exec eval cd export sh runcode id exit return echo printf test '[' false true grep read shift cat cut getent 2>/dev/null || :
 unset POSIXLY_CORRECT
 unset -f eval runcode_routed runcode_routed_apart 2>/dev/null || : # in case an older line of the environment file came first
 . "$1/plugin/attached"
@@ -14,7 +14,7 @@ if is_anything_attached; then
     runcode_asks() (
         cd -- "$runcode_project" 2>/dev/null || exit 1
         # shellcheck disable=SC2030
-        RUNCODE_DOWNLOAD_BASE=file:///dev/null/ sh "$runcode_root/bin/runcode" hook "$@" </dev/null
+        RUNCODE_DOWNLOAD_BASE=file:///dev/null/ /bin/sh "$runcode_root/bin/runcode" hook "$@" </dev/null
     )
     runcode_refuses() {
         echo "runcode: this project is routed to a workspace, and $1; nothing was run" >&2
@@ -46,7 +46,7 @@ if is_anything_attached; then
                 # shellcheck disable=SC2031
                 RUNCODE_DOWNLOAD_BASE=file:///dev/null/
                 export RUNCODE_DOWNLOAD_BASE
-                exec sh "$runcode_root/bin/runcode" hook road -- "$runcode_project" "$1"
+                exec /bin/sh "$runcode_root/bin/runcode" hook road -- "$runcode_project" "$1"
                 exit 255
             }
             ;;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::Child;
+use tokio::process::{Child, ChildStderr, ChildStdout};
 use tokio::sync::mpsc;
 
 use crate::channel::Line;
@@ -37,7 +37,7 @@ pub(crate) async fn piped(line: Line, mut child: Child, session: ProcessSession,
         line.input.discard();
     };
     let served = async {
-        tokio::join!(wait, drain(&line, stdout, false), drain(&line, stderr, true));
+        tokio::join!(wait, drain(&line, stdout, stderr));
     };
     tokio::select! {
         () = served => {
@@ -53,22 +53,54 @@ pub(crate) async fn piped(line: Line, mut child: Child, session: ProcessSession,
     }
 }
 
-async fn drain(line: &Line, output: Option<impl AsyncRead + Unpin>, extended: bool) {
-    let Some(mut output) = output else { return };
-    let mut buffer = BytesMut::new();
-    loop {
-        // What is sent shares its memory: pieces of a few bytes must not hold a whole piece's each.
-        if buffer.capacity() < PIECE / 2 {
-            buffer.reserve(PIECE);
+/// Sends both outputs until they end. What the command wrote to stdout before it wrote to stderr is sent first, as sshd(8) does.
+async fn drain(line: &Line, mut stdout: Option<ChildStdout>, mut stderr: Option<ChildStderr>) {
+    let (mut out, mut err) = (BytesMut::new(), BytesMut::new());
+    while stdout.is_some() || stderr.is_some() {
+        tokio::select! {
+            biased;
+            is_open = next(&mut stdout, &mut out), if stdout.is_some() => {
+                if !is_open {
+                    stdout = None;
+                }
+            }
+            is_open = next(&mut stderr, &mut err), if stderr.is_some() => {
+                if !is_open {
+                    stderr = None;
+                }
+                if stdout.as_ref().is_some_and(has_more) && !next(&mut stdout, &mut out).await {
+                    stdout = None;
+                }
+            }
         }
-        match output.read_buf(&mut buffer).await {
-            Ok(read) if read > 0 => {}
-            _ => break,
-        }
-        if line.send(extended, buffer.split()).await.is_err() {
+        let is_sent = (out.is_empty() || line.send(false, out.split()).await.is_ok())
+            && (err.is_empty() || line.send(true, err.split()).await.is_ok());
+        if !is_sent {
             break;
         }
     }
+}
+
+/// Reads what there is; whether there may be more.
+async fn next(output: &mut Option<impl AsyncRead + Unpin>, buffer: &mut BytesMut) -> bool {
+    let Some(output) = output else { return false };
+    // What is sent shares its memory: pieces of a few bytes must not hold a whole piece's each.
+    if buffer.capacity() < PIECE / 2 {
+        buffer.reserve(PIECE);
+    }
+    output.read_buf(buffer).await.is_ok_and(|read| read > 0)
+}
+
+/// Whether there is something to read now.
+#[cfg(unix)]
+fn has_more(output: &ChildStdout) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    poll(&mut [PollFd::new(output, PollFlags::IN)], Some(&Timespec::default())).is_ok_and(|count| count > 0)
+}
+
+#[cfg(not(unix))]
+fn has_more(_: &ChildStdout) -> bool {
+    false
 }
 
 /// Serves a command in a terminal until it is over. When the client goes first, the terminal hangs up.

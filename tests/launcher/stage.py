@@ -116,6 +116,8 @@ class Stage:
 
     def run(self, *args, via="bin", cwd=None, argv=None, env=None, **changes):
         command = argv or [*self.shell, str(self.plugin / via / "runcode")]
+        if not argv and self.shell[0] == "bash":
+            command.append("--without-functions")  # else it starts /bin/sh
         done = subprocess.run(
             [*command, *args],
             env=env or self.environment(**changes),

@@ -86,11 +86,17 @@ fn what_the_gate_has_not_seen_asks_nobody() {
         let output = &said["hookSpecificOutput"];
         assert_eq!(output["permissionDecision"], "ask");
         let agreed = output["updatedInput"]["command"].as_str().unwrap().to_owned();
+        let other = agreed.replace(off, "runcode stop");
+        assert_eq!(run(shell, &other).status, 255, "the word is for one command");
         run(shell, &agreed).succeeds();
         assert!(!is_on());
         CommandOutput::of(it.world.command(&["route", "on"]).current_dir(&it.project).output().unwrap())
             .succeeds();
         assert_eq!(run(shell, &agreed).status, 255, "a word is good once");
+        let said = it.gate_of("Bash", &bash(off)).succeeds().json();
+        let refused = said["hookSpecificOutput"]["updatedInput"]["command"].as_str().unwrap().to_owned();
+        assert!(is_on()); // this is another call
+        assert_eq!(run(shell, &refused).status, 255, "the user may have refused");
         assert!(is_on());
     }
 }
@@ -126,7 +132,7 @@ fn a_shell_that_takes_functions_takes_none() {
         let mut command = it.as_client(command);
         let other = it.world.home().join("taken");
         let function = format!("() {{ : >'{}'; return 0; }}", other.display());
-        command.env(format!("BASH_FUNC_{name}%%"), function);
+        command.env(format!("BASH_FUNC_{name}%%"), function).env("SHELLOPTS", "privileged");
         let said = CommandOutput::of(feed(&mut command, asked.as_bytes()));
         // It guards the command, or refuses the variable.
         assert!(said.status == 2 || said.text().contains("runcode_routed"), "{name}: {said:?}");

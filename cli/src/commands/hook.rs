@@ -1,5 +1,7 @@
 //! `runcode hook`.
 
+mod asked;
+
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,8 +12,7 @@ use serde::Deserialize;
 use crate::app::{App, Named};
 use crate::error::{Code, Error, Result};
 use crate::hooks::gate::{self, Answer, Project, ToolCall};
-use crate::hooks::own_verbs::{self, Effect};
-use crate::hooks::{asked, road, session_start};
+use crate::hooks::{asked as words, road, session_start};
 use crate::integrations::codex_environments;
 use crate::origin::SessionKey;
 use crate::output::foreign;
@@ -100,57 +101,11 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         Some(Event::Routing { project }) => {
             line(if routed(&project, None, app)?.is_some() { "on" } else { "off" })
         }
-        Some(Event::Where { text }) => line(if is_for_here(&text, app)? { "here" } else { "there" }),
+        Some(Event::Where { text }) => line(if asked::is_for_here(&text, app)? { "here" } else { "there" }),
         Some(Event::Road { project, text }) => take_road(&project, &text, app),
         None => {
             happened(args.reached.as_deref(), args.codex, app).map_err(|error| error.ending_with(BLOCKED))
         }
-    }
-}
-
-/// Whether this command belongs on this machine: it is harmless, or the user was asked about it.
-fn is_for_here(text: &str, app: &App) -> Result<bool> {
-    let (command, word) = asked::take_off(text);
-    let effect = gate::own_command(command, &programs(app)).map(|own| own_verbs::effect(&own));
-    Ok(match effect {
-        Some(Effect::Harmless) if !is_another_named(app)? => true,
-        Some(Effect::Harmless | Effect::Asked(_)) => match word {
-            Some(word) => app.attachments()?.take_asked(word)?,
-            None => false,
-        },
-        _ => false,
-    })
-}
-
-/// Whether a variable names a workspace other than the one that this project is routed to.
-fn is_another_named(app: &App) -> Result<bool> {
-    let Some(named) = app.named(None) else { return Ok(false) };
-    let folder = std::env::current_dir().map_err(|error| Error::io("find the current folder", error))?;
-    let routed = routed(&folder, None, app)?;
-    Ok(routed.is_none_or(|routed| !names(&routed, app).contains(&named.words)))
-}
-
-/// The names that mean this workspace and no other.
-fn names(attachment: &Attachment, app: &App) -> Vec<String> {
-    let leads_there = |title: &String| {
-        app.sessions()
-            .and_then(|sessions| known_here(title, &sessions))
-            .is_ok_and(|key| key.as_ref() == Some(&attachment.key))
-    };
-    let title = attachment.title.as_ref().map(ToString::to_string).filter(leads_there);
-    [attachment.key.words()].into_iter().chain(title).collect()
-}
-
-/// A command that the user is asked about gets a word by which the road recognizes it.
-fn with_word(answer: Answer, call: &ToolCall, app: &App) -> Result<Answer> {
-    let text = call.tool_input.get("command").and_then(serde_json::Value::as_str);
-    match (answer, text) {
-        (Answer::Ask(why, None), Some(text)) => {
-            let mut input = call.tool_input.clone();
-            input.insert("command".to_owned(), asked::put_on(text, &app.attachments()?.ask()?).into());
-            Ok(Answer::Ask(why, Some(input)))
-        }
-        (answer, _) => Ok(answer),
     }
 }
 
@@ -197,6 +152,7 @@ fn happened(reached: Option<&Path>, is_codex: bool, app: &App) -> Result<Outcome
         app.attachments()?.hear(session);
     }
     restart_helper(app);
+    app.attachments()?.forget_asked(happening.session_id.as_deref().unwrap_or_default());
     refuse_replaced_words()?;
     let call = serde_json::from_slice::<ToolCall>(&input).map_err(unread)?;
     let shown = attachment.shown();
@@ -205,7 +161,10 @@ fn happened(reached: Option<&Path>, is_codex: bool, app: &App) -> Result<Outcome
     let answer = match is_codex {
         true if works_there(app.env()) => Answer::Here,
         true => gate::decide_for_codex(&call, &project, &shown),
-        false => with_word(gate::decide(&call, &project, is_whole), &call, app)?,
+        false => {
+            let answer = gate::decide(&call, &project, is_whole);
+            asked::with_word(answer, &call, happening.session_id.as_deref(), app)?
+        }
     };
     said(answer.document(&shown).map(|document| document.to_string()))
 }
@@ -273,7 +232,7 @@ fn around(
         .collect::<Vec<_>>();
     folders.extend([&attachment.folder, &attachment.given].into_iter().flatten().map(PathBuf::from));
     // Most calls name none, and need not wait for that.
-    let names = if names_one { names(attachment, app) } else { Vec::new() };
+    let names = if names_one { asked::names(attachment, app) } else { Vec::new() };
     let session = Store::new(app.paths()?).read(&attachment.key)?;
     let workdir = session.and_then(|session| session.meta.workdir);
     Ok(Project {
@@ -365,7 +324,7 @@ fn take_road(project: &Path, text: &str, app: &App) -> Result<Outcome> {
 }
 
 fn travel(project: &Path, text: &str, app: &App) -> Result<Outcome> {
-    if gate::own_command(asked::take_off(text).0, &programs(app)).is_some() {
+    if gate::own_command(words::take_off(text).0, &programs(app)).is_some() {
         return Err(Error::new(
             Code::Conflict,
             "this command would run on this machine, and the user has not been asked, so nothing was run",

@@ -89,6 +89,8 @@ pub fn decide(call: &ToolCall, project: &Project, is_whole: impl Fn(&str) -> boo
     match &*call.tool_name {
         "Bash" | "Monitor" => command(call, project, is_whole),
         "Read" | "Edit" | "MultiEdit" | "Write" | "NotebookEdit" | "Glob" | "Grep" => file(call, project),
+        // Heard, so that no word outlives a call; its lines come along the road.
+        "Skill" => Answer::Here,
         other if other.starts_with(TOOLS) => own_tool(other, call, project),
         "Agent" | "Task" if call.tool_input.get("isolation").and_then(Value::as_str) != Some("worktree") => {
             Answer::Here

@@ -1,7 +1,6 @@
 //! Routed folders: the tools of an agent that works in one run on the workspace.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::error::Result;
 use crate::session::attachment::store::bytes;
@@ -15,9 +14,6 @@ const DIGITS: usize = 32;
 
 /// How the file names of words for commands begin that the user is asked about.
 const ASKED: &str = "asked-";
-
-/// How long the user may take to answer.
-const ASKING: Duration = Duration::from_secs(24 * 3600);
 
 impl Attachments<'_> {
     /// The attachment that a session's tools are routed to, by the names of its project's folder. An error if nobody can
@@ -47,20 +43,31 @@ impl Attachments<'_> {
         self.heard_file(session).exists()
     }
 
-    /// Makes the word for a command before the user is asked about it.
-    pub fn ask(self) -> Result<String> {
+    /// Makes the word for a command that the user is about to be asked about. It is good for this command, and until the next call of
+    /// the agent session.
+    pub fn ask(self, session: &str, command: &str) -> Result<String> {
         let folder = self.paths.heard();
         atomic_file::private_dir(&folder)?;
-        sweep_asked(&folder);
         let word = random::word();
-        atomic_file::write(&asked_file(&folder, &word), b"", 0o600)?;
+        let name = format!("{}{}", asked_of(&word, command), suffix_of(session));
+        atomic_file::write(&folder.join(name), b"", 0o600)?;
         Ok(word)
     }
 
-    /// Uses up this word. Returns whether it was made and not used before.
-    pub fn take_asked(self, word: &str) -> Result<bool> {
+    /// Whether this word was made for this command and is still good. It is used then.
+    pub fn take_asked(self, word: &str, command: &str) -> Result<bool> {
         let folder = self.paths.heard();
-        Ok(atomic_file::is_own_dir(&folder)? && atomic_file::remove(&asked_file(&folder, word))?)
+        let start = asked_of(word, command);
+        let found = asked_files(&folder).into_iter().find(|name| name.starts_with(&start));
+        found.map_or(Ok(false), |name| atomic_file::remove(&folder.join(name)))
+    }
+
+    /// Another call of this agent session has come: the user has answered by now, or will be asked again.
+    pub fn forget_asked(self, session: &str) {
+        let (folder, end) = (self.paths.heard(), suffix_of(session));
+        for name in asked_files(&folder).iter().filter(|name| name.ends_with(&end)) {
+            let _ = std::fs::remove_file(folder.join(name));
+        }
     }
 
     /// The session's own name for itself may be anything.
@@ -104,20 +111,24 @@ impl Locked<'_> {
     }
 }
 
-fn asked_file(folder: &Path, word: &str) -> PathBuf {
-    let digest = sha256(word.as_bytes());
-    folder.join(format!("{ASKED}{}", &digest[..DIGITS]))
+/// How the file name of a word begins.
+fn asked_of(word: &str, command: &str) -> String {
+    let digest = sha256(format!("{word} {command}").as_bytes());
+    format!("{ASKED}{}", &digest[..DIGITS])
 }
 
-/// Removes the words of commands that the user did not agree to.
-fn sweep_asked(folder: &Path) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
-        let is_asked = entry.file_name().to_str().is_some_and(|name| name.starts_with(ASKED));
-        if is_asked && age().is_some_and(|age| age > ASKING) {
-            let _ = std::fs::remove_file(entry.path());
-        }
+/// How it ends.
+fn suffix_of(session: &str) -> String {
+    format!("-{}", &sha256(session.as_bytes())[..DIGITS])
+}
+
+fn asked_files(folder: &Path) -> Vec<String> {
+    if !atomic_file::is_own_dir(folder).unwrap_or_default() {
+        return Vec::new();
     }
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| name.starts_with(ASKED)).collect()
 }
 
 fn remove_files(folder: &Path) {

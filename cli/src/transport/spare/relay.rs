@@ -66,9 +66,12 @@ fn pass_both(from: [OwnedFd; 2], to: &[OwnedFd; 2]) {
         if ends[0].revents().intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL) {
             return;
         }
-        // Stdout first, as sshd sends them. Each is looked at again: poll(2) saw the first before the second.
-        for (from, to) in from.iter_mut().zip(to) {
-            let Some(open) = from.as_ref().filter(|from| is_ready(from)) else { continue };
+        // Stdout first, as sshd sends them. It is looked at after stderr: what came before an error is there by then.
+        let is_there = |from: &Option<OwnedFd>| from.as_ref().is_some_and(is_ready);
+        let has_errors = is_there(&from[1]);
+        let ready = [is_there(&from[0]), has_errors];
+        for ((from, to), _) in from.iter_mut().zip(to).zip(ready).filter(|(_, is_ready)| *is_ready) {
+            let Some(open) = from.as_ref() else { continue };
             match read(open, &mut *chunk) {
                 Ok(0) => *from = None,
                 Ok(count) if !all(to, &chunk[..count]) => return,
