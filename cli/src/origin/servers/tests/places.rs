@@ -1,6 +1,7 @@
 //! Which files count, and whose word.
 
 use super::*;
+#[cfg(unix)]
 use crate::origin::servers::trail::trail_in;
 
 #[test]
