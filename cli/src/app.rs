@@ -288,6 +288,10 @@ impl Origins for App {
         trail_of_all(&self.env, own)
     }
 
+    fn base_argument(&self) -> Option<&str> {
+        self.globals.api_base.as_deref()
+    }
+
     fn servers_file(&self) -> Option<&Path> {
         self.globals.servers.as_deref()
     }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::commands::connect::own_host::keep_seconds;
 use crate::commands::connect::patience::{Patience, Pauses};
+use crate::commands::route::start_helper;
 use crate::error::{Code, Error, Result};
 use crate::grant::WebUrl;
 use crate::integrations::claude_settings;
@@ -22,7 +23,7 @@ use crate::output::foreign::FileName as _;
 use crate::output::foreign::{self, Name};
 use crate::output::progress::{Waiting, note};
 use crate::output::report::{Outcome, Report, Text};
-use crate::session::attachment::attach;
+use crate::session::attachment::{Routing, attach};
 use crate::session::audit::Action;
 use crate::session::live::{Obtained, Want};
 use crate::session::mint::{DEFAULT_TTL, Order};
@@ -87,6 +88,9 @@ pub struct Args {
     /// Route the folder: Claude Code's own tools then run on the workspace; see `runcode route --help`
     #[arg(long, conflicts_with_all = ["approval", "request"])]
     route: bool,
+    /// Let agents in sandboxes reach the workspace, through a helper
+    #[arg(long, requires = "route")]
+    sandboxes: bool,
     /// Attach it to this folder instead of the current one
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     here: Option<PathBuf>,
@@ -110,7 +114,7 @@ struct Connected {
     statusline_installed: bool,
     /// Whether the folder should be routed, and afterwards whether it is.
     routing: bool,
-    /// Whether commands in agents' sandboxes reach the workspace.
+    /// Likewise, whether agents in sandboxes should reach the workspace, and whether they do.
     helper: bool,
     /// On a server that runs only its profiles: what its owner allows.
     terms: Option<Terms>,
@@ -207,7 +211,7 @@ impl Report for Connected {
             None if self.routing => {
                 text.line("  routed: Claude Code's Bash, Monitor and `!` in this folder run there");
                 if self.helper {
-                    text.line("  so do commands in an agent's sandbox; nobody is asked about those");
+                    text.line("  so do commands in agents' sandboxes, through a helper; nobody is asked about those");
                 }
                 text.line("  to stop routing: runcode route off");
             }
@@ -248,7 +252,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         started,
         statusline_installed: false,
         routing: args.route,
-        helper: false,
+        helper: args.sandboxes,
         terms: None,
     };
     attached(app, connected)
@@ -268,29 +272,20 @@ fn folder(here: Option<&Path>, app: &App) -> Result<Location> {
 
 /// Attaches, and says so.
 fn attached(app: &App, connected: Connected) -> Result<Outcome> {
-    let routing = attach(&connected.session, &connected.folder, app.attachments()?, connected.routing)?;
-    let helper = routing && has_helper(app);
+    let wanted = Routing { is_on: connected.routing, sandboxes: connected.helper };
+    let routing = attach(&connected.session, &connected.folder, app.attachments()?, wanted)?;
+    let helper = routing.sandboxes && start_helper(app);
     if let Some(named) = app.named(None) {
         let words = foreign::word(&named.words);
         note(format!("note: RUNCODE_WORKSPACE is set, so commands mean {words} and not what is attached"));
     }
-    Ok(Connected { statusline_installed: is_statusline_installed(app), routing, helper, ..connected }.into())
-}
-
-/// Starts the helper for commands in agents' sandboxes, and says whether it runs. A folder is routed even if it does not.
-#[cfg(target_os = "linux")]
-fn has_helper(app: &App) -> bool {
-    let started = app.sessions().and_then(|sessions| crate::session::helper::ensure(&sessions, true));
-    if let Err(error) = &started {
-        note(format!("note: commands in an agent's sandbox will fail: {}", error.message()));
+    Ok(Connected {
+        statusline_installed: is_statusline_installed(app),
+        routing: routing.is_on,
+        helper,
+        ..connected
     }
-    started.is_ok()
-}
-
-/// The sandboxes of other systems have not been tried.
-#[cfg(not(target_os = "linux"))]
-fn has_helper(_: &App) -> bool {
-    false
+    .into())
 }
 
 /// Whether Claude Code's settings show our status line already. What cannot be read counts as no.

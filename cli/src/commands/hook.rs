@@ -137,7 +137,7 @@ fn happened(reached: Option<&Path>, is_codex: bool, app: &App) -> Result<Outcome
                 if let (Some(session), Ok(attachments)) = (&happening.session_id, app.attachments()) {
                     attachments.hear(session);
                 }
-                restart_helper(app);
+                restart_helper(&attachment, app);
                 Some(session_start::answer_routed(event, &attachment.key))
             }
             None if event == "SessionStart" => session_start(app),
@@ -151,7 +151,7 @@ fn happened(reached: Option<&Path>, is_codex: bool, app: &App) -> Result<Outcome
     if let Some(session) = &happening.session_id {
         app.attachments()?.hear(session);
     }
-    restart_helper(app);
+    restart_helper(&attachment, app);
     app.attachments()?.forget_asked(happening.session_id.as_deref().unwrap_or_default());
     refuse_replaced_words()?;
     let call = serde_json::from_slice::<ToolCall>(&input).map_err(unread)?;
@@ -169,15 +169,18 @@ fn happened(reached: Option<&Path>, is_codex: bool, app: &App) -> Result<Outcome
     said(answer.document(&shown).map(|document| document.to_string()))
 }
 
-/// Starts the helper for commands in sandboxes unless it runs. If that fails, those commands say so.
+/// Starts the helper for commands in sandboxes unless it runs or the user does not want it. If that fails, those commands say so.
 #[cfg(target_os = "linux")]
-fn restart_helper(app: &App) {
+fn restart_helper(attachment: &Attachment, app: &App) {
+    if !attachment.routing().sandboxes {
+        return;
+    }
     let _ = app.sessions().and_then(|sessions| crate::session::helper::ensure(&sessions, false));
 }
 
 /// The sandboxes of other systems have not been tried.
 #[cfg(not(target_os = "linux"))]
-fn restart_helper(_: &App) {}
+fn restart_helper(_: &Attachment, _: &App) {}
 
 /// Whether Codex's own tools work on the workspace already, by the variable of `runcode codex` or the file of `install-codex`.
 fn works_there(env: &Env) -> bool {

@@ -5,10 +5,9 @@ use serde_json::json;
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::output::foreign::Name;
-#[cfg(target_os = "linux")]
 use crate::output::progress::note;
 use crate::output::report::{Outcome, Simple};
-use crate::session::attachment::{Applying, Attachment, linked};
+use crate::session::attachment::{Applying, Attachment, Routing, linked};
 use crate::session::policy;
 
 /// Run Claude Code's own tools on the attached workspace.
@@ -20,6 +19,7 @@ use crate::session::policy;
 #[command(after_help = "\
 Examples:
   runcode route on              route this folder
+  runcode route on --sandboxes  also for agents in sandboxes
   runcode route status --json   for programs
   runcode route off             tools work on this machine again")]
 pub struct Args {
@@ -30,7 +30,11 @@ pub struct Args {
 #[derive(clap::Subcommand, Clone, Copy)]
 enum Verb {
     /// Route the attached folder
-    On,
+    On {
+        /// Let agents in sandboxes reach the workspace, through a helper
+        #[arg(long)]
+        sandboxes: bool,
+    },
     /// Stop routing; the folder stays attached
     Off,
     /// Say whether this folder is routed, and to which workspace
@@ -42,31 +46,29 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     let near = near(app)?;
     let attachments = app.attachments()?;
     let (is_routed, line) = match (args.verb, &near) {
-        (Verb::Status, Some(near)) if near.routing => (true, format!("routed: {}", near.shown_with_folder())),
+        (Verb::Status, Some(near)) if near.routing => {
+            let open = if near.sandboxes { "; agents in sandboxes reach it, too" } else { "" };
+            (true, format!("routed: {}{open}", near.shown_with_folder()))
+        }
         (Verb::Status, Some(near)) => (false, format!("not routed: {}", near.shown_with_folder())),
         (Verb::Status, None) => (false, "not routed: no workspace is attached to this folder".to_owned()),
-        (Verb::On, Some(near)) => {
+        (Verb::On { sandboxes }, Some(near)) => {
             if let Some(terms) = policy::settle(&app.sessions()?, &near.key)? {
                 let what =
                     format!("`{}` runs only its profiles, so no tool can be routed to it", terms.server.name);
                 return Err(Error::new(Code::PolicyDenied, what).hint("use `runcode exec --profile …`"));
             }
-            attachments.lock()?.route(near, true)?;
-            start_helper(app)?;
-            (
-                true,
-                format!(
-                    "✓ Routed to {}: Claude Code sessions there run their commands on it",
-                    near.shown_with_folder()
-                ),
-            )
+            attachments.lock()?.route(near, Routing { is_on: true, sandboxes })?;
+            let open = if sandboxes && start_helper(app) { "; so do agents in sandboxes" } else { "" };
+            let near = near.shown_with_folder();
+            (true, format!("✓ Routed to {near}: Claude Code sessions there run their commands on it{open}"))
         }
-        (Verb::On, None) => {
+        (Verb::On { .. }, None) => {
             return Err(Error::new(Code::NotFound, "no workspace is attached to this folder")
                 .hint("attach one and route this folder: runcode connect <workspace> --route"));
         }
         (Verb::Off, Some(near)) => {
-            let was_routed = attachments.lock()?.route(near, false)?;
+            let was_routed = attachments.lock()?.route(near, Routing::OFF)?;
             let line = match was_routed {
                 true => format!("✓ No longer routed: {} stays attached", near.shown_with_folder()),
                 false => format!("was not routed: {}", near.shown_with_folder()),
@@ -85,19 +87,24 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
     Ok(Simple { json, lines: vec![line] }.into())
 }
 
-/// Starts the helper for commands in agents' sandboxes. A folder is routed even if that fails.
+/// Starts the helper for commands in agents' sandboxes, and says whether it runs. A folder is routed even if it does not.
 #[cfg(target_os = "linux")]
-fn start_helper(app: &App) -> Result<()> {
-    if let Err(error) = crate::session::helper::ensure(&app.sessions()?, true) {
+pub(super) fn start_helper(app: &App) -> bool {
+    let started = app.sessions().and_then(|sessions| {
+        crate::session::helper::ensure(&sessions, true)?;
+        Ok(crate::transport::helper::is_running(&app.paths()?.helper()))
+    });
+    started.unwrap_or_else(|error| {
         note(format!("note: commands in an agent's sandbox will fail: {}", error.message()));
-    }
-    Ok(())
+        false
+    })
 }
 
 /// The sandboxes of other systems have not been tried.
 #[cfg(not(target_os = "linux"))]
-fn start_helper(_: &App) -> Result<()> {
-    Ok(())
+pub(super) fn start_helper(_: &App) -> bool {
+    note("note: commands in an agent's sandbox will fail: the helper for them runs only on Linux");
+    false
 }
 
 /// The attachment of this folder, or of a folder above it, but of no other project.

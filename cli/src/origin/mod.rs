@@ -153,6 +153,11 @@ pub trait Origins {
         Ok(None)
     }
 
+    /// The control plane that the command line names.
+    fn base_argument(&self) -> Option<&str> {
+        None
+    }
+
     /// The file of servers that the command line names instead of the usual ones.
     fn servers_file(&self) -> Option<&Path> {
         None

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use routing::routed_one;
+pub use routing::{Routing, routed_one};
 pub use store::{Attachments, Locked};
 
 use crate::error::{Code, Error, Result};
@@ -45,6 +45,9 @@ pub struct Attachment {
     /// Whether the tools of an agent that works in the folder are routed to the workspace.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub routing: bool,
+    /// Whether a helper runs the commands of agents in sandboxes on the workspace, while the folder is routed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sandboxes: bool,
     /// Where it is kept.
     #[serde(skip)]
     file: PathBuf,
@@ -192,15 +195,15 @@ pub fn gone(all: &[Attachment]) -> Error {
         ))
 }
 
-/// Attaches the session's workspace to a folder, and then says what changes for the commands there. Returns whether the folder is
-/// routed: it is if `routes` is set, or if it was before.
+/// Attaches the session's workspace to a folder, and then says what changes for the commands there. Returns how the folder is routed:
+/// as `wanted`, or as before.
 pub fn attach(
     session: &Session,
     folder: &Location,
     attachments: Attachments<'_>,
-    routes: bool,
-) -> Result<bool> {
-    attach_key(&session.meta.key, session.meta.titles(), folder, attachments, routes)
+    wanted: Routing,
+) -> Result<Routing> {
+    attach_key(&session.meta.key, session.meta.titles(), folder, attachments, wanted)
 }
 
 /// As [`attach`], for a workspace that needs no session.
@@ -209,11 +212,11 @@ pub fn attach_key(
     titles: Titles<'_>,
     folder: &Location,
     attachments: Attachments<'_>,
-    routes: bool,
-) -> Result<bool> {
+    wanted: Routing,
+) -> Result<Routing> {
     let around = attachments.near(folder)?;
-    let before = attachments.save(key, titles, folder, routes)?;
-    let is_routed = routes || before.as_ref().is_some_and(|before| before.routing);
+    let before = attachments.save(key, titles, folder, wanted)?;
+    let routing = wanted.after(before.as_ref());
     let name = key.shown(titles.title);
     match (before, around) {
         (Some(before), _) if before.key != *key => {
@@ -228,5 +231,5 @@ pub fn attach_key(
         }
         _ => {}
     }
-    Ok(is_routed)
+    Ok(routing)
 }

@@ -1,9 +1,10 @@
 //! When the helper starts and ends.
 //!
-//! One helper serves all routed folders of a user. `connect --route`, `route on` and the hooks of a routed project start it, always
-//! outside the agents' sandboxes. It ends when no folder is routed any more, after an hour without a command (the next hook starts it
-//! again), and when its files are gone.
+//! One helper serves all folders that a user has routed with `--sandboxes`. `connect`, `route on` and the hooks of such a project start
+//! it, always outside the agents' sandboxes. It ends when there is no such folder any more, after an hour without a command (the next
+//! hook starts it again), and when its files are gone.
 
+use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -18,12 +19,13 @@ use crate::origin::SessionKey;
 use crate::session::attachment::Attachments;
 use crate::session::{Session, Sessions};
 use crate::sys::clock::Deadline;
+use crate::sys::env::Var;
 use crate::sys::interrupt::Interrupt;
 use crate::sys::lock::Lock;
 use crate::sys::paths::Paths;
 use crate::sys::{atomic_file, new_session};
 use crate::transport::helper::{self, Exchange, SLOTS, is_cut_off, is_running};
-use crate::transport::{Ended, RemoteCommand, Running, Streams};
+use crate::transport::{Ended, RemoteCommand, Running, SANDBOX_HINT, Streams};
 
 /// The file with its process id and version.
 const PROCESS: &str = "process";
@@ -39,6 +41,22 @@ const START: Duration = Duration::from_secs(10);
 
 /// How long it may take to end: it ends what runs first.
 const END: Duration = Duration::from_secs(4);
+
+/// The variables that the helper gets. A hook starts it, and a project's settings can set any other: where a token goes, which
+/// certificates count, which ssh runs.
+const VARIABLES: [Var; 8] = [
+    Var::Home,
+    Var::Path,
+    Var::XdgConfigHome,
+    Var::XdgCacheHome,
+    Var::XdgStateHome,
+    Var::XdgRuntimeDir,
+    Var::SshAuthSock,
+    Var::RuncodeToken,
+];
+
+/// The others, which only programs that it starts read.
+const FOR_PROGRAMS: [&str; 5] = ["USER", "LOGNAME", "LANG", "LC_ALL", "TMPDIR"];
 
 /// Starts the helper unless it runs. With `waits`, waits until it serves. Does nothing inside a sandbox.
 pub fn ensure(sessions: &Sessions<'_>, waits: bool) -> Result<()> {
@@ -61,10 +79,10 @@ pub fn ensure(sessions: &Sessions<'_>, waits: bool) -> Result<()> {
     if let Some(file) = sessions.origins().servers_file() {
         command.arg("--servers").arg(std::path::absolute(file).map_err(failed)?);
     }
-    let selected = sessions.origins().selected()?;
-    if selected.is_given {
-        command.arg("--api-base").arg(selected.base.to_string());
+    if let Some(base) = sessions.origins().base_argument() {
+        command.arg("--api-base").arg(base);
     }
+    command.env_clear().envs(variables(sessions));
     command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     new_session::lead_alone(&mut command);
     let stale = process(&folder); // of one that was killed
@@ -82,7 +100,23 @@ pub fn ensure(sessions: &Sessions<'_>, waits: bool) -> Result<()> {
     Ok(())
 }
 
-/// Ends the helper and removes its files. Nobody starts it meanwhile: the caller holds the attachments' lock, and none is routed.
+/// The helper's environment.
+fn variables(sessions: &Sessions<'_>) -> Vec<(OsString, OsString)> {
+    let env = sessions.env();
+    // The token is for the control plane that the variable names, and the helper will not know that one.
+    let is_elsewhere = env.var(Var::RuncodeApiBase).is_some() && sessions.origins().base_argument().is_none();
+    let names = VARIABLES.iter().filter(|var| !(is_elsewhere && **var == Var::RuncodeToken));
+    let names = names.map(|var| var.name()).chain(FOR_PROGRAMS);
+    let mut kept = names.filter_map(|name| Some((name.into(), env.named(name)?))).collect::<Vec<_>>();
+    if cfg!(debug_assertions) {
+        let is_ours = |name: &OsString| name.to_string_lossy().starts_with("RUNCODE_TEST_");
+        kept.extend(std::env::vars_os().filter(|(name, _)| is_ours(name)));
+    }
+    kept
+}
+
+/// Ends the helper and removes its files. Nobody starts it meanwhile: the caller holds the attachments' lock, and no folder is open to
+/// sandboxes.
 pub fn end(paths: &Paths) {
     let folder = paths.helper();
     if !atomic_file::is_own_dir(&folder).unwrap_or_default() || std::fs::symlink_metadata(&folder).is_err() {
@@ -160,25 +194,26 @@ pub fn keep(
     }
 }
 
-/// Whether any folder is routed. If an attachment cannot be read, none counts.
+/// Whether any folder is open to sandboxes. If an attachment cannot be read, none counts.
 fn is_wanted(paths: &Paths) -> bool {
-    Attachments::new(paths).all().is_ok_and(|all| all.iter().any(|it| it.routing))
+    Attachments::new(paths).all().is_ok_and(|all| all.iter().any(|it| it.routing().sandboxes))
 }
 
 /// Why a command in a sandbox does not reach a workspace.
 pub(in crate::session) fn not_routed() -> Error {
     Error::new(
         Code::PolicyDenied,
-        "inside this sandbox, commands reach only workspaces that a folder is routed to",
+        "inside this sandbox, commands reach only workspaces of folders that were routed with --sandboxes",
     )
-    .hint("for the user: run `runcode connect NAME --route` in the project, outside the sandbox")
+    .hint(SANDBOX_HINT)
 }
 
-/// Runs a command that a client in a sandbox has asked for: on a workspace that a folder is routed to, and on no other.
+/// Runs a command that a client in a sandbox has asked for: on the workspace of a folder that was routed with
+/// `--sandboxes`, and on no other.
 pub fn run(sessions: &Sessions<'_>, exchange: &mut Exchange) -> Result<Ended> {
     let key = serde_json::from_value::<SessionKey>(exchange.session.clone()).ok();
     let all = sessions.attachments().all()?;
-    let attachment = all.into_iter().find(|it| it.routing && Some(&it.key) == key.as_ref());
+    let attachment = all.into_iter().find(|it| it.routing().sandboxes && Some(&it.key) == key.as_ref());
     let attachment = attachment.ok_or_else(not_routed)?;
     let session = sessions.attached_by(&attachment)?;
     let running = sessions.start(&session, &exchange.command, &exchange.streams)?;

@@ -5,9 +5,16 @@ use crate::openssh::told::{self, Told};
 use crate::transport::outcome::{Cause, Unconnected};
 
 /// What a sandboxed agent's user has to change.
-pub(super) const SANDBOX_HINT: &str = "the sandbox that this runs in forbids network access: allow it for this command \
+#[cfg(not(target_os = "linux"))]
+pub const SANDBOX_HINT: &str = "the sandbox that this runs in forbids network access: allow it for this command \
      (Codex: `sandbox_workspace_write.network_access = true`, or run it with approval outside the sandbox; Claude Code: \
      `sandbox.network.allowAllUnixSockets = true` in settings.json)";
+
+/// What a sandboxed agent's user has to change.
+#[cfg(target_os = "linux")]
+pub const SANDBOX_HINT: &str = "the sandbox that this runs in forbids network access: allow it for this command \
+     (Codex: `sandbox_workspace_write.network_access = true`, or run it with approval outside the sandbox; Claude Code: \
+     `sandbox.network.allowAllUnixSockets = true` in settings.json), or run `runcode route on --sandboxes` outside of it";
 
 /// Makes sense of the log of an ssh that could not connect. `is_sandboxed`: an agent's sandbox is known to forbid network access.
 pub(super) fn of(log: &str, is_sandboxed: bool) -> Unconnected {

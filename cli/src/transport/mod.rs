@@ -78,6 +78,7 @@ use crate::transport::spare::Visit;
 #[cfg(unix)]
 pub use beside::Settled;
 pub use command::{RemoteCommand, Secret, Variables};
+pub use connect_error::SANDBOX_HINT;
 pub use env_name::EnvName;
 #[cfg(unix)]
 pub use forward::{Forward, Open, Side};

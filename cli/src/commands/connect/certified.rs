@@ -11,7 +11,7 @@ use crate::origin::{Target, Terms};
 use crate::output::foreign::Name;
 use crate::output::report::{Outcome, Report, Text};
 use crate::session::Titles;
-use crate::session::attachment::attach_key;
+use crate::session::attachment::{Routing, attach_key};
 use crate::sys::location::Location;
 
 struct Attached {
@@ -80,6 +80,6 @@ pub(super) fn connect(
     let started = args.start && boot(app, target, patience)?;
     let title = Name::from(terms.server.name.as_str());
     let titles = Titles { title: Some(&title), custom: None };
-    let routing = attach_key(&target.key, titles, &folder, app.attachments()?, false)?;
+    let routing = attach_key(&target.key, titles, &folder, app.attachments()?, Routing::OFF)?.is_on;
     Ok(Attached { terms: terms.clone(), folder, started, routing }.into())
 }

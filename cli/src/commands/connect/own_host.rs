@@ -86,7 +86,7 @@ pub(super) fn connect(
         _ => open(app, &target.key, &wish, waits, patience)?,
     };
     let Obtained { session, reused } = opened;
-    let (routing, statusline_installed, helper) = (args.route, false, false);
+    let (routing, statusline_installed, helper) = (args.route, false, args.sandboxes);
     attached(
         app,
         Connected { session, folder, reused, started, statusline_installed, routing, helper, terms },

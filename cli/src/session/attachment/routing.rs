@@ -15,6 +15,33 @@ const DIGITS: usize = 32;
 /// How the file names of words for commands begin that the user is asked about.
 const ASKED: &str = "asked-";
 
+/// How a folder is routed, or is to be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Routing {
+    /// Whether an agent's tools run on the workspace.
+    pub is_on: bool,
+    /// Whether a helper runs the commands of agents in sandboxes there, too.
+    pub sandboxes: bool,
+}
+
+impl Routing {
+    /// Neither.
+    pub const OFF: Routing = Routing { is_on: false, sandboxes: false };
+
+    /// How a folder is routed that was attached so before: to attach it does not end routing.
+    #[must_use]
+    pub fn after(self, before: Option<&Attachment>) -> Routing {
+        if self.is_on { self } else { before.map_or(Routing::OFF, Attachment::routing) }
+    }
+}
+
+impl Attachment {
+    /// How the folder is routed.
+    pub fn routing(&self) -> Routing {
+        Routing { is_on: self.routing, sandboxes: self.routing && self.sandboxes }
+    }
+}
+
 impl Attachments<'_> {
     /// The attachment that a session's tools are routed to, by the names of its project's folder. An error if nobody can
     /// tell, so that nothing runs in the wrong place: an attachment that cannot be read, or several beside a routed one.
@@ -87,25 +114,28 @@ pub fn routed_one(nearest: &[Attachment]) -> Result<Option<Attachment>> {
 }
 
 impl Locked<'_> {
-    /// Turns the routing of an attachment's folder on or off; says whether it was on.
-    pub fn route(&self, attachment: &Attachment, is_on: bool) -> Result<bool> {
+    /// Routes an attachment's folder so; says whether it was routed.
+    pub fn route(&self, attachment: &Attachment, routing: Routing) -> Result<bool> {
         let Some(current) = self.current(attachment)? else { return Ok(false) };
         let was_on = current.routing;
-        if is_on {
+        if routing.is_on {
             elsewhere::remember(self.attachments.paths)?;
         }
-        let changed = Attachment { routing: is_on, ..current };
+        let changed = Attachment { routing: routing.is_on, sandboxes: routing.sandboxes, ..current };
         atomic_file::write(&changed.file, &bytes(&changed)?, 0o600)?;
         self.forget_heard();
         Ok(was_on)
     }
 
-    /// If nothing is routed, removes everything about routing.
+    /// If nothing is routed, removes everything about routing; if nothing is open to sandboxes, ends the helper.
     pub(super) fn forget_heard(&self) {
-        if self.all().is_ok_and(|all| all.iter().all(|attachment| !attachment.routing)) {
+        let Ok(all) = self.all() else { return };
+        if all.iter().all(|attachment| !attachment.routing) {
             remove_files(&self.attachments.paths.heard());
             elsewhere::forget(self.attachments.paths);
-            #[cfg(target_os = "linux")]
+        }
+        #[cfg(target_os = "linux")]
+        if all.iter().all(|attachment| !attachment.routing().sandboxes) {
             crate::session::helper::end(self.attachments.paths);
         }
     }

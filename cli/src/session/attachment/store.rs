@@ -8,7 +8,7 @@ use crate::error::{Code, Error, Result};
 use crate::origin::SessionKey;
 use crate::output::foreign::FileName as _;
 use crate::session::Titles;
-use crate::session::attachment::{Applying, Attachment, elsewhere};
+use crate::session::attachment::{Applying, Attachment, Routing, elsewhere};
 use crate::sys::atomic_file;
 use crate::sys::digest::sha256;
 use crate::sys::location::Location;
@@ -115,20 +115,22 @@ impl<'a> Attachments<'a> {
         key: &SessionKey,
         titles: Titles<'_>,
         folder: &Location,
-        routes: bool,
+        wanted: Routing,
     ) -> Result<Option<Attachment>> {
         let file = self.file(folder.real());
         let text = |path: &Path| path.to_str().map(str::to_owned);
         let locked = self.lock()?;
         let older = self.older()?.filter(|older| is_for(older, folder.real()));
         let before = self.read(&file).ok().flatten().or(older.clone());
+        let routing = wanted.after(before.as_ref());
         let attachment = Attachment {
             key: key.clone(),
             title: titles.title.cloned(),
             custom_title: titles.custom.cloned(),
             folder: text(folder.real()),
             given: folder.given().and_then(text),
-            routing: routes || before.as_ref().is_some_and(|before| before.routing),
+            routing: routing.is_on,
+            sandboxes: routing.sandboxes,
             file,
         };
         let bytes = bytes(&attachment)?;
@@ -142,6 +144,9 @@ impl<'a> Attachments<'a> {
             atomic_file::remove(&self.paths.current())?;
         }
         self.forget_told();
+        if before.as_ref().is_some_and(|before| before.sandboxes && !routing.sandboxes) {
+            locked.forget_heard();
+        }
         drop(locked);
         Ok(before)
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Applying, Attachment, Attachments};
+use super::{Applying, Attachment, Attachments, Routing};
 use crate::error::Code;
 use crate::origin::{BaseUrl, SessionKey};
 use crate::session::Titles;
@@ -44,7 +44,7 @@ impl World {
     }
 
     fn save(&self, folder: &str, id: u64) {
-        self.attachments().save(&key(id), Titles::default(), &self.at(folder), false).unwrap();
+        self.attachments().save(&key(id), Titles::default(), &self.at(folder), Routing::OFF).unwrap();
     }
 
     fn applying(&self, folder: &str) -> Applying {
@@ -205,7 +205,7 @@ fn a_folder_whose_name_is_no_text_has_its_own() {
     let odd = world.root.join(std::ffi::OsStr::from_bytes(b"p\xff\n\"x"));
     std::fs::create_dir(&odd).unwrap();
     let odd = Location::of(&odd);
-    world.attachments().save(&key(1), Titles::default(), &odd, false).unwrap();
+    world.attachments().save(&key(1), Titles::default(), &odd, Routing::OFF).unwrap();
     world.save("other", 2);
     let found = world.attachments().applying(Some(&odd)).unwrap().one().unwrap().unwrap();
     assert_eq!((found.key.clone(), found.folder.clone()), (key(1), None));

@@ -12,8 +12,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{
-    Answer, END, ERRORS, INPUT, LOCK, Line, OUTPUT, REQUEST, Request, SLOTS, VERSION, error_of, is_running,
-    open, slot, wait_on,
+    Answer, END, ERRORS, INPUT, LOCK, Line, MAX_REQUEST, OUTPUT, REQUEST, Request, SLOTS, VERSION, error_of,
+    is_running, open, slot, wait_on,
 };
 use crate::error::{Code, Error, Result};
 use crate::sys::clock::Deadline;
@@ -93,8 +93,8 @@ fn ask(
     let deadline = Deadline::after(QUEUE);
     loop {
         for number in 0..SLOTS {
-            if let Some(slot) = Slot::take(&slot(folder, number))
-                && let Some(slot) = slot.ask(&line, command.token(), interrupt)?
+            if let Some(slot) = Slot::take(&slot(folder, number), command.token())
+                && let Some(slot) = slot.ask(&line, interrupt)?
             {
                 return slot.pass_on(streams);
             }
@@ -125,7 +125,7 @@ struct Slot {
 
 impl Slot {
     /// The slot in this folder, if it is free and ready.
-    fn take(folder: &Path) -> Option<Slot> {
+    fn take(folder: &Path, token: &str) -> Option<Slot> {
         let lock = File::open(folder.join(LOCK)).ok()?;
         lock.try_lock().ok()?;
         let reader = |name: &str| open(&folder.join(name), false).ok();
@@ -135,6 +135,7 @@ impl Slot {
         let (delivered, receiver) = mpsc::channel();
         let relayed = Relayed {
             answers,
+            token: token.to_owned(),
             heard: Vec::new(),
             delivered: receiver,
             outputs: 2,
@@ -145,10 +146,20 @@ impl Slot {
         Some(Slot { request, input, output, errors, relayed, delivered })
     }
 
-    /// Writes the request and waits until the command starts. `None`: the slot still belonged to another client, and nothing started.
-    fn ask(mut self, line: &[u8], token: &str, interrupt: &Interrupt) -> Result<Option<Slot>, Failure> {
-        if wait_on(&self.request).and_then(|()| self.request.write_all(line)).is_err() {
+    /// Writes the request and waits until the command starts. `None`: nothing of the request was written, so another slot may be tried.
+    /// After that, the command may run, whatever the answer is: any process of the user can read requests and give answers.
+    fn ask(mut self, line: &[u8], interrupt: &Interrupt) -> Result<Option<Slot>, Failure> {
+        if wait_on(&self.request).is_err() {
             return Ok(None);
+        }
+        let mut rest = line;
+        while !rest.is_empty() {
+            match self.request.write(rest) {
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) if rest.len() == line.len() => return Ok(None),
+                Err(_) => return Err(Failure::MayHaveStarted(unknown())),
+            }
         }
         let mut heard = self.relayed.hear(Some(&self.request), Some(interrupt), Deadline::after(START));
         if matches!(heard, Ok(Heard::Nothing)) {
@@ -156,21 +167,13 @@ impl Slot {
             heard = self.relayed.hear(Some(&self.request), None, Deadline::after(AFTER_SIGNAL));
         }
         match heard.map_err(Failure::MayHaveStarted)? {
-            Heard::Answer(line) if line.token != token => Ok(None),
             Heard::Answer(Line { answer: Answer::Started, .. }) => Ok(Some(self)),
             Heard::Answer(Line {
                 answer: Answer::Failed { code, message, hint, may_have_begun }, ..
-            }) => {
-                let error = error_of(&code, message, hint, may_have_begun);
-                Err(if may_have_begun { Failure::MayHaveStarted(error) } else { Failure::NotStarted(error) })
-            }
+            }) => Err(Failure::MayHaveStarted(error_of(&code, message, hint, may_have_begun))),
             Heard::Answer(_) => Err(Failure::MayHaveStarted(nonsense())),
-            Heard::Unread => Ok(None),
             Heard::Nothing if interrupt.has_any() => Err(Failure::MayHaveStarted(Error::interrupted())),
-            Heard::Nothing | Heard::Gone => Err(Failure::MayHaveStarted(
-                Error::new(Code::Transport, "runcode's helper does not say whether the command started")
-                    .hint("it may have run, and was not run again"),
-            )),
+            Heard::Nothing | Heard::Gone | Heard::Unread => Err(Failure::MayHaveStarted(unknown())),
         }
     }
 
@@ -208,12 +211,19 @@ fn gone() -> Error {
         Code::Transport,
         "this sandbox forbids sockets, and runcode's helper outside it is not running",
     )
-    .hint("for the user: run `runcode route on` in the project, outside the sandbox; it starts the helper")
+    .hint("for the user: run `runcode route on --sandboxes` in the project, outside the sandbox; it starts the helper")
+}
+
+fn unknown() -> Error {
+    Error::new(Code::Transport, "runcode's helper does not say whether the command started")
+        .hint("it may have run, and was not run again")
 }
 
 /// A command that the helper runs for us.
 struct Relayed {
     answers: File,
+    /// What the answers to this client carry.
+    token: String,
     heard: Vec<u8>,
     delivered: Receiver<()>,
     /// How many outputs are not complete yet.
@@ -245,7 +255,11 @@ impl Relayed {
         loop {
             if let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
                 let line = self.heard.drain(..=end).collect::<Vec<_>>();
-                return serde_json::from_slice(&line).map(Heard::Answer).map_err(|_| nonsense());
+                let line = serde_json::from_slice::<Line>(&line).map_err(|_| nonsense())?;
+                return if line.token == self.token { Ok(Heard::Answer(line)) } else { Err(foreign()) };
+            }
+            if self.heard.len() > MAX_REQUEST {
+                return Err(nonsense());
             }
             let mut polled = [PollFd::new(&self.answers, PollFlags::IN)].to_vec();
             polled.extend(request.map(|request| PollFd::new(request, PollFlags::empty())));
@@ -279,7 +293,14 @@ impl Relayed {
 
 fn nonsense() -> Error {
     Error::new(Code::Transport, "runcode's helper gave an answer that this version of runcode does not know")
-        .hint("for the user: run `runcode route on` in the project, outside the sandbox")
+        .hint("the command may have run, and was not run again")
+        .maybe_begun()
+}
+
+fn foreign() -> Error {
+    Error::new(Code::Transport, "an answer from runcode's helper is not for this command")
+        .hint("the command may have run, and was not run again")
+        .maybe_begun()
 }
 
 impl Process for Relayed {
@@ -301,7 +322,7 @@ impl Process for Relayed {
                         Ended::Interrupted { signal: 15, remote_ended }
                     }
                     Answer::Failed { code, message, hint, may_have_begun } => {
-                        return Err(error_of(&code, message, hint, may_have_begun));
+                        return Err(error_of(&code, message, hint, may_have_begun).maybe_begun());
                     }
                 },
             });

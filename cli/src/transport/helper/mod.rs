@@ -9,8 +9,9 @@
 //! - `in`, `out`, `err`: the command's streams;
 //! - `end`: the helper's answers, one per line.
 //!
-//! The helper makes new FIFOs for each client of a slot, so nothing that one leaves behind reaches the next. Each side notices the
-//! other's death because the other's ends close.
+//! The helper makes new FIFOs for each client of a slot, so nothing that one leaves behind by mistake reaches the next. Each side
+//! notices the other's death because the other's ends close. Nothing here keeps the processes of a user apart: each can read and write
+//! all of it. So a request is written once, and its command may have run whatever the answer is.
 
 mod client;
 mod server;
@@ -64,7 +65,7 @@ struct Request {
 }
 
 /// A line from the helper: an answer, and the client it is for. A client that takes a slot just when another one dies there may see
-/// an answer to the other.
+/// an answer to the other, which tells it nothing.
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
     token: String,

@@ -177,7 +177,8 @@ fn read(asked: &mut Request) -> Result<RemoteCommand> {
     let refused = |why: &str| Error::new(Code::Usage, format!("runcode's helper cannot run this: {why}"));
     if asked.version != VERSION {
         let other = refused("it comes from another version of runcode");
-        return Err(other.hint("for the user: run `runcode route on` in the project, outside the sandbox"));
+        return Err(other
+            .hint("for the user: run `runcode route on --sandboxes` in the project, outside the sandbox"));
     }
     let text = Base64::decode_vec(&asked.text).map_err(|_| refused("the command is not base64"))?;
     RemoteCommand::received(text, std::mem::take(&mut asked.token), asked.private.take().map(Zeroizing::new))
