@@ -1,6 +1,8 @@
 //! Routing: what the plugin's hooks answer and what the road does with a command, without the client. `tests/plugin` drives the client.
 
 mod gate;
+#[cfg(target_os = "linux")]
+mod helper;
 mod hidden;
 
 use std::path::{Path, PathBuf};
@@ -253,111 +255,4 @@ fn the_status_line_shows_routing() {
     let line = shown("s");
     assert!(line.contains("[1;30;42m") && line.contains("all commands, also !, → box"), "{line}");
     assert!(shown("another").contains("NOT ROUTED"));
-}
-
-/// What the helper answers to whoever asks it to run `echo hi` on the workspace of this key, and what that prints.
-#[cfg(target_os = "linux")]
-fn asked(world: &World, key: &Value) -> (Vec<Value>, String) {
-    use std::fs::File;
-    use std::io::{Read as _, Write as _};
-    use std::os::unix::fs::OpenOptionsExt as _;
-    const NONBLOCK: i32 = 0o4000;
-    let slot = world.cache("helper/slot-0");
-    let mut lock = None;
-    until("the slot is ready", || {
-        lock = None; // or it cannot be made ready
-        let taken = File::open(slot.join("lock")).unwrap();
-        taken.lock().unwrap();
-        lock = Some(taken);
-        slot.join("req").exists()
-    });
-    let end = |name: &str, writes: bool| {
-        let mut options = File::options();
-        options.read(!writes).write(writes).custom_flags(NONBLOCK).open(slot.join(name)).unwrap()
-    };
-    let (mut answers, mut output, _errors) = (end("end", false), end("out", false), end("err", false));
-    let mut request = end("req", true);
-    let token = format!("runcode-{}", "0".repeat(32));
-    let line = json!({ "version": 1, "session": key, "text": "ZWNobyBoaQ==", "token": token, "private": null, "reads": false });
-    request.write_all(format!("{line}\n").as_bytes()).unwrap();
-    let (mut told, mut printed) = (Vec::new(), Vec::new());
-    until("the helper has answered", || {
-        let _ = answers.read_to_end(&mut told);
-        told.ends_with(b"\n") && !told.ends_with(b"\"started\"}\n")
-    });
-    let _ = output.read_to_end(&mut printed);
-    drop(lock);
-    let lines = told.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    let answer = |line| serde_json::from_slice::<Value>(line).unwrap()["answer"].take();
-    (lines.map(answer).collect(), String::from_utf8(printed).unwrap())
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn only_routed_workspaces_are_served() {
-    let it = Routed::new(World::with(|options| {
-        let folder = options.workspaces[0].dir.clone();
-        options.workspaces.push(runcode_gateway::WorkspaceSpec {
-            running: true,
-            ..runcode_gateway::WorkspaceSpec::new("other", &folder)
-        });
-    }));
-    let beside = it.world.home().join("beside");
-    std::fs::create_dir(&beside).unwrap();
-    let at = |folder: &Path, arguments: &[&str]| {
-        CommandOutput::of(it.world.command(arguments).current_dir(folder).output().unwrap()).succeeds()
-    };
-    at(&beside, &["connect", "2"]);
-    let key = |number: u32| {
-        let files = std::fs::read_dir(it.world.cache("attachments")).unwrap().flatten();
-        let kept =
-            files.map(|file| serde_json::from_slice::<Value>(&std::fs::read(file.path()).unwrap()).unwrap());
-        let kept = kept.into_iter().find(|kept| kept["workspace_id"] == number).unwrap();
-        json!({ "workspace_id": number, "api_base": kept["api_base"] })
-    };
-    let (ours, theirs) = (key(1), key(2));
-    assert_eq!(asked(&it.world, &ours), (vec![json!("started"), json!({ "status": 0 })], "hi\n".to_owned()));
-    for refused in [theirs, json!({ "server": "prod" }), json!(null), json!("../x")] {
-        let (answers, printed) = asked(&it.world, &refused);
-        assert_eq!(answers[0]["failed"]["code"], "policy_denied", "{refused}");
-        assert_eq!((answers.len(), printed), (1, String::new()));
-    }
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn the_helper_ends_with_routing() {
-    let it = Routed::new(World::new());
-    let at = |arguments: &[&str]| {
-        CommandOutput::of(it.world.command(arguments).current_dir(&it.project).output().unwrap()).succeeds()
-    };
-    let own = it.world.cache("").to_str().unwrap().trim_end_matches('/').to_owned();
-    let helpers = || {
-        let found = processes_with(&own);
-        found.into_iter().filter(|line| line.contains("runcode helper")).collect::<Vec<_>>()
-    };
-    let pid = || {
-        let text = std::fs::read_to_string(it.world.cache("helper/process")).unwrap_or_default();
-        text.split(' ').next().unwrap_or_default().parse::<i32>().ok()
-    };
-    for end in [&["route", "off"][..], &["disconnect"], &["clean"], &["clean", "--all"]] {
-        at(&["connect", "1", "--route"]);
-        assert_eq!(helpers().len(), 1, "{end:?}");
-        let first = pid();
-        at(&["connect", "1", "--route"]);
-        assert_eq!((helpers().len(), pid()), (1, first), "one is enough");
-        at(end);
-        assert!(helpers().is_empty() && !it.world.cache("helper").exists(), "{end:?}");
-    }
-    // A hook starts it again, and it ends when its files are gone.
-    at(&["connect", "1", "--route"]);
-    let lost = rustix::process::Pid::from_raw(pid().unwrap()).unwrap();
-    rustix::process::kill_process(lost, rustix::process::Signal::KILL).unwrap();
-    until("it has ended", || helpers().is_empty());
-    it.gate_of("Bash", &json!({ "command": "ls" })).succeeds();
-    until("a hook has started another", || {
-        helpers().len() == 1 && pid() != Some(lost.as_raw_nonzero().get())
-    });
-    std::fs::remove_dir_all(it.world.cache("helper")).unwrap();
-    until("it has ended, too", || helpers().is_empty());
 }

@@ -52,7 +52,7 @@ def prepare(machine):
 
 def test_codex_sandboxes_reach_the_workspace(machine):
     prepare(machine)
-    said = machine.run(machine.binary, "connect", "test-box", "--route").stdout
+    said = machine.run(machine.binary, "connect", "test-box", "--route", "--sandboxes").stdout
     assert "sandbox" in said and left(machine), said
     for mode in ("workspace-write", "read-only"):
         sandbox = ("codex", "sandbox", "-c", f'sandbox_mode="{mode}"', "--")
@@ -67,7 +67,7 @@ def test_codex_sandboxes_reach_the_workspace(machine):
 def test_codex_works_in_its_sandbox(machine):
     """The whole way: the model's command, Codex's own sandbox for it, and the helper."""
     prepare(machine)
-    machine.run(machine.binary, "connect", "test-box", "--route")
+    machine.run(machine.binary, "connect", "test-box", "--route", "--sandboxes")
     import __main__ as drive
 
     for mode in ("workspace-write", "read-only"):
@@ -86,7 +86,7 @@ def test_codex_works_in_its_sandbox(machine):
 def test_claude_routes_in_its_sandbox(machine):
     if not shutil.which("socat") or not shutil.which("bwrap"):
         return print("SKIPPED: socat or bubblewrap is not here, which Claude Code's sandbox needs")
-    it = routed.Session(machine)
+    it = routed.Session(machine, "--route", "--sandboxes")
     sandbox = {"enabled": True, "autoAllowBashIfSandboxed": True, "allowUnsandboxedCommands": False, "failIfUnavailable": True}
     it.settings(sandbox=sandbox)
     commands = [

@@ -1,4 +1,4 @@
-//! `runcode helper`, which routing starts for itself.
+//! `runcode helper`, which folders open to sandboxes need.
 
 use crate::app::App;
 use crate::error::Result;
@@ -6,12 +6,12 @@ use crate::output::report::Outcome;
 
 /// Run remote commands for agents' sandboxes.
 ///
-/// `connect --route` and the plugins' hooks start this; there is no need to run it yourself.
+/// `connect --route --sandboxes` and the plugins' hooks start this; there is no need to run it yourself.
 #[derive(clap::Args)]
 #[command(hide = true)]
 pub struct Args {}
 
-/// Runs as long as a folder is routed and the helper is used.
+/// Runs as long as a folder is open to sandboxes and the helper is used.
 #[cfg(target_os = "linux")]
 pub fn run(Args {}: Args, app: &App) -> Result<Outcome> {
     use crate::app::Reach;

@@ -144,20 +144,78 @@ fn a_cancelled_command_ends() {
 
 /// One that wrote a request and died leaves it to nobody.
 #[test]
-fn no_client_gets_what_another_asked_for() {
+fn what_a_dead_client_left_is_gone() {
     let (folder, _lock) = helper(1);
-    let slot = slot(folder.path(), 0);
-    for left in [&b"{\"version\":1"[..], b"nonsense\n", b""] {
-        let mut request = open(&slot.join(REQUEST), true);
-        while request.is_err() {
-            std::thread::yield_now();
-            request = open(&slot.join(REQUEST), true);
+    let request = slot(folder.path(), 0).join(REQUEST);
+    let inode = || std::fs::metadata(&request).map(|it| std::os::unix::fs::MetadataExt::ino(&it));
+    let until = |what: &dyn Fn() -> bool| {
+        let deadline = Deadline::after(Duration::from_secs(60));
+        while !what() && !deadline.is_past() {
+            deadline.pause(Duration::from_millis(1));
         }
-        request.unwrap().write_all(left).unwrap();
+        assert!(what());
+    };
+    for left in [&b"{\"version\":1"[..], b"nonsense\n"] {
+        until(&|| open(&request, true).is_ok());
+        let _keeps_its_number = open(&request, false).unwrap();
+        let old = inode().ok();
+        open(&request, true).unwrap().write_all(left).unwrap();
+        until(&|| inode().is_ok_and(|new| Some(new) != old));
         assert_eq!(
             whole(folder.path(), "echo mine", b""),
             (Ended::Status(0), b"mine\n".to_vec(), Vec::new())
         );
+    }
+}
+/// Whoever reads the request can answer anything, and may have run the command.
+#[test]
+fn no_answer_makes_a_client_ask_twice() {
+    let answer = |token: &str, answer: &str| format!("{{\"token\":\"{token}\",\"answer\":{answer}}}\n");
+    let failed = r#"{"failed":{"code":"transport","message":"no","hint":null,"may_have_begun":false}}"#;
+    let answers: [&(dyn Fn(&str) -> String + Sync); 6] = [
+        &|_| String::new(),
+        &|_| answer("other", "\"started\""),
+        &|token| answer(token, failed),
+        &|token| answer(token, "\"no_status\""),
+        &|_| "nonsense\n".to_owned(),
+        &|token| answer(token, "\"started\"") + &answer("other", r#"{"status":0}"#),
+    ];
+    for (number, answer) in answers.iter().enumerate() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = File::create(lock_file(folder.path())).unwrap();
+        rustix::fs::flock(&lock, FlockOperation::LockExclusive).unwrap();
+        let slots = [0, 1].map(|number| {
+            let slot = slot(folder.path(), number);
+            std::fs::create_dir(&slot).unwrap();
+            File::create(slot.join(LOCK)).unwrap();
+            for name in [REQUEST, INPUT, OUTPUT, ERRORS, END] {
+                rustix::fs::mknodat(CWD, slot.join(name), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
+                    .unwrap();
+            }
+            let ends = [REQUEST, INPUT].map(|name| open(&slot.join(name), false).unwrap());
+            (slot, ends)
+        });
+        let [(first, [mut request, input]), (_, [mut second, _input])] = slots;
+        let error = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut line = Vec::new();
+                while !line.ends_with(b"\n") {
+                    let _ = request.read_to_end(&mut line);
+                    std::thread::yield_now();
+                }
+                let asked = serde_json::from_slice::<Request>(&line).unwrap();
+                std::fs::remove_file(first.join(REQUEST)).unwrap();
+                open(&first.join(END), true).unwrap().write_all(answer(&asked.token).as_bytes()).unwrap();
+                drop((request, input)); // as one that has gone
+            });
+            let begun = begin(folder.path(), "exit", Stream::Null, &Cancel::default());
+            let ended = begun.and_then(|(running, _outputs)| running.wait(&Limits::default()));
+            ended.map(|_| ()).unwrap_err()
+        });
+        assert!(error.may_have_begun(), "{number}: {error:?}");
+        let mut asked = Vec::new();
+        let _ = second.read_to_end(&mut asked);
+        assert_eq!(asked, b"", "{number}");
     }
 }
 
