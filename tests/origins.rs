@@ -14,7 +14,7 @@ use runcode::origin::{
     Workspace,
 };
 use runcode::session::Sessions;
-use runcode::session::attachment::attach;
+use runcode::session::attachment::{Routing, attach};
 use runcode::session::live::Want;
 use runcode::session::resolve::resolve_here;
 use runcode::sys::env::{Env, Var};
@@ -143,7 +143,7 @@ fn another_origin_has_whole_sessions() {
     let key = fake.resolve("alpha").unwrap().key;
     let first = sessions.obtain(&key, Want::Fresh).unwrap();
     assert!(!first.reused && first.session.folder.ends_with("srv-alpha"));
-    attach(&first.session, &Location::of(home.path()), sessions.attachments(), false).unwrap();
+    attach(&first.session, &Location::of(home.path()), sessions.attachments(), Routing::OFF).unwrap();
     assert_eq!(said(&sessions, "pwd"), format!("{}\n", home.path().join("project").display()));
     let master = sessions.transport(&first.session).master_pid();
     assert_eq!(said(&sessions, "echo again"), "again\n");

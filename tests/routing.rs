@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{CommandOutput, World, binary, feed, processes_with, until};
+use crate::support::{CommandOutput, World, binary, feed, until};
 
 /// A project that is routed to `box`, and the plugin of this repository.
 struct Routed {

@@ -164,7 +164,10 @@ fn the_helper_has_no_variable_of_a_project() {
         ("LD_LIBRARY_PATH", "/project"),
     ];
     let call = call("Bash", &json!({ "command": "ls" }), &it.project);
-    it.gate(|command| drop(command.envs(set)), &call).succeeds();
+    let set = |command: &mut std::process::Command| {
+        command.envs(set);
+    };
+    it.gate(set, &call).succeeds();
     until("the hook has started another", || pid(&it.world).is_some_and(|other| other != first));
     let process = format!("/proc/{}", pid(&it.world).unwrap());
     let environment = std::fs::read(format!("{process}/environ")).unwrap();
