@@ -15,6 +15,7 @@ use crate::origin::{
     self, Origin, OriginId, Origins, Selected, Servers, SessionKey, SshHosts, Target, Trail,
 };
 use crate::output::foreign;
+use crate::output::progress::note;
 use crate::session::attachment::Attachments;
 use crate::session::live::Want;
 use crate::session::store::Store;
@@ -202,6 +203,26 @@ impl App {
     /// What is attached to which folder.
     pub fn attachments(&self) -> Result<Attachments<'_>> {
         self.paths().map(Attachments::new)
+    }
+
+    /// Starts the helper for commands in agents' sandboxes, and says whether it runs. A folder is routed even if it does not.
+    #[cfg(target_os = "linux")]
+    pub fn start_helper(&self) -> bool {
+        let started = self.sessions().and_then(|sessions| {
+            crate::session::helper::ensure(&sessions, true)?;
+            Ok(crate::transport::helper::is_running(&self.paths()?.helper()))
+        });
+        started.unwrap_or_else(|error| {
+            note(format!("note: commands in an agent's sandbox will fail: {}", error.message()));
+            false
+        })
+    }
+
+    /// The sandboxes of other systems have not been tried.
+    #[cfg(not(target_os = "linux"))]
+    pub fn start_helper(&self) -> bool {
+        note("note: commands in an agent's sandbox will fail: the helper for them runs only on Linux");
+        false
     }
 
     /// The workspace that the user names instead of the attached one: by `option`, else by `RUNCODE_WORKSPACE`.

@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::commands::connect::own_host::keep_seconds;
 use crate::commands::connect::patience::{Patience, Pauses};
-use crate::commands::route::start_helper;
 use crate::error::{Code, Error, Result};
 use crate::grant::WebUrl;
 use crate::integrations::claude_settings;
@@ -274,7 +273,7 @@ fn folder(here: Option<&Path>, app: &App) -> Result<Location> {
 fn attached(app: &App, connected: Connected) -> Result<Outcome> {
     let wanted = Routing { is_on: connected.routing, sandboxes: connected.helper };
     let routing = attach(&connected.session, &connected.folder, app.attachments()?, wanted)?;
-    let helper = routing.sandboxes && start_helper(app);
+    let helper = routing.sandboxes && app.start_helper();
     if let Some(named) = app.named(None) {
         let words = foreign::word(&named.words);
         note(format!("note: RUNCODE_WORKSPACE is set, so commands mean {words} and not what is attached"));

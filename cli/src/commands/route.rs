@@ -5,7 +5,6 @@ use serde_json::json;
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::output::foreign::Name;
-use crate::output::progress::note;
 use crate::output::report::{Outcome, Simple};
 use crate::session::attachment::{Applying, Attachment, Routing, linked};
 use crate::session::policy;
@@ -59,7 +58,7 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
                 return Err(Error::new(Code::PolicyDenied, what).hint("use `runcode exec --profile …`"));
             }
             attachments.lock()?.route(near, Routing { is_on: true, sandboxes })?;
-            let open = if sandboxes && start_helper(app) { "; so do agents in sandboxes" } else { "" };
+            let open = if sandboxes && app.start_helper() { "; so do agents in sandboxes" } else { "" };
             let near = near.shown_with_folder();
             (true, format!("✓ Routed to {near}: Claude Code sessions there run their commands on it{open}"))
         }
@@ -85,26 +84,6 @@ pub fn run(args: Args, app: &App) -> Result<Outcome> {
         "workspace_id": near.and_then(|near| near.key.workspace_id()),
     });
     Ok(Simple { json, lines: vec![line] }.into())
-}
-
-/// Starts the helper for commands in agents' sandboxes, and says whether it runs. A folder is routed even if it does not.
-#[cfg(target_os = "linux")]
-pub(super) fn start_helper(app: &App) -> bool {
-    let started = app.sessions().and_then(|sessions| {
-        crate::session::helper::ensure(&sessions, true)?;
-        Ok(crate::transport::helper::is_running(&app.paths()?.helper()))
-    });
-    started.unwrap_or_else(|error| {
-        note(format!("note: commands in an agent's sandbox will fail: {}", error.message()));
-        false
-    })
-}
-
-/// The sandboxes of other systems have not been tried.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn start_helper(_: &App) -> bool {
-    note("note: commands in an agent's sandbox will fail: the helper for them runs only on Linux");
-    false
 }
 
 /// The attachment of this folder, or of a folder above it, but of no other project.

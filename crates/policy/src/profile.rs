@@ -161,7 +161,12 @@ impl Profile {
                     }
                 }
             }
-            let ways_up = |text: &str| text.split('/').filter(|part| *part == "..").count();
+            // A path may also begin behind `--dir=`, `host:` or `-C`.
+            let begins = |part: &str| {
+                let part = part.rsplit(['=', ':']).next().unwrap_or_default();
+                part == ".." || part.strip_prefix('-').and_then(|rest| rest.get(1..)) == Some("..")
+            };
+            let ways_up = |text: &str| text.split('/').filter(|part| begins(part)).count();
             let leads_up = ways_up(&whole) > ways_up(&own);
             if let Some(name) = narrow.filter(|_| leads_up && word.parts.len() > 1) {
                 return Err(Refusal::Value(name.clone(), "makes a path with a `..` in it"));

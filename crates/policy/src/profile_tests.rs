@@ -147,6 +147,11 @@ fn a_path_stays_one_beside_other_parts() {
         ("/srv/{{a}}.{{b}}", [Kind::Word, Kind::Word], ["a", "b"], true),
         ("{{a}}...{{b}}", [Kind::Word, Kind::Word], ["main", "next"], true),
         ("../{{a}}", [Kind::Word, Kind::Text], ["x", ""], true),
+        ("../logs/.{{a}}", [Kind::Path, Kind::Text], ["./etc", ""], false),
+        ("--dir={{a}}", [Kind::Word, Kind::Text], ["..", ""], false),
+        ("-C.{{a}}", [Kind::Path, Kind::Text], ["./etc", ""], false),
+        ("host:{{a}}", [Kind::Word, Kind::Text], ["..", ""], false),
+        ("--range={{a}}..{{b}}", [Kind::Word, Kind::Word], ["v1", "v2"], true),
     ] {
         let mut rules = Rules::default();
         let used = ["a", "b"].into_iter().filter(|name| word.contains(&format!("{{{{{name}}}}}")));
