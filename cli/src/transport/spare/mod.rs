@@ -4,9 +4,9 @@
 //! A process of ours, the [`keeper`], opens the channel over the session's master and holds it. A client takes it over, with its
 //! descriptors, and writes the command to it. Each channel serves one command. The rules:
 //!
-//! - The result is that of an ordinary channel. If that is not certain, the command gets an ordinary channel ([`shell`]).
+//! - The result is that of an ordinary channel. If that is not certain, the command gets an ordinary channel (`shell`).
 //! - A spare that was opened while another command ran, or before one ended, is never used: that command may have changed what the
-//!   shell has already read. So the client introduces every command of the session to the keeper ([`Visit`]), even if it uses no spare.
+//!   shell has already read. So the client introduces every command of the session to the keeper (`Visit`), even if it uses no spare.
 //! - The command counts as begun once the client has written its first byte to the spare.
 
 mod channel;
