@@ -186,7 +186,7 @@ fn an_expected_certificate_binds_the_caller() {
     case.signer.set(rules);
     let said = case.with(&[], &["run", "prod", "--profile", "say", "--arg", "word=x", "--json"]);
     // The role cannot know this value: nothing is asked for, and the plan says so.
-    contains(&said.ends_with(255).json(), &["\"unavailable\"", "its argument `word`"]);
+    contains(&said.ends_with(255).json(), &["\"unavailable\"", "the argument `word`"]);
     let plan = ["run", "prod", "--profile", "say", "--arg", "word=x", "--plan", "--json"];
     assert_eq!(case.with(&[], &plan).succeeds().json()["would_run"], false);
     for arguments in
