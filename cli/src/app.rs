@@ -347,7 +347,7 @@ fn understood(env: &Env) -> Result<()> {
         );
     }
     if env.var(Var::RuncodeSpare).is_some_and(|value| value != "on" && value != "off") {
-        return refuse(Var::RuncodeSpare, "is neither `on` nor `off`", "unset it for the default, `on`");
+        return refuse(Var::RuncodeSpare, "is neither `on` nor `off`", "set it to `on`, or unset it");
     }
     if env.var(Var::RuncodeClient).is_some_and(|name| !is_client_name(&name.to_string_lossy())) {
         return refuse(

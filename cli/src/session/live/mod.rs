@@ -95,7 +95,7 @@ impl<'a> Sessions<'a> {
     fn spares(&self, session: &Session) -> Spares {
         match session.may_have_spare() {
             false => Spares::Never,
-            true if self.env.var(Var::RuncodeSpare).is_some_and(|value| value == "off") => Spares::Off,
+            true if self.env.var(Var::RuncodeSpare).is_none_or(|value| value != "on") => Spares::Off,
             true => Spares::On,
         }
     }
