@@ -12,8 +12,10 @@ use crate::sys::clock::Deadline;
 use crate::sys::interrupt::Interrupt;
 use crate::transport::command::RemoteCommand;
 use crate::transport::descriptors::Passed;
+use crate::transport::master;
 use crate::transport::mux::OpenSession;
 use crate::transport::mux_socket::{Connection, Listener};
+use crate::transport::mux_wire::{self, Reply};
 use crate::transport::outcome::{Ended, Failure};
 use crate::transport::running::Process;
 use crate::transport::spare::wire::Handed;
@@ -29,8 +31,9 @@ pub(in crate::transport) fn run(
 ) -> Result<Option<Box<dyn Process>>, Failure> {
     let Handed { ends: [socket, input, output, errors], token, session, printed } = handed;
     let Ok(mut connection) = Connection::taken(socket, path) else { return Ok(None) };
-    // The shell may have ended meanwhile.
-    let Ok(None) = connection.next() else { return Ok(None) };
+    // The shell may have ended meanwhile, or the master may hang: then nobody would ever say how the command ended.
+    let asked = connection.ask(&mux_wire::alive_check(), Deadline::after(master::ANSWER));
+    let Ok(Reply::Alive(_)) = asked else { return Ok(None) };
     let Ok([stdin, stdout, stderr]) = Passed::of(streams).and_then(Passed::into_owned) else {
         return Ok(None);
     };
